@@ -1,0 +1,86 @@
+"""The enums that every room shares: one word per concept, spelled once."""
+
+from enum import Enum, StrEnum
+from typing import Final
+
+SECONDS: Final = 1.0
+MINUTES: Final = 60.0
+HOURS: Final = 3600.0
+DAYS: Final = 86400.0
+KIB: Final = 1024
+MIB: Final = 1024 * 1024
+GIB: Final = 1024 * 1024 * 1024
+
+
+class Kind(StrEnum):
+    """What an object is to a player; defaults and metrics go by it."""
+
+    PLAYLIST = "playlist"
+    MANIFEST = "manifest"
+    INIT = "init"
+    SEGMENT = "segment"
+    PART = "part"
+    MP4 = "mp4"
+    KEY = "key"
+    SUBTITLE = "subtitle"
+    OTHER = "other"
+
+
+class CacheStatus(StrEnum):
+    """How the cache answered, in nginx's vocabulary; `Cache-Status` (RFC 9211) maps from it."""
+
+    HIT = "hit"
+    MISS = "miss"
+    EXPIRED = "expired"
+    STALE = "stale"
+    UPDATING = "updating"
+    REVALIDATED = "revalidated"
+    BYPASS = "bypass"
+
+
+class Reason(StrEnum):
+    """Why a request could not be answered as asked; the `detail` of Cache-Status and a metric label."""
+
+    CONNECT_FAILED = "connect_failed"
+    CONNECT_TIMEOUT = "connect_timeout"
+    FIRST_BYTE_TIMEOUT = "first_byte_timeout"
+    STALLED = "stalled"
+    TRUNCATED = "truncated"
+    BAD_RESPONSE = "bad_response"
+    SURPLUS_BYTES = "surplus_bytes"
+    OBJECT_CHANGED = "object_changed"
+    QUEUE_FULL = "queue_full"
+    QUEUE_TIMEOUT = "queue_timeout"
+    KEEPER_DOWN = "keeper_down"
+    STORE_FAILED = "store_failed"
+    CORRUPT = "corrupt"
+    CANCELLED = "cancelled"
+    INTERNAL = "internal"
+
+
+class Source(StrEnum):
+    """Whose fault an error is."""
+
+    CLIENT = "client"
+    ORIGIN = "origin"
+    INTERNAL = "internal"
+
+
+class Eviction(StrEnum):
+    """Why something left the cache; a metric label."""
+
+    CAPACITY = "capacity"
+    TTL = "ttl"
+    PURGE = "purge"
+    CORRUPT = "corrupt"
+    DISK_ERROR = "disk_error"
+    REPLACED = "replaced"
+
+
+class Pending(Enum):
+    """The one value that says: not yet, you will be called."""
+
+    PENDING = "pending"
+
+
+PENDING: Final = Pending.PENDING
