@@ -1,0 +1,194 @@
+"""How answers are worded: heads of hits, parts, conditionals, errors. Pure; bytes in, bytes out.
+
+A stored answer's head is prepared once and remembered; what changes with every second (Age, ttl) is put
+together once a second.
+"""
+
+from dataclasses import dataclass
+
+from edge.http.cache_status import format_member
+from edge.http.content_range import format_content_range, format_unsatisfied
+from edge.http.dates import format_date
+from edge.http.status import reason, status_line
+from edge.policy.cors import cors_lines, preflight_lines
+from edge.policy.rules import SiteRules
+from edge.store.record import Record
+from edge.words import CacheStatus
+
+MUST_BE_IN_304 = (b"cache-control:", b"content-location:", b"date:", b"etag:", b"expires:", b"vary:")
+FORWARDED_BECAUSE = {
+    CacheStatus.MISS: "uri-miss",
+    CacheStatus.EXPIRED: "stale",
+    CacheStatus.REVALIDATED: "stale",
+    CacheStatus.BYPASS: "uri-miss",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What every answer of this node says of itself."""
+
+    node: str = "edge"
+
+    @property
+    def via(self) -> bytes:
+        return b"Via: 1.1 " + self.node.encode() + b"\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How an answer came about: the input of Cache-Status and X-Cache."""
+
+    status: CacheStatus
+    collapsed: bool = False
+    stored: bool = False
+    fwd_status: int | None = None
+    detail: str | None = None
+
+
+HIT = How(CacheStatus.HIT)
+
+
+class Prepared:
+    """The parts of a stored answer's head that do not change while its record does not."""
+
+    __slots__ = ("_common", "_for_304", "_second", "_timed", "_wording", "record", "rules")
+
+    def __init__(self, record: Record, rules: SiteRules, mime: bytes | None, wording: Wording) -> None:
+        self.record = record
+        self.rules = rules
+        stored = record.head
+        lowered = stored.lower()
+        if mime is not None and record.status == 200 and not _has(lowered, b"content-type:"):
+            stored += b"Content-Type: " + mime + b"\r\n"
+        own = cors_lines(rules) + wording.via
+        self._common = stored + b"Accept-Ranges: bytes\r\n" + own
+        kept = [line + b"\r\n" for line in stored.split(b"\r\n") if line.lower().startswith(MUST_BE_IN_304)]
+        self._for_304 = b"".join(kept) + own
+        self._wording = wording
+        self._second = -1
+        self._timed = b""
+
+    def timed(self, now: float) -> bytes:
+        """Age, Cache-Status and X-Cache of a hit, as they are in this second."""
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._timed = timing_lines(self.record, HIT, now, self._wording)
+        return self._timed
+
+    def whole(self, how: How, now: float) -> bytes:
+        """The head of the whole answer with its own status."""
+        record = self.record
+        return b"%sContent-Length: %d\r\n%s%s" % (
+            status_line(record.status),
+            record.total,
+            self._common,
+            self.timed(now) if how is HIT else timing_lines(record, how, now, self._wording),
+        )
+
+    def unknown_length(self, how: How, now: float) -> bytes:
+        """The head of a body whose length nobody knows yet."""
+        common = self._common.replace(b"Accept-Ranges: bytes\r\n", b"")
+        return status_line(self.record.status) + common + timing_lines(self.record, how, now, self._wording)
+
+    def part(self, start: int, end: int, how: How, now: float) -> bytes:
+        """206 with one part (RFC 9110 section 15.3.7.1)."""
+        record = self.record
+        return b"%sContent-Range: %s\r\nContent-Length: %d\r\n%s%s" % (
+            status_line(206),
+            format_content_range(start, end, record.total),
+            end - start,
+            self._common,
+            self.timed(now) if how is HIT else timing_lines(record, how, now, self._wording),
+        )
+
+    def parts(self, boundary: bytes, length: int, how: How, now: float) -> bytes:
+        """206 multipart/byteranges (section 15.3.7.2): the parts carry Content-Type and Content-Range."""
+        lines = self._common.split(b"\r\n")
+        kept = b"\r\n".join(line for line in lines if not line.lower().startswith(b"content-type:"))
+        return b"%sContent-Type: multipart/byteranges; boundary=%s\r\nContent-Length: %d\r\n%s%s" % (
+            status_line(206),
+            boundary,
+            length,
+            kept,
+            timing_lines(self.record, how, now, self._wording),
+        )
+
+    def content_type(self) -> bytes:
+        """The media type of the whole, for the parts of a multipart answer."""
+        for line in self._common.split(b"\r\n"):
+            if line.lower().startswith(b"content-type:"):
+                return line.partition(b":")[2].strip()
+        return b"application/octet-stream"
+
+    def not_modified(self, how: How, now: float) -> bytes:
+        """304 with the fields that section 15.4.5 names."""
+        timed = timing_lines(self.record, how, now, self._wording)
+        return status_line(304) + self._for_304 + timed
+
+    def precondition_failed(self, now: float) -> bytes:
+        return self._refusal(412, b"", now)
+
+    def unsatisfied(self, now: float) -> bytes:
+        """416 with the length that there is (section 15.5.17)."""
+        content_range = b"Content-Range: " + format_unsatisfied(self.record.total) + b"\r\n"
+        return self._refusal(416, content_range, now)
+
+    def _refusal(self, code: int, more: bytes, now: float) -> bytes:
+        own = cors_lines(self.rules) + self._wording.via + b"Accept-Ranges: bytes\r\nCache-Control: no-store\r\n"
+        date = b"Date: " + format_date(now) + b"\r\n"
+        timed = timing_lines(self.record, HIT, now, self._wording)
+        return status_line(code) + more + b"Content-Length: 0\r\n" + date + own + timed
+
+
+def timing_lines(record: Record, how: How, now: float, wording: Wording) -> bytes:
+    """Age (RFC 9111 section 5.1), Cache-Status (RFC 9211) and X-Cache."""
+    age = max(0, int(now - record.base_time))
+    from_cache = how.status in (CacheStatus.HIT, CacheStatus.STALE, CacheStatus.UPDATING)
+    kept = from_cache or how.stored
+    member = format_member(
+        wording.node,
+        hit=from_cache,
+        fwd=FORWARDED_BECAUSE.get(how.status),
+        fwd_status=how.fwd_status,
+        ttl=int(record.fresh_until - now) if kept else None,
+        stored=how.stored and not from_cache,
+        collapsed=how.collapsed,
+        key=None,
+        detail=how.detail,
+    )
+    return b"Age: %d\r\nCache-Status: %s\r\nX-Cache: %s\r\n" % (age, member, how.status.value.upper().encode())
+
+
+def error(code: int, detail: str, rules: SiteRules, now: float, wording: Wording, more: bytes = b"") -> tuple[bytes, bytes]:
+    """Head and body of an answer of our own making; CORS is on it, so that a player's script can read it."""
+    body = f"{code} {reason(code).decode()}: {detail}\n".encode()
+    member = format_member(
+        wording.node,
+        hit=False,
+        fwd=None if code < 500 else "miss",
+        fwd_status=None,
+        ttl=None,
+        stored=False,
+        collapsed=False,
+        key=None,
+        detail=detail,
+    )
+    head = b"%sDate: %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n" % (
+        status_line(code),
+        format_date(now),
+        len(body),
+    )
+    head += b"Cache-Control: no-store\r\nCache-Status: %s\r\n" % member + more
+    return head + cors_lines(rules) + wording.via, body
+
+
+def preflight(rules: SiteRules, now: float, wording: Wording) -> bytes:
+    """The answer to OPTIONS (Fetch standard, CORS preflight), made here, never forwarded."""
+    date = b"Date: " + format_date(now) + b"\r\n"
+    return status_line(204) + date + b"Allow: GET, HEAD, OPTIONS\r\n" + preflight_lines(rules) + wording.via
+
+
+def _has(lowered: bytes, name: bytes) -> bool:
+    return lowered.startswith(name) or b"\n" + name in lowered

@@ -1,0 +1,239 @@
+"""The body of an answer, window by window: from the store where it is there, from a fill where it is not.
+
+One class serves hits, misses and everything between: at each position it looks first among what a fill has
+announced, then in the index, and else asks the keeper. What a keeper brings belongs to the version that was
+promised in the head (`pin`), or the answer is broken off.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from edge.fill.asking import AskListener, Asker, Asking, InlineBytes, PackBytes, ScratchBytes
+from edge.fill.messages import UNKNOWN, Bad, Fetch, Head, Mode, Pin
+from edge.server.exchange import BodyBroken, Exchange, FileWindow
+from edge.store.reader import CorruptExtent, Reader
+from edge.store.record import Extent, Flag, Record
+from edge.tasks import Tasks
+from edge.words import MIB, PENDING, Pending, Reason
+
+Part = bytes | tuple[int, int]
+ASKS_WITHOUT_PROGRESS = 3
+READ_STEP = MIB  # how often a keeper hears how far the player is
+
+
+class Sources(Protocol):
+    """Where bytes come from: the volume's reader, its keeper, and tasks to wait for the disk in."""
+
+    reader: Reader
+    asker: Asker
+    tasks: Tasks
+
+
+class ObjectBody(AskListener):
+    """A `server.BodySource` over parts of one object: literal bytes and half-open stretches, in order.
+
+    `asking` is the fetch that brought the head, if there was one.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        exchange: Exchange,
+        record: Record,
+        parts: Sequence[Part],
+        make_fetch: Callable[[int, int, Pin | None, Mode], Fetch],
+        *,
+        name: bytes,
+        asking: Asking | None = None,
+        mode: Mode = Mode.FILL,
+    ) -> None:
+        self._sources = sources
+        self._exchange = exchange
+        self._record = record
+        self._parts = list(parts)
+        self._parts.reverse()
+        self._make_fetch = make_fetch
+        self._name = name
+        self._asking = asking
+        self._mode = mode
+        self._open_end = False
+        self._position = 0
+        self._end = 0
+        self._verified: tuple[int, bytes] | None = None
+        self._bad: set[int] = set()
+        self._barren = 0
+        self._broken: str | None = None
+        self._reading = False
+        self._closed = False
+        if asking is not None:
+            asking.listener = self
+
+    def __repr__(self) -> str:
+        return f"<ObjectBody {self._position}-{self._end} of {self._record.total} broken={self._broken}>"
+
+    def open_ended(self) -> None:
+        """The last stretch ends where the fill says."""
+        self._open_end = True
+
+    # -- server.BodySource -----------------------------------------------------------------------
+
+    def next_window(self, limit: int) -> FileWindow | bytes | memoryview | Pending | None:
+        """The next bytes to send; PENDING when they are not there yet. BodyBroken: they never will be."""
+        if self._position >= self._end and not self._next_part():
+            return None
+        if self._parts and isinstance(self._parts[-1], bytes) and self._position >= self._end:
+            literal = self._parts.pop()
+            assert isinstance(literal, bytes)
+            return literal
+        if self._broken is not None:
+            raise BodyBroken(self._broken)
+        window = self._from_fill(limit) or self._from_store(limit)
+        if window is not None:
+            return window
+        if self._open_end and self._asking is not None and self._asking.over:
+            return None
+        self._ask_if_needed()
+        if self._broken is not None:
+            raise BodyBroken(self._broken)
+        return PENDING
+
+    def close(self) -> None:
+        """The answer is over, complete or not."""
+        self._closed = True
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
+        self._verified = None
+
+    # -- where bytes come from -------------------------------------------------------------------
+
+    def _next_part(self) -> bool:
+        """Go on to the next part; True if there is one."""
+        if not self._parts:
+            return False
+        part = self._parts[-1]
+        if not isinstance(part, bytes):
+            self._parts.pop()
+            self._position, self._end = part
+        return True
+
+    def _from_fill(self, limit: int) -> FileWindow | memoryview | None:
+        asking = self._asking
+        piece = asking.at(self._position) if asking is not None else None
+        if piece is None or asking is None:
+            return None
+        start = self._position
+        count = min(piece.end - start, self._end - start, limit)
+        window: FileWindow | memoryview
+        match piece:
+            case InlineBytes():
+                at = start - piece.start
+                window = memoryview(piece.data)[at : at + count]
+            case ScratchBytes():
+                window = FileWindow(piece.file, start - piece.start, count)
+            case PackBytes():
+                file = self._sources.reader.pack_file(piece.pack)
+                if file is None:
+                    return None
+                window = FileWindow(file, piece.offset + start - piece.start, count)
+        self._advance(count)
+        asking.read(start, READ_STEP)
+        return window
+
+    def _from_store(self, limit: int) -> FileWindow | memoryview | Pending | None:
+        if self._reading:
+            return PENDING
+        start = self._position
+        if self._verified is not None and self._verified[0] <= start < self._verified[0] + len(self._verified[1]):
+            at = start - self._verified[0]
+            count = min(len(self._verified[1]) - at, self._end - start, limit)
+            window = memoryview(self._verified[1])[at : at + count]
+            self._advance(count)
+            return window
+        self._verified = None
+        reader = self._sources.reader
+        extent = reader.extent_at(self._record, start) if self._record.generation else None
+        if extent is None or extent.start in self._bad:
+            return None
+        file = reader.pack_file(extent.pack)
+        if file is None:
+            self._report(extent, Reason.STORE_FAILED)
+            return None
+        slice_size = self._record.slice_size
+        border = min(start - start % slice_size + slice_size, extent.end, self._end)
+        count = min(border - start, limit)
+        if reader.ready(self._record, extent, start, count):
+            self._advance(count)
+            return FileWindow(file, extent.offset + start - extent.start, count)
+        self._reading = True
+        self._sources.tasks.spawn(self._read(extent, start, border - start), "read")
+        return PENDING
+
+    async def _read(self, extent: Extent, start: int, count: int) -> None:
+        """Cold or not yet verified: read in the pool, compare checksums, then go on."""
+        try:
+            data = await self._sources.reader.read_verified(self._record, extent, start, count)
+            self._verified = start, data
+        except CorruptExtent:
+            self._report(extent, Reason.CORRUPT)
+        except OSError:
+            self._report(extent, Reason.STORE_FAILED)
+        self._reading = False
+        if not self._closed:
+            self._exchange.resume()
+
+    def _report(self, extent: Extent, reason: Reason) -> None:
+        self._bad.add(extent.start)
+        bad = Bad(self._name, self._record.generation, extent.start, reason)
+        self._sources.asker.tell(bad)
+
+    def _advance(self, count: int) -> None:
+        self._position += count
+        self._barren = 0
+
+    # -- asking for what is missing --------------------------------------------------------------
+
+    def _ask_if_needed(self) -> None:
+        if self._asking is not None and not self._asking.over:
+            if self._asking.fetch.start <= self._position and not self._beyond(self._asking.fetch):
+                return
+            self._asking.cancel()
+        self._barren += 1
+        if self._barren > ASKS_WITHOUT_PROGRESS:
+            self._broken = "the bytes cannot be had"
+            return
+        if not self._record.flags & Flag.STRONG:
+            self._broken = "an answer without a validator cannot be continued"
+            return
+        pin = Pin(self._record.generation, self._record.total, self._record.etag)
+        fetch = self._make_fetch(self._position, self._end, pin, self._mode)
+        self._asking = self._sources.asker.ask(fetch, self)
+
+    def _beyond(self, fetch: Fetch) -> bool:
+        return fetch.end != UNKNOWN and not fetch.suffix and self._position >= fetch.end
+
+    # -- fill.AskListener ------------------------------------------------------------------------
+
+    def on_head(self, head: Head) -> None:
+        """The head of a continued fetch: the keeper has compared it with the pin."""
+
+    def on_bytes(self) -> None:
+        self._exchange.resume()
+
+    def on_end(self, total: int) -> None:
+        if self._open_end:
+            self._end = total
+            self._open_end = False
+            if self._position >= self._end:
+                self._parts.clear()
+        self._exchange.resume()
+
+    def on_again(self) -> None:
+        self._exchange.resume()
+
+    def on_fail(self, status: int, reason: Reason, detail: str) -> None:
+        self._broken = detail
+        self._exchange.resume()
+
+    def on_lost(self) -> None:
+        self._exchange.resume()

@@ -1,0 +1,143 @@
+"""A request that waits for a keeper: until the head has come, or the time for it is over."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from edge.delivery.answer import How
+from edge.delivery.places import Place
+from edge.fill.asking import AskListener, Asking
+from edge.fill.messages import UNKNOWN, Head, HeadFlag, Mode
+from edge.http.ranges import parse_range
+from edge.policy.decide import may_serve_on_error
+from edge.server.exchange import Exchange
+from edge.store.record import Flag, Record, decode_record
+from edge.words import CacheStatus, Reason
+
+if TYPE_CHECKING:
+    from edge.delivery.story import Delivery
+
+LOOKS = 5  # times that a keeper may say "look again" before we give up
+
+
+class Miss(AskListener):
+    """One waiting request. Once the head is there, the body listens in its place."""
+
+    def __init__(
+        self,
+        delivery: "Delivery",
+        exchange: Exchange,
+        place: Place,
+        stale: Record | None,
+        stale_body: bytes | None,
+        tries: int,
+    ) -> None:
+        self._delivery = delivery
+        self._exchange = exchange
+        self._place = place
+        self._stale = stale
+        self._stale_body = stale_body
+        self._tries = tries
+        self._asking: Asking | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def ask(self) -> None:
+        """Ask the keeper for what the request wants of the object."""
+        delivery, exchange = self._delivery, self._exchange
+        start, end, suffix, ranged = self._wanted()
+        fetch = delivery.fetch_of(
+            exchange, self._place, start=start, end=end, suffix=suffix, ranged=ranged, mode=Mode.FILL
+        )
+        exchange.on_gone = self.leave
+        self._asking = delivery.volume_of(self._place.name).asker.ask(fetch, self)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(delivery.settings.first_byte_budget, self._too_late)
+
+    def _wanted(self) -> tuple[int, int, int, bool]:
+        """(start, end, suffix, ranged) of the first part that a Range field asks for; the rest is asked later."""
+        asked = self._exchange.request.get(b"range")
+        specs = parse_range(asked) if asked is not None and self._exchange.request.method == b"GET" else None
+        if not specs:
+            return 0, UNKNOWN, 0, False
+        spec = specs[0]
+        if spec.first is None:
+            return 0, UNKNOWN, spec.last or 1, True
+        return spec.first, UNKNOWN if spec.last is None else spec.last + 1, 0, True
+
+    def leave(self) -> None:
+        """The player has gone, or the story goes on elsewhere."""
+        self._exchange.on_gone = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
+
+    # -- fill.AskListener ------------------------------------------------------------------------
+
+    def on_head(self, head: Head) -> None:
+        asking, self._asking = self._asking, None
+        self.leave()
+        assert asking is not None
+        record = decode_record(head.record)
+        how = How(
+            head.status,
+            collapsed=bool(head.flags & HeadFlag.COLLAPSED),
+            stored=bool(head.flags & HeadFlag.STORED),
+            fwd_status=304 if head.flags & HeadFlag.REVALIDATED else record.status,
+        )
+        delivery, exchange = self._delivery, self._exchange
+        if head.total == UNKNOWN:
+            if exchange.request.method == b"HEAD":
+                asking.cancel()
+            delivery.serve_unknown(exchange, self._place, record, how, asking)
+            return
+        delivery.serve(exchange, self._place, record, how, delivery.clock.wall(), asking=asking)
+
+    def on_bytes(self) -> None:
+        raise AssertionError("bytes come after the head")
+
+    def on_end(self, total: int) -> None:
+        raise AssertionError("an end comes after the head")
+
+    def on_again(self) -> None:
+        self.leave()
+        if self._tries >= LOOKS:
+            self._give_up(503, "the cache and its keeper do not agree")
+        else:
+            self._delivery.look(self._exchange, self._place, self._tries + 1)
+
+    def on_fail(self, status: int, reason: Reason, detail: str) -> None:
+        self.leave()
+        if not self._serve_stale():
+            self._give_up(status, detail or reason.value)
+
+    def on_lost(self) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
+        self.ask()  # the asker keeps it for the keeper's successor; the timer goes on
+
+    # -- ends ------------------------------------------------------------------------------------
+
+    def _too_late(self) -> None:
+        up = self._delivery.volume_of(self._place.name).asker.up
+        self.leave()
+        if not self._serve_stale():
+            self._give_up(504 if up else 503, "no answer in time" if up else Reason.KEEPER_DOWN.value)
+
+    def _serve_stale(self) -> bool:
+        """A stale answer stands in for an error where it may (RFC 5861 section 4)."""
+        record, delivery = self._stale, self._delivery
+        if record is None:
+            return False
+        now = delivery.clock.wall()
+        strict = bool(record.flags & Flag.MUST_REVALIDATE)
+        if not may_serve_on_error(record.fresh_until, record.stale_if_error, strict, now):
+            return False
+        how = How(CacheStatus.STALE)
+        delivery.serve(self._exchange, self._place, record, how, now, body=self._stale_body)
+        return True
+
+    def _give_up(self, status: int, detail: str) -> None:
+        self._delivery.refuse(self._exchange, self._place, status, detail)

@@ -1,0 +1,8 @@
+"""One fetch, many readers.
+
+A *flight* is a fill in progress with its readers; a *run* is one stretch of an object that one origin
+request brings; a *sink* is where a run's bytes go (pack, memory, scratch). The *desk* is the keeper's side
+of the link: it takes requests from workers, joins them to flights and tells them which bytes are there.
+The *asker* is the worker's side. Nothing here knows players, sockets towards them, or how an answer to
+them is worded; what may be kept is `policy`'s judgement, where it lies is `store`'s.
+"""

@@ -1,0 +1,308 @@
+"""The worker's side of the link: asks a keeper, collects the pieces of each answer, survives the keeper's death."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge.fill.channel import Channel
+from edge.fill.messages import (
+    PROTOCOL,
+    UNKNOWN,
+    Again,
+    Bad,
+    Cancel,
+    End,
+    Fail,
+    Fetch,
+    Freed,
+    Head,
+    Hello,
+    Inline,
+    Message,
+    Place,
+    Read,
+    Scratch,
+)
+from edge.words import Reason
+
+RECONNECT_FIRST = 0.02  # seconds; the supervisor keeps the socket open, so a new keeper is found at once
+RECONNECT_MOST = 1.0
+
+
+class AskListener(Protocol):
+    """Who waits for a fetch. Called from the loop, never from inside `ask`."""
+
+    def on_head(self, head: Head) -> None: ...
+
+    def on_bytes(self) -> None: ...
+
+    def on_end(self, total: int) -> None: ...
+
+    def on_again(self) -> None: ...
+
+    def on_fail(self, status: int, reason: Reason, detail: str) -> None: ...
+
+    def on_lost(self) -> None:
+        """The keeper has died; ask again from the byte that was reached."""
+
+
+class ScratchFile:
+    """A scratch window of this worker: an own descriptor, closed when nothing refers to it any more."""
+
+    __slots__ = ("_fd", "number")
+
+    def __init__(self, fd: int, number: int) -> None:
+        self._fd = fd
+        self.number = number
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def view(self, offset: int, count: int) -> memoryview | None:
+        return None  # read with pread: memory, always resident
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+
+@dataclass(slots=True)
+class PackBytes:
+    """Bytes [start, end) of the object lie at `offset` of `pack`."""
+
+    start: int
+    end: int
+    pack: int
+    offset: int
+
+
+@dataclass(slots=True)
+class InlineBytes:
+    """Bytes [start, end) of the object are here."""
+
+    start: int
+    end: int
+    data: bytes
+
+
+@dataclass(slots=True)
+class ScratchBytes:
+    """Bytes [start, end) of the object are at the beginning of a scratch window."""
+
+    start: int
+    end: int
+    file: ScratchFile
+
+
+Bytes = PackBytes | InlineBytes | ScratchBytes
+
+
+class Asking:
+    """One fetch under way: what has arrived of it so far, found by position in the object."""
+
+    def __init__(self, asker: "Asker", fetch: Fetch, listener: AskListener) -> None:
+        self.fetch = fetch
+        self.listener = listener
+        self.over = False
+        self._asker = asker
+        self._pieces: dict[tuple[type, int], Bytes] = {}
+        self._told = fetch.start
+
+    def __repr__(self) -> str:
+        return f"<Asking {self.fetch.id} over={self.over} pieces={len(self._pieces)}>"
+
+    def at(self, position: int) -> Bytes | None:
+        """The piece that has the byte at `position`, None when it has not come."""
+        for piece in self._pieces.values():
+            if piece.start <= position < piece.end:
+                return piece
+        return None
+
+    def read(self, position: int, step: int) -> None:
+        """The answer has got as far as `position`: what lies before is let go, the keeper told now and then."""
+        for key in [key for key, piece in self._pieces.items() if piece.end <= position]:
+            piece = self._pieces[key]
+            if isinstance(piece, PackBytes):
+                continue  # costs nothing, may still grow
+            del self._pieces[key]
+            if isinstance(piece, ScratchBytes):
+                self._asker.send(Freed(self.fetch.id, piece.file.number))
+        if not self.over and position - self._told >= step:
+            self._told = position
+            self._asker.send(Read(self.fetch.id, position))
+
+    def cancel(self) -> None:
+        """The player has left, or needs nothing more of it."""
+        for piece in self._pieces.values():
+            if isinstance(piece, ScratchBytes) and self.over:
+                self._asker.send(Freed(self.fetch.id, piece.file.number))
+        self._pieces.clear()
+        self._asker.drop(self)
+
+    def take(self, message: Place | Inline | Scratch, fds: list[int]) -> None:
+        """More bytes have been announced."""
+        start = message.start
+        match message:
+            case Place(_, _, length, pack, offset):
+                self._pieces[PackBytes, start] = PackBytes(start, start + length, pack, offset)
+            case Inline(_, _, data):
+                self._pieces[InlineBytes, start] = InlineBytes(start, start + len(data), data)
+            case Scratch(_, number, _, length):
+                known = self._pieces.get((ScratchBytes, start))
+                if isinstance(known, ScratchBytes):
+                    known.end = start + length
+                elif fds:
+                    self._pieces[ScratchBytes, start] = ScratchBytes(
+                        start, start + length, ScratchFile(fds.pop(), number)
+                    )
+
+
+class Asker:
+    """The connection to one keeper. Fetches asked while it is down fail with KEEPER_DOWN at their deadline."""
+
+    def __init__(self, path: str, on_hello: Callable[[Hello], None]) -> None:
+        self._path = path
+        self._on_hello = on_hello
+        self._channel: Channel | None = None
+        self._greeted = False
+        self._next_id = 1
+        self._askings: dict[int, Asking] = {}
+        self._queued: list[Message] = []
+        self._retry: asyncio.TimerHandle | None = None
+        self._delay = RECONNECT_FIRST
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Asker {self._path} up={self.up} askings={len(self._askings)}>"
+
+    @property
+    def up(self) -> bool:
+        """Is there a keeper that has said hello?"""
+        return self._channel is not None and self._greeted
+
+    def connect(self) -> None:
+        """Connect now, or keep trying in the background."""
+        if self._closed:
+            return
+        self._retry = None
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        try:
+            sock.setblocking(False)
+            sock.connect(self._path)
+        except OSError:
+            sock.close()
+            self._later()
+            return
+        self._channel = Channel(sock, self._on_message, self._on_lost)
+
+    def _later(self) -> None:
+        if not self._closed and self._retry is None:
+            self._retry = asyncio.get_running_loop().call_later(self._delay, self.connect)
+            self._delay = min(self._delay * 2, RECONNECT_MOST)
+
+    def next_id(self) -> int:
+        """A fetch id that was never used in this process."""
+        self._next_id += 1
+        return self._next_id
+
+    def ask(self, fetch: Fetch, listener: AskListener) -> Asking:
+        """Send a fetch (or keep it until a keeper is there); answers come to the listener."""
+        asking = Asking(self, fetch, listener)
+        self._askings[fetch.id] = asking
+        self.send(fetch)
+        return asking
+
+    def tell(self, message: Fetch | Bad) -> None:
+        """Say something that has no answer: a refresh, a bad extent."""
+        if self.up:
+            self.send(message)
+
+    def send(self, message: Message) -> None:
+        if self.up:
+            assert self._channel is not None
+            self._channel.send(message)
+        elif isinstance(message, Fetch) and message.id in self._askings:
+            self._queued.append(message)  # bounded by the connections of this worker
+
+    def drop(self, asking: Asking) -> None:
+        """No more interest in a fetch."""
+        if self._askings.pop(asking.fetch.id, None) is not None:
+            if not asking.over:
+                asking.over = True
+                self.send(Cancel(asking.fetch.id))
+            if not self.up:
+                self._queued = [m for m in self._queued if not (isinstance(m, Fetch) and m is asking.fetch)]
+
+    def close(self) -> None:
+        self._closed = True
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    # -- what the keeper says --------------------------------------------------------------------
+
+    def _on_message(self, message: Message, fds: list[int]) -> None:
+        try:
+            self._dispatch(message, fds)
+        finally:
+            for fd in fds:  # whatever nobody took
+                os.close(fd)
+
+    def _dispatch(self, message: Message, fds: list[int]) -> None:
+        if isinstance(message, Hello):
+            self._hello(message)
+            return
+        asking = self._askings.get(getattr(message, "id", 0))
+        if asking is None:
+            if isinstance(message, Scratch) and fds:
+                self.send(Freed(message.id, message.number))
+            return
+        listener = asking.listener
+        match message:
+            case Head():
+                listener.on_head(message)
+            case Place() | Inline() | Scratch():
+                asking.take(message, fds)
+                listener.on_bytes()
+            case End(_, total):
+                asking.over = True
+                listener.on_end(total)
+            case Again():
+                asking.over = True
+                listener.on_again()
+            case Fail(_, status, reason, detail):
+                asking.over = True
+                listener.on_fail(status, reason, detail)
+            case _:
+                raise ValueError(f"a keeper does not say {type(message).__name__}")
+
+    def _hello(self, hello: Hello) -> None:
+        if hello.protocol != PROTOCOL:
+            raise ValueError(f"the keeper speaks protocol {hello.protocol}, this worker {PROTOCOL}")
+        self._greeted = True
+        self._delay = RECONNECT_FIRST
+        self._on_hello(hello)
+        queued, self._queued = self._queued, []
+        for message in queued:
+            self.send(message)
+
+    def _on_lost(self) -> None:
+        self._channel = None
+        self._greeted = False
+        askings, self._askings = self._askings, {}
+        waiting = {message.id for message in self._queued if isinstance(message, Fetch)}
+        for id_, asking in askings.items():
+            if id_ in waiting or (asking.over):
+                self._askings[id_] = asking
+        self._later()
+        for id_, asking in askings.items():
+            if id_ not in self._askings:
+                asking.over = True
+                asking.listener.on_lost()
+
+
+__all__ = ["UNKNOWN", "AskListener", "Asker", "Asking", "InlineBytes", "PackBytes", "ScratchBytes"]

@@ -1,0 +1,309 @@
+"""Bringing one run's bytes: from the origin's answer into the sink, resumed where it breaks, kept at the end."""
+
+import asyncio
+from dataclasses import replace
+
+from edge.errors import EdgeError, OriginError, StoreError
+from edge.fill import plan
+from edge.fill.flight import Flight, Run
+from edge.fill.messages import UNKNOWN, Fetch
+from edge.fill.plan import Ask
+from edge.fill.shop import Shop
+from edge.fill.sinks import MemorySink, PackSink, ScratchSink, Sink, Unheard
+from edge.media.playlists import read_manifest, read_playlist
+from edge.origin.response import UpstreamResponse
+from edge.origin.retry import open_with_retries
+from edge.origin.settings import UpstreamRequest
+from edge.policy.judge import Head as AnswerHead
+from edge.policy.judge import judge
+from edge.policy.rules import SiteRules
+from edge.store.record import Extent, Record
+from edge.words import Eviction, Kind, Reason
+
+RESUMABLE = frozenset({Reason.TRUNCATED, Reason.STALLED, Reason.CONNECT_FAILED, Reason.CONNECT_TIMEOUT})
+
+
+class Carrier:
+    """Carries one run. `take` consumes an open answer, `complete` goes on after a break and keeps the result."""
+
+    def __init__(
+        self,
+        shop: Shop,
+        flight: Flight,
+        run: Run,
+        sink: Sink,
+        record: Record,
+        kind: Kind,
+        rules: SiteRules,
+        *,
+        keep: bool,
+        request: Fetch,
+    ) -> None:
+        self._shop, self._flight, self._run, self._sink = shop, flight, run, sink
+        self._record, self._kind, self._rules = record, kind, rules
+        self._keep = keep
+        self._fetch = request
+        self._extents: list[Extent] = []
+        self._stopped = False
+
+    @property
+    def _done(self) -> bool:
+        return self._run.end != UNKNOWN and self._run.position >= self._run.end
+
+    # -- one answer ------------------------------------------------------------------------------
+
+    async def take(self, response: UpstreamResponse) -> OriginError | None:
+        """Put the answer's body into the sink. Returns what broke it, None when it is complete or was stopped."""
+        run = self._run
+        try:
+            async for chunk in response:
+                await self._put(chunk if run.stop_at == UNKNOWN else chunk[: run.stop_at - run.position])
+                await self._wait_for_readers()
+                if self._stopped:
+                    return None
+        except OriginError as error:
+            return None if self._done else error
+        if run.end == UNKNOWN and not self._stopped:
+            run.end = run.stop_at = run.position
+        return None if self._done else OriginError(Reason.TRUNCATED, f"ended at {run.position} of {run.end}")
+
+    async def _put(self, data: bytes) -> None:
+        run = self._run
+        run.position += len(data)
+        limit = self._shop.settings.memory_limit
+        if isinstance(self._sink, MemorySink) and self._sink.size + len(data) > limit:
+            await self._spill(self._sink)
+        try:
+            await self._sink.put(data)
+        except StoreError:
+            await self._to_scratch()
+        if isinstance(self._sink, PackSink) and self._flight.ranges:
+            self._keep_extents(self._sink)
+
+    async def _spill(self, memory: MemorySink) -> None:
+        """Larger than it looked: what is in memory goes first into a pack (or is dropped, when it is not kept)."""
+        if not self._keep:
+            self._sink = ScratchSink(self._flight, self._shop.scratch, self._run.start + memory.size)
+            return
+        end = None if self._run.end == UNKNOWN else self._run.end
+        pack = PackSink(self._flight, self._shop.store, self._run.start, end)
+        self._sink = pack
+        try:
+            await pack.put(memory.body())
+        except StoreError:
+            await self._to_scratch()
+
+    async def _to_scratch(self) -> None:
+        """The disk has failed: the body goes on through scratch and is not kept."""
+        pack = self._sink
+        assert isinstance(pack, PackSink)
+        waiting = pack.unwritten()
+        pack.release()
+        self._keep = False
+        self._flight.ranges = False
+        start = waiting[0][0] if waiting else self._run.position
+        self._sink = ScratchSink(self._flight, self._shop.scratch, start)
+        for _, part in waiting:
+            await self._sink.put(bytes(part))
+
+    async def _wait_for_readers(self) -> None:
+        """Stay within `ahead` of the furthest reader; with nobody left, see whether to finish or to stop."""
+        flight, run = self._flight, self._run
+        while True:
+            run.moved.clear()
+            self._set_stop()
+            if run.stop_at != UNKNOWN and run.position >= run.stop_at:
+                self._stopped = not self._done
+                return
+            if flight.may_go_on(run):
+                return
+            try:
+                async with asyncio.timeout(self._shop.settings.pause_limit):
+                    await run.moved.wait()
+            except TimeoutError:
+                if flight.ranges and run.end != UNKNOWN:
+                    run.stop_at = self._next_border()  # a later reader's run goes on from there
+
+    def _set_stop(self) -> None:
+        flight, run = self._flight, self._run
+        if flight.background or next(flight.readers_of(run), None) is not None:
+            run.stop_at = run.end
+            return
+        if run.end == UNKNOWN or not self._keep:
+            run.stop_at = run.position
+            return
+        left, length = run.end - run.position, run.end - run.start
+        if left <= flight.slice_size or left <= length * self._shop.settings.finish_share:
+            run.stop_at = run.end
+        elif run.stop_at == run.end:
+            run.stop_at = self._next_border() if flight.ranges else run.position
+
+    def _next_border(self) -> int:
+        run, size = self._run, self._flight.slice_size
+        return min(run.end, run.position + -run.position % size)
+
+    # -- after a break ---------------------------------------------------------------------------
+
+    async def complete(self, broken: OriginError | None) -> None:
+        """Resume until the run is complete, then keep it; a break that cannot be mended fails its readers."""
+        try:
+            await self._complete(broken)
+        finally:
+            if isinstance(self._sink, PackSink):
+                self._sink.release()
+
+    async def _complete(self, broken: OriginError | None) -> None:
+        tries = 0
+        while broken is not None:
+            reached = self._run.position
+            if broken.reason not in RESUMABLE or not self._resumable() or tries >= self._shop.settings.resume_max:
+                await self._give_up(broken)
+                return
+            tries += 1
+            broken = await self._resume()
+            if self._run.position > reached:
+                tries = 0
+        await self._keep_all()
+
+    def _resumable(self) -> bool:
+        etag = plan.strong_etag(plan.stored_lines(self._record))
+        return bool(etag) and self._run.end != UNKNOWN and self._fetch.method == b"GET"
+
+    async def _resume(self) -> OriginError | None:
+        run, record = self._run, self._record
+        ask = Ask(run.position, run.end, whole=False)
+        try:
+            async with open_with_retries(self._shop.client, self._request(ask), self._shop.clock) as response:
+                self._check_same(ask, response, record)
+                return await self.take(response)
+        except OriginError as error:
+            return error
+
+    def _request(self, ask: Ask) -> UpstreamRequest:
+        etag = plan.strong_etag(plan.stored_lines(self._record))
+        lines = [*self._fetch.fields, (b"Accept-Encoding", b"identity"), *ask.field(), (b"If-Range", etag)]
+        return UpstreamRequest(b"GET", self._fetch.target, tuple(lines))
+
+    def _check_same(self, ask: Ask, response: UpstreamResponse, record: Record) -> None:
+        """Only bytes of the same version may follow (DESIGN section 12); anything else means that it changed."""
+        if response.status != 206:
+            reason = Reason.OBJECT_CHANGED if response.status in (200, 412, 416) else Reason.BAD_RESPONSE
+            raise OriginError(reason, f"{response.status} to a continued request", retryable=False)
+        part = plan.verify_partial(ask, response.fields, response.content_length)
+        if (plan.strong_etag(response.fields), part.total) != (record.etag, self._flight.total):
+            raise OriginError(Reason.OBJECT_CHANGED, "another version", retryable=False)
+
+    async def start_run(self) -> None:
+        """A later run of a flight whose head is known: ask for its stretch, bring it, keep it."""
+        flight, run = self._flight, self._run
+        try:
+            await self.complete(await self._resume())
+        except EdgeError as error:
+            flight.fail_run(run, error.status, error.reason, str(error))
+        finally:
+            flight.end_run(run)
+
+    async def _give_up(self, broken: OriginError) -> None:
+        if broken.reason is Reason.OBJECT_CHANGED:
+            self._flight.joinable = False
+            await self._forget()
+        self._flight.announce()
+        await self._keep_whole_slices()
+        self._flight.fail_run(self._run, broken.status, broken.reason, str(broken))
+
+    async def _forget(self) -> None:
+        """The origin has another version: the stored one must not be offered as fresh any more."""
+        store = self._shop.store
+        if self._keep:
+            await store.call(
+                store.volume.delete, self._flight.name, self._record.generation, Eviction.REPLACED
+            )
+            self._keep = False
+
+    # -- keeping ---------------------------------------------------------------------------------
+
+    def _keep_extents(self, pack: PackSink) -> None:
+        """Extents that are complete are committed while the run goes on (strong validator only)."""
+        done = pack.take_complete()
+        if done:
+            store = self._shop.store
+            store.post(store.volume.commit, self._flight.name, self._record, list(done))
+
+    async def _keep_whole_slices(self) -> None:
+        """A broken run: what is complete stays, cut at the last slice border."""
+        pack, run = self._sink, self._run
+        if not (isinstance(pack, PackSink) and self._keep and self._flight.ranges):
+            return
+        try:
+            await pack.finish()
+        except StoreError:
+            return
+        extents = pack.take_complete()
+        if extents and run.position > run.start:
+            store = self._shop.store
+            await store.call(store.volume.commit, self._flight.name, self._record, list(extents))
+
+    async def _keep_all(self) -> None:
+        flight, run, sink = self._flight, self._run, self._sink
+        if self._stopped:
+            await self._keep_whole_slices()
+            return
+        try:
+            await sink.finish()
+        except StoreError:
+            await self._to_scratch()
+            await self._sink.finish()
+        if flight.total == UNKNOWN:
+            self._record = replace(self._record, total=run.position)
+            flight.set_total(run.position)
+        if not self._keep:
+            return
+        try:
+            if isinstance(sink, MemorySink):
+                await self._keep_memory(sink.body())
+            elif isinstance(sink, PackSink):
+                await self._commit(list(sink.take_complete()))
+        except (StoreError, OSError):
+            return  # counted by the store; the readers have their bytes
+
+    async def _commit(self, extents: list[Extent]) -> None:
+        store = self._shop.store
+        await store.call(store.volume.commit, self._flight.name, self._record, extents)
+
+    async def _keep_memory(self, body: bytes) -> None:
+        """A small body is whole: now its content can tell how long it is good, and where it belongs."""
+        store, settings = self._shop.store, self._shop.settings
+        record = self._with_facts(body)
+        now = self._shop.clock.wall()
+        if record.fresh_until - now < settings.live_below:
+            await store.call(store.volume.put_live, self._flight.name, record, body)
+            return
+        self._record = record
+        pack = PackSink(Unheard(self._flight.slice_size), store, 0, len(body))
+        await pack.put(body)
+        await pack.finish()
+        await self._commit(list(pack.take_complete()))
+        pack.release()
+
+    def _with_facts(self, body: bytes) -> Record:
+        """Freshness of a playlist or manifest that only its content decides (live or not, target duration)."""
+        if self._kind not in (Kind.PLAYLIST, Kind.MANIFEST) or self._record.status != 200:
+            return self._record
+        facts = read_playlist(body) if self._kind is Kind.PLAYLIST else read_manifest(body)
+        record = self._record
+        verdict = judge(
+            AnswerHead(record.status, plan.stored_lines(record)),
+            method=b"GET",
+            path=self._fetch.path,
+            kind=self._kind,
+            rules=self._rules,
+            request_time=record.base_time,
+            response_time=record.base_time,
+            facts=facts,
+        )
+        return replace(
+            record,
+            fresh_until=verdict.fresh_until,
+            stale_while_revalidate=int(verdict.stale_while_revalidate),
+            stale_if_error=int(verdict.stale_if_error),
+        )

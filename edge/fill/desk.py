@@ -1,0 +1,284 @@
+"""The keeper's side of the link: takes fetches from workers, joins them to flights, leads new ones.
+
+A fetch's way:
+  1. not shareable by nature (pass, HEAD, a name remembered as alone): a flight of its own, never joined
+  2. a flight of its name is under way: join it
+  3. look again in the index: somebody may have filled it between the worker's look and now
+  4. lead a new flight
+"""
+
+import socket
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from cachetools import TTLCache
+
+from edge.clock import Clock
+from edge.fill.carry import Carrier
+from edge.fill.channel import Channel
+from edge.fill.flight import Flight, Reader, Run
+from edge.fill.lead import Lead
+from edge.fill.messages import (
+    PROTOCOL,
+    UNKNOWN,
+    Again,
+    Bad,
+    Cancel,
+    Fail,
+    Fetch,
+    Freed,
+    Hello,
+    Message,
+    Mode,
+    Read,
+)
+from edge.fill.settings import FillSettings
+from edge.fill.shop import Shop
+from edge.fill.sinks import PackSink, ScratchBudget
+from edge.fill.spans import Spans
+from edge.origin.client import OriginClient
+from edge.policy.decide import Decision, decide
+from edge.policy.rules import SiteRules
+from edge.store.names import name_of
+from edge.store.record import Flag, Record
+from edge.store.thread import StoreThread
+from edge.tasks import Tasks
+from edge.words import Eviction, Reason
+
+SMALL_KINDS = 64  # how many (kind) memories of rangeless answers there can be: one per kind
+
+
+class FillMeters(Protocol):
+    """What the desk counts."""
+
+    def collapsed(self, site: str, result: str) -> None: ...
+
+    def corrupt(self, reason: str) -> None: ...
+
+
+class Link:
+    """One worker's connection and its fetches."""
+
+    def __init__(self, desk: "Desk", sock: socket.socket) -> None:
+        self.readers: dict[int, tuple[Flight, Reader]] = {}
+        self._desk = desk
+        self.channel = Channel(sock, self._on_message, self._on_lost)
+
+    def _on_message(self, message: Message, fds: list[int]) -> None:
+        match message:
+            case Fetch():
+                self._desk.fetch(self, message)
+            case Read(id_, position):
+                if entry := self.readers.get(id_):
+                    flight, reader = entry
+                    if not reader.gone:
+                        flight.read(reader, position)
+            case Cancel(id_):
+                if entry := self.readers.pop(id_, None):
+                    entry[1].free_all()
+                    entry[0].leave(entry[1])
+            case Freed(id_, number):
+                if entry := self.readers.get(id_):
+                    entry[1].free(number)
+                    self.tidy(id_)
+            case Bad():
+                self._desk.bad(message)
+            case _:
+                raise ValueError(f"a worker does not say {type(message).__name__}")
+
+    def tidy(self, id_: int) -> None:
+        """Forget a fetch that is over and holds no scratch."""
+        entry = self.readers.get(id_)
+        if entry is not None and entry[1].gone and not entry[1].scratch:
+            del self.readers[id_]
+
+    def _on_lost(self) -> None:
+        readers, self.readers = self.readers, {}
+        for flight, reader in readers.values():
+            reader.free_all()
+            if not reader.gone:
+                flight.leave(reader)
+        self._desk.links.discard(self)
+
+
+class Desk:
+    """See the module's text."""
+
+    def __init__(
+        self,
+        settings: FillSettings,
+        store: StoreThread,
+        client: OriginClient,
+        sites: Mapping[str, SiteRules],
+        clock: Clock,
+        meters: FillMeters,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._volume = store.volume
+        self._clock = clock
+        self._meters = meters
+        self._tasks = Tasks("fill")
+        self.links: set[Link] = set()
+        self.flights: dict[bytes, Flight] = {}
+        self._alone_flights: set[Flight] = set()
+        hello = self._volume.hello
+        self._secret = hello.secret
+        self._slice_size = hello.slice_size
+        timer = clock.monotonic
+        self._shop = Shop(
+            settings=settings,
+            client=client,
+            store=store,
+            clock=clock,
+            sites=sites,
+            scratch=ScratchBudget(settings),
+            slice_size=hello.slice_size,
+            alone=TTLCache(settings.pass_memory, settings.pass_seconds, timer=timer),
+            rangeless=TTLCache(SMALL_KINDS, settings.rangeless_seconds, timer=timer),
+        )
+
+    def __repr__(self) -> str:
+        return f"<Desk links={len(self.links)} flights={list(self.flights.values())}>"
+
+    def attach(self, sock: socket.socket) -> Link:
+        """A worker has connected: tell it where the volume is."""
+        link = Link(self, sock)
+        self.links.add(link)
+        link.channel.send(self._hello())
+        return link
+
+    def greet_all(self) -> None:
+        """The index has a new epoch: every worker reopens it."""
+        for link in self.links:
+            link.channel.send(self._hello())
+
+    def _hello(self) -> Hello:
+        return Hello(PROTOCOL, self._volume.hello.to_json())
+
+    async def close(self) -> None:
+        for link in list(self.links):
+            link.channel.close()
+        self.links.clear()
+        await self._tasks.close()
+
+    # -- fetches ---------------------------------------------------------------------------------
+
+    def fetch(self, link: Link, fetch: Fetch) -> None:
+        """Take one fetch of a worker; the answer comes as messages."""
+        name = name_of(fetch.key, self._secret)
+        reader = Reader(link.channel, fetch)
+        if len(self.flights) + len(self._alone_flights) >= self._settings.flights_max:
+            link.channel.send(Fail(fetch.id, 503, Reason.QUEUE_FULL, "too many fills under way"))
+            return
+        if fetch.mode is Mode.PASS or fetch.method != b"GET" or name in self._shop.alone:
+            self._lead(link, name, Reader(link.channel, _as_pass(fetch)), None, shared=False)
+            return
+        flight = self.flights.get(name)
+        if flight is not None and flight.joinable and not flight.over:
+            if fetch.mode is Mode.FILL:
+                link.readers[fetch.id] = flight, reader
+                flight.join(reader)
+                self._meters.collapsed(fetch.site, "shared")
+                link.tidy(fetch.id)
+            return
+        stored = self._volume.lookup(name)
+        if fetch.mode is Mode.FILL and self._satisfied(name, fetch, stored):
+            link.channel.send(Again(fetch.id))
+            return
+        if fetch.mode is Mode.REFRESH and stored is not None and self._fresh(stored):
+            return
+        self._lead(link, name, reader, stored, shared=True)
+
+    def _satisfied(self, name: bytes, fetch: Fetch, stored: Record | None) -> bool:
+        """Has the index by now what the worker did not find?"""
+        live = self._volume.lookup_live(name)
+        if live is not None and self._fresh(live):
+            return True
+        if stored is None or not self._fresh(stored):
+            return False
+        have = Spans(*((extent.start, extent.end) for extent in self._volume.extents(stored)))
+        end = stored.total if fetch.end == UNKNOWN or fetch.suffix else min(fetch.end, stored.total)
+        start = max(0, stored.total - fetch.suffix) if fetch.suffix else fetch.start
+        return have.reach(start) > start or start >= end
+
+    def _fresh(self, record: Record) -> bool:
+        decision = decide(
+            record.fresh_until,
+            record.stale_while_revalidate,
+            bool(record.flags & Flag.MUST_REVALIDATE),
+            bool(record.flags & Flag.NO_CACHE),
+            self._clock.wall(),
+        )
+        return decision is Decision.SERVE_FRESH
+
+    def _lead(self, link: Link, name: bytes, reader: Reader, stored: Record | None, *, shared: bool) -> None:
+        flight = Flight(
+            name,
+            reader.fetch,
+            self._settings,
+            slice_size=self._slice_size,
+            on_idle=self._landed,
+            start_run=self._start_run,
+        )
+        flight.joinable = shared
+        if shared:
+            self.flights[name] = flight
+        else:
+            self._alone_flights.add(flight)
+        if reader.fetch.mode is Mode.REFRESH:
+            flight.background = True
+        else:
+            link.readers[reader.fetch.id] = flight, reader
+            flight.join(reader)
+        lead = Lead(self._shop, flight, stored, self._separate)
+        if stored is not None and stored.flags & Flag.STRONG and self._fresh(stored):
+            lead.go_on(stored)
+        else:
+            self._tasks.spawn(lead.fly(), f"lead {name.hex()[:8]}")
+
+    def _start_run(self, flight: Flight, run: Run) -> None:
+        record = flight.record
+        assert record is not None
+        rules = self._shop.rules(flight.fetch.site)
+        sink = PackSink(flight, self._store, run.start, run.end)
+        carrier = Carrier(
+            self._shop, flight, run, sink, record, record.kind, rules, keep=True, request=flight.fetch
+        )
+        run.task = self._tasks.spawn(carrier.start_run(), f"run {run.start}-{run.end}")
+
+    def _separate(self, flight: Flight, others: list[Reader]) -> None:
+        """The flight's answer is its leader's alone: each of the others asks for itself (DESIGN D5)."""
+        if self.flights.get(flight.name) is flight:
+            del self.flights[flight.name]
+            self._alone_flights.add(flight)
+        for reader in others:
+            flight.readers.remove(reader)
+            link = next((link for link in self.links if link.channel is reader.channel), None)
+            if link is not None:
+                self._meters.collapsed(reader.fetch.site, "failed")
+                alone = Reader(reader.channel, _as_pass(reader.fetch))
+                self._lead(link, flight.name, alone, None, shared=False)
+
+    def _landed(self, flight: Flight) -> None:
+        if self.flights.get(flight.name) is flight:
+            del self.flights[flight.name]
+        self._alone_flights.discard(flight)
+        for link in self.links:
+            for id_ in [i for i, (f, _) in link.readers.items() if f is flight]:
+                link.tidy(id_)
+
+    # -- reports ---------------------------------------------------------------------------------
+
+    def bad(self, message: Bad) -> None:
+        """A stored extent did not verify: drop it, so that it is fetched again."""
+        self._meters.corrupt(message.reason.value)
+        self._store.post(
+            self._volume.drop_extent, message.name, message.generation, message.start, Eviction.CORRUPT
+        )
+
+
+def _as_pass(fetch: Fetch) -> Fetch:
+    return replace(fetch, mode=Mode.PASS)
+

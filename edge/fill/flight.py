@@ -1,0 +1,337 @@
+"""A flight: one object being filled, and everyone who waits for bytes of it. Bookkeeping only, no I/O of its own.
+
+Lifetimes:
+  flight   from the first fetch of a name until no reader and no run is left
+  reader   from a worker's FETCH until END, FAIL or CANCEL
+  run      one origin request's stretch, until it is complete, stopped or broken for good
+  piece    bytes that can be sent: kept for later readers as long as the flight lasts
+
+Rules: a head is told once to each reader and before any piece; pieces are told as they grow; END comes when
+what a reader asked is covered, by pieces or by the index.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from edge.fill.channel import Channel
+from edge.fill.messages import UNKNOWN, Again, End, Fail, Fetch, Head, HeadFlag, Message
+from edge.fill.pieces import Piece, ScratchPiece
+from edge.fill.settings import FillSettings
+from edge.fill.spans import Spans
+from edge.store.record import Record
+from edge.words import Reason
+
+
+class Reader:
+    """One fetch of one worker: what it wants, how far it has read."""
+
+    __slots__ = ("channel", "collapsed", "end", "fetch", "gone", "position", "scratch", "start")
+
+    def __init__(self, channel: Channel, fetch: Fetch) -> None:
+        self.channel = channel
+        self.fetch = fetch
+        self.start = fetch.start
+        self.end = fetch.end
+        self.position = fetch.start
+        self.collapsed = False
+        self.scratch: dict[int, ScratchPiece] = {}  # windows whose descriptor it has and has not freed
+        self.gone = False
+
+    def __repr__(self) -> str:
+        return f"<Reader {self.fetch.id} {self.start}-{self.end} at {self.position}>"
+
+    def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
+        self.channel.send(message, fds)
+
+    def free(self, number: int) -> None:
+        """It has sent a scratch window and closed it."""
+        piece = self.scratch.pop(number, None)
+        if piece is not None:
+            piece.freed_by(self)
+
+    def free_all(self) -> None:
+        for number in list(self.scratch):
+            self.free(number)
+
+    def settle(self, total: int) -> None:
+        """The object's length is known now: a suffix and an open end become positions."""
+        if total == UNKNOWN:
+            return
+        if self.fetch.suffix:
+            self.start = max(0, total - self.fetch.suffix)
+            self.position = max(self.position, self.start)
+        self.end = total if self.end == UNKNOWN else min(self.end, total)
+
+
+class Run:
+    """A stretch that one origin request brings: [start, end), `position` is the next byte to come."""
+
+    __slots__ = ("end", "moved", "position", "start", "stop_at", "task")
+
+    def __init__(self, start: int, end: int) -> None:
+        self.start = start
+        self.end = end
+        self.position = start
+        self.stop_at = end  # lowered to a slice border when nobody waits any more
+        self.moved = asyncio.Event()  # a reader has read, joined or left
+        self.task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Run {self.start}-{self.end} at {self.position}>"
+
+    def brings(self, position: int) -> bool:
+        return self.position <= position and (self.end == UNKNOWN or position < self.end)
+
+
+class Flight:
+    """See the module's text. `on_idle` is called when the last reader and the last run have gone."""
+
+    def __init__(
+        self,
+        name: bytes,
+        fetch: Fetch,
+        settings: FillSettings,
+        *,
+        slice_size: int,
+        on_idle: Callable[["Flight"], None],
+        start_run: Callable[["Flight", Run], None],
+    ) -> None:
+        self.name = name
+        self.fetch = fetch  # the leader's: its target, kind and site are the flight's
+        self.settings = settings
+        self.slice_size = slice_size
+        self.readers: list[Reader] = []
+        self.runs: list[Run] = []
+        self.pieces: list[Piece] = []
+        self.covered = Spans()
+        self.head: Head | None = None
+        self.record: Record | None = None
+        self.total = UNKNOWN
+        self.joinable = True
+        self.ranges = False  # other stretches may be asked for and combined (strong validator, origin with ranges)
+        self.over = False
+        self.background = False  # a refresh: it goes on though nobody waits
+        self._on_idle = on_idle
+        self._start_run = start_run
+        self._grown: dict[int, Piece] = {}
+        self._unannounced = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<Flight {self.name.hex()[:8]} {self.covered} readers={self.readers} runs={self.runs}>"
+
+    # -- readers ---------------------------------------------------------------------------------
+
+    def join(self, reader: Reader) -> None:
+        """Add a reader: it hears at once what is known, and a run is started for what nobody brings."""
+        reader.collapsed = bool(self.readers) or self.head is not None
+        self.readers.append(reader)
+        if self.head is not None:
+            self._greet(reader)
+        self.look_after(reader)
+
+    def leave(self, reader: Reader) -> None:
+        """A reader has gone; runs that serve nobody are told."""
+        if not reader.gone:
+            reader.gone = True
+            self.readers.remove(reader)
+        reader.free_all()
+        self.wake_runs()
+        self.check_idle()
+
+    def read(self, reader: Reader, position: int) -> None:
+        """A reader has got as far as `position`."""
+        reader.position = max(reader.position, position)
+        self.look_after(reader)
+        self.wake_runs()
+
+    def wake_runs(self) -> None:
+        for run in self.runs:
+            run.moved.set()
+
+    def check_idle(self) -> None:
+        if not self.readers and not self.runs and not self.over:
+            self.over = True
+            if self._timer is not None:
+                self._timer.cancel()
+            for piece in list(self.pieces):
+                piece.drop()
+            self._on_idle(self)
+
+    # -- head ------------------------------------------------------------------------------------
+
+    def set_head(self, head: Head, record: Record, total: int) -> None:
+        """The judged head: every reader hears it, and those whose promised version it is not fail."""
+        self.head, self.record, self.total = head, record, total
+        for reader in list(self.readers):
+            self._greet(reader)
+        for reader in list(self.readers):
+            self.look_after(reader)
+
+    def set_total(self, total: int) -> None:
+        """A body of unknown length has ended."""
+        self.total = total
+        for reader in list(self.readers):
+            reader.settle(total)
+            self._finish_if_covered(reader)
+
+    def _greet(self, reader: Reader) -> None:
+        assert self.head is not None
+        assert self.record is not None
+        pin = reader.fetch.pin
+        if pin is not None and (pin.etag, pin.total) != (self.record.etag, self.total):
+            self.fail_reader(reader, 502, Reason.OBJECT_CHANGED, "the object changed at the origin")
+            return
+        flags = self.head.flags | (HeadFlag.COLLAPSED if reader.collapsed else 0)
+        reader.send(replace(self.head, id=reader.fetch.id, flags=HeadFlag(flags), total=self.total))
+        reader.settle(self.total)
+        for piece in self.pieces:
+            self._tell(reader, piece)
+        self._finish_if_covered(reader)
+
+    # -- pieces ----------------------------------------------------------------------------------
+
+    def add_piece(self, piece: Piece) -> None:
+        """A place where bytes will appear; `grew` tells that they have."""
+        self.pieces.append(piece)
+
+    def grew(self, piece: Piece) -> None:
+        """More bytes of a piece can be sent: first ones are told at once, later ones in batches."""
+        first = piece.announced == 0
+        self._unannounced += piece.length - max(piece.announced, piece.seen)
+        piece.seen = piece.length
+        self.covered.add(piece.start, piece.start + piece.length)
+        self._grown[id(piece)] = piece
+        if first or self._unannounced >= self.settings.announce_bytes:
+            self.announce()
+        elif self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self.settings.announce_seconds, self.announce)
+
+    def announce(self) -> None:
+        """Tell every reader what has grown since the last time."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.head is None:
+            return
+        grown, self._grown, self._unannounced = list(self._grown.values()), {}, 0
+        for piece in grown:
+            piece.announced = piece.length
+        for reader in list(self.readers):
+            for piece in grown:
+                self._tell(reader, piece)
+            self._finish_if_covered(reader)
+
+    def _tell(self, reader: Reader, piece: Piece) -> None:
+        begins_before_end = reader.end == UNKNOWN or piece.start < reader.end
+        if piece.announced and begins_before_end and piece.start + piece.announced > reader.start:
+            piece.tell(reader)
+
+    def _finish_if_covered(self, reader: Reader) -> None:
+        if self.head is None or reader.end == UNKNOWN or not self.covered.has(reader.start, reader.end):
+            return
+        if self._grown and any(p.start < reader.end for p in self._grown.values()):
+            self.announce()  # calls back here with nothing left to tell
+            return
+        if not reader.gone:
+            self._dismiss(reader, End(reader.fetch.id, self.total))
+
+    # -- ends ------------------------------------------------------------------------------------
+
+    def _dismiss(self, reader: Reader, last_word: Message) -> None:
+        reader.gone = True
+        self.readers.remove(reader)
+        reader.send(last_word)
+        self.wake_runs()
+        self.check_idle()
+
+    def fail_reader(self, reader: Reader, status: int, reason: Reason, detail: str) -> None:
+        if not reader.gone:
+            self._dismiss(reader, Fail(reader.fetch.id, status, reason, detail))
+
+    def fail(self, status: int, reason: Reason, detail: str) -> None:
+        """Nobody gets more than is covered already."""
+        self.announce()
+        for reader in list(self.readers):
+            self.fail_reader(reader, status, reason, detail)
+
+    def fail_run(self, run: Run, status: int, reason: Reason, detail: str) -> None:
+        """A run is broken for good: those who needed it fail, the others go on."""
+        self.announce()
+        for reader in list(self.readers):
+            missing = self.missing(reader)
+            if missing is None or run.brings(missing[0]):
+                self.fail_reader(reader, status, reason, detail)
+
+    def say_again(self) -> None:
+        """Everything is in the index: let all readers look there."""
+        for reader in list(self.readers):
+            self._dismiss(reader, Again(reader.fetch.id))
+
+    # -- runs ------------------------------------------------------------------------------------
+
+    def missing(self, reader: Reader) -> tuple[int, int] | None:
+        """The first stretch that a reader still needs; None while its end is unknown and nothing is known to miss."""
+        end = reader.end
+        if end == UNKNOWN:
+            return None
+        return self.covered.gap(max(reader.start, reader.position), end)
+
+    def look_after(self, reader: Reader) -> None:
+        """Start a run for the next hole before a reader, if no run brings it and it is near enough."""
+        if self.head is None or not self.ranges or reader.gone or self.over:
+            return
+        gap = self.missing(reader)
+        while gap is not None:
+            start, end = gap
+            if start - reader.position >= self.settings.ahead or len(self.runs) >= self.settings.runs_per_flight:
+                return
+            bringing = next((run for run in self.runs if run.brings(start)), None)
+            if bringing is None:
+                self._begin(start, end)
+                return
+            if bringing.end == UNKNOWN or bringing.end >= end:
+                return
+            gap = self.covered.gap(bringing.end, reader.end)
+
+    def _begin(self, start: int, end: int) -> None:
+        low = max(start - start % self.slice_size, self.covered.before(start))
+        high = min(end + -end % self.slice_size, self.total, low + self.settings.run_max)
+        for run in self.runs:
+            if run.start > start:
+                high = min(high, run.start)
+            elif run.position <= start:
+                low = max(low, run.end)
+        beyond = self.covered.gap(start, high)
+        if beyond is not None:
+            high = min(high, beyond[1])
+        run = Run(low, high)
+        self.runs.append(run)
+        self._start_run(self, run)
+
+    def end_run(self, run: Run) -> None:
+        """A run is over: complete, stopped or failed; readers who still miss something get the next one."""
+        if run in self.runs:
+            self.runs.remove(run)
+        self.announce()
+        for reader in list(self.readers):
+            self._finish_if_covered(reader)
+            self.look_after(reader)
+        self.check_idle()
+
+    def readers_of(self, run: Run) -> Iterator[Reader]:
+        """Those who still want bytes that this run is to bring."""
+        for reader in self.readers:
+            wants_more = reader.end == UNKNOWN or reader.end > run.position
+            if wants_more and (run.end == UNKNOWN or reader.start < run.end):
+                yield reader
+
+    def may_go_on(self, run: Run) -> bool:
+        """Is a run within `ahead` of its furthest reader (or on its last stretch, with nobody reading)?"""
+        readers = list(self.readers_of(run))
+        if not readers:
+            return True
+        furthest = max(max(reader.position, run.start) for reader in readers)
+        return run.position - furthest < self.settings.ahead

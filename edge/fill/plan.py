@@ -1,0 +1,127 @@
+"""Pure: what to ask the origin for, and whether its partial answer is what was asked."""
+
+from dataclasses import dataclass
+
+from edge.errors import OriginError
+from edge.fill.messages import UNKNOWN, Fetch
+from edge.http import content_range, etags, fields
+from edge.http.fields import Fields
+from edge.store.record import Flag, Record
+from edge.words import Kind, Reason
+
+FieldList = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A stretch of an object to ask for: [start, end), or its last `suffix` bytes; `whole` = no Range field."""
+
+    start: int = 0
+    end: int = UNKNOWN
+    suffix: int = 0
+    whole: bool = True
+
+    def field(self) -> FieldList:
+        """The Range field of this stretch (RFC 9110 section 14.2), none for a whole."""
+        if self.whole:
+            return ()
+        if self.suffix:
+            return ((b"Range", b"bytes=-%d" % self.suffix),)
+        last = b"" if self.end == UNKNOWN else b"%d" % (self.end - 1)
+        return ((b"Range", b"bytes=%d-%s" % (self.start, last)),)
+
+
+WHOLE = Ask()
+
+
+def first_ask(fetch: Fetch, *, slice_size: int, run_max: int, rangeless: bool) -> Ask:
+    """What the first request for a cold object asks: the slices that `fetch` touches, at most a run of them.
+
+    A whole is asked for without Range, but for large kinds a bounded run: nobody knows yet whether it is 2 GB.
+    """
+    if rangeless:
+        return WHOLE
+    if not fetch.ranged:
+        return Ask(0, run_max, whole=False) if fetch.kind is Kind.MP4 else WHOLE
+    if fetch.suffix:
+        # so many more that the first grid line at or before the wanted bytes is among them
+        return Ask(suffix=fetch.suffix + slice_size - 1, whole=False)
+    start = fetch.start - fetch.start % slice_size
+    end = start + run_max
+    if fetch.end != UNKNOWN:
+        end = min(end, fetch.end + -fetch.end % slice_size)
+    return Ask(start, end, whole=False)
+
+
+def conditional(record: Record | None) -> FieldList:
+    """Validators of a stored answer for a revalidation (RFC 9110 section 13.1)."""
+    if record is None:
+        return ()
+    asked: list[tuple[bytes, bytes]] = []
+    if record.etag:
+        asked.append((b"If-None-Match", record.etag))
+    modified = fields.first(stored_lines(record), b"last-modified")
+    if modified:
+        asked.append((b"If-Modified-Since", modified))
+    return tuple(asked)
+
+
+def stored_lines(record: Record) -> FieldList:
+    """The stored head as fields."""
+    lines = (line.partition(b":") for line in record.head.split(b"\r\n") if line)
+    return tuple((name, value.strip()) for name, _, value in lines)
+
+
+def explicit_freshness(response_fields: Fields) -> bool:
+    """Does an answer itself say how long it is good (RFC 9111 section 4.2.1)?"""
+    named = (b"cache-control", b"cdn-cache-control", b"expires")
+    return any(fields.values(response_fields, name) for name in named)
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """A verified 206: it carries [start, end) of `total` bytes."""
+
+    start: int
+    end: int
+    total: int
+
+
+def verify_partial(ask: Ask, response_fields: Fields, content_length: int | None) -> Partial:
+    """Check a 206 against what was asked; OriginError(BAD_RESPONSE) if it does not fit (RFC 9110 section 15.3.7).
+
+    A shorter end than asked is right only where the object ends; a later start or another unit never is.
+    """
+    if ask.whole:
+        raise _bad("206 to a request without Range")
+    if fields.values(response_fields, b"content-encoding"):
+        raise _bad("partial answer with Content-Encoding")
+    given = fields.values(response_fields, b"content-range")
+    found = content_range.parse_content_range(given[0]) if len(given) == 1 else None
+    if found is None or found.total is None:
+        raise _bad("Content-Range missing, repeated, malformed or without a total")
+    if content_length is not None and content_length != found.end_exclusive - found.start:
+        raise _bad("Content-Length does not fit Content-Range")
+    if ask.suffix:
+        wanted = max(0, found.total - ask.suffix), found.total
+    else:
+        wanted = ask.start, found.total if ask.end == UNKNOWN else min(ask.end, found.total)
+    if (found.start, found.end_exclusive) != wanted:
+        raise _bad(f"Content-Range {found.start}-{found.end_exclusive} is not what was asked")
+    return Partial(found.start, found.end_exclusive, found.total)
+
+
+def strong_etag(response_fields: Fields) -> bytes:
+    """The strong entity tag of an answer, b"" when there is none that can be relied upon (several, weak, malformed)."""
+    given = fields.values(response_fields, b"etag")
+    tag = etags.parse_etag(given[0]) if len(given) == 1 else None
+    return tag.value if tag is not None and not tag.weak else b""
+
+
+def same_version(record: Record, etag: bytes, total: int) -> bool:
+    """Do bytes of an answer with this validator and length belong to the record's generation?"""
+    return bool(record.flags & Flag.STRONG) and record.etag == etag and record.total == total
+
+
+def _bad(detail: str) -> OriginError:
+    return OriginError(Reason.BAD_RESPONSE, detail, retryable=False)

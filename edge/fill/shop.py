@@ -1,0 +1,32 @@
+"""What every fill of a keeper works with; made once, in `desk`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cachetools import TTLCache
+
+from edge.clock import Clock
+from edge.fill.settings import FillSettings
+from edge.fill.sinks import ScratchBudget
+from edge.origin.client import OriginClient
+from edge.policy.rules import SiteRules
+from edge.store.thread import StoreThread
+from edge.words import Kind
+
+
+@dataclass(slots=True)
+class Shop:
+    """What a fill works with; one per keeper, wired in `desk`."""
+
+    settings: FillSettings
+    client: OriginClient
+    store: StoreThread
+    clock: Clock
+    sites: Mapping[str, SiteRules]
+    scratch: ScratchBudget
+    slice_size: int
+    alone: TTLCache[bytes, bool]  # names whose answers are not shareable
+    rangeless: TTLCache[Kind, bool]  # kinds for which this upstream ignores Range
+
+    def rules(self, site: str) -> SiteRules:
+        return self.sites.get(site) or next(iter(self.sites.values()))

@@ -1,0 +1,71 @@
+"""The one place where the store touches the operating system, so that a test can fail the Nth call."""
+
+import fcntl
+import os
+from pathlib import Path
+
+
+class Disk:
+    """Thin: a name per system call, whole writes, no policy."""
+
+    def open(self, path: Path, flags: int, mode: int = 0o640) -> int:
+        return os.open(path, flags | os.O_CLOEXEC, mode)
+
+    def close(self, fd: int) -> None:
+        os.close(fd)
+
+    def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> None:
+        """Write all of it; a short write is continued, as write(2) allows it at any time."""
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(fd, view, offset)
+            if written == 0:
+                raise OSError("pwrite wrote nothing")
+            offset += written
+            view = view[written:]
+
+    def pread(self, fd: int, length: int, offset: int) -> bytes:
+        """Read up to `length` bytes; fewer only at the end of the file."""
+        data = os.pread(fd, length, offset)
+        while 0 < len(data) < length:
+            more = os.pread(fd, length - len(data), offset + len(data))
+            if not more:
+                break
+            data += more
+        return data
+
+    def fdatasync(self, fd: int) -> None:
+        os.fdatasync(fd)
+
+    def ftruncate(self, fd: int, length: int) -> None:
+        os.ftruncate(fd, length)
+
+    def unlink(self, path: Path) -> None:
+        os.unlink(path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        os.rename(source, target)
+
+    def mkdir(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+
+    def sync_directory(self, path: Path) -> None:
+        """Make names in a directory durable."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def lock(self, fd: int) -> bool:
+        """Take an exclusive lock without waiting; False if another process has it."""
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def free_ratio(self, path: Path) -> float:
+        """The share of the file system's blocks that we may still use."""
+        stat = os.statvfs(path)
+        return stat.f_bavail / stat.f_blocks if stat.f_blocks else 1.0

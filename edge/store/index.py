@@ -1,0 +1,297 @@
+"""The disposable index: LMDB tables over packs (DESIGN D4). One writer; readers in any number of processes."""
+
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import lmdb
+
+from edge.errors import StoreError
+from edge.store.record import Extent, Record, decode_extent, decode_record, encode_extent, encode_record
+
+TABLES: Final = (b"names", b"extents", b"places", b"paths", b"tags", b"meta")
+MAX_READERS: Final = 512
+PATH_CUT: Final = 400  # an LMDB key has at most 511 bytes
+_EXTENT_KEY: Final = struct.Struct(">QQ")
+_PLACE_KEY: Final = struct.Struct(">IQ")
+_PLACE: Final = struct.Struct("<16sQQI")
+_LIVE: Final = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What lies at a place of a pack."""
+
+    pack: int
+    offset: int
+    name: bytes
+    generation: int
+    start: int
+    length: int
+
+
+def extent_key(generation: int, start: int) -> bytes:
+    return _EXTENT_KEY.pack(generation, start)
+
+
+def open_environment(path: Path, map_bytes: int, *, readonly: bool) -> Any:
+    """An LMDB environment without sync: a commit is visible at once and survives kill -9 (not power loss)."""
+    return lmdb.open(
+        str(path),
+        map_size=map_bytes,
+        max_dbs=16,
+        max_readers=MAX_READERS,
+        readonly=readonly,
+        sync=False,
+        metasync=False,
+        readahead=False,
+        create=not readonly,
+    )
+
+
+class Index:
+    """Tables of a volume, written by the keeper only."""
+
+    def __init__(self, path: Path, map_bytes: int) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._env = open_environment(path, map_bytes, readonly=False)
+        self._names, self._extents, self._places, self._paths, self._tags, self._meta = (
+            self._env.open_db(table) for table in TABLES
+        )
+
+    def close(self) -> None:
+        self._env.close()
+
+    def reader_check(self) -> int:
+        """Free the slots of readers that died."""
+        return int(self._env.reader_check())
+
+    @contextmanager
+    def writing(self) -> Iterator["Writing"]:
+        """One transaction; StoreError when the map is full (then nothing of it has happened)."""
+        try:
+            with self._env.begin(write=True) as txn:
+                yield Writing(self, txn)
+        except lmdb.MapFullError as error:
+            raise StoreError("the index is full") from error
+        except lmdb.Error as error:
+            raise StoreError(f"index: {error}") from error
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def record(self, name: bytes) -> Record | None:
+        with self._env.begin() as txn:
+            raw = txn.get(name, db=self._names)
+        return decode_record(raw) if raw is not None else None
+
+    def extents(self, record: Record) -> list[Extent]:
+        """All extents of a generation, in the object's order, the inline one first."""
+        found = [record.first] if record.first is not None else []
+        prefix = struct.pack(">Q", record.generation)
+        with self._env.begin() as txn, txn.cursor(db=self._extents) as cursor:
+            if cursor.set_range(prefix):
+                for key, value in cursor:
+                    if not key.startswith(prefix):
+                        break
+                    found.append(decode_extent(value)[0])
+        return sorted(found, key=lambda extent: extent.start)
+
+    def placed(self, pack: int, after: int = -1, limit: int = 1000) -> list[Placed]:
+        """What lies in a pack from behind offset `after` on, in order, at most `limit` entries."""
+        found = []
+        with self._env.begin() as txn, txn.cursor(db=self._places) as cursor:
+            if cursor.set_range(_PLACE_KEY.pack(pack, after + 1)):
+                for key, value in cursor:
+                    number, offset = _PLACE_KEY.unpack(key)
+                    if number != pack or len(found) >= limit:
+                        break
+                    name, generation, start, length = _PLACE.unpack(value)
+                    found.append(Placed(pack, offset, name, generation, start, length))
+        return found
+
+    def objects(self) -> int:
+        with self._env.begin() as txn:
+            return int(txn.stat(self._names)["entries"])
+
+    def meta(self, key: bytes) -> int:
+        """A counter of the index, 0 if it is not there."""
+        with self._env.begin() as txn:
+            raw = txn.get(key, db=self._meta)
+        return int(raw) if raw else 0
+
+
+class Writing:
+    """What can be done within one write transaction."""
+
+    def __init__(self, index: Index, txn: Any) -> None:
+        self._index = index
+        self._txn = txn
+        self.names, self.extents_table, self.places = index._names, index._extents, index._places
+        self.paths, self.meta_table = index._paths, index._meta
+
+    def record(self, name: bytes) -> Record | None:
+        raw = self._txn.get(name, db=self.names)
+        return decode_record(raw) if raw is not None else None
+
+    def extent(self, generation: int, start: int) -> Extent | None:
+        raw = self._txn.get(extent_key(generation, start), db=self.extents_table)
+        return decode_extent(raw)[0] if raw is not None else None
+
+    def put_record(self, name: bytes, record: Record) -> None:
+        """Write a record; the side table by path gets its row."""
+        self._txn.put(name, encode_record(record), db=self.names)
+        row = record.path[:PATH_CUT] + b"\0" + name
+        self._txn.put(row, struct.pack("<Q", record.generation), db=self.paths)
+
+    def add_extent(self, name: bytes, record: Record, extent: Extent) -> Record:
+        """Note an extent of a generation; the first one goes inline. Returns the record as it is now."""
+        place = _PLACE.pack(name, record.generation, extent.start, extent.length)
+        self._txn.put(_PLACE_KEY.pack(extent.pack, extent.offset), place, db=self.places)
+        if record.first is None or record.first.start == extent.start:
+            return replace(record, first=extent)
+        if extent.start < record.first.start:  # the inline one is that with the lowest start
+            self._put_extent(record.generation, record.first)
+            return replace(record, first=extent)
+        self._put_extent(record.generation, extent)
+        return record
+
+    def _put_extent(self, generation: int, extent: Extent) -> None:
+        self._txn.put(extent_key(generation, extent.start), encode_extent(extent), db=self.extents_table)
+
+    def move_extent(self, name: bytes, record: Record, old: Extent, new: Extent) -> None:
+        """The same bytes lie elsewhere now."""
+        self._txn.delete(_PLACE_KEY.pack(old.pack, old.offset), db=self.places)
+        renewed = self.add_extent(name, record, new)
+        if renewed is not record:
+            self._txn.put(name, encode_record(renewed), db=self.names)
+
+    def remove_extent(self, name: bytes, record: Record, extent: Extent) -> Record:
+        """Forget one extent; the record stays (it may have others)."""
+        self._txn.delete(_PLACE_KEY.pack(extent.pack, extent.offset), db=self.places)
+        if record.first is not None and record.first.start == extent.start:
+            return replace(record, first=None)
+        self._txn.delete(extent_key(record.generation, extent.start), db=self.extents_table)
+        return record
+
+    def remove_record(self, name: bytes, record: Record, extents: Sequence[Extent]) -> None:
+        """Forget an object with all its extents."""
+        for extent in extents:
+            self._txn.delete(_PLACE_KEY.pack(extent.pack, extent.offset), db=self.places)
+            self._txn.delete(extent_key(record.generation, extent.start), db=self.extents_table)
+        self._txn.delete(record.path[:PATH_CUT] + b"\0" + name, db=self.paths)
+        self._txn.delete(name, db=self.names)
+
+    def remove_place(self, placed: Placed) -> None:
+        self._txn.delete(_PLACE_KEY.pack(placed.pack, placed.offset), db=self.places)
+
+    def set_meta(self, key: bytes, value: int) -> None:
+        self._txn.put(key, b"%d" % value, db=self.meta_table)
+
+
+class ReadIndex:
+    """A worker's view: looks up raw records; each look-up is a transaction of its own (0.7 us)."""
+
+    def __init__(self, path: Path, map_bytes: int) -> None:
+        self._env = open_environment(path, map_bytes, readonly=True)
+        self._begin = self._env.begin
+        self._names = self._env.open_db(b"names", create=False)
+        self._extents = self._env.open_db(b"extents", create=False)
+
+    def raw(self, name: bytes) -> bytes | None:
+        txn = self._begin(db=self._names)
+        try:
+            found: bytes | None = txn.get(name)
+        finally:
+            txn.abort()
+        return found
+
+    def extent_before(self, generation: int, position: int) -> Extent | None:
+        """The extent outside the record with the highest start at or before `position`."""
+        with self._begin(db=self._extents) as txn, txn.cursor() as cursor:
+            found = cursor.set_range(extent_key(generation, position + 1))
+            if not (cursor.prev() if found else cursor.last()):
+                return None
+            if not cursor.key().startswith(struct.pack(">Q", generation)):
+                return None
+            return decode_extent(cursor.value())[0]
+
+    def close(self) -> None:
+        self._env.close()
+
+
+class LiveTable:
+    """Short-lived small answers, whole, in shared memory: name -> record and body (DESIGN section 9)."""
+
+    def __init__(self, path: Path, budget_bytes: int, *, readonly: bool) -> None:
+        if not readonly:
+            path.mkdir(parents=True, exist_ok=True)
+        self._budget = budget_bytes
+        self._env = lmdb.open(
+            str(path),
+            map_size=budget_bytes * 2,
+            max_dbs=2,
+            max_readers=MAX_READERS,
+            readonly=readonly,
+            sync=False,
+            metasync=False,
+            create=not readonly,
+        )
+        self._table = self._env.open_db(b"live", create=not readonly)
+        self._bytes = 0
+
+    def raw(self, name: bytes) -> bytes | None:
+        txn = self._env.begin(db=self._table)
+        try:
+            found: bytes | None = txn.get(name)
+        finally:
+            txn.abort()
+        return found
+
+    def put(self, name: bytes, record: Record, body: bytes) -> bool:
+        """Keep an answer; False when the table has no room (it is served, not kept)."""
+        raw = encode_record(record)
+        value = _LIVE.pack(len(raw)) + raw + body
+        if self._bytes + len(value) > self._budget:
+            return False
+        try:
+            with self._env.begin(write=True, db=self._table) as txn:
+                old = txn.get(name)
+                txn.put(name, value)
+        except lmdb.MapFullError:
+            return False
+        self._bytes += len(value) - (len(old) if old else 0)
+        return True
+
+    def drop(self, name: bytes) -> None:
+        with self._env.begin(write=True, db=self._table) as txn:
+            old = txn.pop(name)
+        self._bytes -= len(old) if old else 0
+
+    def sweep(self, now: float, limit: int = 5000) -> int:
+        """Remove what is past its freshness and every stale window; returns how many."""
+        dead = []
+        with self._env.begin(db=self._table) as txn:
+            for name, value in txn.cursor():
+                record, _ = split_live(bytes(value))
+                grace = max(record.stale_while_revalidate, record.stale_if_error)
+                if record.fresh_until + grace < now:
+                    dead.append(name)
+                if len(dead) >= limit:
+                    break
+        for name in dead:
+            self.drop(name)
+        return len(dead)
+
+    def close(self) -> None:
+        self._env.close()
+
+
+def split_live(value: bytes) -> tuple[Record, bytes]:
+    """The record and the body of a value of the live table."""
+    (length,) = _LIVE.unpack_from(value)
+    end = _LIVE.size + length
+    return decode_record(value[_LIVE.size : end]), value[end:]

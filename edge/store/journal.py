@@ -1,0 +1,118 @@
+"""The log beside each pack: what the pack holds, written after the data it names is durable (DESIGN D4, section 9)."""
+
+import struct
+import uuid
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Final
+
+from edge.errors import FormatUnknown
+from edge.store.record import Extent, Record, decode_extent, decode_record, encode_extent, encode_record
+
+MAGIC: Final = b"EDGEJRNL"
+VERSION: Final = 1
+_HEADER: Final = struct.Struct("<8sHHI16s")
+_ENTRY: Final = struct.Struct("<IIB")
+MAX_PAYLOAD: Final = 1 << 20  # a head is at most 64 KiB, sums of 64 slices 512 bytes: more is garbage
+
+
+class EntryType(IntEnum):
+    OBJECT = 1
+    EXTENT = 2
+    REFRESH = 3
+    DELETE = 4
+    SEALED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectEntry:
+    """A record (its extents come as entries of their own)."""
+
+    name: bytes
+    record: Record
+    refresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExtentEntry:
+    name: bytes
+    generation: int
+    extent: Extent
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteEntry:
+    name: bytes
+    generation: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class SealedEntry:
+    size: int
+
+
+Entry = ObjectEntry | ExtentEntry | DeleteEntry | SealedEntry
+
+
+def header(pack: int, volume: uuid.UUID) -> bytes:
+    return _HEADER.pack(MAGIC, VERSION, 0, pack, volume.bytes)
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """One framed entry: length, checksum, type, payload."""
+    match entry:
+        case ObjectEntry(name, record, refresh):
+            kind = EntryType.REFRESH if refresh else EntryType.OBJECT
+            payload = name + encode_record(replace(record, first=None))
+        case ExtentEntry(name, generation, extent):
+            kind, payload = EntryType.EXTENT, name + struct.pack("<Q", generation) + encode_extent(extent)
+        case DeleteEntry(name, generation, sequence):
+            kind, payload = EntryType.DELETE, name + struct.pack("<QQ", generation, sequence)
+        case SealedEntry(size):
+            kind, payload = EntryType.SEALED, struct.pack("<Q", size)
+    crc = zlib.crc32(payload, zlib.crc32(bytes((kind,))))
+    return _ENTRY.pack(len(payload), crc, kind) + payload
+
+
+def read_journal(raw: bytes, pack: int, volume: uuid.UUID) -> Iterator[Entry]:
+    """The good entries from the beginning; the first bad one ends it (what follows was not completely written).
+
+    FormatUnknown: another version. A foreign or damaged header: no entries.
+    """
+    if len(raw) < _HEADER.size:
+        return
+    magic, version, _, number, owner = _HEADER.unpack_from(raw)
+    if magic != MAGIC or number != pack or owner != volume.bytes:
+        return
+    if version != VERSION:
+        raise FormatUnknown(f"journal of pack {pack} has version {version}, this program reads {VERSION}")
+    at = _HEADER.size
+    while at + _ENTRY.size <= len(raw):
+        length, crc, kind = _ENTRY.unpack_from(raw, at)
+        at += _ENTRY.size
+        payload = raw[at : at + length]
+        if length > MAX_PAYLOAD or len(payload) < length:
+            return
+        if zlib.crc32(payload, zlib.crc32(bytes((kind,)))) != crc:
+            return
+        at += length
+        entry = _decode(kind, payload)
+        if entry is not None:
+            yield entry
+
+
+def _decode(kind: int, payload: bytes) -> Entry | None:
+    match kind:
+        case EntryType.OBJECT | EntryType.REFRESH:
+            return ObjectEntry(payload[:16], decode_record(payload[16:]), kind == EntryType.REFRESH)
+        case EntryType.EXTENT:
+            (generation,) = struct.unpack_from("<Q", payload, 16)
+            return ExtentEntry(payload[:16], generation, decode_extent(payload, 24)[0])
+        case EntryType.DELETE:
+            return DeleteEntry(payload[:16], *struct.unpack_from("<QQ", payload, 16))
+        case EntryType.SEALED:
+            return SealedEntry(*struct.unpack_from("<Q", payload))
+    return None  # a type of a later minor version: skipped, its checksum was good

@@ -1,0 +1,209 @@
+"""The packs of a volume on the writer's side: one active, the others sealed; extents are handed out once."""
+
+import os
+import uuid
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from edge.errors import StoreError
+from edge.store.disk import Disk
+from edge.store.files import Counter
+from edge.store.journal import Entry, SealedEntry, encode_entry, header
+from edge.words import GIB, MIB
+
+ALIGN: Final = 4096  # extents start on a page, so that residency is asked for whole pages of one extent
+EXTENT_LIMIT: Final = 16 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Space in a pack that nobody else will ever get."""
+
+    pack: int
+    offset: int
+    length: int
+
+
+def pack_size_for(volume_bytes: int) -> int:
+    """clamp(volume / 64, 4 MiB, 1 GiB), whole pages (DESIGN D3)."""
+    size = min(max(volume_bytes // 64, 4 * MIB), GIB)
+    return size - size % ALIGN
+
+
+class Pack:
+    """One pack and its journal. `used` counts what was handed out, also to fills that failed later."""
+
+    __slots__ = ("fd", "journal_at", "journal_fd", "number", "open_reservations", "sealed", "size", "synced", "used", "waiting")
+
+    def __init__(self, number: int, size: int, used: int) -> None:
+        self.number = number
+        self.size = size
+        self.used = used
+        self.fd = -1
+        self.journal_fd = -1
+        self.journal_at = 0
+        self.sealed = False
+        self.open_reservations = 0
+        self.synced = 0
+        self.waiting: list[Entry] = []
+
+    def __repr__(self) -> str:
+        return f"<Pack {self.number} used={self.used} of {self.size} sealed={self.sealed}>"
+
+
+class Packs:
+    """All packs of a volume, oldest first."""
+
+    def __init__(
+        self, directory: Path, disk: Disk, counter: Counter, volume: uuid.UUID, size: int, extent_max: int
+    ) -> None:
+        self.directory = directory / "packs"
+        self.extent_max = extent_max
+        self.all: OrderedDict[int, Pack] = OrderedDict()
+        self.active: Pack | None = None
+        self._disk = disk
+        self._counter = counter
+        self._volume = volume
+        self._size = size
+        disk.mkdir(self.directory)
+        for number in sorted(self._found()):
+            stat = self.pack_path(number).stat()
+            pack = Pack(number, stat.st_size, min(stat.st_size, stat.st_blocks * 512))
+            pack.sealed = True  # never appended to by a later run
+            self.all[number] = pack
+
+    def _found(self) -> list[int]:
+        return [int(path.stem) for path in self.directory.glob("*.pack") if path.stem.isdigit()]
+
+    def pack_path(self, number: int) -> Path:
+        return self.directory / f"{number:010d}.pack"
+
+    def journal_path(self, number: int) -> Path:
+        return self.directory / f"{number:010d}.journal"
+
+    @property
+    def used_bytes(self) -> int:
+        return sum(pack.used for pack in self.all.values())
+
+    def reserve(self, length: int) -> Reservation:
+        """Hand out `length` bytes; a full pack is sealed and the next one begun. StoreError when the disk fails."""
+        if not 0 < length <= self.extent_max:
+            raise StoreError(f"an extent has 1 to {self.extent_max} bytes, not {length}")
+        pack = self.active
+        if pack is None or pack.used + length > pack.size:
+            pack = self._begin()
+        offset = pack.used
+        pack.used += length + -length % ALIGN
+        pack.open_reservations += 1
+        return Reservation(pack.number, offset, length)
+
+    def _begin(self) -> Pack:
+        if self.active is not None:
+            self.active.sealed = True
+            self.active = None
+        number = self._counter.take_pack()
+        pack = Pack(number, self._size, 0)
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+            pack.fd = self._disk.open(self.pack_path(number), flags)
+            self._disk.ftruncate(pack.fd, self._size)  # sparse: a mapping of it never ends early
+            pack.journal_fd = self._disk.open(self.journal_path(number), flags)
+            head = header(number, self._volume)
+            self._disk.pwrite(pack.journal_fd, head, 0)
+            pack.journal_at = len(head)
+            self._disk.sync_directory(self.directory)
+        except OSError as error:
+            self._discard(pack)
+            raise StoreError(f"cannot begin pack {number}: {error}") from error
+        self.all[number] = self.active = pack
+        return pack
+
+    def _discard(self, pack: Pack) -> None:
+        self.close_files(pack)
+        for path in (self.pack_path(pack.number), self.journal_path(pack.number)):
+            try:
+                self._disk.unlink(path)
+            except OSError:
+                pass
+
+    def write(self, place: Reservation, at: int, data: bytes | memoryview) -> None:
+        """Write inside a reservation; OSError when the disk fails."""
+        pack = self.all.get(place.pack)
+        if pack is None or pack.fd < 0 or at + len(data) > place.length:
+            raise StoreError(f"write outside of a reservation: {place} + {at}")
+        self._disk.pwrite(pack.fd, data, place.offset + at)
+
+    def release(self, pack_number: int) -> None:
+        """A reservation's fill is over."""
+        pack = self.all.get(pack_number)
+        if pack is not None and pack.open_reservations:
+            pack.open_reservations -= 1
+
+    def log(self, pack_number: int, entry: Entry) -> None:
+        """Have an entry written beside a pack at the next flush; a pack of an earlier run passes it to the active one."""
+        pack = self.all.get(pack_number)
+        if pack is None or pack.journal_fd < 0:
+            pack = self.active
+        if pack is not None:
+            pack.waiting.append(entry)
+
+    def to_flush(self) -> list[tuple[Pack, list[Entry]]]:
+        """Packs with waiting entries, and those entries; sync the packs, then give both to `flushed`."""
+        taken = []
+        for pack in self.all.values():
+            if pack.waiting:
+                taken.append((pack, pack.waiting))
+                pack.waiting = []
+        return taken
+
+    def sync(self, pack: Pack) -> None:
+        """Make a pack's data durable; may run beside the writer's thread."""
+        if pack.fd >= 0:
+            self._disk.fdatasync(pack.fd)
+
+    def flushed(self, pack: Pack, entries: list[Entry]) -> None:
+        """Append entries whose data is durable."""
+        if pack.journal_fd < 0:
+            return
+        raw = b"".join(encode_entry(entry) for entry in entries)
+        self._disk.pwrite(pack.journal_fd, raw, pack.journal_at)
+        pack.journal_at += len(raw)
+
+    def retire(self) -> list[Pack]:
+        """Close the files of sealed packs that nothing writes to any more; their journals get the last entry."""
+        done = []
+        for pack in self.all.values():
+            if pack.sealed and pack.fd >= 0 and not pack.open_reservations and not pack.waiting:
+                self.flushed(pack, [SealedEntry(pack.used)])
+                self.close_files(pack)
+                done.append(pack)
+        return done
+
+    def close_files(self, pack: Pack) -> None:
+        for fd in (pack.fd, pack.journal_fd):
+            if fd >= 0:
+                self._disk.close(fd)
+        pack.fd = pack.journal_fd = -1
+
+    def oldest(self) -> Pack | None:
+        """The pack to be evicted next: sealed, and nobody writes into it."""
+        for pack in self.all.values():
+            if pack.sealed and not pack.open_reservations and pack is not self.active:
+                return pack
+        return None
+
+    def remove(self, pack: Pack) -> None:
+        """Delete a pack and its journal; who still sends from it keeps its own descriptor."""
+        self.all.pop(pack.number, None)
+        self.close_files(pack)
+        for path in (self.pack_path(pack.number), self.journal_path(pack.number)):
+            try:
+                self._disk.unlink(path)
+            except FileNotFoundError:
+                pass
+
+    def close(self) -> None:
+        for pack in self.all.values():
+            self.close_files(pack)

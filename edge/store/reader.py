@@ -1,0 +1,240 @@
+"""A volume on the worker's side: look-ups, open packs, residency, verified reads. Never writes (DESIGN D4, D7)."""
+
+import asyncio
+import mmap
+import os
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from edge.clock import Clock
+from edge.errors import StoreError
+from edge.store.hits import HitCounters
+from edge.store.index import LiveTable, ReadIndex, split_live
+from edge.store.record import Extent, Record, blocks, checksum, decode_record
+from edge.store.residency import Residency
+from edge.store.volume import VolumeHello
+from edge.words import KIB, Reason
+
+MEMO: Final = 10_000  # decoded records kept; a record costs about 1.5 KiB
+OPEN_PACKS: Final = 256  # descriptors; a volume has 64 packs or a few more
+WARM_SECONDS: Final = 1.0  # how long a window just found resident is believed to be
+WARM_WINDOWS: Final = 20_000
+VERIFIED_BLOCKS: Final = 200_000
+SMALL: Final = 64 * KIB
+
+
+class CorruptExtent(StoreError):
+    """Stored bytes do not have their checksum."""
+
+    reason = Reason.CORRUPT
+
+
+class PackFile:
+    """An open pack. Dropped by dereferencing only: a descriptor's number may still be queued for sendfile."""
+
+    __slots__ = ("_fd", "_map", "number")
+
+    def __init__(self, path: Path, number: int) -> None:
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)  # nothing unverified is read ahead
+        self._map: memoryview | None = None
+        self.number = number
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def view(self, offset: int, count: int) -> memoryview | None:
+        """Bytes for TLS, without a copy; only for windows that are resident (a mapping must not meet the disk)."""
+        if self._map is None:
+            self._map = memoryview(mmap.mmap(self._fd, 0, prot=mmap.PROT_READ))
+        return self._map[offset : offset + count]
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+
+class Reader:
+    """See the module's text; used from the worker's loop only."""
+
+    def __init__(self, hello: VolumeHello, clock: Clock, hits: HitCounters | None = None) -> None:
+        self._clock = clock
+        self._hits = hits
+        self._residency = Residency()
+        self._pool = ThreadPoolExecutor(4, "disk")
+        self._memo: OrderedDict[bytes, tuple[bytes, Record]] = OrderedDict()
+        self._live_memo: OrderedDict[bytes, tuple[bytes, Record, bytes]] = OrderedDict()
+        self._packs: OrderedDict[int, PackFile] = OrderedDict()
+        self._warm: OrderedDict[tuple[int, int], float] = OrderedDict()
+        self._verified: OrderedDict[tuple[int, int], None] = OrderedDict()
+        self.cold_reads = 0
+        self._open(hello)
+
+    def __repr__(self) -> str:
+        return f"<Reader {self.hello.directory} epoch={self.hello.epoch} packs={len(self._packs)}>"
+
+    @property
+    def cachestat(self) -> bool:
+        """Can residency be asked on this kernel?"""
+        return self._residency.works
+
+    def _open(self, hello: VolumeHello) -> None:
+        self.hello = hello
+        self._directory = Path(hello.directory) / "packs"
+        self._index = ReadIndex(Path(hello.index_path), hello.index_map_bytes)
+        self._live = LiveTable(Path(hello.live_path), hello.live_bytes, readonly=True)
+
+    def reopen(self, hello: VolumeHello) -> None:
+        """A keeper has said hello again: another index, another live table, other packs to verify."""
+        index, live, old = self._index, self._live, self.hello
+        self._memo.clear()
+        self._live_memo.clear()
+        self._verified.clear()
+        if hello.index_path == old.index_path and hello.live_path == old.live_path:
+            self.hello = hello
+            return
+        index.close()
+        live.close()
+        self._open(hello)
+
+    # -- looking up ------------------------------------------------------------------------------
+
+    def lookup(self, name: bytes) -> Record | None:
+        """The record of a name; the same object as long as the index has the same bytes."""
+        raw = self._index.raw(name)
+        if raw is None:
+            return None
+        known = self._memo.get(name)
+        if known is not None and known[0] == raw:
+            return known[1]
+        record = decode_record(raw)
+        self._memo[name] = raw, record
+        if len(self._memo) > MEMO:
+            self._memo.popitem(last=False)
+        return record
+
+    def lookup_live(self, name: bytes) -> tuple[Record, bytes] | None:
+        """The record and the whole body of a short-lived answer."""
+        raw = self._live.raw(name)
+        if raw is None:
+            return None
+        known = self._live_memo.get(name)
+        if known is not None and known[0] == raw:
+            return known[1], known[2]
+        record, body = split_live(raw)
+        self._live_memo[name] = raw, record, body
+        if len(self._live_memo) > 1000:
+            self._live_memo.popitem(last=False)
+        return record, body
+
+    def extent_at(self, record: Record, position: int) -> Extent | None:
+        """The extent that has the byte at `position`."""
+        first = record.first
+        if first is not None and first.start <= position < first.start + first.length:
+            return first
+        found = self._index.extent_before(record.generation, position)
+        return found if found is not None and position < found.end else None
+
+    def pack_file(self, number: int) -> PackFile | None:
+        """An open pack, None when it is gone."""
+        file = self._packs.get(number)
+        if file is None:
+            try:
+                file = PackFile(self._directory / f"{number:010d}.pack", number)
+            except OSError:
+                return None
+            self._packs[number] = file
+            if len(self._packs) > OPEN_PACKS:
+                self._packs.popitem(last=False)
+        return file
+
+    def touch(self, name: bytes) -> None:
+        """A hit."""
+        if self._hits is not None:
+            self._hits.touch(name)
+
+    # -- bytes -----------------------------------------------------------------------------------
+
+    def small(self, record: Record, extent: Extent, position: int, length: int) -> bytes | None:
+        """Up to 64 KiB in one call that never waits for the disk; None when it is not all in memory."""
+        if length == 0:
+            return b""
+        if position + length > extent.start + extent.length or not self._trusted(record, extent, position, length):
+            return None
+        file = self._packs.get(extent.pack) or self.pack_file(extent.pack)
+        if file is None or not self._is_warm(file, extent.offset + position - extent.start, length):
+            return None
+        return os.pread(file.fileno(), length, extent.offset + position - extent.start)
+
+    def ready(self, record: Record, extent: Extent, position: int, length: int) -> bool:
+        """May this window be sent at once: verified where that is due, and wholly in the page cache?"""
+        if not self._trusted(record, extent, position, length):
+            return False
+        file = self.pack_file(extent.pack)
+        return file is not None and self._is_warm(file, extent.offset + position - extent.start, length)
+
+    def _trusted(self, record: Record, extent: Extent, position: int, length: int) -> bool:
+        if not self.hello.suspect_from <= extent.pack < self.hello.suspect_to:
+            return True
+        size = record.slice_size
+        first = max(extent.start, position - position % size)
+        return all(
+            (extent.pack, extent.offset + start - extent.start) in self._verified
+            for start, _ in blocks(first, position + length - first, size)
+        )
+
+    def _is_warm(self, file: PackFile, offset: int, length: int) -> bool:
+        key = file.number, offset
+        now = self._clock.monotonic()
+        seen = self._warm.get(key)
+        if seen is not None and now - seen < WARM_SECONDS:
+            return True
+        if not self._residency.resident(file.fileno(), offset, length):
+            return False
+        self._note_warm(key, now)
+        return True
+
+    def _note_warm(self, key: tuple[int, int], now: float) -> None:
+        self._warm[key] = now
+        if len(self._warm) > WARM_WINDOWS:
+            self._warm.popitem(last=False)
+
+    async def read_verified(self, record: Record, extent: Extent, position: int, length: int) -> bytes:
+        """Read in the pool the blocks that cover a stretch, compare their checksums, return the stretch.
+
+        CorruptExtent: a checksum does not match. OSError: the disk.
+        """
+        file = self.pack_file(extent.pack)
+        if file is None:
+            raise CorruptExtent(f"pack {extent.pack} is gone")
+        self.cold_reads += 1
+        loop = asyncio.get_running_loop()
+        data = await loop.run_in_executor(self._pool, _read_blocks, file, record, extent, position, length)
+        size = record.slice_size
+        first = max(extent.start, position - position % size)
+        for start, _ in blocks(first, position + length - first, size):
+            self._verified[extent.pack, extent.offset + start - extent.start] = None
+            if len(self._verified) > VERIFIED_BLOCKS:
+                self._verified.popitem(last=False)
+        return data
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._index.close()
+        self._live.close()
+
+
+def _read_blocks(file: PackFile, record: Record, extent: Extent, position: int, length: int) -> bytes:
+    """In a pool thread: whole blocks, verified."""
+    pieces = list(blocks(extent.start, extent.length, record.slice_size))
+    wanted = [(i, s, e) for i, (s, e) in enumerate(pieces) if e > position and s < position + length]
+    low, high = wanted[0][1], wanted[-1][2]
+    data = os.pread(file.fileno(), high - low, extent.offset + low - extent.start)
+    if len(data) != high - low:
+        raise CorruptExtent(f"pack {extent.pack} ends early")
+    view = memoryview(data)
+    for at, start, end in wanted:
+        if at >= len(extent.sums) or checksum(view[start - low : end - low]) != extent.sums[at]:
+            raise CorruptExtent(f"checksum of block {at} at {extent.offset} of pack {extent.pack}")
+    return data[position - low : position - low + length]

@@ -1,0 +1,194 @@
+"""What the index knows of an object, and its bytes (DESIGN section 9). Pure."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import xxhash
+
+from edge.errors import FormatUnknown
+from edge.words import Kind
+
+VERSION: Final = 1
+KINDS: Final = tuple(Kind)
+_HEAD: Final = struct.Struct("<BBHIQQIdddIIIQHHHHHHI")
+_EXTENT: Final = struct.Struct("<QIIQH")
+
+
+class Flag:
+    """Properties of a record, plain integers (an IntFlag costs a microsecond an operation); they are on disk."""
+
+    STRONG: Final = 1  # it has a strong validator: slices of it may be combined
+    NO_CACHE: Final = 2  # always revalidated before use
+    MUST_REVALIDATE: Final = 4
+    IMMUTABLE: Final = 8
+    WHOLE: Final = 128  # no strong validator: one whole answer or nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A contiguous stretch of an object in a pack; `sums` has one XXH3-64 per block."""
+
+    start: int
+    length: int
+    pack: int
+    offset: int
+    sums: tuple[int, ...]
+
+    @property
+    def end(self) -> int:
+        return self.start + self.length
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An object's entry in the index; times are unix seconds, lengths bytes."""
+
+    generation: int
+    kind: Kind
+    status: int
+    flags: int
+    total: int
+    slice_size: int
+    base_time: float
+    fresh_until: float
+    stored_at: float
+    stale_while_revalidate: int
+    stale_if_error: int
+    last_modified: int
+    sequence: int
+    key: bytes
+    path: bytes
+    etag: bytes
+    vary: bytes
+    tags: tuple[bytes, ...]
+    head: bytes
+    first: Extent | None = None
+
+
+def checksum(data: bytes | memoryview) -> int:
+    """XXH3-64: guards against bit rot, not against malice (names are keyed for that)."""
+    return xxhash.xxh3_64_intdigest(data)
+
+
+def blocks(start: int, length: int, slice_size: int) -> Iterator[tuple[int, int]]:
+    """The blocks of an extent: [start, start + length) cut at multiples of `slice_size` in the object."""
+    end = start + length
+    while start < end:
+        border = min(end, start - start % slice_size + slice_size)
+        yield start, border
+        start = border
+
+
+def encode_extent(extent: Extent) -> bytes:
+    sums = extent.sums
+    head = _EXTENT.pack(extent.start, extent.length, extent.pack, extent.offset, len(sums))
+    return head + struct.pack(f"<{len(sums)}Q", *sums)
+
+
+def decode_extent(raw: bytes, at: int = 0) -> tuple[Extent, int]:
+    """The extent at `at` and the position behind it."""
+    start, length, pack, offset, count = _EXTENT.unpack_from(raw, at)
+    at += _EXTENT.size
+    sums = struct.unpack_from(f"<{count}Q", raw, at)
+    return Extent(start, length, pack, offset, sums), at + 8 * count
+
+
+_NO_EXTENT: Final = _EXTENT.pack(0, 0, 0, 0, 0)
+
+
+def encode_record(record: Record) -> bytes:
+    """The value of table `names`."""
+    tags = b"".join(bytes((len(tag),)) + tag for tag in record.tags)
+    head = _HEAD.pack(
+        VERSION,
+        KINDS.index(record.kind),
+        record.status,
+        record.flags,
+        record.generation,
+        record.total,
+        record.slice_size,
+        record.base_time,
+        record.fresh_until,
+        record.stored_at,
+        record.stale_while_revalidate,
+        record.stale_if_error,
+        record.last_modified,
+        record.sequence,
+        len(record.key),
+        len(record.path),
+        len(record.etag),
+        len(record.vary),
+        len(tags),
+        0,  # extension: none yet
+        len(record.head),
+    )
+    extent = encode_extent(record.first) if record.first is not None else _NO_EXTENT
+    return b"".join((head, extent, record.key, record.path, record.etag, record.vary, tags, record.head))
+
+
+def decode_record(raw: bytes) -> Record:
+    """The record in a value; FormatUnknown for another version."""
+    if raw[0] != VERSION:
+        raise FormatUnknown(f"record version {raw[0]}: this program reads {VERSION}; delete the index to rebuild it")
+    (
+        _,
+        kind,
+        status,
+        flags,
+        generation,
+        total,
+        slice_size,
+        base_time,
+        fresh_until,
+        stored_at,
+        revalidate,
+        on_error,
+        last_modified,
+        sequence,
+        key_length,
+        path_length,
+        etag_length,
+        vary_length,
+        tags_length,
+        extension_length,
+        head_length,
+    ) = _HEAD.unpack_from(raw)
+    first, at = decode_extent(raw, _HEAD.size)
+    parts = []
+    for length in (key_length, path_length, etag_length, vary_length, tags_length, extension_length, head_length):
+        parts.append(raw[at : at + length])
+        at += length
+    key, path, etag, vary, tags, _extension, head = parts
+    return Record(
+        generation,
+        KINDS[kind],
+        status,
+        flags,
+        total,
+        slice_size,
+        base_time,
+        fresh_until,
+        stored_at,
+        revalidate,
+        on_error,
+        last_modified,
+        sequence,
+        key,
+        path,
+        etag,
+        vary,
+        _split_tags(tags),
+        head,
+        first if first.length else None,
+    )
+
+
+def _split_tags(raw: bytes) -> tuple[bytes, ...]:
+    tags, at = [], 0
+    while at < len(raw):
+        end = at + 1 + raw[at]
+        tags.append(raw[at + 1 : end])
+        at = end
+    return tuple(tags)

@@ -1,0 +1,47 @@
+"""Is a stretch of a file wholly in the page cache? Asked before every window (DESIGN D7)."""
+
+import ctypes
+import mmap
+from typing import Final
+
+_CACHESTAT: Final = 451
+PAGE: Final = mmap.PAGESIZE
+
+
+class _Range(ctypes.Structure):
+    _fields_ = (("offset", ctypes.c_uint64), ("length", ctypes.c_uint64))
+
+
+class _Stat(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_uint64) for name in ("cached", "dirty", "writeback", "evicted", "recent"))
+
+
+class Residency:
+    """cachestat(2) (Linux 6.5), 2 us a question; without it every window counts as cold and is read in the pool."""
+
+    def __init__(self) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._syscall = libc.syscall
+        self._syscall.argtypes = (ctypes.c_long, ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint)
+        self._syscall.restype = ctypes.c_long
+        self._range = _Range()
+        self._stat = _Stat()
+        self._range_at = ctypes.addressof(self._range)
+        self._stat_at = ctypes.addressof(self._stat)
+        self.works = self._try()
+
+    def _try(self) -> bool:
+        with open("/proc/self/exe", "rb") as file:
+            self._range.offset, self._range.length = 0, PAGE
+            return self._syscall(_CACHESTAT, file.fileno(), self._range_at, self._stat_at, 0) == 0
+
+    def resident(self, fd: int, offset: int, length: int) -> bool:
+        """Are all pages of [offset, offset + length) cached? Never blocks."""
+        if not self.works:
+            return False
+        first = offset - offset % PAGE
+        end = offset + length
+        self._range.offset, self._range.length = first, end - first
+        if self._syscall(_CACHESTAT, fd, self._range_at, self._stat_at, 0) != 0:
+            return False
+        return bool(self._stat.cached >= (end - first + PAGE - 1) // PAGE)

@@ -1,0 +1,183 @@
+"""The keeper's store thread: every call of a volume runs here, in order, never on the loop (DESIGN D5).
+
+Writes are the bulk and carry a callback; other calls return futures. Consecutive commits share a transaction.
+Between batches the thread does the volume's own work: journals, eviction, rebuild, sweeping.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from edge.store.packs import Reservation
+from edge.store.volume import Volume
+from edge.words import MIB
+
+T = TypeVar("T")
+log = logging.getLogger("edge.store")
+
+QUEUE_BYTES: Final = 64 * MIB  # data that waits for the disk; then origins are held back
+FLUSH_SECONDS: Final = 1.0
+FLUSH_BYTES: Final = 64 * MIB
+SWEEP_SECONDS: Final = 1.0
+BATCH: Final = 512
+
+Written = Callable[[Exception | None], None]
+
+
+class StoreThread:
+    """Runs a volume. `start` on the keeper's loop; `close` ends the thread and the volume."""
+
+    def __init__(self, volume: Volume) -> None:
+        self.volume = volume
+        self.errors = 0
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[tuple[Callable[..., Any], tuple[Any, ...], Written | asyncio.Future[Any] | None, int]] = (
+            deque()
+        )
+        self._wake = threading.Condition()
+        self._bytes = 0
+        self._unsynced = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self._stopping = False
+        self._clean = True
+        self._last_flush = self._last_sweep = time.monotonic()
+        self._evict_after = 0.0  # nothing could be evicted: look again then
+        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
+
+    def __repr__(self) -> str:
+        return f"<StoreThread waiting={len(self._queue)} bytes={self._bytes}>"
+
+    def start(self) -> None:
+        self._thread.start()
+
+    # -- on the loop -----------------------------------------------------------------------------
+
+    def call(self, function: Callable[..., T], *args: Any) -> "asyncio.Future[T]":
+        """Run a call of the volume in the thread; its result or exception comes with the future."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._put(function, args, future, 0)
+        return future
+
+    def post(self, function: Callable[..., Any], *args: Any) -> None:
+        """The same without an answer; an exception is logged and counted."""
+        self._put(function, args, None, 0)
+
+    def post_write(self, place: Reservation, at: int, data: memoryview, written: Written) -> None:
+        """Write into a reservation; `written` is called on the loop, in the order of the writes."""
+        self._put(self.volume.write, (place, at, data), written, len(data))
+
+    async def room(self) -> None:
+        """Wait while too much data waits for the disk."""
+        await self._room.wait()
+
+    def _put(self, function: Callable[..., Any], args: tuple[Any, ...], answer: Any, size: int) -> None:
+        with self._wake:
+            self._queue.append((function, args, answer, size))
+            self._bytes += size
+            if self._bytes > QUEUE_BYTES:
+                self._room.clear()
+            self._wake.notify()
+
+    async def close(self, *, clean: bool = True) -> None:
+        """Finish what is queued, then close the volume."""
+        self._clean = clean
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    # -- in the thread ---------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            batch = self._take()
+            if batch is None:
+                break
+            self._do(batch)
+            self._own_work()
+        try:
+            self.volume.close(clean=self._clean)
+        except Exception:
+            log.exception("closing the volume failed")
+
+    def _take(self) -> list[Any] | None:
+        with self._wake:
+            if not self._queue and not self._stopping:
+                self._wake.wait(0.001 if self._busy() else 0.2)
+            if not self._queue and self._stopping:
+                return None
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH))]
+            self._bytes -= sum(item[3] for item in batch)
+        return batch
+
+    def _do(self, batch: list[Any]) -> None:
+        answers: list[tuple[Any, Any, BaseException | None]] = []
+        at = 0
+        while at < len(batch):
+            function, args, answer, size = batch[at]
+            if function == self.volume.commit:
+                end = at
+                while end < len(batch) and batch[end][0] == self.volume.commit:
+                    end += 1
+                answers.extend(self._commit(batch[at:end]))
+                at = end
+                continue
+            answers.append((answer, *self._call(function, args)))
+            self._unsynced += size
+            at += 1
+        if answers or not self._room.is_set():
+            self._loop.call_soon_threadsafe(self._answer, answers)
+
+    def _call(self, function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, BaseException | None]:
+        try:
+            return function(*args), None
+        except Exception as error:
+            self.errors += 1
+            return None, error
+
+    def _commit(self, calls: list[Any]) -> list[tuple[Any, Any, BaseException | None]]:
+        results, error = self._call(self.volume.commit_many, ([args for _, args, _, _ in calls],))
+        kept = results if error is None else [False] * len(calls)
+        return [(call[2], result, error) for call, result in zip(calls, kept, strict=True)]
+
+    def _answer(self, answers: list[tuple[Any, Any, BaseException | None]]) -> None:
+        if self._bytes <= QUEUE_BYTES // 2:
+            self._room.set()
+        for answer, result, error in answers:
+            if answer is None:
+                if error is not None:
+                    log.error("store: %s", error)
+            elif isinstance(answer, asyncio.Future):
+                if not answer.done():
+                    if error is not None:
+                        answer.set_exception(error)
+                    else:
+                        answer.set_result(result)
+            else:
+                answer(error)
+
+    def _busy(self) -> bool:
+        waiting = time.monotonic() < self._evict_after
+        return self.volume.rebuilding or (not waiting and self.volume.needs_room())
+
+    def _own_work(self) -> None:
+        now = time.monotonic()
+        try:
+            if self.volume.rebuilding:
+                self.volume.rebuild_step()
+            if now >= self._evict_after and self.volume.needs_room() and not self.volume.evict_step():
+                self._evict_after = now + FLUSH_SECONDS
+            if now - self._last_flush >= FLUSH_SECONDS or self._unsynced >= FLUSH_BYTES:
+                self._last_flush, self._unsynced = now, 0
+                self.volume.flush_journals()
+            if now - self._last_sweep >= SWEEP_SECONDS:
+                self._last_sweep = now
+                self.volume.sweep_live()
+        except Exception as error:
+            self.errors += 1
+            log.error("store: %s: %s", type(error).__name__, error)
