@@ -48,14 +48,14 @@ class Places:
         found = parse_target(target, host)
         rules = self._by_host.get(found.host, self.default)
         # One site has one set of objects, whatever alias, port or scheme it is asked by: its name is the authority.
-        authority = rules.name.encode()
-        key = cache_key(b"site", authority, found.path, found.query, rules)
+        site = rules.name.encode()
+        key = cache_key(site, found.path, found.query, rules)
         return Place(
             rules=rules,
             key=key,
             name=name_of(key, self._secret),
             kind=kind_of(found.path),
             path=found.path,
-            target=key[key.index(found.path, len(authority)) :] if found.path else b"/",
+            target=key[len(site) :],
             mime=content_type_for(found.path),
         )

@@ -294,7 +294,6 @@ class Carrier:
         verdict = judge(
             AnswerHead(record.status, plan.stored_lines(record)),
             method=b"GET",
-            path=self._fetch.path,
             kind=self._kind,
             rules=self._rules,
             request_time=record.base_time,

@@ -171,7 +171,6 @@ class Lead:
         return judge(
             AnswerHead(status, response.fields),
             method=self._fetch.method,
-            path=self._fetch.path,
             kind=kind,
             rules=self._rules,
             request_time=response.request_time,
@@ -268,7 +267,6 @@ class Lead:
         verdict = judge(
             AnswerHead(stored.status, lines),
             method=b"GET",
-            path=self._fetch.path,
             kind=stored.kind,
             rules=self._rules,
             request_time=response.request_time,

@@ -1,0 +1,53 @@
+"""Cache-Status (RFC 9211), written as structured fields (RFC 9651)."""
+
+import re
+from typing import Final
+
+_TOKEN: Final = re.compile(r"[A-Za-z*][A-Za-z0-9:/!#$%&'*+.^_`|~-]*")
+_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
+
+
+def item(text: str) -> str:
+    """An sf-token where the text is one, else an sf-string; what neither can hold becomes `?`."""
+    if _TOKEN.fullmatch(text):
+        return text
+    clean = _UNPRINTABLE.sub("?", text).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{clean}"'
+
+
+def format_member(
+    cache: str,
+    *,
+    hit: bool,
+    fwd: str | None = None,
+    fwd_status: int | None = None,
+    ttl: int | None = None,
+    stored: bool = False,
+    collapsed: bool = False,
+    key: str | None = None,
+    detail: str | None = None,
+) -> bytes:
+    """One cache's member. `hit` and `fwd` exclude each other (section 2.1)."""
+    parts = [item(cache)]
+    if hit:
+        parts.append("hit")
+    elif fwd is not None:
+        parts.append(f"fwd={fwd}")
+        if fwd_status is not None:
+            parts.append(f"fwd-status={fwd_status}")
+    if ttl is not None:
+        parts.append(f"ttl={ttl}")
+    if stored:
+        parts.append("stored")
+    if collapsed:
+        parts.append("collapsed")
+    if key is not None:
+        parts.append("key=" + _string(key))
+    if detail is not None:
+        parts.append("detail=" + item(detail))
+    return "; ".join(parts).encode()
+
+
+def _string(text: str) -> str:
+    clean = _UNPRINTABLE.sub("?", text).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{clean}"'

@@ -1,0 +1,49 @@
+"""Entity tags (RFC 9110 section 8.8.3)."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+_TAG: Final = re.compile(rb'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+
+
+class AnyTag(Enum):
+    """`*` in If-Match and If-None-Match."""
+
+    ANY = "*"
+
+
+ANY: Final = AnyTag.ANY
+
+
+@dataclass(frozen=True, slots=True)
+class ETag:
+    """An entity tag; `value` includes the quotes."""
+
+    value: bytes
+    weak: bool = False
+
+
+def parse_etag(value: bytes) -> ETag | None:
+    """One entity tag, None for anything else (`w/` in lower case is none)."""
+    match = _TAG.fullmatch(value.strip(b" \t"))
+    return ETag(match[2], match[1] is not None) if match else None
+
+
+def parse_etag_list(values: Iterable[bytes]) -> tuple[ETag, ...] | AnyTag:
+    """The tags of a condition; what is no tag is skipped. Tags may hold commas, so they are scanned, not split."""
+    text = b",".join(values)
+    if text.strip(b" \t") == b"*":
+        return ANY
+    return tuple(ETag(match[2], match[1] is not None) for match in _TAG.finditer(text))
+
+
+def strong_equal(one: ETag, other: ETag) -> bool:
+    """Section 8.8.3.2: both strong and the same."""
+    return not one.weak and not other.weak and one.value == other.value
+
+
+def weak_equal(one: ETag, other: ETag) -> bool:
+    return one.value == other.value

@@ -1,0 +1,36 @@
+"""CORS for players (Fetch standard), on every answer, errors included (CONVENTIONS section 2)."""
+
+from functools import lru_cache
+
+from edge.policy.rules import SiteRules
+
+EXPOSED = (
+    "Content-Length, Content-Range, Accept-Ranges, Age, Date, ETag, Server-Timing, Cache-Status, X-Cache, "
+    "CMSD-Static, CMSD-Dynamic"
+)
+ALLOWED = (
+    "Range, If-Range, If-None-Match, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status, Authorization, traceparent"
+)
+
+
+def cors_lines(rules: SiteRules) -> bytes:
+    """Header lines of an answer to a simple request."""
+    return _lines(rules.cors_origin)
+
+
+@lru_cache(maxsize=256)
+def _lines(origin: str) -> bytes:
+    text = (
+        f"Access-Control-Allow-Origin: {origin}\r\nAccess-Control-Expose-Headers: {EXPOSED}\r\n"
+        "Timing-Allow-Origin: *\r\nCross-Origin-Resource-Policy: cross-origin\r\n"
+    )
+    return text.encode()
+
+
+def preflight_lines(rules: SiteRules) -> bytes:
+    """Header lines of the answer to a preflight."""
+    text = (
+        f"Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\nAccess-Control-Allow-Headers: {ALLOWED}\r\n"
+        f"Access-Control-Max-Age: {rules.preflight_max_age}\r\n"
+    )
+    return cors_lines(rules) + text.encode()
