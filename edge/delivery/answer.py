@@ -136,7 +136,11 @@ class Prepared:
         return self._refusal(416, content_range, now)
 
     def _refusal(self, code: int, more: bytes, now: float) -> bytes:
-        own = cors_lines(self.rules) + self._wording.via + b"Accept-Ranges: bytes\r\nCache-Control: no-store\r\n"
+        own = (
+            cors_lines(self.rules)
+            + self._wording.via
+            + b"Accept-Ranges: bytes\r\nCache-Control: no-store\r\n"
+        )
         date = b"Date: " + format_date(now) + b"\r\n"
         timed = timing_lines(self.record, HIT, now, self._wording)
         return status_line(code) + more + b"Content-Length: 0\r\n" + date + own + timed
@@ -158,10 +162,16 @@ def timing_lines(record: Record, how: How, now: float, wording: Wording) -> byte
         key=None,
         detail=how.detail,
     )
-    return b"Age: %d\r\nCache-Status: %s\r\nX-Cache: %s\r\n" % (age, member, how.status.value.upper().encode())
+    return b"Age: %d\r\nCache-Status: %s\r\nX-Cache: %s\r\n" % (
+        age,
+        member,
+        how.status.value.upper().encode(),
+    )
 
 
-def error(code: int, detail: str, rules: SiteRules, now: float, wording: Wording, more: bytes = b"") -> tuple[bytes, bytes]:
+def error(
+    code: int, detail: str, rules: SiteRules, now: float, wording: Wording, more: bytes = b""
+) -> tuple[bytes, bytes]:
     """Head and body of an answer of our own making; CORS is on it, so that a player's script can read it."""
     body = f"{code} {reason(code).decode()}: {detail}\n".encode()
     member = format_member(

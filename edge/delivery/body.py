@@ -8,7 +8,7 @@ promised in the head (`pin`), or the answer is broken off.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from edge.fill.asking import AskListener, Asker, Asking, InlineBytes, PackBytes, ScratchBytes
+from edge.fill.asking import Asker, Asking, AskListener, InlineBytes, PackBytes, ScratchBytes
 from edge.fill.messages import UNKNOWN, Bad, Fetch, Head, Mode, Pin
 from edge.server.exchange import BodyBroken, Exchange, FileWindow
 from edge.store.reader import CorruptExtent, Reader
@@ -144,7 +144,9 @@ class ObjectBody(AskListener):
         if self._reading:
             return PENDING
         start = self._position
-        if self._verified is not None and self._verified[0] <= start < self._verified[0] + len(self._verified[1]):
+        if self._verified is not None and self._verified[0] <= start < self._verified[0] + len(
+            self._verified[1]
+        ):
             at = start - self._verified[0]
             count = min(len(self._verified[1]) - at, self._end - start, limit)
             window = memoryview(self._verified[1])[at : at + count]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from edge.delivery.answer import How
 from edge.delivery.places import Place
-from edge.fill.asking import AskListener, Asking
+from edge.fill.asking import Asking, AskListener
 from edge.fill.messages import UNKNOWN, Head, HeadFlag, Mode
 from edge.http.ranges import parse_range
 from edge.policy.decide import may_serve_on_error

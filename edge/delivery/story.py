@@ -1,7 +1,7 @@
 """What happens to a request: the steps of its story, each a function.
 
-  handle -> look -> decide -> serve from the store -> head, body
-                          \\-> ask a keeper (`miss`) -> serve when its head has come
+handle -> look -> decide -> serve from the store -> head, body
+                        \\-> ask a keeper (`miss`) -> serve when its head has come
 """
 
 from collections.abc import Callable, Sequence
@@ -109,7 +109,9 @@ class Delivery:
         reader = self.volume_of(place.name).reader
         body: bytes | None = None
         record = reader.lookup(place.name)
-        if (record is None or place.kind in LISTINGS) and (live := reader.lookup_live(place.name)) is not None:
+        if (record is None or place.kind in LISTINGS) and (
+            live := reader.lookup_live(place.name)
+        ) is not None:
             record, body = live
         if record is None:
             self._miss(exchange, place, None, tries)
@@ -165,7 +167,11 @@ class Delivery:
         """Answer from a record: conditional, ranges, whole. `body` = all of it; `asking` brings what is missing."""
         prepared = self.prepared(place, record)
         request = exchange.request
-        if record.status == 200 and request.conditional and self._precondition(exchange, place, prepared, how, now):
+        if (
+            record.status == 200
+            and request.conditional
+            and self._precondition(exchange, place, prepared, how, now)
+        ):
             if asking is not None:
                 asking.cancel()
             return
@@ -229,9 +235,20 @@ class Delivery:
             return self.fetch_of(exchange, place, start=start, end=end, ranged=True, pin=pin, mode=mode)
 
         mode = asking.fetch.mode if asking is not None else Mode.FILL
-        return ObjectBody(self.volume_of(place.name), exchange, record, parts, fetch, name=place.name, asking=asking, mode=mode)
+        return ObjectBody(
+            self.volume_of(place.name),
+            exchange,
+            record,
+            parts,
+            fetch,
+            name=place.name,
+            asking=asking,
+            mode=mode,
+        )
 
-    def serve_unknown(self, exchange: Exchange, place: Place, record: Record, how: How, asking: Asking) -> None:
+    def serve_unknown(
+        self, exchange: Exchange, place: Place, record: Record, how: How, asking: Asking
+    ) -> None:
         """An answer whose length nobody knows yet: the whole, as it comes, whatever range was asked."""
         exchange.context = Told(place, record.status, how)
         head = self.prepared(place, record).unknown_length(how, self.clock.wall())
@@ -254,7 +271,9 @@ class Delivery:
         head = prepared.parts(plan.boundary, plan.content_length, how, now)
         exchange.context = Told(place, 206, how)
         if body is not None:
-            pieces = (piece if isinstance(piece, bytes) else body[piece[0] : piece[1]] for piece in plan.pieces)
+            pieces = (
+                piece if isinstance(piece, bytes) else body[piece[0] : piece[1]] for piece in plan.pieces
+            )
             exchange.respond(head, b"".join(pieces), length=plan.content_length)
             return
         source = self._body(exchange, place, prepared.record, list(plan.pieces), asking)

@@ -156,7 +156,11 @@ class Carrier:
         tries = 0
         while broken is not None:
             reached = self._run.position
-            if broken.reason not in RESUMABLE or not self._resumable() or tries >= self._shop.settings.resume_max:
+            if (
+                broken.reason not in RESUMABLE
+                or not self._resumable()
+                or tries >= self._shop.settings.resume_max
+            ):
                 await self._give_up(broken)
                 return
             tries += 1

@@ -281,4 +281,3 @@ class Desk:
 
 def _as_pass(fetch: Fetch) -> Fetch:
     return replace(fetch, mode=Mode.PASS)
-

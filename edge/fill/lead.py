@@ -3,12 +3,9 @@
 One function per outcome. The table of faults in DESIGN section 12 is the specification of this module.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
-from cachetools import TTLCache
-
-from edge.clock import Clock
 from edge.errors import EdgeError, OriginError
 from edge.fill import plan
 from edge.fill.carry import Carrier
@@ -17,24 +14,24 @@ from edge.fill.messages import UNKNOWN, Head, HeadFlag, Mode
 from edge.fill.plan import Ask
 from edge.fill.records import record_of, refreshed
 from edge.fill.shop import Shop
-from edge.fill.sinks import MemorySink, PackSink, ScratchBudget, ScratchSink, Sink
-from edge.http import content_range, fields
+from edge.fill.sinks import MemorySink, PackSink, ScratchSink, Sink
+from edge.http import fields
 from edge.media.kinds import kind_of
-from edge.origin.client import OriginClient, UpstreamRequest
 from edge.origin.response import UpstreamResponse
 from edge.origin.retry import open_with_retries
+from edge.origin.settings import UpstreamRequest
 from edge.policy.decide import may_serve_on_error
 from edge.policy.judge import Head as AnswerHead
 from edge.policy.judge import Verdict, judge
-from edge.policy.rules import SiteRules
 from edge.store.record import Flag, Record, encode_record
-from edge.store.thread import StoreThread
 from edge.words import CacheStatus, Kind, Reason
 
 NOT_MODIFIED = 304
 PARTIAL = 206
 RANGE_NOT_SATISFIABLE = 416
-SERVER_ERRORS = frozenset({500, 502, 503, 504})  # RFC 5861 section 4: those that a stale answer may stand in for
+SERVER_ERRORS = frozenset(
+    {500, 502, 503, 504}
+)  # RFC 5861 section 4: those that a stale answer may stand in for
 
 
 OnAlone = Callable[[Flight, list[Reader]], None]
@@ -131,7 +128,9 @@ class Lead:
         if (
             response.status in SERVER_ERRORS
             and stored is not None
-            and may_serve_on_error(stored.fresh_until, stored.stale_if_error, bool(stored.flags & Flag.MUST_REVALIDATE), now)
+            and may_serve_on_error(
+                stored.fresh_until, stored.stale_if_error, bool(stored.flags & Flag.MUST_REVALIDATE), now
+            )
         ):
             raise OriginError(Reason.BAD_RESPONSE, f"the origin answered {response.status}")
         start, end, total = self._stretch(ask, response)
@@ -139,7 +138,9 @@ class Lead:
         verdict = self._verdict(response, kind)
         etag = plan.strong_etag(response.fields) if response.status in (200, PARTIAL) else b""
         if response.status == PARTIAL and not etag and verdict.store:
-            verdict = replace(verdict, store=False, shareable=False)  # never combined: it is this client's alone
+            verdict = replace(
+                verdict, store=False, shareable=False
+            )  # never combined: it is this client's alone
         alone = self._pass or not verdict.shareable
         if alone and not self._pass:
             self._separate()
@@ -232,7 +233,9 @@ class Lead:
         word = self._word(alone=alone)
         ttfb = response.response_time - response.request_time
         sink = self._sink(run, kind, verdict, total, keep=keep)
-        flight.set_head(Head(0, flags, word, total, response.member, ttfb, encode_record(record)), record, total)
+        flight.set_head(
+            Head(0, flags, word, total, response.member, ttfb, encode_record(record)), record, total
+        )
         return Carrier(shop, flight, run, sink, record, kind, self._rules, keep=keep, request=self._fetch)
 
     def _word(self, *, alone: bool) -> CacheStatus:
@@ -249,7 +252,12 @@ class Lead:
         short = verdict.fresh_until - shop.clock.wall() < settings.live_below
         listing = kind in (Kind.PLAYLIST, Kind.MANIFEST)
         fits = total <= settings.memory_limit  # UNKNOWN fits until it has shown that it does not
-        if fits and run.start == 0 and (total in (UNKNOWN, run.end)) and (short or listing or total == UNKNOWN):
+        if (
+            fits
+            and run.start == 0
+            and (total in (UNKNOWN, run.end))
+            and (short or listing or total == UNKNOWN)
+        ):
             return MemorySink(flight)
         return PackSink(flight, shop.store, run.start, None if run.end == UNKNOWN else run.end)
 
@@ -284,5 +292,7 @@ class Lead:
         flight.ranges = bool(plan.strong_etag(plan.stored_lines(stored)))
         ttfb = response.response_time - response.request_time
         flags = HeadFlag.STORED | HeadFlag.REVALIDATED
-        head = Head(0, flags, CacheStatus.REVALIDATED, record.total, response.member, ttfb, encode_record(record))
+        head = Head(
+            0, flags, CacheStatus.REVALIDATED, record.total, response.member, ttfb, encode_record(record)
+        )
         flight.set_head(head, record, record.total)

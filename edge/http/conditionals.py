@@ -59,7 +59,9 @@ def evaluate(
     if conditions.if_none_match is not None:
         if _any_matches(conditions.if_none_match, etag, strong=False):
             return Outcome.NOT_MODIFIED if method in (b"GET", b"HEAD") else Outcome.FAILED
-    elif conditions.if_modified_since is not None and last_modified is not None and method in (b"GET", b"HEAD"):
+    elif (
+        conditions.if_modified_since is not None and last_modified is not None and method in (b"GET", b"HEAD")
+    ):
         if last_modified <= conditions.if_modified_since:
             return Outcome.NOT_MODIFIED
     return Outcome.PROCEED

@@ -21,7 +21,9 @@ _MONTHS: Final = (
     b"Dec",
 )
 _TIME: Final = rb"(\d{2}):(\d{2}):(\d{2})"
-_IMF: Final = re.compile(rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), (\d{2}) ([A-Z][a-z]{2}) (\d{4}) " + _TIME + rb" GMT")
+_IMF: Final = re.compile(
+    rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), (\d{2}) ([A-Z][a-z]{2}) (\d{4}) " + _TIME + rb" GMT"
+)
 _RFC850: Final = re.compile(
     rb"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, (\d{2})-([A-Z][a-z]{2})-(\d{2}) " + _TIME + rb" GMT"
 )
@@ -50,7 +52,9 @@ def _unix(year: int, month: bytes, day: int, hour: int, minute: int, second: int
     if month not in _MONTHS:
         return None
     number = _MONTHS.index(month) + 1
-    if not (1 <= day <= calendar.monthrange(max(year, 1), number)[1] and hour < 24 and minute < 60 and second < 61):
+    if not (
+        1 <= day <= calendar.monthrange(max(year, 1), number)[1] and hour < 24 and minute < 60 and second < 61
+    ):
         return None
     return calendar.timegm((year, number, day, hour, minute, second))
 

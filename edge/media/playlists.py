@@ -7,7 +7,9 @@ from typing import Final
 _TARGET: Final = re.compile(rb"^#EXT-X-TARGETDURATION:\s*([0-9]{1,6}(?:\.[0-9]{1,6})?)", re.MULTILINE)
 _ROOT: Final = re.compile(rb"<(?:[A-Za-z0-9]+:)?MPD\b([^>]*)>", re.DOTALL)
 _TYPE: Final = re.compile(rb"\btype\s*=\s*[\"']([a-z]+)[\"']")
-_PERIOD: Final = re.compile(rb"\bminimumUpdatePeriod\s*=\s*[\"']PT(?:(\d{1,4})M)?(?:(\d{1,6}(?:\.\d{1,6})?)S)?[\"']")
+_PERIOD: Final = re.compile(
+    rb"\bminimumUpdatePeriod\s*=\s*[\"']PT(?:(\d{1,4})M)?(?:(\d{1,6}(?:\.\d{1,6})?)S)?[\"']"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,7 @@ EXPOSED = (
     "Content-Length, Content-Range, Accept-Ranges, Age, Date, ETag, Server-Timing, Cache-Status, X-Cache, "
     "CMSD-Static, CMSD-Dynamic"
 )
-ALLOWED = (
-    "Range, If-Range, If-None-Match, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status, Authorization, traceparent"
-)
+ALLOWED = "Range, If-Range, If-None-Match, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status, Authorization, traceparent"
 
 
 def cors_lines(rules: SiteRules) -> bytes:

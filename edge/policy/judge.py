@@ -94,7 +94,9 @@ def judge(
         fresh_until=since + lifetime,
         stale_while_revalidate=revalidate,
         stale_if_error=on_error,
-        must_revalidate=strict and explicit is not None and (control.must_revalidate or control.proxy_revalidate),
+        must_revalidate=strict
+        and explicit is not None
+        and (control.must_revalidate or control.proxy_revalidate),
         no_cache=control.no_cache,
         immutable=control.immutable,
     )

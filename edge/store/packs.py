@@ -35,7 +35,18 @@ def pack_size_for(volume_bytes: int) -> int:
 class Pack:
     """One pack and its journal. `used` counts what was handed out, also to fills that failed later."""
 
-    __slots__ = ("fd", "journal_at", "journal_fd", "number", "open_reservations", "sealed", "size", "synced", "used", "waiting")
+    __slots__ = (
+        "fd",
+        "journal_at",
+        "journal_fd",
+        "number",
+        "open_reservations",
+        "sealed",
+        "size",
+        "synced",
+        "used",
+        "waiting",
+    )
 
     def __init__(self, number: int, size: int, used: int) -> None:
         self.number = number

@@ -131,7 +131,9 @@ def encode_record(record: Record) -> bytes:
 def decode_record(raw: bytes) -> Record:
     """The record in a value; FormatUnknown for another version."""
     if raw[0] != VERSION:
-        raise FormatUnknown(f"record version {raw[0]}: this program reads {VERSION}; delete the index to rebuild it")
+        raise FormatUnknown(
+            f"record version {raw[0]}: this program reads {VERSION}; delete the index to rebuild it"
+        )
     (
         _,
         kind,
@@ -157,7 +159,15 @@ def decode_record(raw: bytes) -> Record:
     ) = _HEAD.unpack_from(raw)
     first, at = decode_extent(raw, _HEAD.size)
     parts = []
-    for length in (key_length, path_length, etag_length, vary_length, tags_length, extension_length, head_length):
+    for length in (
+        key_length,
+        path_length,
+        etag_length,
+        vary_length,
+        tags_length,
+        extension_length,
+        head_length,
+    ):
         parts.append(raw[at : at + length])
         at += length
     key, path, etag, vary, tags, _extension, head = parts

@@ -13,7 +13,9 @@ class _Range(ctypes.Structure):
 
 
 class _Stat(ctypes.Structure):
-    _fields_ = tuple((name, ctypes.c_uint64) for name in ("cached", "dirty", "writeback", "evicted", "recent"))
+    _fields_ = tuple(
+        (name, ctypes.c_uint64) for name in ("cached", "dirty", "writeback", "evicted", "recent")
+    )
 
 
 class Residency:
@@ -22,7 +24,13 @@ class Residency:
     def __init__(self) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         self._syscall = libc.syscall
-        self._syscall.argtypes = (ctypes.c_long, ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint)
+        self._syscall.argtypes = (
+            ctypes.c_long,
+            ctypes.c_uint,
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+            ctypes.c_uint,
+        )
         self._syscall.restype = ctypes.c_long
         self._range = _Range()
         self._stat = _Stat()

@@ -1,0 +1,328 @@
+"""One connection to an upstream: writes a request, parses its answer, trusts nothing (DESIGN D2).
+
+llhttp calls back while it is fed; callbacks only record. What they recorded is looked at after each feed:
+  head complete -> the waiter for the head wakes
+  body bytes    -> a bounded buffer; above its high mark reading pauses until the consumer has taken enough
+  complete      -> anything further on this connection is a surplus: it is closed and never used again
+"""
+
+import asyncio
+import re
+import ssl
+from collections import deque
+from enum import StrEnum
+from typing import Any, Final
+
+import httptools
+
+from edge.errors import OriginError
+from edge.origin.settings import OriginSettings
+from edge.words import KIB, Reason
+
+HIGH_WATER: Final = 512 * KIB  # unread body at which the origin is held back
+LOW_WATER: Final = 128 * KIB
+MAX_INTERIM: Final = 8  # 1xx answers before one that counts
+_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_BAD_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class Framing(StrEnum):
+    """How the end of a body is told (RFC 9112 section 6)."""
+
+    NONE = "none"
+    LENGTH = "length"
+    CHUNKED = "chunked"
+    CLOSE = "close"
+
+
+class ResponseHead:
+    """An answer's head as it was received."""
+
+    __slots__ = ("content_length", "fields", "framing", "keep_alive", "minor", "status")
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.minor = 1
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.framing = Framing.NONE
+        self.content_length: int | None = None
+        self.keep_alive = False
+
+
+class OriginConnection(asyncio.Protocol):
+    """See the module's text. Used for one exchange at a time; `reusable` says whether for another one."""
+
+    def __init__(self, settings: OriginSettings) -> None:
+        self._settings = settings
+        self._transport: Any = None
+        self._loop = asyncio.get_running_loop()
+        self._reset()
+        self.closed = False
+        self.idle_since = 0.0
+        self.exchanges = 0
+
+    def _reset(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._head = ResponseHead()
+        self._head_bytes = 0
+        self._interim = 0
+        self._head_done = False
+        self._complete = False
+        self._busy = False
+        self._method = b""
+        self._error: OriginError | None = None
+        self._chunks: deque[bytes] = deque()
+        self._buffered = 0
+        self._paused = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._new: list[bytes] = []
+        self._seen_any = False
+        self._ended_messages = 0
+        self._in_trailer = False
+        self.received = 0
+
+    def __repr__(self) -> str:
+        return f"<OriginConnection busy={self._busy} complete={self._complete} closed={self.closed}>"
+
+    # -- asyncio.Protocol ------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        if self._busy and not self._complete:
+            self._on_eof(exc)
+        self._wake()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def data_received(self, data: bytes) -> None:
+        if not self._busy or self._complete or self._error is not None:
+            self.close()  # bytes that nobody asked for: nothing on this connection can be trusted any more
+            return
+        self._seen_any = True
+        if not self._head_done:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail(OriginError(Reason.BAD_RESPONSE, "protocol upgrade", retryable=False))
+        except httptools.HttpParserError as error:
+            if not self._complete:
+                self._fail(OriginError(Reason.BAD_RESPONSE, f"not HTTP: {error}", retryable=False))
+            else:
+                self.close()  # a surplus after the answer; the answer itself was whole
+        self._take_new()
+        if not self._head_done and self._head_bytes > self._settings.max_head_bytes:
+            self._fail(OriginError(Reason.BAD_RESPONSE, "head is too large", retryable=False))
+        if self._complete and self._ended_messages > 1:
+            self.close()
+        self._wake()
+
+    def _take_new(self) -> None:
+        for chunk in self._new:
+            self._chunks.append(chunk)
+            self._buffered += len(chunk)
+            self.received += len(chunk)
+        self._new.clear()
+        if self._buffered > HIGH_WATER and not self._paused and not self.closed:
+            self._paused = True
+            self._transport.pause_reading()
+
+    # -- httptools callbacks: they record, never raise, never send --------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            self._ended_messages += 1
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._complete and not self._head_done:
+            self._head.fields.append((name, value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        if self._complete or self._head_done:
+            return
+        head = self._head
+        head.status = self._parser.get_status_code()
+        if 100 <= head.status < 200 and head.status != 101:
+            self._interim += 1
+            self._head = ResponseHead()
+            return
+        head.minor = 1 if self._parser.get_http_version() == "1.1" else 0
+        self._head_done = True
+        head.keep_alive = bool(self._parser.should_keep_alive())
+        self._judge_head(head)
+
+    def on_body(self, body: bytes) -> None:
+        if not self._complete and self._head_done and self._error is None:
+            self._new.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._head_done and not self._complete:
+            self._complete = True
+            self._ended_messages = 1
+
+    # -- the head --------------------------------------------------------------------------------
+
+    def _judge_head(self, head: ResponseHead) -> None:
+        """Framing by RFC 9112 section 6.3; whatever is ambiguous is refused."""
+        lengths: list[bytes] = []
+        codings: list[bytes] = []
+        for name, value in head.fields:
+            low = name.lower()
+            if not _TOKEN.fullmatch(name) or _BAD_VALUE.search(value):
+                self._refuse(f"malformed field {name[:40].decode('latin-1')}")
+                return
+            if low == b"content-length":
+                lengths.append(value)
+            elif low == b"transfer-encoding":
+                codings.append(value.lower())
+        if len(head.fields) > self._settings.max_fields:
+            self._refuse("too many fields")
+        elif head.status == 101 or head.status < 200 or head.status > 999:
+            self._refuse(f"status {head.status}")
+        elif lengths and codings:
+            self._refuse("Content-Length beside Transfer-Encoding")
+        elif len(set(lengths)) > 1 or any(not value.isdigit() or len(value) > 18 for value in lengths):
+            self._refuse("Content-Length contradicts itself")
+        elif codings and codings != [b"chunked"]:
+            self._refuse("unknown Transfer-Encoding")
+        elif codings and head.minor == 0:
+            self._refuse("Transfer-Encoding in HTTP/1.0")
+        else:
+            self._set_framing(head, lengths, codings)
+
+    def _set_framing(self, head: ResponseHead, lengths: list[bytes], codings: list[bytes]) -> None:
+        if lengths:
+            head.content_length = int(lengths[0])
+        if self._method == b"HEAD" or head.status in (204, 304):
+            head.framing = Framing.NONE
+            self._complete = True
+            self._ended_messages = 1
+        elif codings:
+            head.framing = Framing.CHUNKED
+        elif lengths:
+            head.framing = Framing.LENGTH
+        else:
+            head.framing = Framing.CLOSE
+            head.keep_alive = False
+
+    def _refuse(self, detail: str) -> None:
+        self._error = OriginError(Reason.BAD_RESPONSE, detail, retryable=False)
+
+    # -- ends ------------------------------------------------------------------------------------
+
+    def _on_eof(self, exc: Exception | None) -> None:
+        if self._error is not None:
+            return
+        if not self._head_done:
+            reason = Reason.CONNECT_FAILED if not self._seen_any else Reason.TRUNCATED
+            self._error = OriginError(reason, f"closed before an answer ({exc or 'end of stream'})")
+        elif self._head.framing is Framing.CLOSE and exc is None:
+            self._complete = True
+        else:
+            self._error = OriginError(Reason.TRUNCATED, f"closed after {self.received} bytes of body")
+
+    def _fail(self, error: OriginError) -> None:
+        if self._error is None:
+            self._error = error
+        self.close()
+
+    def _wake(self) -> None:
+        if self._interim > MAX_INTERIM and self._error is None:
+            self._error = OriginError(Reason.BAD_RESPONSE, "too many interim answers", retryable=False)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def close(self) -> None:
+        """Close at once; unread bytes are dropped."""
+        if not self.closed:
+            self.closed = True
+            if self._transport is not None:
+                self._transport.abort()
+
+    # -- an exchange -----------------------------------------------------------------------------
+
+    def begin(self, head: bytes, method: bytes) -> None:
+        """Send a request; then `head()` and `chunk()`."""
+        self._reset()
+        self._busy = True
+        self._method = method
+        self.exchanges += 1
+        self._transport.write(head)
+
+    @property
+    def untouched(self) -> bool:
+        """Has nothing at all come back for the request under way?"""
+        return not self._seen_any
+
+    @property
+    def reusable(self) -> bool:
+        """May another request be sent: whole answer read, framing told its end, not a byte too many?"""
+        ended = self._complete and self._ended_messages == 1 and self._head.framing is not Framing.CLOSE
+        return not self.closed and ended and self._head.keep_alive and self._error is None
+
+    def rest(self, now: float) -> None:
+        """The exchange is over and the connection goes back to the pool."""
+        self._busy = False
+        self.idle_since = now
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+
+    async def head(self, timeout: float) -> ResponseHead:
+        """Wait for the answer's head; OriginError FIRST_BYTE_TIMEOUT, BAD_RESPONSE, CONNECT_FAILED, TRUNCATED."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not self._head_done or self._error is not None:
+                    if self._error is not None:
+                        raise self._error
+                    if self.closed:
+                        raise OriginError(Reason.CONNECT_FAILED, "connection is closed")
+                    await self._wait()
+        except TimeoutError:
+            raise OriginError(Reason.FIRST_BYTE_TIMEOUT, f"no answer in {timeout:.1f} s") from None
+        return self._head
+
+    async def chunk(self, stall_timeout: float) -> bytes | None:
+        """The next bytes of the body, None at its end; OriginError STALLED, TRUNCATED, BAD_RESPONSE."""
+        while not self._chunks:
+            if self._error is not None:
+                raise self._error
+            if self._complete:
+                return None
+            if self.closed:
+                raise OriginError(Reason.TRUNCATED, f"closed after {self.received} bytes of body")
+            try:
+                async with asyncio.timeout(stall_timeout):
+                    await self._wait()
+            except TimeoutError:
+                raise OriginError(Reason.STALLED, f"nothing for {stall_timeout:.1f} s") from None
+        chunk = self._chunks.popleft()
+        self._buffered -= len(chunk)
+        if self._paused and self._buffered < LOW_WATER and not self.closed:
+            self._paused = False
+            self._transport.resume_reading()
+        return chunk
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+
+def tls_context(settings: OriginSettings) -> ssl.SSLContext:
+    """A context for an https upstream."""
+    context = ssl.create_default_context(cafile=settings.ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    if not settings.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if settings.client_cert:
+        context.load_cert_chain(settings.client_cert, settings.client_key)
+    return context

@@ -1,0 +1,154 @@
+"""Connections to one upstream: kept warm, the most recently used first, bounded, with a bounded queue."""
+
+import asyncio
+from collections import deque
+from typing import Any, Protocol
+
+import aiofastnet
+from cachetools import TTLCache
+
+from edge.clock import Clock
+from edge.errors import OriginError
+from edge.origin.connection import OriginConnection, tls_context
+from edge.origin.settings import Address, OriginSettings
+from edge.words import Reason
+
+DNS_SECONDS = 30.0
+
+
+class Observer(Protocol):
+    """What is counted of an upstream."""
+
+    def connected(self, seconds: float) -> None: ...
+
+    def request(self, code: int) -> None: ...
+
+    def ttfb(self, seconds: float) -> None: ...
+
+    def bytes(self, count: int) -> None: ...
+
+    def error(self, reason: str) -> None: ...
+
+    def retry(self) -> None: ...
+
+
+class Pool:
+    """At most `max_connections` in use; who comes when all are waits in line, at most `queue_timeout`."""
+
+    def __init__(self, settings: OriginSettings, clock: Clock, observer: Observer) -> None:
+        self.settings = settings
+        self.address = Address.of(settings.url)
+        self._clock = clock
+        self._observer = observer
+        self._idle: deque[OriginConnection] = deque()
+        self._in_use: set[OriginConnection] = set()
+        self._opening = 0
+        self._line: deque[asyncio.Future[None]] = deque()
+        self._tls = tls_context(settings) if self.address.secure else None
+        self._dns: TTLCache[tuple[str, int], list[Any]] = TTLCache(64, DNS_SECONDS, timer=clock.monotonic)
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Pool {self.settings.name} in_use={len(self._in_use)} idle={len(self._idle)} line={len(self._line)}>"
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """(in use, idle, waiting in line)."""
+        return len(self._in_use) + self._opening, len(self._idle), len(self._line)
+
+    async def take(self, *, fresh: bool = False) -> OriginConnection:
+        """A connection that is ready for a request; `fresh` = a new one. OriginError: QUEUE_*, CONNECT_*."""
+        await self._place_in_line()
+        try:
+            connection = None if fresh else self._warmest()
+            if connection is None:
+                connection = await self._open()
+        except BaseException:
+            self._opening -= 1
+            self._next_in_line()
+            raise
+        self._opening -= 1
+        self._in_use.add(connection)
+        return connection
+
+    async def _place_in_line(self) -> None:
+        """Count ourselves as opening, at once or when our turn has come."""
+        settings = self.settings
+        if len(self._in_use) + self._opening < settings.max_connections and not self._line:
+            self._opening += 1
+            return
+        if len(self._line) >= settings.queue_limit:
+            raise OriginError(
+                Reason.QUEUE_FULL, f"{settings.queue_limit} requests are waiting for {settings.name}"
+            )
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
+        try:
+            async with asyncio.timeout(settings.queue_timeout):
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():
+                self._opening -= 1  # our turn came in the same moment: hand it on
+                self._next_in_line()
+            elif turn in self._line:
+                self._line.remove(turn)
+            if isinstance(error, TimeoutError):
+                raise OriginError(Reason.QUEUE_TIMEOUT, f"waited {settings.queue_timeout:.0f} s") from None
+            raise
+
+    def _next_in_line(self) -> None:
+        while self._line and len(self._in_use) + self._opening < self.settings.max_connections:
+            turn = self._line.popleft()
+            if not turn.done():
+                self._opening += 1
+                turn.set_result(None)
+
+    def _warmest(self) -> OriginConnection | None:
+        now = self._clock.monotonic()
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.closed or now - connection.idle_since > self.settings.keepalive:
+                connection.close()
+                continue
+            return connection
+        return None
+
+    async def _open(self) -> OriginConnection:
+        begun = self._clock.monotonic()
+        address, settings = self.address, self.settings
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(settings.connect_timeout):
+                _, connection = await aiofastnet.create_connection(
+                    loop,
+                    lambda: OriginConnection(settings),
+                    address.host,
+                    address.port,
+                    ssl=self._tls,
+                    server_hostname=(settings.sni or address.host) if self._tls else None,
+                    happy_eyeballs_delay=0.25,
+                )
+        except TimeoutError:
+            raise OriginError(
+                Reason.CONNECT_TIMEOUT, f"no connection in {settings.connect_timeout:.1f} s"
+            ) from None
+        except OSError as error:  # ssl.SSLError is one too
+            raise OriginError(Reason.CONNECT_FAILED, str(error)) from error
+        self._observer.connected(self._clock.monotonic() - begun)
+        return connection
+
+    def give_back(self, connection: OriginConnection) -> None:
+        """The exchange is over: keep the connection if it can be used again."""
+        self._in_use.discard(connection)
+        if connection.reusable and not self._closed:
+            connection.rest(self._clock.monotonic())
+            self._idle.append(connection)
+        else:
+            connection.close()
+        self._next_in_line()
+
+    async def close(self) -> None:
+        self._closed = True
+        for connection in (*self._idle, *self._in_use):
+            connection.close()
+        self._idle.clear()

@@ -1,0 +1,46 @@
+"""An answer under way: its head, and its body as it comes."""
+
+from collections.abc import AsyncIterator
+
+from edge.origin.connection import Framing, OriginConnection, ResponseHead
+from edge.origin.pool import Observer
+
+
+class UpstreamResponse:
+    """Iterating gives the body's bytes as they arrive; OriginError when it breaks. Times are wall clock, seconds."""
+
+    def __init__(
+        self,
+        connection: OriginConnection,
+        head: ResponseHead,
+        observer: Observer,
+        *,
+        member: str,
+        stall_timeout: float,
+        request_time: float,
+        response_time: float,
+    ) -> None:
+        self.status = head.status
+        self.fields = tuple(head.fields)
+        self.minor = head.minor
+        self.framing: Framing = head.framing
+        self.content_length = head.content_length
+        self.member = member
+        self.request_time = request_time
+        self.response_time = response_time
+        self._connection = connection
+        self._observer = observer
+        self._stall_timeout = stall_timeout
+
+    def __repr__(self) -> str:
+        return f"<UpstreamResponse {self.status} {self.framing} {self._connection.received} bytes>"
+
+    @property
+    def received(self) -> int:
+        """Bytes of body that have come."""
+        return self._connection.received
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while (chunk := await self._connection.chunk(self._stall_timeout)) is not None:
+            self._observer.bytes(len(chunk))
+            yield chunk

@@ -1,0 +1,77 @@
+"""How an upstream is spoken to, and what it is asked."""
+
+from dataclasses import dataclass
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from edge.errors import ConfigError
+
+Observed: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class OriginSettings:
+    """One upstream; times in seconds (CONVENTIONS section 1 gives the reasons)."""
+
+    url: str
+    name: str = "origin"
+    host_header: str | None = None
+    connect_timeout: float = 3.0
+    first_byte_timeout: float = 8.0
+    total_first_byte: float = 9.5
+    stall_timeout: float = 5.0
+    retries: int = 2
+    retry_jitter: tuple[float, float] = (0.1, 0.4)
+    max_connections: int = 128
+    queue_limit: int = 1024
+    queue_timeout: float = 2.0
+    keepalive: float = 75.0
+    max_head_bytes: int = 64 * 1024
+    max_fields: int = 256
+    ca_file: str | None = None
+    verify: bool = True
+    client_cert: str | None = None
+    client_key: str | None = None
+    sni: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """`target` is path and query; the upstream's base path is put before it. Fields without Host and Connection."""
+
+    method: bytes
+    target: bytes
+    fields: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where an upstream URL leads."""
+
+    host: str
+    port: int
+    secure: bool
+    base_path: bytes
+    authority: bytes
+
+    @classmethod
+    def of(cls, url: str) -> Self:
+        """ConfigError for what is not an http(s) URL with a host."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise ConfigError("origin.url", url, f"not a URL: {error}") from error
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(
+                "origin.url", url, "must look like http://host[:port][/base/path] or https://..."
+            )
+        if parts.query or parts.fragment or parts.username:
+            raise ConfigError("origin.url", url, "must have no query, fragment or user name")
+        secure = parts.scheme == "https"
+        standard = 443 if secure else 80
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        authority = host if port in (None, standard) else f"{host}:{port}"
+        return cls(
+            parts.hostname, port or standard, secure, parts.path.rstrip("/").encode(), authority.encode()
+        )
