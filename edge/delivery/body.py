@@ -24,9 +24,14 @@ READ_STEP = MIB  # how often a keeper hears how far the player is
 class Sources(Protocol):
     """Where bytes come from: the volume's reader, its keeper, and tasks to wait for the disk in."""
 
-    reader: Reader
-    asker: Asker
-    tasks: Tasks
+    @property
+    def reader(self) -> Reader: ...
+
+    @property
+    def asker(self) -> Asker: ...
+
+    @property
+    def tasks(self) -> Tasks: ...
 
 
 class ObjectBody(AskListener):

@@ -188,7 +188,7 @@ class Delivery:
             exchange.context = Told(place, 416, how)
             exchange.respond(prepared.unsatisfied(now), b"", length=0)
             return
-        elif selection.plan is not None:
+        elif selection.several:
             self._serve_parts(exchange, place, prepared, selection, how, now, body, asking)
             return
         else:

@@ -10,7 +10,6 @@ from typing import Protocol
 from edge.fill.channel import Channel
 from edge.fill.messages import (
     PROTOCOL,
-    UNKNOWN,
     Again,
     Bad,
     Cancel,
@@ -303,6 +302,3 @@ class Asker:
             if id_ not in self._askings:
                 asking.over = True
                 asking.listener.on_lost()
-
-
-__all__ = ["UNKNOWN", "AskListener", "Asker", "Asking", "InlineBytes", "PackBytes", "ScratchBytes"]

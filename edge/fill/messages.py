@@ -301,7 +301,8 @@ def decode(raw: bytes) -> Message:
         case Type.PLACE:
             return Place(*struct.unpack("<QQQIQ", raw[1:]))
         case Type.INLINE:
-            return Inline(*struct.unpack_from("<QQ", raw, 1), raw[17:])
+            id_, start = struct.unpack_from("<QQ", raw, 1)
+            return Inline(id_, start, raw[17:])
         case Type.SCRATCH:
             return Scratch(*struct.unpack("<QIQQ", raw[1:]))
         case Type.END:

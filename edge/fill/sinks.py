@@ -15,9 +15,9 @@ from edge.fill.flight import Flight
 from edge.fill.pieces import InlinePiece, PackPiece, Piece, ScratchPiece
 from edge.fill.settings import FillSettings
 from edge.fill.sums import Summing
+from edge.store.packs import Reservation
 from edge.store.record import Extent
 from edge.store.thread import StoreThread
-from edge.store.volume import Reservation
 
 
 class Sink(Protocol):

@@ -41,7 +41,7 @@ def parse_range(value: bytes) -> tuple[RangeSpec, ...] | None:
     unit = _UNIT.match(value)
     if unit is None:
         return None
-    specs = []
+    specs: list[RangeSpec] = []
     for text in value[unit.end() :].split(b","):
         stripped = text.strip(b" \t")
         if not stripped:

@@ -102,7 +102,7 @@ class Index:
 
     def placed(self, pack: int, after: int = -1, limit: int = 1000) -> list[Placed]:
         """What lies in a pack from behind offset `after` on, in order, at most `limit` entries."""
-        found = []
+        found: list[Placed] = []
         with self._env.begin() as txn, txn.cursor(db=self._places) as cursor:
             if cursor.set_range(_PLACE_KEY.pack(pack, after + 1)):
                 for key, value in cursor:

@@ -41,7 +41,7 @@ class Residency:
     def _try(self) -> bool:
         with open("/proc/self/exe", "rb") as file:
             self._range.offset, self._range.length = 0, PAGE
-            return self._syscall(_CACHESTAT, file.fileno(), self._range_at, self._stat_at, 0) == 0
+            return bool(self._syscall(_CACHESTAT, file.fileno(), self._range_at, self._stat_at, 0) == 0)
 
     def resident(self, fd: int, offset: int, length: int) -> bool:
         """Are all pages of [offset, offset + length) cached? Never blocks."""

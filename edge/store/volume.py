@@ -24,7 +24,7 @@ from edge.store.journal import DeleteEntry, ExtentEntry, ObjectEntry
 from edge.store.packs import EXTENT_LIMIT, Packs, Reservation, pack_size_for
 from edge.store.record import Extent, Flag, Record, blocks, checksum
 from edge.store.recovery import Rebuild, complete_journals
-from edge.words import GIB, KIB, MIB, Eviction
+from edge.words import GIB, MIB, Eviction
 
 MOVE_STEP = 8 * MIB  # bytes appended anew in one step of eviction, so that fills are not held up
 SUMS_LIMIT = 64  # slices an extent may have (DESIGN section 9)
@@ -526,6 +526,3 @@ def sums_match(record: Record, extent: Extent, data: bytes) -> bool:
         checksum(view[start - extent.start : end - extent.start]) == expected
         for (start, end), expected in zip(pieces, extent.sums, strict=False)
     )
-
-
-__all__ = ["KIB", "Volume", "VolumeHello", "VolumeSettings", "VolumeStats"]

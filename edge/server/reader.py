@@ -1,0 +1,236 @@
+"""Bytes to requests. No sockets, no clock: fed with what arrives, it says what was asked or what is wrong.
+
+A head is cut out of the stream at its blank line and given to llhttp whole. Requests with bodies are refused,
+so that the next head begins where one ends, and no state of the parser spans two reads: how the network cuts
+the stream cannot change what is read from it. Heads are counted here in raw bytes, since the parser would
+collect a field of any length before it says a word.
+"""
+
+import re
+from collections import deque
+from typing import Final
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from edge.errors import BadRequest
+from edge.server.request import Request
+from edge.server.settings import ServerSettings
+
+_CR: Final = 13
+_HTTP11: Final = b" HTTP/1.1"
+_HTTP10: Final = b" HTTP/1.0"
+_OTHER_HTTP: Final = re.compile(rb" HTTP/[0-9]\.[0-9]")
+_HOST: Final = re.compile(
+    rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+(?::[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{0,5})?"
+)
+_HOSTS_REMEMBERED: Final = 1024
+_EMPTY_LINES: Final = 8
+
+
+class Hosts:
+    """Which Host values are well-formed (RFC 9110 section 7.2); remembers the good ones, at most 1,024."""
+
+    def __init__(self) -> None:
+        self._good: set[bytes] = set()
+
+    def valid(self, host: bytes) -> bool:
+        """uri-host [":" port], and not empty."""
+        if host in self._good:
+            return True
+        if _HOST.fullmatch(host) is None:
+            return False
+        if len(self._good) >= _HOSTS_REMEMBERED:
+            self._good.clear()
+        self._good.add(host)
+        return True
+
+
+class _Recorder:
+    """What the parser calls: it only records, since an exception inside a callback would blur the parser's own."""
+
+    __slots__ = ("fields", "on_url", "pieces")
+
+    def __init__(self) -> None:
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.pieces: list[bytes] = []
+        self.on_url = self.pieces.append
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name, value))
+
+
+class RequestReader:
+    """The reading side of one connection.
+
+    `waiting` holds parsed requests, at most the pipeline limit; what came beyond stays raw until `read_on()`.
+    `refusal` is the first fault in the stream: nothing after it is read, and what waits before it is still good.
+    `started_at` is when the first byte of an unfinished head came.
+    """
+
+    __slots__ = (
+        "_at", "_data", "_empty_lines", "_hosts", "_limits", "_over", "_parser", "_peer", "_recorder", "_secure",
+        "refusal", "started_at", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, limits: ServerSettings, hosts: Hosts, peer: str = "", secure: bool = False) -> None:
+        self._limits = limits
+        self._hosts = hosts
+        self._peer = peer
+        self._secure = secure
+        self._recorder = _Recorder()
+        self._parser = HttpRequestParser(self._recorder)
+        self._data = b""
+        self._at = 0
+        self._empty_lines = 0
+        self._over = False  # the client closes after its last request, or nothing more can be understood
+        self.waiting: deque[Request] = deque()
+        self.refusal: BadRequest | None = None
+        self.started_at: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<RequestReader waiting={len(self.waiting)} raw={self.raw} refusal={self.refusal}>"
+
+    @property
+    def raw(self) -> int:
+        """Bytes that have come and are not parsed yet."""
+        return len(self._data) - self._at
+
+    @property
+    def full(self) -> bool:
+        """Do as many requests wait as may?"""
+        return len(self.waiting) >= self._limits.pipeline_limit
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Take what has come at monotonic time `now`."""
+        if self._over:
+            return
+        self._data = self._data[self._at :] + data if self._data else data
+        self._at = 0
+        self.read_on(now)
+
+    def read_on(self, now: float) -> None:
+        """Parse what is there until as many requests wait as may."""
+        data, at, size = self._data, self._at, len(self._data)
+        waiting, limit = self.waiting, self._limits.pipeline_limit
+        try:
+            while at < size and len(waiting) < limit:
+                if data[at] == _CR and data.startswith(b"\r\n", at):
+                    at = self._skip_empty_line(at)
+                    continue
+                end = data.find(b"\r\n\r\n", at)
+                if end < 0:
+                    self._check_unfinished(data[at:])
+                    break
+                end += 4
+                request = self._parse(data if end - at == size else data[at:end], now)
+                waiting.append(request)
+                self.started_at = None
+                self._empty_lines = 0
+                self._over = not request.keep_alive
+                at = end if request.keep_alive else size
+        except BadRequest as refusal:
+            self.refusal = refusal
+            self._over = True
+            at = size
+        self._keep(data, at, size, now)
+
+    def _keep(self, data: bytes, at: int, size: int, now: float) -> None:
+        """Remember what is not parsed yet, and since when."""
+        if at == size:
+            self._data, self._at = b"", 0
+            self.started_at = None
+        else:
+            self._data, self._at = data, at
+            if self.started_at is None:
+                self.started_at = now
+
+    def _skip_empty_line(self, at: int) -> int:
+        """RFC 9112 section 2.2: empty lines before a request line are ignored; but not without end."""
+        self._empty_lines += 1
+        if self._empty_lines > _EMPTY_LINES:
+            raise BadRequest("malformed request line")
+        return at + 2
+
+    def _check_unfinished(self, head: bytes) -> None:
+        """Refuse what no further byte can make good, so that nobody waits for the deadline to hear it."""
+        limits = self._limits
+        if not 65 <= head[0] <= 90 and head != b"\r":  # methods begin with a capital; TLS begins with 22
+            raise BadRequest("malformed request line")
+        if len(head) > limits.max_line:
+            self._check_size(head)
+        if head.count(b"\n") != head.count(b"\r\n"):
+            raise BadRequest("a line ends without CR LF")
+
+    def _check_size(self, head: bytes) -> None:
+        """Called for heads longer than a line may be."""
+        limits = self._limits
+        first, *others = head.split(b"\r\n")
+        if len(first) > limits.max_line:
+            raise BadRequest("request line too long", 414)
+        if len(head) > limits.max_head or any(len(line) > limits.max_line for line in others):
+            raise BadRequest("request head too large", 431)
+
+    def _parse(self, head: bytes, now: float) -> Request:
+        limits, recorder = self._limits, self._recorder
+        if len(head) > limits.max_line:
+            self._check_size(head)
+        line = head.find(b"\r\n")
+        version = head[line - 9 : line]
+        if version == _HTTP11:
+            minor = 1
+        elif version == _HTTP10:
+            minor = 0
+        else:
+            other = _OTHER_HTTP.fullmatch(version) is not None
+            raise BadRequest("HTTP version not supported", 505) if other else BadRequest("malformed request line")
+        recorder.fields = fields = []
+        recorder.pieces.clear()
+        try:
+            self._parser.feed_data(head)
+        except HttpParserUpgrade:
+            pass  # Upgrade is ignored (RFC 9110 section 7.8); the message itself is complete
+        except HttpParserError as error:
+            raise BadRequest(str(error)) from error
+        method = self._parser.get_method()
+        target = b"".join(recorder.pieces)
+        if line != len(method) + len(target) + 10:
+            raise BadRequest("malformed request line")  # the parser takes more than one space
+        if len(fields) > limits.max_fields:
+            raise BadRequest("too many header fields", 431)
+        first = self._index(fields, minor)
+        connection = first.get(b"connection")
+        keep_alive = minor == 1 if connection is None else _keeps_alive(fields, minor)
+        return Request(method, target, minor, fields, first, keep_alive, now, self._peer, self._secure)
+
+    def _index(self, fields: list[tuple[bytes, bytes]], minor: int) -> dict[bytes, bytes]:
+        """The first value of each name, lower-case; refuses what makes the request ambiguous or long."""
+        first: dict[bytes, bytes] = {}
+        for at, (name, value) in enumerate(fields):
+            if value and value[-1] <= 32:  # the parser leaves OWS at the end (RFC 9112 section 5.1)
+                value = value.rstrip(b" \t")
+                fields[at] = name, value
+            lower = name.lower()
+            if lower not in first:
+                first[lower] = value
+            elif lower == b"host":
+                raise BadRequest("more than one Host field")
+        host = first.get(b"host")
+        if host is None:
+            if minor == 1:
+                raise BadRequest("no Host field")
+        elif not self._hosts.valid(host):
+            raise BadRequest("invalid Host field")
+        if b"transfer-encoding" in first or first.get(b"content-length", b"0").strip(b"0"):
+            raise BadRequest("requests with a body are not accepted")
+        return first
+
+
+def _keeps_alive(fields: list[tuple[bytes, bytes]], minor: int) -> bool:
+    """RFC 9112 section 9.3: `close` wins; HTTP/1.0 stays only if it asked to."""
+    options: set[bytes] = set()
+    for name, value in fields:
+        if name.lower() == b"connection":
+            options.update(option.strip(b" \t").lower() for option in value.split(b","))
+    if b"close" in options:
+        return False
+    return minor == 1 or b"keep-alive" in options

@@ -1,0 +1,67 @@
+"""A parsed request, as a handler sees it."""
+
+
+class Request:
+    """One request's head; requests here have no bodies. Field names and values are as received, OWS stripped."""
+
+    __slots__ = (
+        "_first",
+        "connection",
+        "fields",
+        "host",
+        "keep_alive",
+        "method",
+        "minor",
+        "peer",
+        "received_at",
+        "secure",
+        "target",
+    )
+
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        minor: int,
+        fields: list[tuple[bytes, bytes]],
+        first: dict[bytes, bytes],
+        keep_alive: bool,
+        received_at: float,
+        peer: str,
+        secure: bool,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.minor = minor  # of HTTP/1.minor: 0 or 1
+        self.fields = fields
+        self._first = first  # lower-case name -> value of the first field of that name
+        self.host = first.get(b"host")  # checked; None only in HTTP/1.0
+        self.keep_alive = keep_alive  # what the client wants; the server may still close
+        self.received_at = received_at  # monotonic, when its last byte came
+        self.peer = peer  # the client's IP address; "" on a Unix socket
+        self.secure = secure
+        self.connection: object = None  # opaque: the same object for all requests of one connection
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method!r} {self.target!r} 1.{self.minor} fields={len(self.fields)}>"
+
+    def get(self, name_lower: bytes) -> bytes | None:
+        """The value of the first field of this name."""
+        return self._first.get(name_lower)
+
+    def get_all(self, name_lower: bytes) -> list[bytes]:
+        """The values of all fields of this name, in order."""
+        if name_lower not in self._first:
+            return []
+        return [value for name, value in self.fields if name.lower() == name_lower]
+
+    @property
+    def conditional(self) -> bool:
+        """Does it carry a precondition (RFC 9110 section 13.1; If-Range is judged with Range)?"""
+        first = self._first
+        return (
+            b"if-none-match" in first
+            or b"if-modified-since" in first
+            or b"if-match" in first
+            or b"if-unmodified-since" in first
+        )
