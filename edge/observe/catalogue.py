@@ -53,13 +53,14 @@ CATALOGUE: Final = (
         RATES,
     ),
     Metric("edge_http_connections", _G, "Connections of players.", ("state",), zero=(("active",), ("idle",))),
+    Metric("edge_http_connection_events_total", _C, "What happened to connections.", ("event",)),
     Metric("edge_http_inflight_requests", _G, "Requests under way.", zero=((),)),
     Metric(
         "edge_client_aborts_total",
         _C,
         "Answers that did not reach their end.",
         ("reason",),
-        zero=(("left",), ("broken",)),
+        zero=(("client_left",), ("broken",)),
     ),
     Metric(
         "edge_slow_client_disconnects_total",

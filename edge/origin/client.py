@@ -96,5 +96,9 @@ class OriginClient:
         lines.append(b"\r\n")
         return b"".join(lines)
 
+    def observe(self, observer: Observer) -> None:
+        """Count with `observer` from now on."""
+        self.observer = self.pool.observer = observer
+
     async def close(self) -> None:
         await self.pool.close()

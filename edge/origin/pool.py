@@ -39,7 +39,7 @@ class Pool:
         self.settings = settings
         self.address = Address.of(settings.url)
         self._clock = clock
-        self._observer = observer
+        self.observer = observer
         self._idle: deque[OriginConnection] = deque()
         self._in_use: set[OriginConnection] = set()
         self._opening = 0
@@ -134,7 +134,7 @@ class Pool:
             ) from None
         except OSError as error:  # ssl.SSLError is one too
             raise OriginError(Reason.CONNECT_FAILED, str(error)) from error
-        self._observer.connected(self._clock.monotonic() - begun)
+        self.observer.connected(self._clock.monotonic() - begun)
         return connection
 
     def give_back(self, connection: OriginConnection) -> None:

@@ -1,1 +1,103 @@
 """The keeper process of one volume, wired: store, origin client, desk. Read it top to bottom."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+from edge.clock import Clock, SystemClock
+from edge.fill.desk import Desk
+from edge.observe.meters import FillMeters, Meters, UpstreamMeters, measure_lag
+from edge.observe.slots import SlotWriter
+from edge.origin.client import OriginClient
+from edge.runtime import convert
+from edge.runtime.child import ChildHandle
+from edge.store.hits import HitCounters
+from edge.store.thread import StoreThread
+from edge.store.volume import Volume
+from edge.tasks import Tasks
+
+REPORT_SECONDS = 1.0
+READER_CHECK_SECONDS = 60.0
+VOLUME = "cache"
+
+
+async def run_keeper(child: ChildHandle) -> None:
+    """Keep the volume until told to stop."""
+    charter, settings = child.charter, child.charter.settings
+    clock = SystemClock()
+    slots = SlotWriter(charter.slot_fd)
+    meters = Meters(slots)
+    volume = await _open_volume(child, clock)
+    store = StoreThread(volume)
+    store.start()
+    origin = convert.origin_settings(settings)
+    client = OriginClient(origin, clock)
+    address = client.pool.address
+    client.observe(UpstreamMeters(meters, slots, origin.name, f"{address.host}:{address.port}"))
+    sites = {rules.name: rules for rules in convert.site_rules(settings)}
+    desk = Desk(convert.fill_settings(settings), store, client, sites, clock, FillMeters(meters))
+    link = socket.socket(fileno=charter.link_fd)
+    link.setblocking(False)
+    loop = asyncio.get_running_loop()
+    loop.add_reader(link.fileno(), _accept, link, desk)
+    tasks = Tasks("keeper")
+    tasks.spawn(measure_lag(slots, "keeper", clock), "lag")
+    tasks.spawn(_report(store, desk, client, meters), "report")
+    stats = volume.stats()
+    state = "index rebuilding behind" if stats.rebuilding else f"{stats.objects} objects"
+    child.say(
+        f"cache {volume.directory}: {stats.size_bytes / 1e9:.2f} of {stats.max_bytes / 1e9:.2f} GB in "
+        f"{stats.packs} packs, {state}"
+    )
+    child.ready()
+    await child.stop_requested.wait()
+    loop.remove_reader(link.fileno())
+    await tasks.close()
+    await desk.close()
+    await client.close()
+    await store.close(clean=True)
+
+
+async def _open_volume(child: ChildHandle, clock: Clock) -> Volume:
+    settings = child.charter.settings
+    hits = HitCounters(child.charter.hits_fd)
+    directory = Path(settings.cache.dir)
+    volume_settings = convert.volume_settings(settings)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(
+        None, lambda: Volume.open(directory, volume_settings, clock=clock, hits=hits)
+    )
+
+
+def _accept(link: socket.socket, desk: Desk) -> None:
+    try:
+        sock, _ = link.accept()
+    except OSError:
+        return
+    desk.attach(sock)
+
+
+async def _report(store: StoreThread, desk: Desk, client: OriginClient, meters: Meters) -> None:
+    """Gauges and slow counters, once a second."""
+    volume = store.volume
+    seconds = 0.0
+    while True:
+        stats = volume.stats()
+        meters.gauge("edge_cache_size_bytes", VOLUME, to=stats.size_bytes)
+        meters.gauge("edge_cache_max_size_bytes", VOLUME, to=stats.max_bytes)
+        meters.gauge("edge_cache_objects", VOLUME, to=stats.objects)
+        meters.gauge("edge_cache_index_load_progress_ratio", VOLUME, to=stats.rebuild_progress)
+        meters.gauge("edge_flights", to=len(desk.flights))
+        in_use, idle, waiting = client.pool.counts
+        for state, count in (("active", in_use), ("idle", idle), ("waiting", waiting)):
+            meters.gauge("edge_upstream_connections", client.settings.name, state, to=count)
+        for reason, count in volume.take_evictions().items():
+            meters.count("edge_cache_evictions_total", VOLUME, reason, by=count)
+        for name, count in volume.take_counts().items():
+            meters.count(name, VOLUME, by=count)
+        meters.count("edge_store_errors_total", VOLUME, by=store.take_errors())
+        await asyncio.sleep(REPORT_SECONDS)
+        seconds += REPORT_SECONDS
+        if seconds >= READER_CHECK_SECONDS:
+            seconds = 0.0
+            await store.call(volume.index.reader_check)

@@ -1,12 +1,16 @@
 """One request and its answer: what a handler is given, and what it gives back."""
 
+import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
 from edge.errors import EdgeError
 from edge.server.request import Request
 from edge.words import Pending
+
+log = logging.getLogger("edge.server")
 
 
 class BodyBroken(EdgeError):
@@ -32,18 +36,13 @@ class WindowFile(Protocol):
         """The bytes without a copy, only if touching them never waits for a disk; None: they must be read."""
 
 
+@dataclass(slots=True)
 class FileWindow:
     """A stretch of a file to be sent: `count` bytes, all of them within the file."""
 
-    __slots__ = ("count", "file", "offset")
-
-    def __init__(self, file: WindowFile, offset: int, count: int) -> None:
-        self.file = file
-        self.offset = offset
-        self.count = count
-
-    def __repr__(self) -> str:
-        return f"<FileWindow {self.offset}+{self.count}>"
+    file: WindowFile
+    offset: int
+    count: int
 
 
 class BodySource(Protocol):
@@ -140,10 +139,13 @@ class Exchange:
         self.closed_at = now
         gone, closed = self.on_gone, self.on_closed
         self.on_gone = self.on_closed = None
-        if gone is not None and not self.head_sent_at:
-            gone()
-        if closed is not None:
-            closed(self)
+        try:
+            if gone is not None and not self.head_sent_at:
+                gone()
+            if closed is not None:
+                closed(self)
+        except Exception:
+            log.exception("who was told of the end of %r failed", self)
 
 
 class Handler(Protocol):

@@ -1,148 +1,291 @@
-"""Accepts connections from an inherited listening socket, a few at a time, within limits (DESIGN D1)."""
+"""Accepts connections from a listening socket that all workers share, a few at a time and within limits.
+
+Our own loop: it leaves some of a burst to the other workers, stops at a number of connections, and keeps a
+descriptor in reserve, so that running out of them turns clients away instead of spinning on a socket that
+stays readable.
+"""
 
 import asyncio
 import errno
+import logging
 import os
 import socket
 import ssl
-from collections.abc import Callable
-from typing import Final
+from concurrent.futures import Executor
+from typing import Any, Final
 
 import aiofastnet
 
 from edge.clock import Clock
-from edge.server.connection import Connection, Handler
+from edge.server.connection import Connection
+from edge.server.exchange import Handler
+from edge.server.hello import MAX_HELLO, MoreNeeded, server_name
+from edge.server.observer import Event, Observer, Unobserved
+from edge.server.service import ErrorResponse, Service, plain_error
 from edge.server.settings import ServerSettings
+from edge.server.tls import Certificates
 from edge.tasks import Tasks
+from edge.words import KIB
 
-ACCEPTS_AT_ONCE: Final = 8
-SWEEP_SECONDS: Final = 1.0
-FULL = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+log = logging.getLogger("edge.server")
+
+_AT_ONCE: Final = 8  # accepted in one turn of the loop
+_SWEEP: Final = 1.0  # seconds between looks at the deadlines of all connections
+_LOOK: Final = 0.02  # seconds between looks at what a drain still waits for
+_GOODBYE: Final = 0.5  # seconds that a stop waits for clients to close connections whose answers have gone
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_BIO_IN: Final = 16 * KIB + 64  # one TLS record: requests are small
+_BIO_OUT: Final = 4 * (
+    16 * KIB + 64
+)  # encrypted bytes per send(); four records cost an idle connection little
 
 
 class Listener:
-    """One listening socket of a worker."""
+    """One listening socket, which it owns from now on, and the connections that came through it."""
 
     def __init__(
         self,
         sock: socket.socket,
         handler: Handler,
         settings: ServerSettings,
-        clock: Clock,
-        refusal: Callable[[int, str], tuple[bytes, bytes]],
         *,
-        tls: ssl.SSLContext | None = None,
-        on_swept: Callable[[str], None] | None = None,
+        ssl_context: Certificates | ssl.SSLContext | None = None,
+        clock: Clock,
+        observer: Observer | None = None,
+        error_response: ErrorResponse = plain_error,
+        executor: Executor | None = None,
     ) -> None:
-        self.settings = settings
-        self.clock = clock
-        self.handler = handler
-        self.draining = False
-        self.refusal = refusal
-        self.connections: set[Connection] = set()
+        """`error_response(status, detail)` gives a whole answer (head, blank line, body) for what is not HTTP."""
         self._sock = sock
-        self._tls = tls
+        self._certificates = (
+            Certificates(ssl_context, {}) if isinstance(ssl_context, ssl.SSLContext) else ssl_context
+        )
+        self._settings = settings
         self._loop = asyncio.get_running_loop()
+        self._service = Service(
+            self._loop,
+            handler,
+            settings,
+            clock,
+            observer or Unobserved(),
+            error_response,
+            executor,
+            self._lost,
+        )
         self._tasks = Tasks("server")
-        self._on_swept = on_swept
-        self._spare: int | None = None
+        self._greeting = 0  # accepted, and no connection yet: TLS shakes hands
+        self._reserve: int | None = None
         self._accepting = False
+        self._stopped = False
+        self._timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        return f"<Listener {self._sock.getsockname()} connections={len(self.connections)} draining={self.draining}>"
+        return f"<Listener connections={self.connections} active={self.active} accepting={self._accepting}>"
+
+    @property
+    def connections(self) -> int:
+        """How many are open, or opening."""
+        return len(self._service.open) + self._greeting
+
+    @property
+    def active(self) -> int:
+        """How many have an answer under way."""
+        return sum(not connection.idle for connection in self._service.open)
+
+    @property
+    def idle(self) -> int:
+        return self.connections - self.active
+
+    # -- start and stop --------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to accept."""
         self._sock.setblocking(False)
-        self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-        self._loop.add_reader(self._sock.fileno(), self._acceptable)
-        self._accepting = True
-        self._tasks.spawn(self._sweep(), "sweep")
+        self._reserve = _open_reserve()
+        self._timer = self._loop.call_later(_SWEEP, self._tick)
+        self._resume()
 
-    def stop_accepting(self) -> None:
-        """Leave new connections to others (the socket itself belongs to the supervisor)."""
+    def stop(self) -> None:
+        """Accept no more; connections go on. What waits in the backlog is left to those who share the socket."""
+        if not self._stopped:
+            self._pause()
+            self._stopped = True
+            self._sock.close()
+
+    async def drain(self, timeout: float) -> int:
+        """Stop, let running answers finish, then close what is left; the number of answers cut short.
+
+        Idle connections are closed at once; an answer under way has up to `timeout` seconds.
+        """
+        self.stop()
+        self._service.draining = True
+        for connection in list(self._service.open):
+            connection.leave_when_idle()
+        await self._until(timeout, lambda: any(connection.busy for connection in self._service.open))
+        cut = [connection for connection in self._service.open if connection.busy]
+        for connection in cut:
+            connection.cut()
+        await self._tasks.close()
+        await self._until(_GOODBYE, lambda: bool(self._service.open))
+        for connection in list(self._service.open):
+            connection.drop()
+        await asyncio.sleep(0)  # transports that were aborted say connection_lost in the next turn
+        self._close_own()
+        return len(cut)
+
+    async def _until(self, timeout: float, waiting: Any) -> None:
+        deadline = self._loop.time() + timeout
+        while waiting() and self._loop.time() < deadline:
+            await asyncio.sleep(_LOOK)
+
+    def _close_own(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._reserve is not None:
+            os.close(self._reserve)
+            self._reserve = None
+
+    # -- accepting -------------------------------------------------------------------------------
+
+    def _resume(self) -> None:
+        if not self._accepting and not self._stopped:
+            self._accepting = True
+            self._loop.add_reader(self._sock.fileno(), self._acceptable)
+
+    def _pause(self) -> None:
         if self._accepting:
             self._accepting = False
             self._loop.remove_reader(self._sock.fileno())
 
-    async def drain(self, timeout: float) -> bool:
-        """Accept no more, let running answers finish; True if all did within `timeout` seconds."""
-        self.stop_accepting()
-        self.draining = True
-        for connection in list(self.connections):
-            connection.drain()
-        deadline = self.clock.monotonic() + timeout
-        while self.connections and self.clock.monotonic() < deadline:
-            await asyncio.sleep(0.02)
-        drained = not self.connections
-        for connection in list(self.connections):
-            connection.abort()
-        await self._tasks.close()
-        if self._spare is not None:
-            os.close(self._spare)
-            self._spare = None
-        return drained
-
-    # -- accepting -------------------------------------------------------------------------------
-
     def _acceptable(self) -> None:
-        for _ in range(ACCEPTS_AT_ONCE):
+        for _ in range(_AT_ONCE):
+            if self.connections >= self._settings.max_connections:
+                self._service.observer.count(Event.ACCEPT_PAUSED)
+                self._pause()  # until one of ours has gone; other workers may have room
+                return
             try:
-                sock, _address = self._sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                sock, address = self._sock.accept()
+            except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                if error.errno in FULL:
-                    self._turn_one_away()
-                return
-            if len(self.connections) >= self.settings.max_connections:
-                sock.close()
-                continue
-            self._welcome(sock)
+                if error.errno in _EXHAUSTED:
+                    self._turn_away()
+                    return
+                continue  # accept(2): errors of the connection itself, which is gone already
+            self._service.observer.count(Event.ACCEPTED)
+            self._greeting += 1
+            peer = address[0].removeprefix("::ffff:") if isinstance(address, tuple) else ""
+            self._tasks.spawn(self._greet(sock, peer), "greet")
 
-    def _welcome(self, sock: socket.socket) -> None:
-        def factory() -> Connection:
-            return Connection(self, secure=self._tls is not None)
+    def _turn_away(self) -> None:
+        """No descriptors left: the reserve's place serves to accept one client and close it again."""
+        self._service.observer.count(Event.NO_DESCRIPTORS)
+        if self._reserve is not None:
+            os.close(self._reserve)
+            try:
+                self._sock.accept()[0].close()
+            except OSError:
+                pass
+        self._reserve = _open_reserve()
+        if self._reserve is None:
+            self._pause()  # the next sweep tries again
 
-        self._tasks.spawn(self._connect(sock, factory), "accept")
+    async def _greet(self, sock: socket.socket, peer: str) -> None:
+        certificates = self._certificates
 
-    async def _connect(self, sock: socket.socket, factory: Callable[[], Connection]) -> None:
-        more = {"ssl": self._tls, "ssl_handshake_timeout": self.settings.tls_handshake} if self._tls else {}
+        def connect() -> Connection:
+            return Connection(self._service, peer, certificates is not None)
+
         try:
-            await aiofastnet.connect_accepted_socket(self._loop, factory, sock, **more)  # type: ignore[arg-type]
-        except (OSError, TimeoutError):
-            sock.close()  # a handshake that failed, or a client that has left already
-
-    def _turn_one_away(self) -> None:
-        """Out of descriptors: the reserve serves to accept one client and close it, so that the loop does not spin."""
-        if self._spare is None:
-            return
-        os.close(self._spare)
-        try:
-            sock, _ = self._sock.accept()
+            if certificates is None:
+                await aiofastnet.connect_accepted_socket(self._loop, connect, sock)
+            else:
+                await self._shake_hands(certificates, sock, connect)
+        except OSError as error:  # so are ssl.SSLError and TimeoutError
             sock.close()
-        except OSError:
-            pass
-        self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+            if certificates is not None:
+                self._service.observer.count(Event.HANDSHAKE_FAILED)
+                log.debug("no TLS with %s: %s", peer, error)
+        finally:
+            self._greeting -= 1
+
+    async def _shake_hands(self, certificates: Certificates, sock: socket.socket, connect: Any) -> None:
+        settings = self._settings
+        try:
+            async with asyncio.timeout(settings.handshake_timeout):
+                context = certificates.only or certificates.choose(await self._asked_name(sock))
+                await aiofastnet.connect_accepted_socket(
+                    self._loop,
+                    connect,
+                    sock,
+                    ssl=context,
+                    ssl_handshake_timeout=settings.handshake_timeout + 1,  # ours comes first
+                    ssl_shutdown_timeout=settings.drain_grace,
+                    ssl_incoming_bio_size=_BIO_IN,
+                    ssl_outgoing_bio_size=_BIO_OUT,
+                )
+        except asyncio.CancelledError:
+            sock.close()
+            raise
+
+    async def _asked_name(self, sock: socket.socket) -> str | None:
+        """Peek at the ClientHello; the socket is left as it was for the handshake."""
+        sock.setblocking(False)
+        seen, needed = 0, 1
+        while True:
+            await self._readable(sock)
+            data = sock.recv(MAX_HELLO, socket.MSG_PEEK)
+            try:
+                if len(data) < needed and len(data) <= seen:
+                    return None  # no more will come; the handshake will say so
+                return server_name(data)
+            except MoreNeeded as more:
+                seen, needed = len(data), more.total
+                sock.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_RCVLOWAT, needed
+                )  # wakes when that much is there
+            finally:
+                if seen != len(data):
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+
+    async def _readable(self, sock: socket.socket) -> None:
+        ready: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_reader(sock.fileno(), _set, ready)
+        try:
+            await ready
+        finally:
+            self._loop.remove_reader(sock.fileno())
 
     # -- connections -----------------------------------------------------------------------------
 
-    def opened(self, connection: Connection) -> None:
-        self.connections.add(connection)
+    def _lost(self) -> None:
+        self._service.observer.count(Event.CLOSED)
+        if not self._accepting and self._reserve is not None:
+            self._resume()
 
-    def lost(self, connection: Connection) -> None:
-        self.connections.discard(connection)
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(_SWEEP, self._tick)
+        if self._reserve is None:
+            self._reserve = _open_reserve()
+        if self._reserve is not None and self.connections < self._settings.max_connections:
+            self._resume()
+        self.sweep()
 
-    @property
-    def active(self) -> int:
-        """Connections with a request under way."""
-        return sum(connection.active for connection in self.connections)
+    def sweep(self) -> None:
+        """Look at all deadlines; called once a second."""
+        now = self._service.monotonic()
+        for connection in list(self._service.open):
+            connection.sweep(now)
 
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            now = self.clock.monotonic()
-            for connection in list(self.connections):
-                reason = connection.sweep(now)
-                if reason is not None and self._on_swept is not None:
-                    self._on_swept(reason)
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _open_reserve() -> int | None:
+    try:
+        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None

@@ -182,8 +182,13 @@ class RequestReader:
             minor = 0
         else:
             other = _OTHER_HTTP.fullmatch(version) is not None
-            raise BadRequest("HTTP version not supported", 505) if other else BadRequest("malformed request line")
-        recorder.fields = fields = []
+            raise (
+                BadRequest("HTTP version not supported", 505)
+                if other
+                else BadRequest("malformed request line")
+            )
+        fields: list[tuple[bytes, bytes]] = []
+        recorder.fields = fields
         recorder.pieces.clear()
         try:
             self._parser.feed_data(head)

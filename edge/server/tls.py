@@ -1,65 +1,97 @@
-"""TLS towards players: certificate by SNI, kTLS where kernel, OpenSSL and Python offer it (DESIGN D7)."""
+"""TLS towards players: contexts, the choice among certificates, and how encrypted bytes leave."""
 
 import socket
 import ssl
 from collections.abc import Sequence
-from typing import Final
+from pathlib import Path
+from typing import Final, Literal
+
+import aiofastnet
 
 from edge.errors import ConfigError
-from edge.server.settings import Certificate
+from edge.server.settings import TlsCert
 
-OP_ENABLE_KTLS: Final = 8  # named from Python 3.12 on
-
-
-def make_server_context(certificates: Sequence[Certificate]) -> ssl.SSLContext:
-    """TLS 1.2 and 1.3; the first certificate also serves names that nobody has. ConfigError: unusable files."""
-    contexts = [_context(certificate) for certificate in certificates]
-    by_name = {
-        name.lower(): context
-        for certificate, context in zip(certificates, contexts, strict=True)
-        for name in certificate.names
-    }
-
-    def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
-        found = _find(by_name, name.lower()) if name else None
-        if found is not None:
-            connection.context = found
-
-    contexts[0].sni_callback = choose
-    return contexts[0]
+_OP_ENABLE_KTLS: Final = 8  # ssl.OP_ENABLE_KTLS from Python 3.12 on
+_TCP_ULP: Final = 31  # linux/tcp.h
 
 
-def _find(by_name: dict[str, ssl.SSLContext], name: str) -> ssl.SSLContext | None:
-    return by_name.get(name) or by_name.get("*." + name.partition(".")[2])
+class Certificates:
+    """One context per certificate; `choose` picks by the name that a client asks for."""
+
+    def __init__(self, default: ssl.SSLContext, by_name: dict[str, ssl.SSLContext]) -> None:
+        self._default = default
+        self._by_name = by_name
+
+    def __repr__(self) -> str:
+        return f"<Certificates {sorted(self._by_name)}>"
+
+    @property
+    def only(self) -> ssl.SSLContext | None:
+        """The context, if there is nothing to choose."""
+        return self._default if len({id(context) for context in self._by_name.values()}) <= 1 else None
+
+    def choose(self, name: str | None) -> ssl.SSLContext:
+        """The context for a lower-case name: exact, then wildcard of one label (RFC 9525 section 6.3), then the first."""
+        if name is None:
+            return self._default
+        found = self._by_name.get(name)
+        if found is None:
+            found = self._by_name.get("*." + name.partition(".")[2])
+        return found if found is not None else self._default
 
 
-def _context(certificate: Certificate) -> ssl.SSLContext:
+def make_server_context(certs: Sequence[TlsCert]) -> Certificates:
+    """TLS 1.2 and 1.3 for these certificates; the first also serves names that none has.
+
+    Raises ConfigError for files that cannot be used, and for several certificates without names.
+    """
+    if not certs:
+        raise ConfigError("tls", [], "give a certificate and its key")
+    ktls = tls_send_path() == "ktls"
+    contexts = [_context(cert, ktls) for cert in certs]
+    by_name: dict[str, ssl.SSLContext] = {}
+    for cert, context in zip(certs, contexts, strict=True):
+        if len(certs) > 1 and not cert.names:
+            raise ConfigError(
+                "tls.names", str(cert.cert), "with several certificates each needs the names it is for"
+            )
+        for name in cert.names:
+            if by_name.setdefault(name.lower().rstrip("."), context) is not context:
+                raise ConfigError("tls.names", name, "two certificates have this name")
+    return Certificates(contexts[0], by_name)
+
+
+def _context(cert: TlsCert, ktls: bool) -> ssl.SSLContext:
+    """Session tickets are OpenSSL's default (two after a TLS 1.3 handshake)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.set_alpn_protocols(["http/1.1"])
-    if ktls_offered():
-        context.options |= OP_ENABLE_KTLS
+    if ktls:
+        context.options |= _OP_ENABLE_KTLS
     try:
-        context.load_cert_chain(certificate.cert, certificate.key)
-    except (OSError, ssl.SSLError) as error:
+        context.load_cert_chain(cert.cert, cert.key)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise ConfigError(
-            "tls.cert", certificate.cert, f"certificate or key cannot be loaded: {error}"
+            "tls.cert", str(cert.cert), f"certificate or key {cert.key} cannot be used: {error}"
         ) from error
     return context
 
 
-def ktls_offered() -> bool:
-    """Can the kernel take over TLS records? Asked by attaching the `tls` protocol to a connected socket."""
-    server = socket.socket()
-    client = socket.socket()
+def tls_send_path() -> Literal["ktls", "mmap"]:
+    """How encrypted bodies leave: by the kernel (sendfile), or encrypted here from mapped files."""
+    linked = aiofastnet.OPENSSL_DYN_LIBS is not None and ssl.OPENSSL_VERSION_INFO >= (3, 0, 0)
+    return "ktls" if linked and _kernel_takes_records() and Path("/sys/module/tls").exists() else "mmap"
+
+
+def _kernel_takes_records() -> bool:
+    """Asked by attaching the `tls` protocol to a connected socket, which also loads its module."""
     try:
-        server.bind(("127.0.0.1", 0))
-        server.listen(1)
-        client.connect(server.getsockname())
-        client.setsockopt(socket.IPPROTO_TCP, 31, b"tls")  # TCP_ULP
+        with (
+            socket.create_server(("127.0.0.1", 0)) as server,
+            socket.create_connection(server.getsockname()) as client,
+        ):
+            client.setsockopt(socket.IPPROTO_TCP, _TCP_ULP, b"tls")
     except OSError:
         return False
-    finally:
-        client.close()
-        server.close()
     return True

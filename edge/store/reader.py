@@ -221,6 +221,11 @@ class Reader:
                 self._verified.popitem(last=False)
         return data
 
+    def take_cold_reads(self) -> int:
+        """Windows read from the disk since the last call."""
+        taken, self.cold_reads = self.cold_reads, 0
+        return taken
+
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._index.close()

@@ -83,6 +83,11 @@ class StoreThread:
                 self._room.clear()
             self._wake.notify()
 
+    def take_errors(self) -> int:
+        """Failed calls since the last call of this."""
+        taken, self.errors = self.errors, 0
+        return taken
+
     async def close(self, *, clean: bool = True) -> None:
         """Finish what is queued, then close the volume."""
         self._clean = clean

@@ -499,6 +499,21 @@ class Volume:
             rebuild_progress=self._rebuild.progress if self._rebuild else 1.0,
         )
 
+    def take_evictions(self) -> dict[str, int]:
+        """Evictions by reason since the last call."""
+        taken, self.evictions = self.evictions, Tally()
+        return dict(taken)
+
+    def take_counts(self) -> dict[str, int]:
+        """Other counters since the last call, by metric."""
+        taken = {
+            "edge_cache_evicted_bytes_total": self.evicted_bytes,
+            "edge_cache_admissions_total": self.admissions,
+            "edge_cache_rewritten_bytes_total": self.rewritten_bytes,
+        }
+        self.evicted_bytes = self.admissions = self.rewritten_bytes = 0
+        return taken
+
     def close(self, *, clean: bool = True) -> None:
         """Flush, mark and let go. `clean=False` leaves the directory as a crash of this process would."""
         if clean:

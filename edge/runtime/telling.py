@@ -1,0 +1,79 @@
+"""What is told of each exchange at its end: metrics, and a line in the access log."""
+
+from edge.clock import Clock
+from edge.delivery.story import Told
+from edge.observe.access_log import AccessLog, Line
+from edge.observe.meters import MEASURED_FROM, Meters
+from edge.server.exchange import Exchange, Outcome
+from edge.server.observer import Event
+from edge.words import CacheStatus, Kind
+
+
+class Teller:
+    """Called synchronously on the hit path: keep it short."""
+
+    def __init__(self, meters: Meters, log: AccessLog | None, clock: Clock) -> None:
+        self._meters = meters
+        self._log = log
+        self._clock = clock
+
+    def on_closed(self, exchange: Exchange) -> None:
+        """An exchange is over: answered to its end, broken off, or never answered."""
+        told: Told | None = exchange.context
+        request = exchange.request
+        if told is None:  # the client left before there was an answer
+            self._meters.count("edge_client_aborts_total", str(exchange.outcome))
+            return
+        place = told.place
+        site = place.rules.name if place is not None else "default"
+        kind = place.kind if place is not None else Kind.OTHER
+        ttfb = exchange.head_sent_at - request.received_at
+        sent = exchange.body_bytes_sent
+        self._meters.request(site, told.status, kind, request.method, told.how.status, sent, ttfb)
+        if exchange.outcome is not Outcome.DONE:
+            self._meters.count("edge_client_aborts_total", str(exchange.outcome))
+        elif sent >= MEASURED_FROM:
+            self._meters.throughput(kind, sent, self._clock.monotonic() - exchange.head_sent_at)
+        if self._log is not None:
+            self._record(self._log, exchange, told, site, kind, ttfb)
+
+    def _record(
+        self, log: AccessLog, exchange: Exchange, told: Told, site: str, kind: Kind, ttfb: float
+    ) -> None:
+        request = exchange.request
+        log.record(
+            Line(
+                self._clock.wall(),
+                site,
+                request.peer,
+                request.method,
+                request.target,
+                told.status,
+                exchange.body_bytes_sent,
+                self._clock.monotonic() - request.received_at,
+                ttfb,
+                told.how.status.value,
+                kind.value,
+                request.secure,
+                exchange.outcome is not Outcome.DONE,
+                request.get(b"range"),
+                request.get(b"user-agent"),
+                request.get(b"referer"),
+                told.how.detail,
+            )
+        )
+
+    def refused(self, site: str, status: int) -> None:
+        """The server itself refused a request that was not HTTP, or too much of it."""
+        self._meters.request(site, status, Kind.OTHER, b"-", CacheStatus.BYPASS, 0, 0.0)
+
+    def count(self, event: Event) -> None:
+        """`server`'s observer: connections ended for slowness, and failures of our own."""
+        if event in _SLOW:
+            self._meters.count("edge_slow_client_disconnects_total", event.value)
+        elif event in _CONNECTIONS:
+            self._meters.count("edge_http_connection_events_total", event.value)
+
+
+_SLOW = frozenset({Event.SLOW_READER, Event.HEAD_TIMEOUT})
+_CONNECTIONS = frozenset(Event) - _SLOW - {Event.CLIENT_LEFT}

@@ -1,0 +1,116 @@
+"""A worker process, wired: listeners, delivery, readers and links. Read it top to bottom."""
+
+import asyncio
+import socket
+
+from edge.clock import SystemClock
+from edge.delivery.answer import Wording, error
+from edge.delivery.places import Places
+from edge.delivery.story import Delivery, Volume
+from edge.fill.asking import Asker
+from edge.fill.messages import Hello
+from edge.observe.access_log import AccessLog, Anonymise
+from edge.observe.meters import Meters, measure_lag
+from edge.observe.slots import SlotWriter
+from edge.runtime import convert
+from edge.runtime.child import ChildHandle
+from edge.runtime.telling import Teller
+from edge.server.listener import Listener
+from edge.server.tls import make_server_context, tls_send_path
+from edge.store.hits import HitCounters
+from edge.store.reader import Reader
+from edge.store.volume import VolumeHello
+from edge.tasks import Tasks
+
+GAUGE_SECONDS = 1.0
+
+
+async def run_worker(child: ChildHandle) -> None:
+    """Serve players until told to stop."""
+    charter, settings = child.charter, child.charter.settings
+    clock = SystemClock()
+    slots = SlotWriter(charter.slot_fd)
+    meters = Meters(slots)
+    rules = convert.site_rules(settings)
+    wording = Wording(settings.server.node)
+    hits = HitCounters(charter.hits_fd)
+    tasks = Tasks("worker")
+
+    first_hello: asyncio.Future[VolumeHello] = asyncio.get_running_loop().create_future()
+    reader: Reader | None = None
+
+    def on_hello(hello: Hello) -> None:
+        said = VolumeHello.from_json(hello.volume)
+        if reader is not None:
+            reader.reopen(said)
+        elif not first_hello.done():
+            first_hello.set_result(said)
+
+    asker = Asker(charter.link_path, on_hello)
+    asker.connect()
+    hello = await first_hello
+    reader = Reader(hello, clock, hits)
+    log = _access_log(child, meters)
+    teller = Teller(meters, log, clock)
+    delivery = Delivery(
+        Places(rules, hello.secret),
+        [Volume(reader, asker, tasks)],
+        clock,
+        convert.delivery_settings(settings),
+        teller.on_closed,
+    )
+
+    def refusal(status: int, detail: str) -> bytes:
+        teller.refused(rules[0].name, status)
+        head, body = error(status, detail, rules[0], clock.wall(), wording)
+        return head + b"\r\n" + body
+
+    server = convert.server_settings(settings)
+    tls = make_server_context(server.tls) if server.tls else None
+    listeners = [
+        Listener(
+            socket.socket(fileno=fd),
+            delivery,
+            server,
+            ssl_context=tls if secure else None,
+            clock=clock,
+            observer=teller,
+            error_response=refusal,
+        )
+        for fd, secure in charter.listeners
+    ]
+    for listener in listeners:
+        listener.start()
+    tasks.spawn(measure_lag(slots, "worker", clock), "lag")
+    tasks.spawn(_gauges(listeners, reader, meters), "gauges")
+    if tls is not None:
+        meters.gauge("edge_tls_send_path", tls_send_path(), to=1)
+    child.on_reopen_logs(log.reopen if log is not None else None)
+    child.ready()
+    await child.stop_requested.wait()
+    await asyncio.gather(*(listener.drain(settings.server.drain_timeout) for listener in listeners))
+    await tasks.close()
+    asker.close()
+    reader.close()
+    if log is not None:
+        log.close()
+
+
+def _access_log(child: ChildHandle, meters: Meters) -> AccessLog | None:
+    said = child.charter.settings.log
+    if said.access == "off":
+        return None
+    return AccessLog(
+        said.access, Anonymise(said.anonymise), lambda count: meters.count("edge_log_dropped_total", by=count)
+    )
+
+
+async def _gauges(listeners: list[Listener], reader: Reader, meters: Meters) -> None:
+    while True:
+        open_now = sum(listener.connections for listener in listeners)
+        active = sum(listener.active for listener in listeners)
+        meters.gauge("edge_http_connections", "active", to=active)
+        meters.gauge("edge_http_connections", "idle", to=open_now - active)
+        meters.gauge("edge_http_inflight_requests", to=active)
+        meters.count("edge_cache_cold_reads_total", by=reader.take_cold_reads())
+        await asyncio.sleep(GAUGE_SECONDS)
