@@ -133,7 +133,10 @@ class Carrier:
             run.stop_at = run.position
             return
         left, length = run.end - run.position, run.end - run.start
-        if left <= flight.slice_size or left <= length * self._shop.settings.finish_share:
+        settings = self._shop.settings
+        little = left <= flight.slice_size or left <= length * settings.finish_share
+        # Without ranges a stopped fill is lost and the next one begins anew: that wastes more.
+        if little or (not flight.ranges and left <= settings.run_max):
             run.stop_at = run.end
         elif run.stop_at == run.end:
             run.stop_at = self._next_border() if flight.ranges else run.position
@@ -204,6 +207,9 @@ class Carrier:
             await self.complete(await self._resume())
         except EdgeError as error:
             flight.fail_run(run, error.status, error.reason, str(error))
+        except Exception:
+            flight.fail_run(run, 500, Reason.INTERNAL, "internal error")
+            raise  # a mistake of ours: `tasks` reports it
         finally:
             flight.end_run(run)
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from edge.fill.channel import Channel
-from edge.fill.messages import UNKNOWN, Again, End, Fail, Fetch, Head, HeadFlag, Message
+from edge.fill.messages import UNKNOWN, End, Fail, Fetch, Head, HeadFlag, Message
 from edge.fill.pieces import Piece, ScratchPiece
 from edge.fill.settings import FillSettings
 from edge.fill.spans import Spans
@@ -81,7 +81,8 @@ class Run:
         return f"<Run {self.start}-{self.end} at {self.position}>"
 
     def brings(self, position: int) -> bool:
-        return self.position <= position and (self.end == UNKNOWN or position < self.end)
+        """Also bytes that have come and are being written: they are covered in a moment."""
+        return self.start <= position and (self.end == UNKNOWN or position < self.end)
 
 
 class Flight:
@@ -267,10 +268,10 @@ class Flight:
             if missing is None or run.brings(missing[0]):
                 self.fail_reader(reader, status, reason, detail)
 
-    def say_again(self) -> None:
-        """Everything is in the index: let all readers look there."""
+    def end_all(self) -> None:
+        """There is no body to come (an answer to HEAD)."""
         for reader in list(self.readers):
-            self._dismiss(reader, Again(reader.fetch.id))
+            self._dismiss(reader, End(reader.fetch.id, self.total))
 
     # -- runs ------------------------------------------------------------------------------------
 
@@ -307,7 +308,7 @@ class Flight:
         for run in self.runs:
             if run.start > start:
                 high = min(high, run.start)
-            elif run.position <= start:
+            else:
                 low = max(low, run.end)
         beyond = self.covered.gap(start, high)
         if beyond is not None:

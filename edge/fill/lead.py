@@ -17,6 +17,7 @@ from edge.fill.shop import Shop
 from edge.fill.sinks import MemorySink, PackSink, ScratchSink, Sink
 from edge.http import fields
 from edge.media.kinds import kind_of
+from edge.origin.connection import Framing
 from edge.origin.response import UpstreamResponse
 from edge.origin.retry import open_with_retries
 from edge.origin.settings import UpstreamRequest
@@ -63,8 +64,9 @@ class Lead:
             await self._ask(run)
         except EdgeError as error:
             flight.fail(error.status, error.reason, str(error))
-        except OSError as error:
-            flight.fail(502, Reason.INTERNAL, str(error))
+        except Exception:
+            flight.fail(500, Reason.INTERNAL, "internal error")
+            raise  # a mistake of ours: `tasks` reports it, the readers know already
         finally:
             flight.end_run(run)
 
@@ -137,6 +139,8 @@ class Lead:
         kind = self._kind(response)
         verdict = self._verdict(response, kind)
         etag = plan.strong_etag(response.fields) if response.status in (200, PARTIAL) else b""
+        if response.framing is Framing.CLOSE:
+            verdict = replace(verdict, store=False)  # an end and a break look the same: never kept
         if response.status == PARTIAL and not etag and verdict.store:
             verdict = replace(
                 verdict, store=False, shareable=False
@@ -228,7 +232,8 @@ class Lead:
         if stored is not None and generation == stored.generation and keep:
             for extent in shop.store.volume.extents(stored):
                 flight.covered.add(extent.start, extent.end)
-        flight.ranges = keep and bool(etag) and total != UNKNOWN and response.status in (200, PARTIAL)
+        combined = bool(etag) and total != UNKNOWN and response.status in (200, PARTIAL)
+        flight.ranges = keep and combined and kind not in shop.rangeless
         flags = (HeadFlag.STORED if keep else HeadFlag(0)) | (HeadFlag.ALONE if alone else HeadFlag(0))
         word = self._word(alone=alone)
         ttfb = response.response_time - response.request_time
@@ -236,6 +241,8 @@ class Lead:
         flight.set_head(
             Head(0, flags, word, total, response.member, ttfb, encode_record(record)), record, total
         )
+        if self._fetch.method == b"HEAD":
+            flight.end_all()
         return Carrier(shop, flight, run, sink, record, kind, self._rules, keep=keep, request=self._fetch)
 
     def _word(self, *, alone: bool) -> CacheStatus:

@@ -1,8 +1,14 @@
-"""Cache-Control (RFC 9111 section 5.2, RFC 5861, RFC 8246), parsed as tolerantly as section 4.2.1 asks."""
+"""Cache-Control (RFC 9111 section 5.2, RFC 5861, RFC 8246), parsed as tolerantly as section 4.2.1 asks.
 
-from collections.abc import Iterable
+Its targeted kin (RFC 9213) has the same directives in a strict grammar.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+from edge.http.structured import parse_dictionary
 
 MOST_SECONDS: Final = 2**31  # RFC 9111 section 1.2.2: larger numbers mean this
 
@@ -49,36 +55,77 @@ _PLAIN: Final = {
     )
 }
 _LISTS: Final = {b"no-cache": "no_cache", b"private": "private"}
+# One directive up to its comma: with quoted strings where every quote has its partner, else without.
+_QUOTABLE: Final = re.compile(rb'(?s)[^,"]*+(?:"(?:[^"\\]|\\.)*+"[^,"]*+)*+(?=,|\Z)')
+_PLAINLY: Final = re.compile(rb"[^,]*")
+_ESCAPED: Final = re.compile(rb"(?s)\\(.)")
 
 
 def parse_cache_control(values: Iterable[bytes]) -> CacheControl:
     """All directives of all lines. Of duplicates the first counts (section 4.2.1); unknown ones are ignored."""
-    found: dict[str, object] = {}
-    for name, argument in _directives(b",".join(values)):
-        if (field := _SECONDS.get(name)) is not None:
-            found.setdefault(field, _seconds(argument))
-        elif (field := _PLAIN.get(name)) is not None:
-            found[field] = True
-        elif (field := _LISTS.get(name)) is not None:
-            if argument:
-                names = tuple(part.strip().lower() for part in argument.split(b",") if part.strip())
-                found[f"{field}_fields"] = (*found.get(f"{field}_fields", ()), *names)  # type: ignore[misc]
-            else:
+    found: dict[str, Any] = {}
+    for line in values:
+        for name, argument in _directives(line):
+            if (field := _SECONDS.get(name)) is not None:
+                found.setdefault(field, _seconds(argument))
+            elif (field := _PLAIN.get(name)) is not None:
                 found[field] = True
-    return CacheControl(**found)  # type: ignore[arg-type]
+            elif (field := _LISTS.get(name)) is not None:
+                _qualified(found, field, argument)
+    return CacheControl(**found)
+
+
+def parse_targeted(values: Iterable[bytes]) -> CacheControl | None:
+    """A targeted field (RFC 9213 section 2.1), a structured dictionary; None when it is empty or malformed.
+
+    A number of another type than the integer it has to be counts as already stale; parameters are ignored.
+    """
+    members = parse_dictionary(values)
+    if not members:
+        return None
+    found: dict[str, Any] = {}
+    for name, value in members.items():
+        if (field := _SECONDS.get(name)) is not None:
+            counts = isinstance(value, int) and not isinstance(value, bool)
+            found[field] = min(max(int(value), 0), MOST_SECONDS) if counts else 0  # type: ignore[arg-type]
+        elif (field := _PLAIN.get(name)) is not None:
+            found[field] = value is not False
+        elif (field := _LISTS.get(name)) is not None and value is not False:
+            _qualified(found, field, value if isinstance(value, bytes) else None)
+    return CacheControl(**found)
+
+
+def _qualified(found: dict[str, Any], field: str, argument: bytes | None) -> None:
+    """no-cache and private, of the whole answer or of the fields that the argument names."""
+    names = tuple(part.strip(b' \t"').lower() for part in (argument or b"").split(b","))
+    names = tuple(name for name in names if name)
+    if names:
+        found[f"{field}_fields"] = (*found.get(f"{field}_fields", ()), *names)
+    else:
+        found[field] = True
 
 
 def _seconds(argument: bytes | None) -> int:
     """Delta-seconds; what is not a number counts as already stale (section 4.2.1)."""
     if argument is None or not argument.isdigit():
         return 0
-    return MOST_SECONDS if len(argument) > 10 else min(int(argument), MOST_SECONDS)
+    digits = argument.lstrip(b"0")
+    return MOST_SECONDS if len(digits) > 10 else min(int(digits or b"0"), MOST_SECONDS)
 
 
-def _directives(text: bytes) -> Iterable[tuple[bytes, bytes | None]]:
+def _directives(text: bytes) -> Iterator[tuple[bytes, bytes | None]]:
+    """(name in lower case, argument without quotes), a comma within quotes being part of the argument.
+
+    A quote that is never closed means nothing: it must not hide the directives behind it.
+    """
     at = 0
+    pattern = _QUOTABLE
     while at < len(text):
-        end = _end_of_directive(text, at)
+        match = pattern.match(text, at)
+        if match is None:
+            pattern = _PLAINLY
+            continue
+        end = match.end()
         name, equals, argument = text[at:end].partition(b"=")
         name = name.strip(b" \t").lower()
         if name:
@@ -86,21 +133,7 @@ def _directives(text: bytes) -> Iterable[tuple[bytes, bytes | None]]:
         at = end + 1
 
 
-def _end_of_directive(text: bytes, at: int) -> int:
-    quoted = False
-    while at < len(text):
-        byte = text[at]
-        if quoted and byte == 0x5C:
-            at += 1
-        elif byte == 0x22:
-            quoted = not quoted
-        elif byte == 0x2C and not quoted:
-            return at
-        at += 1
-    return len(text)
-
-
 def _unquoted(argument: bytes) -> bytes:
     if len(argument) >= 2 and argument[:1] == b'"' == argument[-1:]:
-        return argument[1:-1].replace(b'\\"', b'"')
+        return _ESCAPED.sub(rb"\1", argument[1:-1])
     return argument

@@ -8,9 +8,12 @@ _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
 
 
 def item(text: str) -> str:
-    """An sf-token where the text is one, else an sf-string; what neither can hold becomes `?`."""
-    if _TOKEN.fullmatch(text):
-        return text
+    """An sf-token where the text is one, else an sf-string."""
+    return text if _TOKEN.fullmatch(text) else string(text)
+
+
+def string(text: str) -> str:
+    """An sf-string; what it cannot hold (controls, anything but ASCII) becomes `?`."""
     clean = _UNPRINTABLE.sub("?", text).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{clean}"'
 
@@ -27,27 +30,24 @@ def format_member(
     key: str | None = None,
     detail: str | None = None,
 ) -> bytes:
-    """One cache's member. `hit` and `fwd` exclude each other (section 2.1)."""
+    """One cache's member. `hit` and `fwd` exclude each other (section 2.1); `fwd-status`, `stored` and `collapsed`
+    mean something only beside `fwd` (sections 2.3, 2.5, 2.6). `ttl` is negative for what is stale.
+    """
     parts = [item(cache)]
     if hit:
         parts.append("hit")
     elif fwd is not None:
-        parts.append(f"fwd={fwd}")
+        parts.append(f"fwd={item(fwd)}")
         if fwd_status is not None:
             parts.append(f"fwd-status={fwd_status}")
+        if stored:
+            parts.append("stored")
+        if collapsed:
+            parts.append("collapsed")
     if ttl is not None:
         parts.append(f"ttl={ttl}")
-    if stored:
-        parts.append("stored")
-    if collapsed:
-        parts.append("collapsed")
     if key is not None:
-        parts.append("key=" + _string(key))
+        parts.append(f"key={string(key)}")
     if detail is not None:
-        parts.append("detail=" + item(detail))
+        parts.append(f"detail={item(detail)}")
     return "; ".join(parts).encode()
-
-
-def _string(text: str) -> str:
-    clean = _UNPRINTABLE.sub("?", text).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{clean}"'

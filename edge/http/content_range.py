@@ -36,8 +36,10 @@ def parse_unsatisfied(value: bytes) -> int | None:
 
 
 def format_content_range(start: int, end_exclusive: int, total: int) -> bytes:
+    """The value for [start, end_exclusive), which must not be empty: there is no way to write an empty one."""
     return b"bytes %d-%d/%d" % (start, end_exclusive - 1, total)
 
 
 def format_unsatisfied(total: int) -> bytes:
+    """The value in a 416 (section 15.5.17)."""
     return b"bytes */%d" % total

@@ -6,72 +6,75 @@ from functools import lru_cache
 from typing import Final
 
 _DAYS: Final = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
-_MONTHS: Final = (
-    b"Jan",
-    b"Feb",
-    b"Mar",
-    b"Apr",
-    b"May",
-    b"Jun",
-    b"Jul",
-    b"Aug",
-    b"Sep",
-    b"Oct",
-    b"Nov",
-    b"Dec",
-)
-_TIME: Final = rb"(\d{2}):(\d{2}):(\d{2})"
+_MONTHS: Final = {
+    name: number
+    for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), start=1)
+}
+_NAMES: Final = {number: name for name, number in _MONTHS.items()}
+_TIME: Final = rb"([0-9]{2}):([0-9]{2}):([0-9]{2})"
 _IMF: Final = re.compile(
-    rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), (\d{2}) ([A-Z][a-z]{2}) (\d{4}) " + _TIME + rb" GMT"
+    rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) " + _TIME + rb" GMT"
 )
 _RFC850: Final = re.compile(
-    rb"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, (\d{2})-([A-Z][a-z]{2})-(\d{2}) " + _TIME + rb" GMT"
+    rb"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, ([0-9]{2})-([A-Z][a-z]{2})-([0-9]{2}) " + _TIME + rb" GMT"
 )
 _ASCTIME: Final = re.compile(
-    rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) ([A-Z][a-z]{2}) ((?: |\d)\d) " + _TIME + rb" (\d{4})"
+    rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) ([A-Z][a-z]{2}) ([ 0-9][0-9]) " + _TIME + rb" ([0-9]{4})"
 )
+_YEAR_OF_SECONDS: Final = 31_556_952  # the mean of the Gregorian calendar
+_FIXED_PIVOT: Final = 70  # without a clock: 70-99 are years of the 20th century, as in POSIX
 
 
-def parse_date(value: bytes) -> int | None:
-    """Unix seconds of a date in one of the three forms, None for anything else."""
+def parse_date(value: bytes, now: float | None = None) -> int | None:
+    """Unix seconds of a date in one of the three forms, None for anything else.
+
+    `now` (unix) settles the century of a two-digit year: one that seems more than 50 years ahead is in the past.
+    The day of the week has to be one, but not the right one: so do all recipients.
+    """
     if match := _IMF.fullmatch(value):
         day, month, year, hour, minute, second = match.groups()
-        return _unix(int(year), month, int(day), int(hour), int(minute), int(second))
+        return _unix(int(year), month, day, hour, minute, second)
     if match := _RFC850.fullmatch(value):
         day, month, year, hour, minute, second = match.groups()
-        # A two-digit year more than 50 years ahead is of the past century; without a clock: 70-99 are 19xx.
-        century = 1900 if int(year) >= 70 else 2000
-        return _unix(century + int(year), month, int(day), int(hour), int(minute), int(second))
+        return _unix(_full_year(int(year), now), month, day, hour, minute, second)
     if match := _ASCTIME.fullmatch(value):
         month, day, hour, minute, second, year = match.groups()
-        return _unix(int(year), month, int(day), int(hour), int(minute), int(second))
+        return _unix(int(year), month, day, hour, minute, second)
     return None
 
 
-def _unix(year: int, month: bytes, day: int, hour: int, minute: int, second: int) -> int | None:
-    if month not in _MONTHS:
+def _full_year(two_digits: int, now: float | None) -> int:
+    if now is None:
+        return two_digits + (1900 if two_digits >= _FIXED_PIVOT else 2000)
+    this_year = 1970 + int(now // _YEAR_OF_SECONDS)
+    year = this_year - this_year % 100 + two_digits
+    if year > this_year + 50:
+        return year - 100
+    return year + 100 if year <= this_year - 50 else year
+
+
+def _unix(year: int, month: bytes, day: bytes, hour: bytes, minute: bytes, second: bytes) -> int | None:
+    number = _MONTHS.get(month)
+    if number is None or year < 1 or not 1 <= int(day) <= calendar.monthrange(year, number)[1]:
         return None
-    number = _MONTHS.index(month) + 1
-    if not (
-        1 <= day <= calendar.monthrange(max(year, 1), number)[1] and hour < 24 and minute < 60 and second < 61
-    ):
+    if int(hour) > 23 or int(minute) > 59 or int(second) > 60:  # 60: a leap second
         return None
-    return calendar.timegm((year, number, day, hour, minute, second))
+    return calendar.timegm((year, number, int(day), int(hour), int(minute), int(second)))
 
 
 def format_date(unix: float) -> bytes:
-    """The preferred form."""
-    return _format(int(unix))
+    """The preferred form (IMF-fixdate), of the second that `unix` lies in."""
+    return _format(int(unix // 1))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=16)  # every answer of a second says the same date
 def _format(unix: int) -> bytes:
     days, rest = divmod(unix, 86400)
     year, month, day = _civil(days)
     return b"%s, %02d %s %04d %02d:%02d:%02d GMT" % (
         _DAYS[(days + 3) % 7],
         day,
-        _MONTHS[month - 1],
+        _NAMES[month],
         year,
         rest // 3600,
         rest // 60 % 60,
@@ -80,7 +83,10 @@ def _format(unix: int) -> bytes:
 
 
 def _civil(days: int) -> tuple[int, int, int]:
-    """Year, month and day of a number of days since 1970-01-01 (proleptic Gregorian calendar)."""
+    """Year, month and day of a number of days since 1970-01-01 (proleptic Gregorian calendar).
+
+    Years begin in March, so that the leap day is the last of its year; eras are the 400 years that repeat.
+    """
     days += 719468
     era, of_era = divmod(days, 146097)
     year = (of_era - of_era // 1460 + of_era // 36524 - of_era // 146096) // 365

@@ -7,6 +7,10 @@ from enum import Enum
 from typing import Final
 
 _TAG: Final = re.compile(rb'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+# A member of a list: a tag, or whatever else stands between two commas (then without groups).
+_MEMBER: Final = re.compile(
+    rb'[ \t,]*+(?:(W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*+(?=,|\Z)|[^,]*+)'
+)
 
 
 class AnyTag(Enum):
@@ -33,11 +37,12 @@ def parse_etag(value: bytes) -> ETag | None:
 
 
 def parse_etag_list(values: Iterable[bytes]) -> tuple[ETag, ...] | AnyTag:
-    """The tags of a condition; what is no tag is skipped. Tags may hold commas, so they are scanned, not split."""
+    """The tags of a condition. They may hold commas, so they are scanned; a member that is no tag is skipped."""
     text = b",".join(values)
     if text.strip(b" \t") == b"*":
         return ANY
-    return tuple(ETag(match[2], match[1] is not None) for match in _TAG.finditer(text))
+    members = _MEMBER.finditer(text)
+    return tuple(ETag(match[2], match[1] is not None) for match in members if match[2] is not None)
 
 
 def strong_equal(one: ETag, other: ETag) -> bool:
@@ -46,4 +51,5 @@ def strong_equal(one: ETag, other: ETag) -> bool:
 
 
 def weak_equal(one: ETag, other: ETag) -> bool:
+    """Section 8.8.3.2: the same, weak or not."""
     return one.value == other.value

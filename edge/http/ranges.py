@@ -7,7 +7,7 @@ from typing import Final
 
 MAX_SPECS: Final = 100  # more in one field is an attack: the field is ignored (section 14.2)
 MOST: Final = 1 << 62  # positions beyond are the same to us: no object is that long
-_UNIT: Final = re.compile(rb"[ \t]*bytes[ \t]*=", re.IGNORECASE)
+_UNIT: Final = re.compile(rb"bytes=", re.IGNORECASE)  # section 14.1: unit names know no case
 _SPEC: Final = re.compile(rb"([0-9]*)-([0-9]*)")
 
 
@@ -59,14 +59,19 @@ def parse_range(value: bytes) -> tuple[RangeSpec, ...] | None:
 def _spec(first: bytes, last: bytes) -> RangeSpec | None:
     if not first:
         return RangeSpec(None, _number(last)) if last else None
-    start, end = _number(first), _number(last) if last else None
-    if end is not None and end < start:
+    if last and _before(last, first):
         return None  # section 14.1.1: invalid, so the whole field is
-    return RangeSpec(start, end)
+    return RangeSpec(_number(first), _number(last) if last else None)
 
 
 def _number(digits: bytes) -> int:
     return MOST if len(digits.lstrip(b"0")) > 18 else int(digits)
+
+
+def _before(one: bytes, other: bytes) -> bool:
+    """Compare as numbers of any length, without making numbers of them."""
+    one, other = one.lstrip(b"0"), other.lstrip(b"0")
+    return (len(one), one) < (len(other), other)
 
 
 def resolve(specs: Sequence[RangeSpec], total: int) -> tuple[tuple[int, int], ...]:
@@ -83,15 +88,19 @@ def resolve(specs: Sequence[RangeSpec], total: int) -> tuple[tuple[int, int], ..
 
 
 def select(specs: Sequence[RangeSpec], total: int, max_parts: int = 16) -> Whole | Parts | Unsatisfiable:
-    """What to send: overlapping and touching parts are merged; too many, or more than the whole, gets the whole."""
+    """What to send: overlapping and touching parts are merged; too many, or more than the whole, gets the whole.
+
+    Of an empty object a suffix is all there is (section 14.1.2), but no Content-Range can say so: the whole.
+    """
+    if len(specs) > max_parts:
+        return Whole()
     found = resolve(specs, total)
     if not found:
-        return Unsatisfiable()
-    if len(found) == 1:
-        return Parts(found)
-    if len(specs) > max_parts or sum(end - start for start, end in found) > total:
+        empty = total == 0 and any(spec.first is None and spec.last for spec in specs)
+        return Whole() if empty else Unsatisfiable()
+    if sum(end - start for start, end in found) > total:
         return Whole()
-    return Parts(_merged(found))
+    return Parts(found if len(found) == 1 else _merged(found))
 
 
 def _merged(parts: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:

@@ -1,4 +1,4 @@
-"""Status lines, ready made."""
+"""Status lines (RFC 9112 section 4), ready made, with the reasons of RFC 9110 section 15."""
 
 from http import HTTPStatus
 from typing import Final
@@ -18,4 +18,5 @@ def reason(code: int) -> bytes:
 
 
 def status_line(code: int) -> bytes:
+    """The whole line; the space before an empty reason belongs to the grammar."""
     return _LINES.get(code) or b"HTTP/1.1 %d \r\n" % code

@@ -179,8 +179,9 @@ class OriginConnection(asyncio.Protocol):
                 lengths.append(value)
             elif low == b"transfer-encoding":
                 codings.append(value.lower())
-        if len(head.fields) > self._settings.max_fields:
-            self._refuse("too many fields")
+        size = sum(len(name) + len(value) + 4 for name, value in head.fields)
+        if len(head.fields) > self._settings.max_fields or size > self._settings.max_head_bytes:
+            self._refuse("head is too large")
         elif head.status == 101 or head.status < 200 or head.status > 999:
             self._refuse(f"status {head.status}")
         elif lengths and codings:

@@ -37,17 +37,18 @@ _EVENTS: Final = {
 }
 
 
-class Lifetime(asyncio.Protocol):
+class Lifetime(asyncio.BufferedProtocol):
     """The part of a connection that knows its transport, its ends and its deadlines."""
 
     __slots__ = (
         "_ending_until", "_eof", "_exchange", "_flushing", "_gauge", "_idle_since", "_inflight", "_partial",
-        "_paused", "_reader", "_reading_paused", "_secure", "_sender", "_transport", "_user_space_tls", "service",
+        "_reader", "_reading_paused", "_secure", "_sender", "_transport", "_user_space_tls", "paused", "service", "sock",
         "written",
     )  # fmt: skip
 
-    def __init__(self, service: Service, peer: str, secure: bool) -> None:
+    def __init__(self, service: Service, sock: socket.socket, peer: str, secure: bool) -> None:
         self.service = service
+        self.sock = None if secure else sock  # owned by the transport; to send what needs flags of its own
         self.written = 0  # bytes given to the transport, ever
         self._secure = secure
         self._user_space_tls = secure
@@ -60,7 +61,7 @@ class Lifetime(asyncio.Protocol):
         self._ending_until = 0.0  # not 0: ending
         self._inflight = 0  # body bytes with the transport
         self._partial = 0  # how many of them were seen to have gone
-        self._paused = False  # something waits in the transport
+        self.paused = False  # something waits in the transport
         self._flushing = False  # ... and the answer goes on when it has gone
         self._eof = self._reading_paused = False
 
@@ -206,7 +207,7 @@ class Lifetime(asyncio.Protocol):
             self._close()
 
     def _sweep_answer(self, transport: Transport, now: float) -> None:
-        if not self._paused:
+        if not self.paused:
             self._gauge = None
             return
         unsent = self._unsent(transport)

@@ -101,6 +101,9 @@ class Listener:
     def start(self) -> None:
         """Begin to accept."""
         self._sock.setblocking(False)
+        if self._sock.family != socket.AF_UNIX:
+            # Accepted sockets inherit it (Linux). Heads and bodies leave apart: Nagle would wait for an ACK between.
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._reserve = _open_reserve()
         self._timer = self._loop.call_later(_SWEEP, self._tick)
         self._resume()
@@ -195,7 +198,7 @@ class Listener:
         certificates = self._certificates
 
         def connect() -> Connection:
-            return Connection(self._service, peer, certificates is not None)
+            return Connection(self._service, sock, peer, certificates is not None)
 
         try:
             if certificates is None:

@@ -203,29 +203,24 @@ class RequestReader:
         if len(fields) > limits.max_fields:
             raise BadRequest("too many header fields", 431)
         first = self._index(fields, minor)
-        connection = first.get(b"connection")
-        keep_alive = minor == 1 if connection is None else _keeps_alive(fields, minor)
+        keep_alive = _keeps_alive(fields, minor) if b"connection" in first else minor == 1
         return Request(method, target, minor, fields, first, keep_alive, now, self._peer, self._secure)
 
     def _index(self, fields: list[tuple[bytes, bytes]], minor: int) -> dict[bytes, bytes]:
-        """The first value of each name, lower-case; refuses what makes the request ambiguous or long."""
-        first: dict[bytes, bytes] = {}
-        for at, (name, value) in enumerate(fields):
-            if value and value[-1] <= 32:  # the parser leaves OWS at the end (RFC 9112 section 5.1)
-                value = value.rstrip(b" \t")
-                fields[at] = name, value
-            lower = name.lower()
-            if lower not in first:
-                first[lower] = value
-            elif lower == b"host":
-                raise BadRequest("more than one Host field")
+        """The first value of each name, lower-case; refuses what makes the request ambiguous or long.
+
+        The parser leaves OWS at a value's end (RFC 9112 section 5.1); other white space it has refused.
+        """
+        first = {name.lower(): value.rstrip() for name, value in reversed(fields)}
+        if len(first) != len(fields) and sum(name.lower() == b"host" for name, _ in fields) > 1:
+            raise BadRequest("more than one Host field")
         host = first.get(b"host")
         if host is None:
             if minor == 1:
                 raise BadRequest("no Host field")
         elif not self._hosts.valid(host):
             raise BadRequest("invalid Host field")
-        if b"transfer-encoding" in first or first.get(b"content-length", b"0").strip(b"0"):
+        if b"transfer-encoding" in first or first.get(b"content-length", b"").strip(b"0"):
             raise BadRequest("requests with a body are not accepted")
         return first
 

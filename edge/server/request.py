@@ -2,7 +2,7 @@
 
 
 class Request:
-    """One request's head; requests here have no bodies. Field names and values are as received, OWS stripped."""
+    """One request's head; requests here have no bodies. `fields` are as received, OWS at a value's end included."""
 
     __slots__ = (
         "_first",
@@ -53,7 +53,7 @@ class Request:
         """The values of all fields of this name, in order."""
         if name_lower not in self._first:
             return []
-        return [value for name, value in self.fields if name.lower() == name_lower]
+        return [value.rstrip() for name, value in self.fields if name.lower() == name_lower]
 
     @property
     def conditional(self) -> bool:

@@ -10,8 +10,10 @@ from edge.server.exchange import Handler
 from edge.server.observer import Observer
 from edge.server.reader import Hosts
 from edge.server.settings import ServerSettings
+from edge.words import KIB
 
 ErrorResponse = Callable[[int, str], bytes]
+_READ = 64 * KIB  # bytes taken from a socket at once
 _REASONS = {
     400: "Bad Request",
     408: "Request Timeout",
@@ -55,8 +57,8 @@ class Service:
     """Held by every connection; the listener makes it."""
 
     __slots__ = (
-        "_on_lost", "clock", "draining", "error_response", "executor", "handler", "hosts", "loop", "monotonic",
-        "observer", "open", "settings",
+        "_on_lost", "buffer", "draining", "error_response", "executor", "handler", "hosts", "loop", "monotonic",
+        "observer", "open", "settings", "view",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +80,8 @@ class Service:
         self.error_response = error_response
         self.executor = executor
         self.hosts = Hosts()
+        self.buffer = bytearray(_READ)
+        self.view = memoryview(self.buffer)
         self.draining = False
         self.open: set[Member] = set()
         self._on_lost = on_lost
