@@ -8,9 +8,7 @@ from typing import Final
 
 _TAG: Final = re.compile(rb'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 # A member of a list: a tag, or whatever else stands between two commas (then without groups).
-_MEMBER: Final = re.compile(
-    rb'[ \t,]*+(?:(W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*+(?=,|\Z)|[^,]*+)'
-)
+_MEMBER: Final = re.compile(rb'[ \t,]*+(?:(W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*+(?=,|\Z)|[^,]*+)')
 
 
 class AnyTag(Enum):

@@ -5,7 +5,7 @@ from typing import Final
 
 Fields = Sequence[tuple[bytes, bytes]]
 
-# RFC 9110 section 7.6.1: meant for one connection, never forwarded nor stored.
+# RFC 9110 section 7.6.1, RFC 9111 section 3.1: meant for one connection, never forwarded nor stored.
 HOP_BY_HOP: Final = frozenset(
     {
         b"connection",

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from importlib.metadata import version
 from typing import Any, Final
 
 from edge.runtime.charter import Charter
@@ -58,11 +59,11 @@ def loop_factory() -> tuple[Callable[[], asyncio.AbstractEventLoop], str]:
         import uvloop
     except ImportError as error:
         return asyncio.new_event_loop, f"asyncio's own event loop ({error})"
-    return uvloop.new_event_loop, f"uvloop {uvloop.__version__}"
+    return uvloop.new_event_loop, "uvloop " + version("uvloop")
 
 
 def main(argv: list[str]) -> int:
-    """`python -m edge.runtime.child ROLE NUMBER FD`."""
+    """`python -m edge.runtime.child ROLE CHARTER_FD PARENT_PID`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the supervisor decides
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     parent = int(argv[2])
