@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from edge.media.mime import extension_of
 from edge.words import Kind
 
 _BY_EXTENSION: Final = {
@@ -23,6 +24,7 @@ _BY_EXTENSION: Final = {
     b"mkv": Kind.MP4,
     b"key": Kind.KEY,
     b"vtt": Kind.SUBTITLE,
+    b"webvtt": Kind.SUBTITLE,
     b"srt": Kind.SUBTITLE,
     b"ttml": Kind.SUBTITLE,
 }
@@ -30,11 +32,13 @@ _BY_TYPE: Final = {
     b"application/vnd.apple.mpegurl": Kind.PLAYLIST,
     b"application/x-mpegurl": Kind.PLAYLIST,
     b"audio/mpegurl": Kind.PLAYLIST,
+    b"audio/x-mpegurl": Kind.PLAYLIST,
     b"application/dash+xml": Kind.MANIFEST,
     b"video/mp2t": Kind.SEGMENT,
     b"video/iso.segment": Kind.SEGMENT,
     b"video/mp4": Kind.MP4,
     b"audio/mp4": Kind.MP4,
+    b"video/webm": Kind.MP4,
     b"text/vtt": Kind.SUBTITLE,
 }
 _INIT: Final = re.compile(rb"(?:^|[/._-])init(?:[._-]|$|\d)", re.IGNORECASE)
@@ -42,13 +46,16 @@ _PART: Final = re.compile(rb"\.part\d*\.|[._-]part[._-]?\d+\.", re.IGNORECASE)
 
 
 def kind_of(path: bytes, content_type: bytes | None = None) -> Kind:
-    """By the path's extension first, by the media type where the path says nothing."""
+    """By the path's extension first, by the media type where the path says nothing.
+
+    Parts are told apart by name among segments only: `film.part2.mp4` is half a film, not a fraction of a second.
+    """
     file = path.rpartition(b"/")[2]
-    found = _BY_EXTENSION.get(file.rpartition(b".")[2].lower()) if b"." in file else None
+    found = _BY_EXTENSION.get(extension_of(path))
     if found in (Kind.SEGMENT, Kind.MP4) and _INIT.search(file):
         return Kind.INIT
     if found is Kind.SEGMENT and _PART.search(file):
         return Kind.PART
     if found is None and content_type is not None:
-        found = _BY_TYPE.get(content_type.partition(b";")[0].strip().lower())
+        found = _BY_TYPE.get(content_type.partition(b";")[0].strip(b" \t").lower())
     return found or Kind.OTHER

@@ -1,14 +1,21 @@
-"""CORS for players (Fetch standard), on every answer, errors included (CONVENTIONS section 2)."""
+"""CORS for players (Fetch standard), on every answer, errors included.
+
+The lists are spelled out: a wildcard fails with credentials, and some televisions do not know it. hls.js reads Age.
+"""
 
 from functools import lru_cache
+from typing import Final
 
 from edge.policy.rules import SiteRules
 
-EXPOSED = (
+EXPOSED: Final = (
     "Content-Length, Content-Range, Accept-Ranges, Age, Date, ETag, Server-Timing, Cache-Status, X-Cache, "
     "CMSD-Static, CMSD-Dynamic"
 )
-ALLOWED = "Range, If-Range, If-None-Match, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status, Authorization, traceparent"
+ALLOWED: Final = (
+    "Range, If-Range, If-None-Match, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status, Authorization, "
+    "traceparent"
+)
 
 
 def cors_lines(rules: SiteRules) -> bytes:
@@ -16,7 +23,7 @@ def cors_lines(rules: SiteRules) -> bytes:
     return _lines(rules.cors_origin)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256)  # one for each origin that a site names
 def _lines(origin: str) -> bytes:
     text = (
         f"Access-Control-Allow-Origin: {origin}\r\nAccess-Control-Expose-Headers: {EXPOSED}\r\n"

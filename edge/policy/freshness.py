@@ -1,56 +1,64 @@
 """How long an answer is fresh and how old it is (RFC 9111 section 4.2), defaults included."""
 
-from dataclasses import dataclass
+import math
+from typing import Final
 
 from edge.http import fields as header
-from edge.http.cache_control import MOST_SECONDS, CacheControl, parse_cache_control
+from edge.http.cache_control import MOST_SECONDS, CacheControl, parse_cache_control, parse_targeted
 from edge.http.dates import parse_date
 from edge.http.fields import Fields
-from edge.media.playlists import Facts
-from edge.policy.rules import LIVE_LEAST, LIVE_MOST, LIVE_UNKNOWN, KindDefaults, SiteRules
+from edge.policy.facts import Facts
+from edge.policy.rules import KindDefaults, SiteRules
 from edge.words import Kind
 
-
-@dataclass(frozen=True, slots=True)
-class Lifetime:
-    """Seconds; `explicit` = the answer itself says so."""
-
-    fresh: float
-    stale_while_revalidate: float
-    stale_if_error: float
-    explicit: bool
+LISTS: Final = frozenset({Kind.PLAYLIST, Kind.MANIFEST})
 
 
-def directives(fields: Fields) -> CacheControl:
-    """CDN-Cache-Control, where the origin sends it, stands before Cache-Control (RFC 9213 section 2.2)."""
-    targeted = header.values(fields, b"cdn-cache-control")
-    return parse_cache_control(targeted or header.values(fields, b"cache-control"))
+def directives(fields: Fields) -> tuple[CacheControl, bool]:
+    """What the origin orders, and whether it did so in CDN-Cache-Control.
+
+    That field, where it is valid and not empty, silences Cache-Control and Expires (RFC 9213 section 2.2).
+    """
+    if targeted := header.values(fields, b"cdn-cache-control"):
+        control = parse_targeted(targeted)
+        if control is not None:
+            return control, True
+    return parse_cache_control(header.values(fields, b"cache-control")), False
 
 
-def explicit_lifetime(fields: Fields, control: CacheControl, response_time: float) -> float | None:
+def explicit_lifetime(
+    fields: Fields, control: CacheControl, response_time: float, *, targeted: bool
+) -> float | None:
     """Section 4.2.1: s-maxage, max-age, Expires less Date, in this order; None when the origin is silent."""
     if control.s_maxage is not None:
-        return control.s_maxage
+        return float(control.s_maxage)
     if control.max_age is not None:
-        return control.max_age
-    expires = header.values(fields, b"expires")
+        return float(control.max_age)
+    expires = [] if targeted else header.values(fields, b"expires")
     if not expires:
         return None
-    until = parse_date(expires[0])
+    until = parse_date(expires[0], response_time)
     if until is None or len(expires) > 1:
-        return 0.0  # section 5.3: an invalid date is in the past
-    date = header.first(fields, b"date")
-    since = parse_date(date) if date else None
+        return 0.0  # section 5.3: what is no date is in the past; section 4.2.1: so is what contradicts itself
+    since = _date(fields, response_time)
     return max(0.0, until - (response_time if since is None else since))
 
 
 def base_time(fields: Fields, request_time: float, response_time: float) -> float:
-    """When the answer's age was 0: response time less the corrected initial age (section 4.2.3)."""
-    date = header.first(fields, b"date")
-    since = parse_date(date) if date else None
-    apparent = max(0.0, response_time - since) if since is not None else 0.0
+    """When the answer's age was 0: response time less the corrected initial age (section 4.2.3).
+
+    Date counts whole seconds, so it is compared with whole seconds: the rest would age a live playlist by half a
+    second on average, of the one or two that it is good for.
+    """
+    since = _date(fields, response_time)
+    apparent = 0.0 if since is None else float(max(0, math.floor(response_time) - since))
     corrected = _age(fields) + max(0.0, response_time - request_time)
     return response_time - max(apparent, corrected)
+
+
+def _date(fields: Fields, now: float) -> int | None:
+    date = header.first(fields, b"date")
+    return None if date is None else parse_date(date, now)
 
 
 def _age(fields: Fields) -> float:
@@ -58,17 +66,41 @@ def _age(fields: Fields) -> float:
     given = header.first(fields, b"age")
     if given is None:
         return 0.0
-    text = given.partition(b",")[0].strip()
+    text = given.partition(b",")[0].strip(b" \t")
     if not text.isdigit():
         return 0.0
-    return float(MOST_SECONDS) if len(text) > 10 else float(min(int(text), MOST_SECONDS))
+    digits = text.lstrip(b"0")
+    return float(MOST_SECONDS) if len(digits) > 10 else float(min(int(digits or b"0"), MOST_SECONDS))
 
 
 def default_lifetime(kind: Kind, rules: SiteRules, facts: Facts | None) -> KindDefaults:
-    """For an origin that is silent: by kind, and for lists by what their content says."""
-    if kind in (Kind.PLAYLIST, Kind.MANIFEST) and (facts is None or facts.live):
-        period = facts.period if facts is not None else None
-        ttl = LIVE_UNKNOWN if period is None else min(max(period / 2, LIVE_LEAST), LIVE_MOST)
-        target = period or 2 * ttl
-        return KindDefaults(ttl, stale_while_revalidate=target, stale_if_error=3 * target)
-    return rules.defaults[kind]
+    """For an origin that is silent: by kind, and for lists by what their content says (None: not known yet)."""
+    if kind not in LISTS or (facts is not None and not facts.live):
+        return rules.defaults[kind]
+    live = rules.live
+    if facts is None or facts.period is None:
+        period = 2 * live.unknown
+    else:
+        period = max(facts.period, 2 * live.least)  # a manifest may name 0: "whenever you like"
+    ttl = min(period / 2, live.most)
+    if facts is not None and facts.low_latency:
+        ttl = min(ttl, live.low_latency)
+    return KindDefaults(ttl, stale_while_revalidate=period, stale_if_error=live.error_periods * period)
+
+
+def windows(control: CacheControl, defaults: KindDefaults, explicit: float | None) -> tuple[float, float]:
+    """(stale-while-revalidate, stale-if-error) in seconds: the origin's (RFC 5861), else the site's.
+
+    The site's do not apply against the origin's word: section 4.2.4 forbids to serve stale what has s-maxage, and
+    who gives an answer no life at all wants each request checked.
+    """
+    behind, on_error = defaults.stale_while_revalidate, defaults.stale_if_error
+    if explicit == 0:
+        behind = 0.0
+    if control.s_maxage is not None:
+        behind = on_error = 0.0
+    if control.stale_while_revalidate is not None:
+        behind = float(control.stale_while_revalidate)
+    if control.stale_if_error is not None:
+        on_error = float(control.stale_if_error)
+    return behind, on_error

@@ -1,37 +1,22 @@
-"""The verdict on an origin's answer: may it be kept, may others have it, how long is it good (RFC 9111 section 3)."""
+"""The verdict on an origin's answer: may it be kept, may others have it, how long is it good.
+
+`judge` puts together what `storability` (RFC 9111 section 3) and `freshness` (section 4.2) say.
+"""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
-from edge.http import fields as header
 from edge.http.cache_control import CacheControl
 from edge.http.fields import Fields
-from edge.media.playlists import Facts
-from edge.policy.freshness import base_time, default_lifetime, directives, explicit_lifetime
+from edge.policy.facts import Facts
+from edge.policy.freshness import base_time, default_lifetime, directives, explicit_lifetime, windows
 from edge.policy.rules import KindDefaults, SiteRules
+from edge.policy.storability import CONTENT, NEGATIVE, UNAVAILABLE, Refusal, refusal
 from edge.words import Kind
 
-NEGATIVE: Final = frozenset({404, 410})
-NEVER: Final = frozenset({400, 401, 403, 405, 408, 413, 414, 416, 421, 431})  # a client can provoke them
-REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-UNAVAILABLE_MOST: Final = 5.0  # an explicit 503 is kept at most so long
-PERSONAL: Final = frozenset({b"cookie", b"authorization"})
+UNAVAILABLE_MOST: Final = 5.0  # seconds: a 503 that says how long it holds is believed for so long
 LIVE_KINDS: Final = frozenset({Kind.PLAYLIST, Kind.MANIFEST, Kind.PART})
-
-
-class Refusal(StrEnum):
-    """Why an answer is not kept."""
-
-    NONE = ""
-    NO_STORE = "no_store"
-    PRIVATE = "private"
-    SET_COOKIE = "set_cookie"
-    VARIES = "varies"
-    STATUS = "status"
-    METHOD = "method"
-    ENCODED = "encoded"
-    EXPIRED = "expired"
+NOTHING: Final = KindDefaults(0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +29,10 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`shareable`: others that wait for the same name may have it. Times in unix seconds, windows in seconds."""
+    """`shareable`: others that wait for the same name may have it. Times in unix seconds, windows in seconds.
+
+    `base_time` = when the answer's Age was 0. `no_cache`: kept, but asked about before each use; never fresh.
+    """
 
     store: bool
     shareable: bool
@@ -67,79 +55,58 @@ def judge(
     request_time: float,
     response_time: float,
     facts: Facts | None = None,
+    has_authorization: bool = False,
 ) -> Verdict:
-    """Judge one answer. `facts` = what a playlist's body told, None before it is whole."""
-    control = directives(head.fields)
+    """Judge one answer. Times in unix seconds: when it was asked for, when its head came.
+
+    `facts` = what a playlist's body told, None before it is whole; `has_authorization` = the origin got credentials.
+    """
+    control, explicit = _said(head.fields, rules, response_time)
     since = base_time(head.fields, request_time, response_time)
-    reason, shareable = _refusal(head, control, method, rules)
+    reason = refusal(
+        head.status, head.fields, control, method=method, rules=rules, has_authorization=has_authorization
+    )
+    defaults = _defaults(head.status, kind, rules, facts)
+    if reason is Refusal.NONE and defaults is NOTHING and explicit is None:
+        reason = Refusal.STATUS  # redirects and 503 are kept only when they ask for it
     if reason is not Refusal.NONE:
-        return Verdict(False, shareable, since, since, reason=reason)
-    explicit = explicit_lifetime(head.fields, control, response_time)
-    windows = _lifetime(head.status, kind, rules, facts, explicit)
-    if windows is None:
-        return Verdict(False, True, since, since, reason=Refusal.STATUS)
-    lifetime = windows.ttl if explicit is None else explicit
-    if head.status == 503:
-        lifetime = min(lifetime, UNAVAILABLE_MOST)
-    revalidate, on_error = windows.stale_while_revalidate, windows.stale_if_error
-    if control.stale_while_revalidate is not None:
-        revalidate = float(control.stale_while_revalidate)
-    if control.stale_if_error is not None:
-        on_error = float(control.stale_if_error)
-    strict = control.must_revalidate or control.proxy_revalidate or control.s_maxage is not None
+        return Verdict(False, reason.shareable, since, since, reason=reason)
+    no_cache = control.no_cache or bool(control.no_cache_fields)  # section 5.2.2.4 lets us take both as one
+    behind, on_error = (0.0, 0.0) if no_cache else windows(control, defaults, explicit)
     return Verdict(
         store=True,
         shareable=True,
         base_time=since,
-        fresh_until=since + lifetime,
-        stale_while_revalidate=revalidate,
+        fresh_until=since if no_cache else since + _lifetime(head.status, defaults, explicit),
+        stale_while_revalidate=behind,
         stale_if_error=on_error,
-        must_revalidate=strict
-        and explicit is not None
-        and (control.must_revalidate or control.proxy_revalidate),
-        no_cache=control.no_cache,
+        must_revalidate=control.must_revalidate or control.proxy_revalidate,
+        no_cache=no_cache,
         immutable=control.immutable,
     )
 
 
-def _refusal(head: Head, control: CacheControl, method: bytes, rules: SiteRules) -> tuple[Refusal, bool]:
-    """(why it may not be kept, may the others who wait have it all the same)."""
-    if control.no_store:
-        return Refusal.NO_STORE, False
-    if control.private or control.private_fields:
-        return Refusal.PRIVATE, False
-    if header.values(head.fields, b"set-cookie"):
-        return Refusal.SET_COOKIE, False
-    if _varies(head.fields, rules):
-        return Refusal.VARIES, False
-    if method != b"GET":
-        return Refusal.METHOD, False
-    if header.values(head.fields, b"content-encoding") and head.status == 206:
-        return Refusal.ENCODED, False
-    return Refusal.NONE, True
+def _said(fields: Fields, rules: SiteRules, response_time: float) -> tuple[CacheControl, float | None]:
+    """The origin's directives and explicit lifetime, as far as the site honours them."""
+    if not rules.honour_cache_control:
+        return CacheControl(), None
+    control, targeted = directives(fields)
+    return control, explicit_lifetime(fields, control, response_time, targeted=targeted)
 
 
-def _varies(fields: Fields, rules: SiteRules) -> bool:
-    """Does the answer depend on something of the request that is not the same for all who ask?
-
-    Fields that never reach the origin (all but the forwarded ones) cannot make a difference; credentials are
-    taken seriously even so.
-    """
-    named = {member.lower() for member in header.list_members(header.values(fields, b"vary"))}
-    forwarded = {name.lower().encode() for name in rules.forward_fields}
-    return b"*" in named or bool(named & (forwarded | PERSONAL))
-
-
-def _lifetime(
-    status: int, kind: Kind, rules: SiteRules, facts: Facts | None, explicit: float | None
-) -> KindDefaults | None:
-    """Default windows of a status, None when it is not kept (in the profile for video)."""
-    if status == 200:
+def _defaults(status: int, kind: Kind, rules: SiteRules, facts: Facts | None) -> KindDefaults:
+    """What holds where the origin is silent; NOTHING = then it is not kept."""
+    if status in CONTENT:
         return default_lifetime(kind, rules, facts)
     if status in NEGATIVE:
         return KindDefaults(rules.negative_ttl_live if kind in LIVE_KINDS else rules.negative_ttl)
-    if status in NEVER or explicit is None:
-        return None
-    if status in REDIRECTS or status == 503:
-        return KindDefaults(0.0)
-    return None
+    return NOTHING
+
+
+def _lifetime(status: int, defaults: KindDefaults, explicit: float | None) -> float:
+    """Seconds from Age 0. What is missing or broken is never kept for longer than we would of ourselves."""
+    if explicit is None:
+        return defaults.ttl
+    if status in NEGATIVE:
+        return min(explicit, defaults.ttl)
+    return min(explicit, UNAVAILABLE_MOST) if status == UNAVAILABLE else explicit

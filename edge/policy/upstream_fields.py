@@ -1,5 +1,6 @@
 """Which fields pass: of a request towards the origin, of an answer into the store."""
 
+import re
 from typing import Final
 
 from edge.errors import OriginError
@@ -9,7 +10,23 @@ from edge.http.fields import Fields
 from edge.policy.rules import SiteRules
 from edge.words import Reason
 
-# Written anew for every answer, or ours to say: CORS of the edge replaces the origin's (CONVENTIONS section 2).
+# Written by our own client for each request of its own, whatever a site would forward: slices, revalidation and
+# framing depend on them.
+OWN: Final = frozenset(
+    {
+        b"host",
+        b"content-length",
+        b"expect",
+        b"range",
+        b"if-range",
+        b"if-match",
+        b"if-none-match",
+        b"if-modified-since",
+        b"if-unmodified-since",
+        b"accept-encoding",
+    }
+)
+# Written anew for every answer, or ours to say: players get the edge's CORS, not the origin's.
 REPLACED: Final = frozenset(
     {
         b"content-length",
@@ -23,20 +40,22 @@ REPLACED: Final = frozenset(
     }
 )
 CORS_PREFIX: Final = b"access-control-"
+_NAME: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 section 5.6.2
+_BREAKS_FRAMING: Final = re.compile(rb"[\r\n\0]")
 
 
 def request_fields(client_fields: Fields, rules: SiteRules) -> tuple[tuple[bytes, bytes], ...]:
-    """The client's fields that the site passes on by name."""
+    """The client's end-to-end fields that the site passes on by name."""
     if not rules.forward_fields:
         return ()
-    named = {name.lower().encode() for name in rules.forward_fields}
-    return tuple((name, value) for name, value in client_fields if name.lower() in named)
+    named = {name.lower().encode() for name in rules.forward_fields} - OWN
+    return tuple(field for field in header.end_to_end(client_fields) if field[0].lower() in named)
 
 
 def stored_fields(fields: Fields, response_time: float) -> bytes:
-    """The origin's end-to-end fields as they are replayed: unchanged, in order; Date added where it is missing.
+    """The origin's end-to-end fields as they are replayed: unchanged, in order, one `Name: value` line each.
 
-    OriginError: a value that would break the framing of our answer.
+    Date is added where it is missing (RFC 9110 section 6.6.1). OriginError: a field that would break our framing.
     """
     lines = []
     dated = False
@@ -44,8 +63,8 @@ def stored_fields(fields: Fields, response_time: float) -> bytes:
         low = name.lower()
         if low in REPLACED or low.startswith(CORS_PREFIX):
             continue
-        if b"\r" in value or b"\n" in value or b"\0" in value:
-            raise OriginError(Reason.BAD_RESPONSE, f"control character in {name.decode('latin-1')}")
+        if _NAME.fullmatch(name) is None or _BREAKS_FRAMING.search(value):
+            raise OriginError(Reason.BAD_RESPONSE, f"malformed field {name[:40]!r}")
         dated = dated or low == b"date"
         lines.append(b"%s: %s\r\n" % (name, value))
     if not dated:

@@ -2,10 +2,10 @@
 
     reading    bytes -> reader -> waiting requests (at most 16; then reading pauses)
     serving    the first waiting request becomes the exchange; the next one waits for its end
-    answering  one write for small bodies, else a `Sender`; `resume_writing` tells that what was queued has gone
+    answering  one write for small bodies, else a `Sender`; `resume_writing` tells that all queued has gone
 
-`finish()` is the only good end of an exchange, `_lose()` the only bad one. Nothing here is recursive: a handler
-that answers at once returns into the loop of `_serve`, which takes up the next request.
+`finish()` is the only good end of an exchange, `_lose()` the only bad one. Nothing here is recursive: a
+handler that answers at once returns into the loop of `_serve`, which takes up the next request.
 """
 
 import logging
@@ -180,7 +180,7 @@ class Connection(Lifetime):
             self._sender.resume()
 
     def handed(self, count: int) -> bool:
-        """`count` body bytes are with the transport. True: with the kernel even; else `resume_writing` tells."""
+        """`count` body bytes are with the transport. False: not all with the kernel, which will be told."""
         exchange = self._exchange
         if self.paused or exchange is None:
             self._inflight, self._partial, self._flushing = count, 0, True

@@ -73,8 +73,9 @@ class Carrier(Protocol):
 class Exchange:
     """Given to the handler with its request; answered once, at any time.
 
-    `on_closed` is called once, at the end. `on_gone` is called when the end comes before `respond()` was called:
-    who waits on behalf of this client may stop. `context` belongs to the handler. Times are monotonic seconds.
+    `on_closed` is called once, at the end. `on_gone` is called when the end comes before `respond()` was
+    called: who waits on behalf of this client may stop. `context` belongs to the handler. Times are monotonic
+    seconds.
     """
 
     __slots__ = (
@@ -111,8 +112,8 @@ class Exchange:
     def respond(self, head: bytes, body: bytes | BodySource | None, *, length: int | None) -> None:
         """Answer. After the end (the client has left) nothing happens, and a source is closed unread.
 
-        `head`: status line and fields, each with its CRLF, without Connection, Transfer-Encoding and the blank
-        line. `length`: how many body bytes the head's Content-Length promises (to a GET); None: the head
+        `head`: status line and fields, each with its CRLF, without Connection, Transfer-Encoding and the
+        blank line. `length`: how many body bytes the head's Content-Length promises (to a GET); None: the head
         promises none, and the body is chunked, or delimited by the connection's end for HTTP/1.0.
         """
         if self._carrier is not None:
@@ -149,6 +150,6 @@ class Exchange:
 
 
 class Handler(Protocol):
-    """What answers requests. Called on the loop; must not wait. A second exchange comes when the first is over."""
+    """What answers requests. Called on the loop, must not wait."""
 
     def handle(self, exchange: Exchange) -> None: ...

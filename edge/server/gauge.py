@@ -4,9 +4,9 @@
 class DrainGauge:
     """Fed at every sweep while data waits for the client; speaks once per span.
 
-    `position` is how many bytes the client's kernel has acknowledged: what waits in our own send queue does not
-    count as taken, and the kernel's habit of waking a writer only when a third of its queue is free does not
-    make a steady reader look stuck.
+    `position` is how many bytes the client's kernel has acknowledged: what waits in our own send queue does
+    not count as taken, and the kernel's habit of waking a writer only when a third of its queue is free does
+    not make a steady reader look stuck.
     """
 
     __slots__ = ("_mark", "_since")
@@ -19,7 +19,7 @@ class DrainGauge:
         return f"<DrainGauge since={self._since} mark={self._mark}>"
 
     def too_slow(self, position: int, now: float, rate: int, span: float) -> bool:
-        """Were fewer than `rate` bytes a second taken over a whole span? After a good span the next begins."""
+        """Were fewer than `rate` bytes a second taken over a whole span? A good span begins the next."""
         elapsed = now - self._since
         if elapsed < span:
             return False

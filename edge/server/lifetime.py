@@ -1,9 +1,9 @@
 """How a connection comes, waits, and goes; the serving itself is in `connection`.
 
     open      until the last answer was given, a deadline is over, or the client leaves
-    ending    our side is shut, what still comes is dropped, until the client has closed too or the time for it
-              is over: closing at once would reset the connection, and the client could lose an answer that it
-              had not read (RFC 9112 section 9.6)
+    ending    our side is shut, what still comes is dropped, until the client has closed too or the time for
+              it is over: closing at once would reset the connection, and the client could lose an answer that
+              it had not read (RFC 9112 section 9.6)
     lost      the transport is gone
 
 An answer under way that cannot be completed ends in a reset (RST), never in a clean close: a body that is
@@ -42,8 +42,8 @@ class Lifetime(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_ending_until", "_eof", "_exchange", "_flushing", "_gauge", "_idle_since", "_inflight", "_partial",
-        "_reader", "_reading_paused", "_secure", "_sender", "_transport", "_user_space_tls", "paused", "service", "sock",
-        "written",
+        "_reader", "_reading_paused", "_secure", "_sender", "_transport", "_user_space_tls", "paused",
+        "service", "sock", "written",
     )  # fmt: skip
 
     def __init__(self, service: Service, sock: socket.socket, peer: str, secure: bool) -> None:
@@ -76,7 +76,7 @@ class Lifetime(asyncio.BufferedProtocol):
 
     @property
     def busy(self) -> bool:
-        """Would closing it now lose something: an answer, a request half heard, bytes not yet with the kernel?"""
+        """Would closing it now lose an answer, a request half heard, or bytes not yet with the kernel?"""
         transport = self._transport
         if transport is None:
             return False

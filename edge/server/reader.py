@@ -46,7 +46,7 @@ class Hosts:
 
 
 class _Recorder:
-    """What the parser calls: it only records, since an exception inside a callback would blur the parser's own."""
+    """What the parser calls. It only records: an exception in a callback would blur the parser's own."""
 
     __slots__ = ("fields", "on_url", "pieces")
 
@@ -63,13 +63,13 @@ class RequestReader:
     """The reading side of one connection.
 
     `waiting` holds parsed requests, at most the pipeline limit; what came beyond stays raw until `read_on()`.
-    `refusal` is the first fault in the stream: nothing after it is read, and what waits before it is still good.
+    `refusal` is the first fault in the stream: nothing after it is read, what waits before it is still good.
     `started_at` is when the first byte of an unfinished head came.
     """
 
     __slots__ = (
-        "_at", "_data", "_empty_lines", "_hosts", "_limits", "_over", "_parser", "_peer", "_recorder", "_secure",
-        "refusal", "started_at", "waiting",
+        "_at", "_data", "_empty_lines", "_hosts", "_limits", "_over", "_parser", "_peer", "_recorder",
+        "_secure", "refusal", "started_at", "waiting",
     )  # fmt: skip
 
     def __init__(self, limits: ServerSettings, hosts: Hosts, peer: str = "", secure: bool = False) -> None:

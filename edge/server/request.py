@@ -2,7 +2,7 @@
 
 
 class Request:
-    """One request's head; requests here have no bodies. `fields` are as received, OWS at a value's end included."""
+    """One request's head; requests here have no bodies. `fields` are as received, with OWS at a value's end."""
 
     __slots__ = (
         "_first",

@@ -25,7 +25,7 @@ _REASONS = {
 
 
 def plain_error(status: int, detail: str) -> bytes:
-    """An answer of the server's own: head, blank line and body. `Connection: close` is added when it is sent."""
+    """An answer of the server's own: head, blank line, body. `Connection: close` is added when it is sent."""
     body = detail.encode() + b"\n"
     return b"HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s" % (
         status,

@@ -31,7 +31,7 @@ class Certificates:
         return self._default if len({id(context) for context in self._by_name.values()}) <= 1 else None
 
     def choose(self, name: str | None) -> ssl.SSLContext:
-        """The context for a lower-case name: exact, then wildcard of one label (RFC 9525 section 6.3), then the first."""
+        """By lower-case name: exact, then a wildcard for one label (RFC 9525 section 6.3), then the first."""
         if name is None:
             return self._default
         found = self._by_name.get(name)
