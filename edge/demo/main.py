@@ -61,7 +61,9 @@ class _Demo:
             counters = await self._serve_counters()
             edge = await self._start_edge(directory, await origin)
             if not await self._await_ready(edge):
-                return 1
+                if not self._stop.is_set():
+                    print(f"edge demo: the edge did not start (exit code {edge.returncode})", file=sys.stderr)
+                return 0 if self._stop.is_set() else 1
             page, metrics = self._addresses(counters)
             print(f"\nplay the film:  {page}\nmetrics:        {metrics}\nCtrl-C ends it.", flush=True)
             ended = self._tasks.spawn(edge.wait(), "edge")
@@ -77,13 +79,15 @@ class _Demo:
         command = [
             sys.executable,
             "-m",
-            "edge.cli.main",
+            "edge",
             "serve",
             "--origin",
             f"http://127.0.0.1:{origin_port}",
         ]
         command += ["--listen", self._listen, "--admin", self._admin, "--workers", "2"]
-        command += ["--cache-dir", str(directory / "cache"), "--cache-size", "256MiB"]
+        config = directory / "edge.toml"
+        config.write_text('[server]\ndrain_timeout = "300ms"\n')  # Ctrl-C ends all of it within a second
+        command += ["--config", str(config), "--cache-dir", str(directory / "cache"), "--cache-size", "256MiB"]
         # A session of its own: Ctrl-C in the terminal reaches us alone, and we end the edge in order.
         return await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.PIPE, start_new_session=True
@@ -121,8 +125,6 @@ class _Demo:
             return
         with contextlib.suppress(ProcessLookupError):
             edge.terminate()
-            await asyncio.sleep(0)
-            edge.terminate()  # players of the page keep connections: no need to wait for them
         try:
             await asyncio.wait_for(edge.wait(), STOP_SECONDS)
         except TimeoutError:

@@ -62,7 +62,7 @@ _ESCAPED: Final = re.compile(rb"(?s)\\(.)")
 
 
 def parse_cache_control(values: Iterable[bytes]) -> CacheControl:
-    """All directives of all lines. Of duplicates the first counts (section 4.2.1); unknown ones are ignored."""
+    """All directives of all lines. Of duplicates the first counts (section 4.2.1), unknown ones do not."""
     found: dict[str, Any] = {}
     for line in values:
         for name, argument in _directives(line):

@@ -30,8 +30,10 @@ def format_member(
     key: str | None = None,
     detail: str | None = None,
 ) -> bytes:
-    """One cache's member. `hit` and `fwd` exclude each other (section 2.1); `fwd-status`, `stored` and `collapsed`
-    mean something only beside `fwd` (sections 2.3, 2.5, 2.6). `ttl` is negative for what is stale.
+    """One cache's member. `hit` and `fwd` exclude each other (section 2.1).
+
+    `fwd-status`, `stored` and `collapsed` mean something only beside `fwd` (sections 2.3, 2.5, 2.6); `ttl` is
+    negative for what is stale.
     """
     parts = [item(cache)]
     if hit:

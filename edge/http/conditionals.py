@@ -80,7 +80,7 @@ def evaluate(
 
 
 def _later(changed: int | None, than: int | None) -> bool:
-    """Is it known that the change came after the time? Without both there is nothing to compare (section 13.1.4)."""
+    """Is it known that the change came after the time? Without both there is nothing to compare."""
     return changed is not None and than is not None and changed > than
 
 
@@ -94,8 +94,8 @@ def _any_matches(tags: tuple[ETag, ...] | AnyTag, etag: ETag | None, *, strong: 
 def if_range_passes(value: bytes, etag: ETag | None, last_modified: int | None, date: int | None) -> bool:
     """Section 13.1.5: by strong comparison; a date only if it is exactly the stored one and strong itself.
 
-    A Last-Modified is strong when the answer's Date is at least a second later (section 8.8.2.2); `date` None = not
-    known, so it is weak.
+    A Last-Modified is strong when the answer's Date is at least a second later (section 8.8.2.2); `date` None
+    = not known, so it is weak.
     """
     asked = parse_etag(value)
     if asked is not None:

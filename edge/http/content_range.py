@@ -36,7 +36,7 @@ def parse_unsatisfied(value: bytes) -> int | None:
 
 
 def format_content_range(start: int, end_exclusive: int, total: int) -> bytes:
-    """The value for [start, end_exclusive), which must not be empty: there is no way to write an empty one."""
+    """The value for [start, end_exclusive), which must not be empty: that cannot be written."""
     return b"bytes %d-%d/%d" % (start, end_exclusive - 1, total)
 
 

@@ -28,7 +28,7 @@ _FIXED_PIVOT: Final = 70  # without a clock: 70-99 are years of the 20th century
 def parse_date(value: bytes, now: float | None = None) -> int | None:
     """Unix seconds of a date in one of the three forms, None for anything else.
 
-    `now` (unix) settles the century of a two-digit year: one that seems more than 50 years ahead is in the past.
+    `now` (unix) settles the century of a two-digit year: one that seems more than 50 years ahead is past.
     The day of the week has to be one, but not the right one: so do all recipients.
     """
     if match := _IMF.fullmatch(value):

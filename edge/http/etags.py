@@ -35,7 +35,7 @@ def parse_etag(value: bytes) -> ETag | None:
 
 
 def parse_etag_list(values: Iterable[bytes]) -> tuple[ETag, ...] | AnyTag:
-    """The tags of a condition. They may hold commas, so they are scanned; a member that is no tag is skipped."""
+    """The tags of a condition, those that are none skipped. They may hold commas, so they are scanned."""
     text = b",".join(values)
     if text.strip(b" \t") == b"*":
         return ANY

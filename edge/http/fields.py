@@ -42,7 +42,7 @@ def combined(fields: Fields, name: bytes) -> bytes | None:
 
 
 def list_members(given: Sequence[bytes]) -> list[bytes]:
-    """The members of a comma-separated list without quoted commas (RFC 9110 section 5.6.1), empty ones dropped."""
+    """The members of a list without quoted commas (RFC 9110 section 5.6.1), empty ones dropped."""
     members = (member.strip(b" \t") for value in given for member in value.split(b","))
     return [member for member in members if member]
 

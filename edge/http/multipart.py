@@ -16,7 +16,7 @@ class MultipartPlan:
 
 
 def plan(parts: Sequence[tuple[int, int]], total: int, content_type: bytes, boundary: bytes) -> MultipartPlan:
-    """Lay out the parts of a multipart answer; `boundary` is one that no content holds (RFC 2046 section 5.1.1)."""
+    """Lay out the parts of a multipart answer; `boundary` is in no content (RFC 2046 section 5.1.1)."""
     pieces: list[bytes | tuple[int, int]] = []
     length = 0
     for number, (start, end) in enumerate(parts):

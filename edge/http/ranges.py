@@ -65,7 +65,8 @@ def _spec(first: bytes, last: bytes) -> RangeSpec | None:
 
 
 def _number(digits: bytes) -> int:
-    return MOST if len(digits.lstrip(b"0")) > 18 else int(digits)
+    digits = digits.lstrip(b"0")  # int() refuses more than 4,300 digits, zeros included
+    return MOST if len(digits) > 18 else int(digits or b"0")
 
 
 def _before(one: bytes, other: bytes) -> bool:
@@ -88,9 +89,10 @@ def resolve(specs: Sequence[RangeSpec], total: int) -> tuple[tuple[int, int], ..
 
 
 def select(specs: Sequence[RangeSpec], total: int, max_parts: int = 16) -> Whole | Parts | Unsatisfiable:
-    """What to send: overlapping and touching parts are merged; too many, or more than the whole, gets the whole.
+    """What to send: parts that overlap or touch are merged; too many, or more than the whole: the whole.
 
-    Of an empty object a suffix is all there is (section 14.1.2), but no Content-Range can say so: the whole.
+    Of an empty object a suffix is all that there is (section 14.1.2), but no Content-Range can say so: the
+    whole.
     """
     if len(specs) > max_parts:
         return Whole()

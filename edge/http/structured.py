@@ -16,20 +16,20 @@ _BARE: Final = re.compile(
 )
 
 
-class _Malformed(Exception):
+class _MalformedError(Exception):
     """The whole field is to be ignored (section 4.2)."""
 
 
 def parse_dictionary(values: Iterable[bytes]) -> dict[bytes, Item] | None:
     """Members by key, the last of each key (section 4.2.2); None when anything of the field is malformed.
 
-    Strings and tokens come as bytes alike, a date as its seconds, a byte sequence in base64; parameters are checked
-    and left out.
+    Strings and tokens come as bytes alike, a date as its seconds, a byte sequence in base64; parameters are
+    checked and left out.
     """
     text = b", ".join(values).strip(b" ")
     try:
         return _Scan(text).dictionary()
-    except _Malformed:
+    except _MalformedError:
         return None
 
 
@@ -57,7 +57,7 @@ class _Scan:
             self._expect(b",")
             self._take(_OWS)
             if self._at == len(self._text):
-                raise _Malformed  # a comma at the end
+                raise _MalformedError  # a comma at the end
         return found
 
     def _member(self) -> Item:
@@ -71,7 +71,7 @@ class _Scan:
             inner.append(self._bare())
             self._parameters()
             if self._text[self._at : self._at + 1] not in (b" ", b")"):
-                raise _Malformed
+                raise _MalformedError
 
     def _parameters(self) -> None:
         while self._skip(b";"):
@@ -83,7 +83,7 @@ class _Scan:
     def _bare(self) -> Item:
         match = _BARE.match(self._text, self._at)
         if match is None:
-            raise _Malformed
+            raise _MalformedError
         self._at = match.end()
         given = match[match.lastgroup or 0]
         match match.lastgroup:
@@ -101,7 +101,7 @@ class _Scan:
     def _take(self, pattern: re.Pattern[bytes]) -> bytes:
         match = pattern.match(self._text, self._at)
         if match is None:
-            raise _Malformed
+            raise _MalformedError
         self._at = match.end()
         return match[0]
 
@@ -113,4 +113,4 @@ class _Scan:
 
     def _expect(self, mark: bytes) -> None:
         if not self._skip(mark):
-            raise _Malformed
+            raise _MalformedError

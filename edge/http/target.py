@@ -18,7 +18,8 @@ _BAD: Final = re.compile(rb"[\x00-\x20\x7f#]")
 class Target:
     """`host` in lower case, without port and root dot; `path` and `query` byte for byte as asked.
 
-    `port` None = none was written; `query` None = there is no question mark. A path of `*` is the server itself.
+    `port` None = none was written; `query` None = there is no question mark. The path `*` is the server
+    itself.
     """
 
     host: bytes

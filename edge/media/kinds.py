@@ -48,7 +48,8 @@ _PART: Final = re.compile(rb"\.part\d*\.|[._-]part[._-]?\d+\.", re.IGNORECASE)
 def kind_of(path: bytes, content_type: bytes | None = None) -> Kind:
     """By the path's extension first, by the media type where the path says nothing.
 
-    Parts are told apart by name among segments only: `film.part2.mp4` is half a film, not a fraction of a second.
+    Parts are told apart by name among segments only: `film.part2.mp4` is half a film, not a fraction of a
+    second.
     """
     file = path.rpartition(b"/")[2]
     found = _BY_EXTENSION.get(extension_of(path))

@@ -1,6 +1,7 @@
 """CORS for players (Fetch standard), on every answer, errors included.
 
-The lists are spelled out: a wildcard fails with credentials, and some televisions do not know it. hls.js reads Age.
+The lists are spelled out: a wildcard fails with credentials, and some televisions do not know it. hls.js
+reads Age.
 """
 
 from functools import lru_cache

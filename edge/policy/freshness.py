@@ -39,7 +39,7 @@ def explicit_lifetime(
         return None
     until = parse_date(expires[0], response_time)
     if until is None or len(expires) > 1:
-        return 0.0  # section 5.3: what is no date is in the past; section 4.2.1: so is what contradicts itself
+        return 0.0  # no date, or several that contradict each other: stale (sections 5.3 and 4.2.1)
     since = _date(fields, response_time)
     return max(0.0, until - (response_time if since is None else since))
 
@@ -47,8 +47,8 @@ def explicit_lifetime(
 def base_time(fields: Fields, request_time: float, response_time: float) -> float:
     """When the answer's age was 0: response time less the corrected initial age (section 4.2.3).
 
-    Date counts whole seconds, so it is compared with whole seconds: the rest would age a live playlist by half a
-    second on average, of the one or two that it is good for.
+    Date counts whole seconds, so it is compared with whole seconds: the rest would age a live playlist by
+    half a second on average, of the one or two that it is good for.
     """
     since = _date(fields, response_time)
     apparent = 0.0 if since is None else float(max(0, math.floor(response_time) - since))
@@ -74,14 +74,13 @@ def _age(fields: Fields) -> float:
 
 
 def default_lifetime(kind: Kind, rules: SiteRules, facts: Facts | None) -> KindDefaults:
-    """For an origin that is silent: by kind, and for lists by what their content says (None: not known yet)."""
+    """For an origin that is silent: by kind, and for lists by what their content says (None: unknown yet)."""
     if kind not in LISTS or (facts is not None and not facts.live):
         return rules.defaults[kind]
     live = rules.live
-    if facts is None or facts.period is None:
-        period = 2 * live.unknown
-    else:
-        period = max(facts.period, 2 * live.least)  # a manifest may name 0: "whenever you like"
+    named = facts.period if facts is not None else None
+    # A manifest may name 0, "whenever you like".
+    period = 2 * live.unknown if named is None else max(named, 2 * live.least)
     ttl = min(period / 2, live.most)
     if facts is not None and facts.low_latency:
         ttl = min(ttl, live.low_latency)
@@ -91,8 +90,8 @@ def default_lifetime(kind: Kind, rules: SiteRules, facts: Facts | None) -> KindD
 def windows(control: CacheControl, defaults: KindDefaults, explicit: float | None) -> tuple[float, float]:
     """(stale-while-revalidate, stale-if-error) in seconds: the origin's (RFC 5861), else the site's.
 
-    The site's do not apply against the origin's word: section 4.2.4 forbids to serve stale what has s-maxage, and
-    who gives an answer no life at all wants each request checked.
+    The site's do not apply against the origin's word: section 4.2.4 forbids to serve stale what has s-maxage,
+    and who gives an answer no life at all wants each request checked.
     """
     behind, on_error = defaults.stale_while_revalidate, defaults.stale_if_error
     if explicit == 0:

@@ -59,7 +59,8 @@ def judge(
 ) -> Verdict:
     """Judge one answer. Times in unix seconds: when it was asked for, when its head came.
 
-    `facts` = what a playlist's body told, None before it is whole; `has_authorization` = the origin got credentials.
+    `facts` = what a playlist's body told, None before it is whole; `has_authorization` = the origin got
+    credentials.
     """
     control, explicit = _said(head.fields, rules, response_time)
     since = base_time(head.fields, request_time, response_time)

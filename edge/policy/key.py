@@ -8,8 +8,8 @@ from edge.policy.rules import SiteRules
 def cache_key(site: bytes, path: bytes, query: bytes | None, rules: SiteRules) -> bytes:
     """Site name, path byte for byte, and all parameters in their order less tracking and token ones.
 
-    The site's name is the authority: its aliases, ports and schemes share one set of objects. It has no slash and a
-    path begins with one, so no two pairs of them make the same key.
+    The site's name is the authority: its aliases, ports and schemes share one set of objects. It has no slash
+    and a path begins with one, so no two pairs of them make the same key.
     """
     kept = kept_query(query, rules)
     return site + path if kept is None else b"%s%s?%s" % (site, path, kept)
@@ -18,8 +18,8 @@ def cache_key(site: bytes, path: bytes, query: bytes | None, rules: SiteRules) -
 def kept_query(query: bytes | None, rules: SiteRules) -> bytes | None:
     """The query as it is keyed and as the origin sees it; None when nothing is left.
 
-    Names are compared without case and as they are written: a name that hides behind percent-encoding stays, which
-    costs a hit and never mixes two objects.
+    Names are compared without case and as they are written: a name that hides behind percent-encoding stays,
+    which costs a hit and never mixes two objects.
     """
     if not query:
         return None

@@ -20,8 +20,8 @@ class KindDefaults:
 class LiveDefaults:
     """For live lists: fresh for half the period that they name, clamped; seconds.
 
-    Served stale while they are renewed for at most one period, instead of an error for at most three: a player that
-    gets an older list than that has run out of segments.
+    Served stale while they are renewed for at most one period, instead of an error for at most three: a
+    player that gets an older list than that has run out of segments.
     """
 
     least: float = 1.0

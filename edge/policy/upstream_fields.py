@@ -10,8 +10,8 @@ from edge.http.fields import Fields
 from edge.policy.rules import SiteRules
 from edge.words import Reason
 
-# Written by our own client for each request of its own, whatever a site would forward: slices, revalidation and
-# framing depend on them.
+# Written by our own client for each request of its own, whatever a site would forward: slices, revalidation
+# and framing depend on them.
 OWN: Final = frozenset(
     {
         b"host",
@@ -55,7 +55,8 @@ def request_fields(client_fields: Fields, rules: SiteRules) -> tuple[tuple[bytes
 def stored_fields(fields: Fields, response_time: float) -> bytes:
     """The origin's end-to-end fields as they are replayed: unchanged, in order, one `Name: value` line each.
 
-    Date is added where it is missing (RFC 9110 section 6.6.1). OriginError: a field that would break our framing.
+    Date is added where it is missing (RFC 9110 section 6.6.1). OriginError: a field that would break our
+    framing.
     """
     lines = []
     dated = False

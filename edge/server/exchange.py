@@ -113,8 +113,8 @@ class Exchange:
         """Answer. After the end (the client has left) nothing happens, and a source is closed unread.
 
         `head`: status line and fields, each with its CRLF, without Connection, Transfer-Encoding and the
-        blank line. `length`: how many body bytes the head's Content-Length promises (to a GET); None: the head
-        promises none, and the body is chunked, or delimited by the connection's end for HTTP/1.0.
+        blank line. `length`: how many body bytes the head's Content-Length promises (to a GET); None: the
+        head promises none, and the body is chunked, or delimited by the connection's end for HTTP/1.0.
         """
         if self._carrier is not None:
             self._carrier.respond(self, head, body, length)

@@ -15,7 +15,7 @@ _SERVER_NAME: Final = 0
 _HOST_NAME: Final = 0
 
 
-class MoreNeeded(Exception):  # noqa: N818 - not a failure
+class MoreNeeded(Exception):
     """The message is not complete; `total` bytes at least are needed from its start."""
 
     def __init__(self, total: int) -> None:
@@ -34,7 +34,7 @@ def server_name(data: bytes) -> str | None:
         return None
 
 
-class _Malformed(Exception):  # noqa: N818 - never leaves this module
+class _Malformed(Exception):
     """Not a ClientHello."""
 
 

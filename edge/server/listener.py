@@ -11,15 +11,16 @@ import logging
 import os
 import socket
 import ssl
+from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any, Final
+from typing import Final
 
 import aiofastnet
 
 from edge.clock import Clock
 from edge.server.connection import Connection
 from edge.server.exchange import Handler
-from edge.server.hello import MAX_HELLO, MoreNeeded, server_name
+from edge.server.handshake import QuietHandshakes, asked_name
 from edge.server.observer import Event, Observer, Unobserved
 from edge.server.service import ErrorResponse, Service, plain_error
 from edge.server.settings import ServerSettings
@@ -55,7 +56,7 @@ class Listener:
         error_response: ErrorResponse = plain_error,
         executor: Executor | None = None,
     ) -> None:
-        """`error_response(status, detail)` gives a whole answer (head, blank line, body) for what is not HTTP."""
+        """`error_response(status, detail)` answers what is not HTTP: a head, its empty line, and a body."""
         self._sock = sock
         self._certificates = (
             Certificates(ssl_context, {}) if isinstance(ssl_context, ssl.SSLContext) else ssl_context
@@ -78,6 +79,7 @@ class Listener:
         self._accepting = False
         self._stopped = False
         self._timer: asyncio.TimerHandle | None = None
+        self._quiet: QuietHandshakes | None = None
 
     def __repr__(self) -> str:
         return f"<Listener connections={self.connections} active={self.active} accepting={self._accepting}>"
@@ -102,14 +104,16 @@ class Listener:
         """Begin to accept."""
         self._sock.setblocking(False)
         if self._sock.family != socket.AF_UNIX:
-            # Accepted sockets inherit it (Linux). Heads and bodies leave apart: Nagle would wait for an ACK between.
+            # Accepted sockets inherit it (Linux). A head and its body may leave apart: no ACK between them.
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._reserve = _open_reserve()
+        if self._certificates is not None:
+            self._quiet = QuietHandshakes(self._loop)
         self._timer = self._loop.call_later(_SWEEP, self._tick)
         self._resume()
 
     def stop(self) -> None:
-        """Accept no more; connections go on. What waits in the backlog is left to those who share the socket."""
+        """Accept no more; connections go on. The backlog is left to those who share the socket."""
         if not self._stopped:
             self._pause()
             self._stopped = True
@@ -136,9 +140,9 @@ class Listener:
         self._close_own()
         return len(cut)
 
-    async def _until(self, timeout: float, waiting: Any) -> None:
+    async def _until(self, timeout: float, waiting: Callable[[], bool]) -> None:
         deadline = self._loop.time() + timeout
-        while waiting() and self._loop.time() < deadline:
+        while waiting() and self._loop.time() < deadline:  # noqa: ASYNC110 - many things end a wait here
             await asyncio.sleep(_LOOK)
 
     def _close_own(self) -> None:
@@ -148,6 +152,8 @@ class Listener:
         if self._reserve is not None:
             os.close(self._reserve)
             self._reserve = None
+        if self._quiet is not None:
+            self._quiet.remove()
 
     # -- accepting -------------------------------------------------------------------------------
 
@@ -213,11 +219,13 @@ class Listener:
         finally:
             self._greeting -= 1
 
-    async def _shake_hands(self, certificates: Certificates, sock: socket.socket, connect: Any) -> None:
+    async def _shake_hands(
+        self, certificates: Certificates, sock: socket.socket, connect: Callable[[], Connection]
+    ) -> None:
         settings = self._settings
         try:
             async with asyncio.timeout(settings.handshake_timeout):
-                context = certificates.only or certificates.choose(await self._asked_name(sock))
+                context = certificates.only or certificates.choose(await asked_name(self._loop, sock))
                 await aiofastnet.connect_accepted_socket(
                     self._loop,
                     connect,
@@ -231,34 +239,6 @@ class Listener:
         except asyncio.CancelledError:
             sock.close()
             raise
-
-    async def _asked_name(self, sock: socket.socket) -> str | None:
-        """Peek at the ClientHello; the socket is left as it was for the handshake."""
-        sock.setblocking(False)
-        seen, needed = 0, 1
-        while True:
-            await self._readable(sock)
-            data = sock.recv(MAX_HELLO, socket.MSG_PEEK)
-            try:
-                if len(data) < needed and len(data) <= seen:
-                    return None  # no more will come; the handshake will say so
-                return server_name(data)
-            except MoreNeeded as more:
-                seen, needed = len(data), more.total
-                sock.setsockopt(
-                    socket.SOL_SOCKET, socket.SO_RCVLOWAT, needed
-                )  # wakes when that much is there
-            finally:
-                if seen != len(data):
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
-
-    async def _readable(self, sock: socket.socket) -> None:
-        ready: asyncio.Future[None] = self._loop.create_future()
-        self._loop.add_reader(sock.fileno(), _set, ready)
-        try:
-            await ready
-        finally:
-            self._loop.remove_reader(sock.fileno())
 
     # -- connections -----------------------------------------------------------------------------
 
@@ -280,11 +260,6 @@ class Listener:
         now = self._service.monotonic()
         for connection in list(self._service.open):
             connection.sweep(now)
-
-
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _open_reserve() -> int | None:

@@ -2,7 +2,7 @@
 
 
 class Request:
-    """One request's head; requests here have no bodies. `fields` are as received, with OWS at a value's end."""
+    """One request's head; requests here have no bodies. `fields` are as received, OWS at the end included."""
 
     __slots__ = (
         "_first",

@@ -2,9 +2,9 @@
 
 At most one window is with the transport at any time, so that a slow reader costs one window of memory (a
 plain one costs nothing: the kernel reads the page cache). The transport's write buffer has a high mark of
-zero: it calls `pause_writing` when anything at all is left over, and `resume_writing` when all of it has gone;
-that, and nothing else, is how a window's end is known. The next window always comes in a later turn of the
-loop, so that one fast connection never holds it.
+zero: it calls `pause_writing` when anything at all is left over, and `resume_writing` when all of it has
+gone; that, and nothing else, is how a window's end is known. The next window always comes in a later turn of
+the loop, so that one fast connection never holds it.
 
 What is promised is sent exactly: a source that ends early, or brings too much, has its connection reset.
 """
@@ -185,8 +185,8 @@ class Sender:
     def _write_before_file(self, prefix: bytes) -> None:
         """Have the kernel keep a head until the file's bytes are there, so that both leave in one packet.
 
-        The client is woken once instead of twice: 64 KiB cost 25 % less. Only while the transport holds nothing
-        back is it right to pass it by; whatever the socket does not take goes the transport's way.
+        The client is woken once instead of twice. Only while the transport holds nothing back is it right to
+        pass it by; whatever the socket does not take goes the transport's way.
         """
         if not prefix:
             return

@@ -57,8 +57,8 @@ class Service:
     """Held by every connection; the listener makes it."""
 
     __slots__ = (
-        "_on_lost", "buffer", "draining", "error_response", "executor", "handler", "hosts", "loop", "monotonic",
-        "observer", "open", "settings", "view",
+        "_on_lost", "buffer", "draining", "error_response", "executor", "handler", "hosts", "loop",
+        "monotonic", "observer", "open", "settings", "view",
     )  # fmt: skip
 
     def __init__(
