@@ -25,7 +25,7 @@ class ConfigErrors(Exception):
         self.errors = errors
 
 
-def load_settings(path: Path | None, flags: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
+def load_settings(path: Path | None, flags: Mapping[str, Any] | None = None) -> Settings:
     """Settings of a file with flags (section -> key -> value) over it; ConfigErrors with all that is wrong."""
     text = ""
     if path is not None:
@@ -42,8 +42,8 @@ def load_settings(path: Path | None, flags: Mapping[str, Mapping[str, Any]] | No
         number = int(line[1]) if line else None
         raise ConfigErrors([ConfigError(str(path), "...", f"not TOML: {error}", number)]) from error
     for section, values in (flags or {}).items():
-        table = raw.setdefault(section, {})
-        if isinstance(table, dict):
+        table = raw.get(section)
+        if isinstance(table, dict) and isinstance(values, Mapping):
             table.update(values)
         else:
             raw[section] = values

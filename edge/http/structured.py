@@ -42,9 +42,6 @@ class _Scan:
         self._text = text
         self._at = 0
 
-    def __repr__(self) -> str:
-        return f"<_Scan at {self._at} of {len(self._text)}>"
-
     def dictionary(self) -> dict[bytes, Item]:
         found: dict[bytes, Item] = {}
         while self._at < len(self._text):
