@@ -23,6 +23,7 @@ class Metric:
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
     zero: tuple[tuple[str, ...], ...] = ()
+    shared: bool = False  # every process says the same: the highest counts, not the sum
 
 
 TTFB: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -97,9 +98,9 @@ CATALOGUE: Final = (
     Metric("edge_event_loop_lag_seconds", _H, "Lateness of a timer.", ("process",), LAG),
     Metric("edge_worker_restarts_total", _C, "Workers replaced.", zero=((),)),
     Metric("edge_keeper_restarts_total", _C, "Keepers replaced.", ("volume",)),
-    Metric("edge_tls_send_path", _G, "How TLS bodies leave: 1 for the path in use.", ("path",)),
+    Metric("edge_tls_send_path", _G, "How TLS bodies leave: 1 for the path in use.", ("path",), shared=True),
     Metric("edge_log_dropped_total", _C, "Access log lines dropped under pressure.", zero=((),)),
-    Metric("edge_build_info", _G, "Always 1; the labels tell the versions.", ("version", "python")),
+    Metric("edge_build_info", _G, "Always 1; the labels tell the versions.", ("version", "python"), shared=True),
 )
 BY_NAME: Final = {metric.name: metric for metric in CATALOGUE}
 

@@ -28,7 +28,11 @@ class SlotCollector(Collector):
                 known = catalogue.BY_NAME.get(name)
                 if known is not None:
                     as_float = known.type is Type.GAUGE or part == "s"
-                    counts[metric][labels] += value if as_float else count
+                    amount = value if as_float else count
+                    if known.shared:
+                        counts[metric][labels] = max(counts[metric][labels], amount)
+                    else:
+                        counts[metric][labels] += amount
         for metric_ in CATALOGUE:
             yield from _family(metric_, counts)
 

@@ -9,7 +9,7 @@ from edge.server.exchange import Exchange, Outcome
 from edge.server.observer import Event
 from edge.server.settings import ServerSettings
 from tests.support.loops import both_loops
-from tests.support.serverbench import ok, server_bench, until
+from tests.support.serverbench import FileSource, ServedFile, ok, server_bench, until
 
 
 def echo(exchange: Exchange) -> None:
@@ -345,7 +345,7 @@ async def test_a_client_that_leaves_while_it_waits_is_noticed() -> None:
         client = await bench.connect()
         await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         await until(lambda: held)
-        client.leave()
+        client.reset()
         await until(lambda: gone)
         assert [exchange.outcome for exchange in bench.ended] == [Outcome.CLIENT_LEFT]
         assert not held[0].open
@@ -354,6 +354,23 @@ async def test_a_client_that_leaves_while_it_waits_is_noticed() -> None:
         held[0].abort()
         assert gone == ["gone"]
         assert len(bench.ended) == 1
+
+
+@both_loops
+async def test_a_client_that_closed_and_may_still_read_is_noticed_by_the_first_bytes() -> None:
+    held: list[Exchange] = []
+    async with server_bench(held.append) as bench:
+        client = await bench.connect()
+        await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await until(lambda: held)
+        client.leave()
+        await until(lambda: held[0].request.connection._eof)  # type: ignore[attr-defined]
+        source = FileSource(ServedFile(bytes(20 << 20)))
+        held[0].respond(ok(20 << 20), source, length=20 << 20)
+        await until(lambda: bench.ended)
+        assert bench.ended[0].outcome is Outcome.CLIENT_LEFT
+        assert source.closed == 1
+        source.file.close()
 
 
 @both_loops

@@ -1,4 +1,4 @@
-"""Whatever a stranger sends: parsers answer, never raise what they did not promise, and stay in their grammar."""
+"""Whatever a stranger sends: parsers answer, raise what they promised only, and stay in their grammar."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -100,8 +100,8 @@ def test_a_list_of_tags_holds_tags_only(lines: list[bytes]) -> None:
         assert all(parse_etag((b"W/" if tag.weak else b"") + tag.value) == tag for tag in found)
 
 
-@given(FIELDS, FIELDS)
-def test_a_head_of_junk_is_judged_within_bounds(fields: list[tuple[bytes, bytes]], more: object) -> None:
+@given(FIELDS)
+def test_a_head_of_junk_is_judged_within_bounds(fields: list[tuple[bytes, bytes]]) -> None:
     parse_preconditions(fields)
     control, targeted = directives(fields)
     lifetime = explicit_lifetime(fields, control, 2000.0, targeted=targeted)
@@ -132,9 +132,7 @@ def test_what_is_stored_is_whole_lines_whatever_the_origin_sent(fields: list[tup
 
 
 PARAMETERS = st.lists(
-    st.sampled_from(
-        [b"a=1", b"a=2", b"a", b"", b"b==", b"CMCD=x", b"cmcd", b"utm_a=1", b"token=z", b"%61=1"]
-    ),
+    st.sampled_from([b"a=1", b"a=2", b"a", b"", b"b==", b"CMCD=x", b"cmcd", b"utm_a=1", b"token=z", b"%61"]),
     max_size=6,
 ).map(b"&".join)
 

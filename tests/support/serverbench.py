@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import ssl
+import struct
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -167,6 +168,13 @@ class Client:
             return None
 
     def leave(self) -> None:
+        """Close without a word: the server sees an end of the stream, as of a client that still reads."""
+        self.writer.transport.abort()
+
+    def reset(self) -> None:
+        """Leave so that the server is told (RST)."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
     async def close(self) -> None:

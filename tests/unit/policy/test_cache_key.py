@@ -1,0 +1,44 @@
+"""The cache key."""
+
+import pytest
+
+from edge.policy.key import cache_key, kept_query
+from edge.policy.rules import SiteRules
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (None, b"s/p"),
+        (b"", b"s/p"),
+        (b"b=2&a=1", b"s/p?b=2&a=1"),
+        (b"a&a=&a=1", b"s/p?a&a=&a=1"),
+        (b"a=%2f&%61=b", b"s/p?a=%2f&%61=b"),
+        (b"a=1?b&c=d=e", b"s/p?a=1?b&c=d=e"),
+        (b"a&&b", b"s/p?a&&b"),
+        (b"CMCD=x&a=1&utm_source=y&token=z", b"s/p?a=1"),
+        (b"cmcd=x", b"s/p"),
+        (b"cmcd", b"s/p"),
+        (b"Expires=1&MD5=2&HDNTS=3&hdnea=4&UTM_x", b"s/p"),
+        (b"xtoken=1&token2=2&utm=3", b"s/p?xtoken=1&token2=2&utm=3"),
+        (b"_HLS_msn=5&_HLS_part=1", b"s/p?_HLS_msn=5&_HLS_part=1"),
+    ],
+)
+def test_all_parameters_count_in_their_order_less_tracking_and_tokens(
+    query: bytes | None, expected: bytes
+) -> None:
+    assert cache_key(b"s", b"/p", query, SiteRules()) == expected
+
+
+def test_a_site_names_what_it_drops() -> None:
+    rules = SiteRules(drop_params=("Sid",), token_params=())
+    assert kept_query(b"sid=1&CMCD=2&token=3", rules) == b"CMCD=2&token=3"
+
+
+def test_a_path_is_kept_byte_for_byte() -> None:
+    assert cache_key(b"s", b"//a%2F/../\xff", None, SiteRules()) == b"s//a%2F/../\xff"
+
+
+def test_sites_do_not_share_keys() -> None:
+    rules = SiteRules()
+    assert cache_key(b"a", b"/p", None, rules) != cache_key(b"b", b"/p", None, rules)
