@@ -13,9 +13,12 @@ INTRO = """\
 """
 EXAMPLES = {
     "url": "http://origin.example:8080",
+    "host": "films.example",
+    "ca_file": "/etc/ssl/certs/origin-ca.pem",
+    "index_dir": "/var/lib/edge",
     "cert": "/etc/edge/cert.pem",
     "key": "/etc/edge/key.pem",
-    "name": "film",
+    "name": "films",
 }
 
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import mmap
+import os
 from typing import Final
 
 _CACHESTAT: Final = 451
@@ -36,6 +37,7 @@ class Residency:
         self._stat = _Stat()
         self._range_at = ctypes.addressof(self._range)
         self._stat_at = ctypes.addressof(self._stat)
+        self._assume = bool(os.environ.get("EDGE_ASSUME_RESIDENT"))  # to measure what asking is worth
         self.works = self._try()
 
     def _try(self) -> bool:
@@ -45,6 +47,8 @@ class Residency:
 
     def resident(self, fd: int, offset: int, length: int) -> bool:
         """Are all pages of [offset, offset + length) cached? Never blocks."""
+        if self._assume:
+            return True
         if not self.works:
             return False
         first = offset - offset % PAGE

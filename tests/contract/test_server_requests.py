@@ -370,7 +370,6 @@ async def test_a_client_that_closed_and_may_still_read_is_noticed_by_the_first_b
         await until(lambda: bench.ended)
         assert bench.ended[0].outcome is Outcome.CLIENT_LEFT
         assert source.closed == 1
-        source.file.close()
 
 
 @both_loops

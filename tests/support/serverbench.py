@@ -27,23 +27,21 @@ class ServedFile:
 
     def __init__(self, data: bytes, viewed: int | None = None) -> None:
         self.data = data
-        self._file = tempfile.TemporaryFile()
-        self._file.write(data)
-        self._file.flush()
+        self._fd, path = tempfile.mkstemp()
+        os.unlink(path)
+        with open(self._fd, "wb", closefd=False) as file:
+            file.write(data)
         self._view = memoryview(data)[: len(data) if viewed is None else viewed]
         self._viewed = viewed
 
+    def __del__(self) -> None:
+        os.close(self._fd)
+
     def fileno(self) -> int:
-        return self._file.fileno()
+        return self._fd
 
     def view(self, offset: int, count: int) -> memoryview | None:
         return None if self._viewed == 0 else self._view[offset : offset + count]
-
-    def truncate(self, size: int) -> None:
-        os.ftruncate(self._file.fileno(), size)
-
-    def close(self) -> None:
-        self._file.close()
 
 
 class FileSource:

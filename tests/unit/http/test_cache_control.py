@@ -90,7 +90,7 @@ def test_a_comma_within_quotes_does_not_end_a_directive(line: bytes, expected: C
     "lines",
     [
         [b'ext="a, no-store'],
-        [b'ext=", no-store, x="'[:-1]],
+        [b'ext=", no-store, x='],
         [b'ext="\\", no-store'],
         [b'"a", "b, no-store'],
         [b'ext="', b"no-store"],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge.http.cache_control import CacheControl, parse_cache_control
+from edge.http.cache_control import parse_cache_control
 from edge.policy.rules import SiteRules
 from edge.policy.storability import Refusal, refusal
 
@@ -99,8 +99,3 @@ def test_whose_an_answer_is_comes_before_what_it_is() -> None:
 @pytest.mark.parametrize("reason", Refusal)
 def test_an_answer_is_shared_unless_it_may_be_somebodys_own(reason: Refusal) -> None:
     assert reason.shareable == (reason in {Refusal.NONE, Refusal.STATUS})
-
-
-def test_what_the_parser_never_yields_is_harmless() -> None:
-    control = CacheControl(private_fields=(b"x",))
-    assert refusal(200, [], control, method=b"GET", rules=SiteRules()) is Refusal.PRIVATE
