@@ -88,8 +88,8 @@ class Lifetime(asyncio.BufferedProtocol):
         assert isinstance(transport, Transport)
         self._transport = transport
         transport.set_write_buffer_limits(high=0)
-        if self._secure and transport.get_extra_info("ktls_send_enabled"):
-            self._user_space_tls = False
+        if self._secure and getattr(transport, "_sendfile_compatible", False):
+            self._user_space_tls = False  # the kernel encrypts: files can go as they do without TLS
         self._idle_since = self.service.monotonic()
         self.service.open.add(self)
         if self.service.draining:

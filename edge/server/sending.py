@@ -97,7 +97,7 @@ class Sender:
         if not self._scheduled:
             self._scheduled = True
             self._waiting = False
-            asyncio.get_running_loop().call_soon(self._pump)
+            self._connection.service.loop.call_soon(self._pump)
 
     def _pump(self) -> None:
         """One window, or word that there is none."""
@@ -200,9 +200,8 @@ class Sender:
 
     def _read(self, window: FileWindow) -> None:
         """Read what may have to wait for a disk in the pool. The callback keeps the file open meanwhile."""
-        loop = asyncio.get_running_loop()
-        executor = self._connection.service.executor
-        future = loop.run_in_executor(executor, os.pread, window.file.fileno(), window.count, window.offset)
+        service, fd = self._connection.service, window.file.fileno()
+        future = service.loop.run_in_executor(service.executor, os.pread, fd, window.count, window.offset)
         future.add_done_callback(functools.partial(self._was_read, window))
 
     def _was_read(self, window: FileWindow, future: asyncio.Future[bytes]) -> None:
