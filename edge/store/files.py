@@ -40,12 +40,15 @@ def boot_id() -> str:
 def take_lock(disk: Disk, path: Path) -> int:
     """The lock's descriptor, held until it is closed; VolumeBusy names the holder."""
     fd = disk.open(path, os.O_RDWR | os.O_CREAT)
-    if not disk.lock(fd):
-        holder = disk.pread(fd, 32, 0).decode(errors="replace").strip()
+    try:
+        if not disk.lock(fd):
+            holder = disk.pread(fd, 32, 0).decode(errors="replace").strip()
+            raise VolumeBusy(f"{path.parent} is kept by another process (pid {holder or 'unknown'})")
+        disk.ftruncate(fd, 0)
+        disk.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    except BaseException:
         disk.close(fd)
-        raise VolumeBusy(f"{path.parent} is kept by another process (pid {holder or 'unknown'})")
-    disk.ftruncate(fd, 0)
-    disk.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        raise
     return fd
 
 
@@ -92,7 +95,8 @@ def identity(disk: Disk, directory: Path) -> Identity:
     return made
 
 
-OURS: Final = frozenset({"edge.lock", "server.lock", "packs", "counter", "clean", "purge.log", "lost+found"})
+# What an empty directory may hold: a file system's own, and what a start that failed half-way left.
+OURS: Final = frozenset({"edge.lock", "server.lock", "lost+found", "volume.json.new"})
 
 
 class Counter:

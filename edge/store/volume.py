@@ -128,7 +128,7 @@ class Volume:
         try:
             volume._start(files.boot_id() if boot is None else boot)
         except BaseException:
-            disk.close(lock)
+            volume._let_go()
             raise
         return volume
 
@@ -523,11 +523,15 @@ class Volume:
                 pack.sealed, pack.open_reservations = True, 0
             self.packs.retire()
             self._write_mark(clean=self._rebuild is None)
-        self.packs.close()
-        self.index.close()
-        self.live.close()
-        shutil.rmtree(self.live_path, ignore_errors=True)
-        self._counter.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Close what is open, also half-way through a start that failed."""
+        for part in ("packs", "index", "live", "_counter"):
+            if hasattr(self, part):
+                getattr(self, part).close()
+        if hasattr(self, "live_path"):
+            shutil.rmtree(self.live_path, ignore_errors=True)
         self._disk.close(self._lock_fd)
 
 

@@ -202,7 +202,10 @@ BROKEN: list[tuple[str, Callable[[ServedFile], list[object]]]] = [
     ("it ends early", lambda file: [FileWindow(file, 0, 100_000)]),
     ("it gives too much", lambda file: [b"x" * 10, FileWindow(file, 0, 300_000)]),
     ("it gives nothing", lambda file: [b"x" * 10, b""]),
-    ("the file is too short for a large window", lambda file: [FileWindow(file, len(file.data) - 9, 200_000)]),
+    (
+        "the file is too short for a large window",
+        lambda file: [FileWindow(file, len(file.data) - 9, 200_000)],
+    ),
     ("the file is too short for a small window", lambda file: [FileWindow(file, len(file.data) - 9, 100)]),
 ]
 
@@ -368,7 +371,7 @@ async def test_a_fast_connection_lets_others_have_their_turn(tmp_path: Path) -> 
 
     done = False
     source = FileSource(big)
-    async with served(giving(source, len(big.data)), False, tmp_path) as (bench, client):
+    async with served(giving(source, len(big.data)), False, tmp_path) as (_, client):
         count()
         await client.send(ASK)
         await client.answer()
@@ -380,7 +383,7 @@ async def test_a_fast_connection_lets_others_have_their_turn(tmp_path: Path) -> 
 @both_loops
 async def test_tls_reads_in_the_pool_what_is_not_mapped(viewed: int, tmp_path: Path) -> None:
     source = FileSource(ServedFile(DATA, viewed))
-    async with served(giving(source, len(DATA)), True, tmp_path) as (bench, client):
+    async with served(giving(source, len(DATA)), True, tmp_path) as (_, client):
         await client.send(ASK)
         assert (await client.answer()).body == DATA
 

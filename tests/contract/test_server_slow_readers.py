@@ -22,7 +22,7 @@ SIZE = 50 * MIB
 
 
 class Sparse(ServedFile):
-    """50 MB of zeros that are on no disk and in no list; `view` gives them from one mapping, as a pack's does."""
+    """50 MB of zeros that are on no disk; `view` gives them from one mapping, as a pack's does."""
 
     def __init__(self) -> None:
         super().__init__(b"")

@@ -44,7 +44,11 @@ async def test_each_site_is_shown_its_own_certificate(tmp_path: Path) -> None:
     certs = [make_cert(tmp_path, name) for name in ("a.example", "b.example", "*.c.example")]
     async with server_bench(hello, certificates=make_server_context(certs)) as bench:
         context = trusting(*certs)
-        for asked, shown in (("a.example", "a.example"), ("b.example", "b.example"), ("x.c.example", "*.c.example")):
+        for asked, shown in (
+            ("a.example", "a.example"),
+            ("b.example", "b.example"),
+            ("x.c.example", "*.c.example"),
+        ):
             client = await bench.connect(context, asked)
             assert names_of(client) == {shown}
             assert (await client.get("/")).body == b"secure"
@@ -117,9 +121,9 @@ async def test_versions_before_tls_1_2_are_refused(tmp_path: Path) -> None:
     cert = make_cert(tmp_path, "a.example")
     async with server_bench(hello, certificates=make_server_context([cert])) as bench:
         context = trusting(cert)
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="deprecated"):
             context.minimum_version = ssl.TLSVersion.TLSv1
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="deprecated"):
             context.maximum_version = ssl.TLSVersion.TLSv1_1
         context.set_ciphers("ALL:@SECLEVEL=0")
         with pytest.raises((ssl.SSLError, ConnectionResetError)):

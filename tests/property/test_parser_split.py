@@ -1,5 +1,7 @@
 """However the network cuts a stream of requests, the same requests are read, and the same fault found."""
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,7 +46,9 @@ LINE = st.one_of(
     ),
 )
 REQUEST = st.builds(
-    lambda line, fields: line + b"".join(fields) + b"\r\n", LINE, st.lists(st.one_of(FIELD, SPECIAL), max_size=6)
+    lambda line, fields: line + b"".join(fields) + b"\r\n",
+    LINE,
+    st.lists(st.one_of(FIELD, SPECIAL), max_size=6),
 )
 STREAM = st.lists(st.one_of(REQUEST, REQUEST, st.binary(max_size=20)), max_size=8).map(b"".join)
 
@@ -52,7 +56,7 @@ Seen = tuple[bytes, bytes, int, list[tuple[bytes, bytes]], bool]
 
 
 def read(parts: list[bytes]) -> tuple[list[Seen], bool]:
-    """Every request that is read, as a connection would (the queue emptied now and then), and whether one was bad."""
+    """Every request that is read, the queue emptied as a connection does it, and whether one was bad."""
     reader = RequestReader(SETTINGS, Hosts())
     seen: list[Seen] = []
 
@@ -72,7 +76,7 @@ def read(parts: list[bytes]) -> tuple[list[Seen], bool]:
 
 def cut(stream: bytes, positions: list[int]) -> list[bytes]:
     marks = sorted({position % (len(stream) + 1) for position in positions} | {0, len(stream)})
-    return [stream[start:end] for start, end in zip(marks, marks[1:], strict=False)]
+    return [stream[start:end] for start, end in pairwise(marks)]
 
 
 @settings(max_examples=300, deadline=None)

@@ -23,7 +23,7 @@ Window = FileWindow | bytes | memoryview | Pending | Exception
 
 
 class ServedFile:
-    """A file of known bytes. `viewed`: what `view` gives: all, nothing, or only the first bytes (an old mapping)."""
+    """A file of known bytes. `viewed`: how many of them a view shows; 0: there is no view."""
 
     def __init__(self, data: bytes, viewed: int | None = None) -> None:
         self.data = data
@@ -94,7 +94,7 @@ def broken() -> BodyBroken:
 
 
 def ok(length: int | None = None) -> bytes:
-    head = b"HTTP/1.1 200 OK\r\nETag: \"x\"\r\n"
+    head = b'HTTP/1.1 200 OK\r\nETag: "x"\r\n'
     return head if length is None else head + b"Content-Length: %d\r\n" % length
 
 
@@ -194,7 +194,9 @@ class Bench:
     ended: list[Exchange] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
 
-    async def connect(self, tls: ssl.SSLContext | None = None, name: str | None = None, **more: int) -> Client:
+    async def connect(
+        self, tls: ssl.SSLContext | None = None, name: str | None = None, **more: int
+    ) -> Client:
         host, port = self.address
         reader, writer = await asyncio.open_connection(
             host, port, ssl=tls, server_hostname=(name or "a.example") if tls else None, **more

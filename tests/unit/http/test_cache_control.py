@@ -43,6 +43,12 @@ def test_directives_are_read_whatever_their_case_spaces_and_company(
     assert parse_cache_control(lines) == expected
 
 
+def test_an_origin_that_says_nothing_has_said_nothing() -> None:
+    nothing = parse_cache_control([])
+    assert not any(getattr(nothing, name) for name in CacheControl.__slots__)
+    assert nothing.max_age is None
+
+
 @pytest.mark.parametrize("number", [b"ten", b"-5", b"1.5", b"6 0", b"+5", b"0x10", b"1e3", b"'60'", b""])
 def test_a_number_that_cannot_be_read_means_stale(number: bytes) -> None:
     assert parse_cache_control([b"max-age=" + number]) == CacheControl(max_age=0)

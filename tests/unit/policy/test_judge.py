@@ -5,7 +5,7 @@ import pytest
 from edge.http.dates import format_date
 from edge.policy.facts import Facts
 from edge.policy.judge import Head, Verdict, judge
-from edge.policy.rules import KindDefaults, SiteRules
+from edge.policy.rules import KindDefaults, LiveDefaults, SiteRules
 from edge.policy.storability import Refusal
 from edge.words import DAYS, HOURS, Kind
 
@@ -220,6 +220,20 @@ def test_lists_are_judged_by_their_content(
     assert found.stale_if_error == on_error
 
 
+def test_a_site_may_have_live_defaults_of_its_own() -> None:
+    live = LiveDefaults(least=3, most=4, unknown=3.5, low_latency=0.5, error_periods=2)
+    rules = SiteRules(live=live)
+    for facts, ttl, behind in [
+        (Facts(live=True), 3.5, 7),
+        (Facts(live=True, period=1.0), 3, 6),
+        (Facts(live=True, period=20.0), 4, 20),
+        (Facts(live=True, period=20.0, low_latency=True), 0.5, 20),
+    ]:
+        found = verdict(kind=Kind.PLAYLIST, facts=facts, rules=rules)
+        assert found.fresh_until - NOW == ttl
+        assert (found.stale_while_revalidate, found.stale_if_error) == (behind, 2 * behind)
+
+
 def test_what_the_origin_says_of_a_list_stands_before_its_content() -> None:
     found = verdict((CC, b"max-age=9"), kind=Kind.PLAYLIST, facts=Facts(live=True, period=6.0))
     assert found.fresh_until == NOW + 9
@@ -234,3 +248,15 @@ def test_an_answer_to_credentials_is_kept_only_if_it_says_that_it_is_for_all() -
     found = verdict((CC, b"max-age=60"), has_authorization=True)
     assert (found.store, found.shareable, found.reason) == (False, False, Refusal.AUTHORIZATION)
     assert verdict((CC, b"public"), has_authorization=True).store
+
+
+def test_a_request_has_no_credentials_unless_it_is_said() -> None:
+    found = judge(
+        Head(200, [(CC, b"max-age=60")]),
+        method=b"GET",
+        kind=Kind.OTHER,
+        rules=SiteRules(),
+        request_time=NOW,
+        response_time=NOW,
+    )
+    assert found.store

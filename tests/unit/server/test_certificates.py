@@ -18,10 +18,18 @@ def test_one_certificate_leaves_nothing_to_choose(tmp_path: Path) -> None:
 
 
 def test_the_exact_name_wins_then_the_wildcard_then_the_first(tmp_path: Path) -> None:
-    certs = [make_cert(tmp_path, "a.example", "alias.example"), make_cert(tmp_path, "*.b.example"), make_cert(tmp_path, "x.b.example")]
+    certs = [
+        make_cert(tmp_path, "a.example", "alias.example"),
+        make_cert(tmp_path, "*.b.example"),
+        make_cert(tmp_path, "x.b.example"),
+    ]
     chosen = make_server_context(certs)
     assert chosen.only is None
-    first, wildcard, exact = chosen.choose("a.example"), chosen.choose("y.b.example"), chosen.choose("x.b.example")
+    first, wildcard, exact = (
+        chosen.choose("a.example"),
+        chosen.choose("y.b.example"),
+        chosen.choose("x.b.example"),
+    )
     assert len({id(first), id(wildcard), id(exact)}) == 3
     assert chosen.choose("alias.example") is first
     assert chosen.choose("b.example") is first

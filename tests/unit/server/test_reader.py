@@ -141,7 +141,9 @@ def test_an_endless_field_is_refused_long_before_its_end() -> None:
     assert under.raw == 0
 
 
-@pytest.mark.parametrize("early", [b"GET / HTTP/1.1\n", b"GET / HTTP/1.1\r\nHost: a\n", b"\x16\x03\x01", b"\n", b"\rX"])
+@pytest.mark.parametrize(
+    "early", [b"GET / HTTP/1.1\n", b"GET / HTTP/1.1\r\nHost: a\n", b"\x16\x03\x01", b"\n", b"\rX"]
+)
 def test_what_no_further_byte_can_make_good_is_refused_at_once(early: bytes) -> None:
     under = reader()
     under.feed(early, 0.0)
@@ -167,7 +169,21 @@ def test_hosts_are_judged_and_remembered_within_bounds() -> None:
     for good in (b"a", b"a:80", b"a:", b"127.0.0.1", b"[::1]", b"[::1]:8080", b"%41.example", b"a_b"):
         assert hosts.valid(good)
         assert hosts.valid(good)
-    for bad in (b"", b":80", b"a b", b"a/b", b"a?b", b"a#b", b"a@b", b"[::1", b"::1", b"a:8x", b"a:123456", b"%4", b"\xc3"):
+    for bad in (
+        b"",
+        b":80",
+        b"a b",
+        b"a/b",
+        b"a?b",
+        b"a#b",
+        b"a@b",
+        b"[::1",
+        b"::1",
+        b"a:8x",
+        b"a:123456",
+        b"%4",
+        b"\xc3",
+    ):
         assert not hosts.valid(bad), bad
 
 

@@ -1,0 +1,114 @@
+"""A volume with self-describing bytes: put, prove, damage."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from edge.clock import FakeClock
+from edge.demo.describing import body_slice
+from edge.store.disk import Disk
+from edge.store.names import name_of
+from edge.store.record import Extent, Flag, Record, blocks, checksum
+from edge.store.volume import Volume, VolumeSettings, sums_match
+from edge.words import KIB, MIB, Kind
+
+SLICE = 64 * KIB
+
+
+def settings(directory: Path, **more: object) -> VolumeSettings:
+    base = VolumeSettings(16 * MIB, slice_size=SLICE, live_dir=directory, min_free_ratio=0.0, index_map_bytes=64 * MIB)
+    return replace(base, **more)  # type: ignore[arg-type]
+
+
+def open_volume(directory: Path, *, boot: str = "boot-1", disk: Disk | None = None, **more: object) -> Volume:
+    return Volume.open(directory / "v", settings(directory, **more), clock=FakeClock(), disk=disk, boot=boot)
+
+
+def name(volume: Volume, key: str) -> bytes:
+    return name_of(key.encode(), volume.hello.secret)
+
+
+def put(volume: Volume, key: str, version: int, length: int, *, start: int = 0, total: int | None = None) -> Record:
+    """Store [start, start + length) of a version of an object; joins the generation that is there if it fits."""
+    total = start + length if total is None else total
+    known = volume.lookup(name(volume, key))
+    etag = b'"%d"' % version
+    generation = known.generation if known and known.etag == etag and known.total == total else volume.new_generation()
+    record = Record(
+        generation, Kind.SEGMENT, 200, Flag.STRONG, total, SLICE, 1.0, 2.0, 3.0, 0, 0, 0, 0, key.encode(),
+        key.encode(), etag, b"", (), b"X: y\r\n",
+    )  # fmt: skip
+    extents = []
+    while length:
+        step = min(length, volume.extent_max)
+        place = volume.reserve(step)
+        data = body_slice(key, version, start, start + step)
+        volume.write(place, 0, data)
+        sums = tuple(checksum(data[a - start : b - start]) for a, b in blocks(start, step, SLICE))
+        extents.append(Extent(start, step, place.pack, place.offset, sums))
+        volume.release(place)
+        start, length = start + step, length - step
+    volume.commit(name(volume, key), record, extents)
+    return record
+
+
+def prove(volume: Volume, key: str) -> dict[int, int] | None:
+    """Version by position of what is stored of an object, every byte compared; None when it is not there."""
+    record = volume.lookup(name(volume, key))
+    if record is None:
+        return None
+    version = int(record.etag.strip(b'"'))
+    found = {}
+    for extent in volume.extents(record):
+        fd = os.open(volume.packs.pack_path(extent.pack), os.O_RDONLY)
+        try:
+            data = os.pread(fd, extent.length, extent.offset)
+        finally:
+            os.close(fd)
+        assert sums_match(record, extent, data), f"{key}: checksum of {extent}"
+        assert data == body_slice(key, version, extent.start, extent.end), f"{key}: wrong bytes in {extent}"
+        found[extent.start] = extent.length
+    return found
+
+
+class FailingDisk(Disk):
+    """Fails the Nth call (once, or for ever after)."""
+
+    def __init__(self, nth: int, *, for_ever: bool = False) -> None:
+        self.left = nth
+        self.for_ever = for_ever
+        self.failed = 0
+
+    def _count(self) -> None:
+        self.left -= 1
+        if self.left == 0 or (self.for_ever and self.left < 0):
+            self.failed += 1
+            raise OSError(5, "Input/output error")
+
+    def open(self, path: Path, flags: int, mode: int = 0o640) -> int:
+        self._count()
+        return super().open(path, flags, mode)
+
+    def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> None:
+        self._count()
+        super().pwrite(fd, data, offset)
+
+    def pread(self, fd: int, length: int, offset: int) -> bytes:
+        self._count()
+        return super().pread(fd, length, offset)
+
+    def fdatasync(self, fd: int) -> None:
+        self._count()
+        super().fdatasync(fd)
+
+    def ftruncate(self, fd: int, length: int) -> None:
+        self._count()
+        super().ftruncate(fd, length)
+
+    def unlink(self, path: Path) -> None:
+        self._count()
+        super().unlink(path)
+
+    def sync_directory(self, path: Path) -> None:
+        self._count()
+        super().sync_directory(path)

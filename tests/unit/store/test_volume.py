@@ -1,0 +1,212 @@
+"""The volume: what is committed is there, whatever restarts; room is made; damage is found."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edge.errors import FormatUnknown, StoreError, VolumeBusy
+from edge.store.disk import Disk
+from edge.store.hits import HitCounters, create_hits_file
+from edge.store.volume import Volume
+from edge.words import KIB, MIB, Eviction
+from tests.support.volumes import FailingDisk, name, open_volume, prove, put
+
+
+def test_what_is_committed_is_there_after_a_clean_stop_and_after_a_kill(tmp_path: Path) -> None:
+    for clean in (True, False):
+        volume = open_volume(tmp_path)
+        for n in range(10):
+            put(volume, f"/{clean}/{n}", 1, 100_000 + n)
+        volume.close(clean=clean)
+        volume = open_volume(tmp_path)
+        assert not volume.rebuilding
+        for n in range(10):
+            assert prove(volume, f"/{clean}/{n}") == {0: 100_000 + n}
+        volume.close()
+
+
+def test_a_lost_index_is_rebuilt_from_the_journals_also_what_was_killed_before_it_was_journalled(
+    tmp_path: Path,
+) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 300_000)
+    put(volume, "/b", 1, 64 * KIB, start=128 * KIB, total=500_000)
+    put(volume, "/a", 2, 200_000)
+    volume.close(clean=False)
+    open_volume(tmp_path).close(clean=False)  # the same boot: the index completes the journals
+    for index in (tmp_path / "v").glob("index-*"):
+        shutil.rmtree(index)
+    volume = open_volume(tmp_path)
+    assert volume.rebuilding
+    while volume.rebuild_step():
+        pass
+    assert prove(volume, "/a") == {0: 200_000}
+    assert prove(volume, "/b") == {128 * KIB: 64 * KIB}
+    put(volume, "/b", 1, 64 * KIB, start=0, total=500_000)
+    assert prove(volume, "/b") == {0: 64 * KIB, 128 * KIB: 64 * KIB}
+    volume.close()
+
+
+def test_after_another_boot_the_index_is_not_trusted_and_what_was_flushed_is_there(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 300_000)
+    volume.flush_journals()
+    put(volume, "/late", 1, 1000)
+    volume.close(clean=False)
+    volume = open_volume(tmp_path, boot="boot-2")
+    assert volume.rebuilding
+    assert volume.suspect == (0, volume.first_pack)
+    while volume.rebuild_step():
+        pass
+    assert prove(volume, "/a") == {0: 300_000}
+    assert volume.lookup(name(volume, "/late")) is None
+    volume.close()
+
+
+def test_a_deleted_object_does_not_come_back_with_a_rebuild(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 1000)
+    put(volume, "/keep", 1, 1000)
+    assert volume.delete(name(volume, "/a"), None, Eviction.PURGE)
+    volume.close()
+    (tmp_path / "v" / "clean").unlink()
+    volume = open_volume(tmp_path)
+    while volume.rebuild_step():
+        pass
+    assert volume.lookup(name(volume, "/a")) is None
+    assert prove(volume, "/keep") == {0: 1000}
+    volume.close()
+
+
+def test_room_is_made_oldest_first_within_the_bound_and_what_was_hit_stays(tmp_path: Path) -> None:
+    fd = create_hits_file()
+    volume = open_volume(tmp_path)
+    volume._hits = hits = HitCounters(fd)
+    put(volume, "/hot", 1, 500_000)
+    for n in range(60):
+        hits.touch(name(volume, "/hot"))
+        put(volume, f"/{n}", 1, 900_000)
+        while volume.needs_room() and volume.evict_step():
+            pass
+        on_disk = sum(p.stat().st_blocks * 512 for p in (tmp_path / "v" / "packs").glob("*.pack"))
+        assert on_disk <= volume.settings.size_bytes + 2 * volume.pack_size
+        assert volume.packs.used_bytes <= volume.settings.size_bytes + 2 * volume.pack_size
+    assert prove(volume, "/hot") == {0: 500_000}
+    assert prove(volume, "/0") is None
+    assert prove(volume, "/59") == {0: 900_000}
+    assert volume.rewritten_bytes > 0
+    kept = [n for n in range(60) if prove(volume, f"/{n}") is not None]
+    assert kept == list(range(kept[0], 60))
+    volume.close()
+    os.close(fd)
+
+
+def test_a_pack_that_was_damaged_is_found_when_it_is_moved_and_its_extent_dropped(tmp_path: Path) -> None:
+    fd = create_hits_file()
+    volume = open_volume(tmp_path)
+    volume._hits = HitCounters(fd)
+    put(volume, "/hot", 1, 500_000)
+    record = volume.lookup(name(volume, "/hot"))
+    assert record is not None
+    assert record.first is not None
+    volume._hits.touch(name(volume, "/hot"))
+    with volume.packs.pack_path(record.first.pack).open("r+b") as file:
+        file.seek(record.first.offset + 1234)
+        file.write(b"\xff")
+    for n in range(30):
+        put(volume, f"/{n}", 1, 900_000)
+        while volume.needs_room() and volume.evict_step():
+            pass
+    assert volume.lookup(name(volume, "/hot")) is None
+    volume.close()
+    os.close(fd)
+
+
+def test_an_extent_that_proved_bad_is_dropped_and_the_others_stay(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 64 * KIB, start=0, total=200_000)
+    record = put(volume, "/a", 1, 64 * KIB, start=64 * KIB, total=200_000)
+    assert volume.drop_extent(name(volume, "/a"), record.generation, 0, Eviction.CORRUPT)
+    assert prove(volume, "/a") == {64 * KIB: 64 * KIB}
+    assert not volume.drop_extent(name(volume, "/a"), record.generation + 1, 64 * KIB, Eviction.CORRUPT)
+    volume.close()
+
+
+def test_one_keeper_per_directory_and_no_foreign_directories(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    with pytest.raises(VolumeBusy, match=str(os.getpid())):
+        open_volume(tmp_path)
+    volume.close()
+    (tmp_path / "x" / "v").mkdir(parents=True)
+    (tmp_path / "x" / "v" / "photo.jpg").write_text("mine")
+    with pytest.raises(FormatUnknown, match=r"photo\.jpg"):
+        open_volume(tmp_path / "x")
+    (tmp_path / "v" / "volume.json").write_text('{"format": 2}')
+    with pytest.raises(FormatUnknown, match="format 2"):
+        open_volume(tmp_path)
+
+
+def test_generations_and_packs_are_never_handed_out_twice(tmp_path: Path) -> None:
+    seen: set[int] = set()
+    packs: set[int] = set()
+    for clean in (True, False, False, True):
+        volume = open_volume(tmp_path)
+        new = {volume.new_generation() for _ in range(50)}
+        assert not new & seen
+        seen |= new
+        number = volume.reserve(10).pack
+        assert number not in packs
+        packs.add(number)
+        volume.close(clean=clean)
+
+
+def test_a_volume_too_small_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="16 MiB"):
+        open_volume(tmp_path, size_bytes=MIB)
+
+
+@pytest.mark.parametrize("for_ever", [False, True])
+def test_whichever_disk_call_fails_nothing_wrong_is_ever_read_and_the_volume_opens_again(
+    tmp_path: Path, for_ever: bool
+) -> None:
+    nth, failed = 1, True
+    while failed:
+        directory = tmp_path / f"{nth}"
+        directory.mkdir()
+        disk = FailingDisk(nth, for_ever=for_ever)
+        _work(directory, disk)
+        failed = disk.failed > 0
+        volume = open_volume(directory, disk=Disk())
+        while volume.rebuild_step():
+            pass
+        for n in range(6):
+            prove(volume, f"/{n}")
+        put(volume, "/after", 1, 5000)
+        assert prove(volume, "/after") == {0: 5000}
+        volume.close()
+        shutil.rmtree(directory)
+        nth += 1 if nth < 40 else 7
+    assert nth > 20
+
+
+def _work(directory: Path, disk: Disk) -> None:
+    volume: Volume | None = None
+    try:
+        volume = open_volume(directory, disk=disk)
+        for n in range(6):
+            try:
+                put(volume, f"/{n}", 1, 900_000)
+                volume.flush_journals()
+                while volume.needs_room() and volume.evict_step():
+                    pass
+            except (OSError, StoreError):
+                continue
+    except (OSError, StoreError):
+        pass
+    finally:
+        if volume is not None:
+            disk.left = 1 << 60  # type: ignore[attr-defined]
+            disk.for_ever = False  # type: ignore[attr-defined]
+            volume.close(clean=False)
