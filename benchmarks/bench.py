@@ -182,7 +182,15 @@ def nginx(
         user="user root;" if os.geteuid() == 0 else "",
     )
     (directory / "nginx.conf").write_text(text)
-    command = [need("nginx"), "-c", str(directory / "nginx.conf"), "-p", str(directory), "-e", str(directory / "error.log")]
+    command = [
+        need("nginx"),
+        "-c",
+        str(directory / "nginx.conf"),
+        "-p",
+        str(directory),
+        "-e",
+        str(directory / "error.log"),
+    ]
     process = subprocess.Popen(pinned(core, *command) if core is not None else command, text=True)
     url = f"http{'s' if tls else ''}://127.0.0.1:{port}"
     try:
@@ -190,7 +198,12 @@ def nginx(
         while time.monotonic() < deadline and len(children_of(process.pid)) < workers:
             time.sleep(0.05)
         time.sleep(0.2)
-        yield Server("nginx", url, [pid for pid, words in children_of(process.pid).items() if "worker" in words], process)
+        yield Server(
+            "nginx",
+            url,
+            [pid for pid, words in children_of(process.pid).items() if "worker" in words],
+            process,
+        )
     finally:
         end(process)
 
@@ -209,4 +222,5 @@ def fetch(url: str) -> bytes:
 def machine() -> str:
     """One line about where this ran."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return f"{model[1] if model else 'cpu'} x {os.cpu_count()}, Linux {os.uname().release}, Python {sys.version.split()[0]}"
+    name = model[1] if model else "cpu"
+    return f"{name} x {os.cpu_count()}, Linux {os.uname().release}, Python {sys.version.split()[0]}"

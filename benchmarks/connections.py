@@ -188,9 +188,7 @@ def report(idle: int, slow: int, show: Callable[[str], None]) -> list[dict[str, 
             count, ask = (idle, SMALL) if kind == "idle" else (slow, LARGE)
             each = measure(count, ask, cert if way == "tls" else None)
             gc.collect()
-            rows.append(
-                {"kind": kind, "way": way, "count": count, "bytes_each": round(each), "budget": budget}
-            )
+            rows.append({"kind": kind, "way": way, "count": count, "bytes_each": round(each), "budget": budget})
             verdict = "ok" if each <= budget else "OVER"
             figures = f"{each / KIB:9.1f} KiB each   budget {budget // KIB:5} KiB"
             show(f"{kind:12} {way:6} {count:6} {figures}   {verdict}")

@@ -14,7 +14,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.bench import LOAD_CORE, Server, edge, fetch, machine, need, nginx, origin, pinned, scratch_directory
+from benchmarks.bench import (
+    LOAD_CORE,
+    Server,
+    edge,
+    fetch,
+    machine,
+    need,
+    nginx,
+    origin,
+    pinned,
+    scratch_directory,
+)
 
 SIZES = (2_000, 65_536, 1_048_576, 4_194_304)
 BUDGET = {False: (2.5, 1.3, 1.0, 1.0), True: (2.5, 1.2, 1.0, 0.95)}
@@ -41,9 +52,11 @@ def measure(directory: Path, tls: bool, sizes: list[int], rounds: int, seconds: 
         pair = make_certificate(directory)
         flags = ["--tls-cert", str(pair[0]), "--tls-key", str(pair[1])]
     rows: list[dict[str, object]] = []
-    with origin() as url, edge(directory / "edge", url, *flags) as ours, nginx(
-        directory / "nginx", url, tls=pair
-    ) as theirs:
+    with (
+        origin() as url,
+        edge(directory / "edge", url, *flags) as ours,
+        nginx(directory / "nginx", url, tls=pair) as theirs,
+    ):
         for size in sizes:
             path = f"/s/{size}/hit.ts"
             wanted = fetch(url + path)
@@ -74,13 +87,23 @@ def tell(found: dict[str, object]) -> str:
     kind = "TLS 1.3" if found["tls"] else "plain  "
     return (
         f"{kind} {found['size']:>9} bytes: CPU {found['edge_us']:8.1f} us beside nginx {found['nginx_us']:8.1f} us, "
-        f"ratio {found['ratio']:.2f} (budget {found['budget']}), {found['edge_rps']:.0f} / {found['nginx_rps']:.0f} req/s"
+        f"ratio {found['ratio']:.2f} (budget {found['budget']}), "
+        f"{found['edge_rps']:.0f} / {found['nginx_rps']:.0f} req/s"
     )
 
 
 def make_certificate(directory: Path) -> tuple[Path, Path]:
     cert, key = directory / "cert.pem", directory / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]
     command += ["-keyout", str(key), "-out", str(cert), "-days", "2", "-subj", "/CN=localhost"]
     subprocess.run(command, check=True, capture_output=True)
     return cert, key

@@ -102,7 +102,7 @@ class Player:
     # -- fetching --------------------------------------------------------------------------------
 
     async def _get(self, url: str, headers: dict[str, str] | None = None, abort_after: int | None = None) -> bytes:
-        """One request, counted and, when its content describes itself, proven; `abort_after` bytes a player loses interest."""
+        """One request, counted and, where possible, proven; after `abort_after` bytes the player loses interest."""
         figures = self._figures
         begun = time.monotonic()
         async with self._http.get(url, headers=headers) as got:
@@ -206,7 +206,8 @@ class Player:
         text = (await self._get(url)).decode()
         total = float((re.search(r'mediaPresentationDuration="PT([\d.]+)S"', text) or [0, "32"])[1])
         found = re.findall(
-            r'<Representation id="(\w+)" mimeType="video[^>]*bandwidth="(\d+)".*?initialization="([^"]+)" media="([^"]+)"',
+            r'<Representation id="(\w+)" mimeType="video[^>]*bandwidth="(\d+)".*?'
+            r'initialization="([^"]+)" media="([^"]+)"',
             text,
             re.DOTALL,
         )
@@ -252,7 +253,11 @@ async def watch(figures: Figures, until: float, begun: float) -> None:
             )
             last_bytes, last_ttfb = figures.bytes, list(figures.ttfb)
             rate = figures.timeline[-1]["mbit"]
-            bar.update(task, completed=time.monotonic() - begun, description=f"{figures.requests} requests, {rate:.0f} Mbit/s")
+            bar.update(
+                task,
+                completed=time.monotonic() - begun,
+                description=f"{figures.requests} requests, {rate:.0f} Mbit/s",
+            )
 
 
 async def statuses(admin: str | None) -> dict[str, float]:
@@ -334,7 +339,11 @@ def catalogue(args: argparse.Namespace) -> list[Title]:
         return [Title(**entry) for entry in json.loads(args.catalogue.read_text())]
     if args.objects:
         return [Title("object", f"/s/SIZE/title-{n}") for n in range(args.objects)]
-    return [Title("hls", "/film/master.m3u8"), Title("dash", "/film/film.mpd"), Title("mp4", "/film/film.mp4")]
+    return [
+        Title("hls", "/film/master.m3u8"),
+        Title("dash", "/film/film.mpd"),
+        Title("mp4", "/film/film.mp4"),
+    ]
 
 
 def main() -> int:

@@ -1,9 +1,9 @@
 """Misses beside nginx with proxy_cache_lock: added first-byte time, and origin requests per cold object in a crowd.
 
-  first byte   1,000 cold 64 KiB objects one after another: edge, nginx and the origin itself, p50 and p95
-  crowd        200 clients over 4 workers ask at the same moment for one cold object and ranges of it
+first byte   1,000 cold 64 KiB objects one after another: edge, nginx and the origin itself, p50 and p95
+crowd        200 clients over 4 workers ask at the same moment for one cold object and ranges of it
 
-    python -m benchmarks.miss [--objects 1000] [--clients 200] [--json FILE]
+  python -m benchmarks.miss [--objects 1000] [--clients 200] [--json FILE]
 """
 
 import argparse
@@ -83,20 +83,23 @@ def main() -> int:
     print(machine())
     found: dict[str, object] = {"machine": machine()}
     with scratch_directory() as directory, origin() as url:
-        with edge(directory / "e", url, workers=4, core=None) as ours, nginx(
-            directory / "n", url, workers=4, core=None
-        ) as theirs:
+        with (
+            edge(directory / "e", url, workers=4, core=None) as ours,
+            nginx(directory / "n", url, workers=4, core=None) as theirs,
+        ):
             times = asyncio.run(first_bytes({"origin": url, "edge": ours.url, "nginx": theirs.url}, objects))
             base = statistics.median(times["origin"])
             for name, values in times.items():
                 added = statistics.median(values) - base
-                found[name] = {"p50_ms": statistics.median(values), "p95_ms": quantile(values, 0.95), "added_ms": added}
+                found[name] = {
+                    "p50_ms": statistics.median(values),
+                    "p95_ms": quantile(values, 0.95),
+                    "added_ms": added,
+                }
                 print(f"first byte of a miss, {name:6}: p50 {statistics.median(values):.2f} ms, "
                       f"p95 {quantile(values, 0.95):.2f} ms, added {added:.2f} ms (budget {BUDGET_MS})")  # fmt: skip
             for server in (ours, theirs):
-                requests, took = asyncio.run(
-                    crowd(server.url, url, f"/s/{2 * MIB}/crowd-{server.name}.ts", clients)
-                )
+                requests, took = asyncio.run(crowd(server.url, url, f"/s/{2 * MIB}/crowd-{server.name}.ts", clients))
                 found[f"crowd_{server.name}"] = {"origin_requests": requests, "seconds": took}
                 print(f"{clients} clients, one cold object, {server.name:6}: {requests} origin requests, {took:.2f} s")
     if args.json:

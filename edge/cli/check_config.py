@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     listen = ", ".join(settings.server.listen)
     origin = settings.origin.url or "no origin (give it with --origin)"
     print(
-        f"{args.file}: good; listens on {listen}, cache {settings.cache.size / 1e9:g} GB in {settings.cache.dir}, {origin}"
+        f"{args.file}: good; listens on {listen}, "
+        f"cache {settings.cache.size / 1e9:g} GB in {settings.cache.dir}, {origin}"
     )
     return 0

@@ -32,7 +32,6 @@ def run(args: argparse.Namespace) -> int:
     )
     print(f"stored     {found.bytes_stored} bytes of bodies")
     print(f"packs      {found.packs}, {found.bytes_on_disk} bytes on disk")
-    print(
-        f"generation {found.generation}, index epoch {found.epoch}, {'stopped cleanly' if found.clean else 'in use or not stopped cleanly'}"
-    )
+    state = "stopped cleanly" if found.clean else "in use, or not stopped cleanly"
+    print(f"generation {found.generation}, index epoch {found.epoch}, {state}")
     return 0

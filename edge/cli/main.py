@@ -31,8 +31,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="verbs:\n" + "\n".join(f"  {name:14}{text}" for name, (_, text) in VERBS.items()),
     )
-    parser.add_argument(
-        "verb", choices=VERBS, metavar="VERB", help="see below; `edge VERB --help` tells its flags"
-    )
+    parser.add_argument("verb", choices=VERBS, metavar="VERB", help="see below; `edge VERB --help` tells its flags")
     parser.parse_args(args[:1])
     return 2

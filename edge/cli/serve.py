@@ -14,12 +14,8 @@ WRONG = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--origin", metavar="URL", help="where misses are fetched: http(s)://host[:port][/base]"
-    )
-    parser.add_argument(
-        "--listen", metavar="HOST:PORT", action="append", help="for players (default [::]:8080)"
-    )
+    parser.add_argument("--origin", metavar="URL", help="where misses are fetched: http(s)://host[:port][/base]")
+    parser.add_argument("--listen", metavar="HOST:PORT", action="append", help="for players (default [::]:8080)")
     parser.add_argument("--admin", metavar="HOST:PORT", help="metrics and health (default 127.0.0.1:9180)")
     parser.add_argument("--cache-dir", metavar="DIR", help="default ./edge-cache")
     parser.add_argument("--cache-size", metavar="SIZE", help="default 10GB; GB is decimal, GiB binary")
@@ -46,9 +42,7 @@ def flags_of(args: argparse.Namespace) -> dict[str, Any]:
     put("cache", "size", args.cache_size)
     put("log", "access", args.access_log)
     if args.tls_cert or args.tls_key:
-        flags["tls"] = [
-            {key: value for key, value in (("cert", args.tls_cert), ("key", args.tls_key)) if value}
-        ]
+        flags["tls"] = [{key: value for key, value in (("cert", args.tls_cert), ("key", args.tls_key)) if value}]
     return flags
 
 

@@ -32,9 +32,7 @@ def load_settings(path: Path | None, flags: Mapping[str, Any] | None = None) -> 
         try:
             text = path.read_text()
         except OSError as error:
-            raise ConfigErrors(
-                [ConfigError("--config", str(path), f"cannot be read: {error.strerror}")]
-            ) from error
+            raise ConfigErrors([ConfigError("--config", str(path), f"cannot be read: {error.strerror}")]) from error
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -1,4 +1,4 @@
-"""The schema of the configuration. Every field has its default and what it means: the reference is rendered from here."""
+"""The schema of the configuration: every field with its default and meaning; the reference is rendered from here."""
 
 import os
 from typing import Annotated, Literal
@@ -29,13 +29,9 @@ class Section(BaseModel):
 class ServerSection(Section):
     """Where players connect, and how they are held to their limits."""
 
-    listen: tuple[Listen, ...] = Field(
-        ("[::]:8080",), description="addresses for players; [::] takes IPv4 too"
-    )
+    listen: tuple[Listen, ...] = Field(("[::]:8080",), description="addresses for players; [::] takes IPv4 too")
     workers: int = Field(0, ge=0, le=256, description="worker processes; 0 = one per core")
-    node: str = Field(
-        "edge", description="this node's name in Via and Cache-Status", pattern=r"^[A-Za-z0-9._-]+$"
-    )
+    node: str = Field("edge", description="this node's name in Via and Cache-Status", pattern=r"^[A-Za-z0-9._-]+$")
     drain_timeout: Seconds = Field(30.0, description="how long running answers may take at a stop")
     idle_timeout: Seconds = Field(75.0, description="keep-alive without a request; players pause 2-10 s")
     head_timeout: Seconds = Field(10.0, description="from a request head's first byte to its last")
@@ -63,9 +59,7 @@ class CacheSection(Section):
 
     dir: str = Field("./edge-cache", description="made if it is missing; one server per directory")
     size: Size = Field(10 * 10**9, description="bytes that packs may take (at most two packs more on disk)")
-    slice_size: Size = Field(
-        2**20, description="32KiB to 32MiB; stored with each object, may be changed at any time"
-    )
+    slice_size: Size = Field(2**20, description="32KiB to 32MiB; stored with each object, may be changed at any time")
     index_dir: str | None = Field(None, description="another place for the index: an SSD or a tmpfs")
     policy: Literal["fifo", "lru"] = Field("fifo", description="what stays when room is needed")
     min_free: float = Field(0.05, ge=0, le=0.9, description="share of the file system that is left free")
@@ -129,9 +123,7 @@ class LogSection(Section):
     """The access log."""
 
     access: str = Field("off", description='a file, "stdout" or "off"')
-    anonymise: Literal["truncate", "off"] = Field(
-        "truncate", description="client addresses: /24 and /48, or whole"
-    )
+    anonymise: Literal["truncate", "off"] = Field("truncate", description="client addresses: /24 and /48, or whole")
 
 
 class Settings(Section):

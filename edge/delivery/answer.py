@@ -136,11 +136,7 @@ class Prepared:
         return self._refusal(416, content_range, now)
 
     def _refusal(self, code: int, more: bytes, now: float) -> bytes:
-        own = (
-            cors_lines(self.rules)
-            + self._wording.via
-            + b"Accept-Ranges: bytes\r\nCache-Control: no-store\r\n"
-        )
+        own = cors_lines(self.rules) + self._wording.via + b"Accept-Ranges: bytes\r\nCache-Control: no-store\r\n"
         date = b"Date: " + format_date(now) + b"\r\n"
         timed = timing_lines(self.record, HIT, now, self._wording)
         return status_line(code) + more + b"Content-Length: 0\r\n" + date + own + timed

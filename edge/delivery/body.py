@@ -149,9 +149,7 @@ class ObjectBody(AskListener):
         if self._reading:
             return PENDING
         start = self._position
-        if self._verified is not None and self._verified[0] <= start < self._verified[0] + len(
-            self._verified[1]
-        ):
+        if self._verified is not None and self._verified[0] <= start < self._verified[0] + len(self._verified[1]):
             at = start - self._verified[0]
             count = min(len(self._verified[1]) - at, self._end - start, limit)
             window = memoryview(self._verified[1])[at : at + count]

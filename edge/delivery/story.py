@@ -109,9 +109,7 @@ class Delivery:
         reader = self.volume_of(place.name).reader
         body: bytes | None = None
         record = reader.lookup(place.name)
-        if (record is None or place.kind in LISTINGS) and (
-            live := reader.lookup_live(place.name)
-        ) is not None:
+        if (record is None or place.kind in LISTINGS) and (live := reader.lookup_live(place.name)) is not None:
             record, body = live
         if record is None:
             self._miss(exchange, place, None, tries)
@@ -135,9 +133,7 @@ class Delivery:
         else:
             self.refuse(exchange, place, 405, "method not allowed", b"Allow: GET, HEAD, OPTIONS\r\n")
 
-    def refuse(
-        self, exchange: Exchange, place: Place | None, status: int, detail: str, more: bytes = b""
-    ) -> None:
+    def refuse(self, exchange: Exchange, place: Place | None, status: int, detail: str, more: bytes = b"") -> None:
         """An answer of our own making: an error, with CORS and a clear body."""
         exchange.context = Told(place, status, How(CacheStatus.BYPASS, detail=detail))
         rules = place.rules if place is not None else self._places.default
@@ -167,11 +163,7 @@ class Delivery:
         """Answer from a record: conditional, ranges, whole. `body` = all of it; `asking` brings what is missing."""
         prepared = self.prepared(place, record)
         request = exchange.request
-        if (
-            record.status == 200
-            and request.conditional
-            and self._precondition(exchange, place, prepared, how, now)
-        ):
+        if record.status == 200 and request.conditional and self._precondition(exchange, place, prepared, how, now):
             if asking is not None:
                 asking.cancel()
             return
@@ -246,9 +238,7 @@ class Delivery:
             mode=mode,
         )
 
-    def serve_unknown(
-        self, exchange: Exchange, place: Place, record: Record, how: How, asking: Asking
-    ) -> None:
+    def serve_unknown(self, exchange: Exchange, place: Place, record: Record, how: How, asking: Asking) -> None:
         """An answer whose length nobody knows yet: the whole, as it comes, whatever range was asked."""
         exchange.context = Told(place, record.status, how)
         head = self.prepared(place, record).unknown_length(how, self.clock.wall())
@@ -271,17 +261,13 @@ class Delivery:
         head = prepared.parts(plan.boundary, plan.content_length, how, now)
         exchange.context = Told(place, 206, how)
         if body is not None:
-            pieces = (
-                piece if isinstance(piece, bytes) else body[piece[0] : piece[1]] for piece in plan.pieces
-            )
+            pieces = (piece if isinstance(piece, bytes) else body[piece[0] : piece[1]] for piece in plan.pieces)
             exchange.respond(head, b"".join(pieces), length=plan.content_length)
             return
         source = self._body(exchange, place, prepared.record, list(plan.pieces), asking)
         exchange.respond(head, source, length=plan.content_length)
 
-    def _precondition(
-        self, exchange: Exchange, place: Place, prepared: Prepared, how: How, now: float
-    ) -> bool:
+    def _precondition(self, exchange: Exchange, place: Place, prepared: Prepared, how: How, now: float) -> bool:
         """Answer 304 or 412 if the request's conditions say so (RFC 9110 section 13.2.2); True if answered."""
         request, record = exchange.request, prepared.record
         conditions = parse_preconditions(request.fields)

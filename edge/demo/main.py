@@ -87,11 +87,16 @@ class _Demo:
         command += ["--listen", self._listen, "--admin", self._admin, "--workers", "2"]
         config = directory / "edge.toml"
         config.write_text('[server]\ndrain_timeout = "300ms"\n')  # Ctrl-C ends all of it within a second
-        command += ["--config", str(config), "--cache-dir", str(directory / "cache"), "--cache-size", "256MiB"]
+        command += [
+            "--config",
+            str(config),
+            "--cache-dir",
+            str(directory / "cache"),
+            "--cache-size",
+            "256MiB",
+        ]
         # A session of its own: Ctrl-C in the terminal reaches us alone, and we end the edge in order.
-        return await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.PIPE, start_new_session=True
-        )
+        return await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, start_new_session=True)
 
     async def _await_ready(self, edge: asyncio.subprocess.Process) -> bool:
         """Pass on what the edge says until it is ready; False if it ends first, or we are told to stop."""

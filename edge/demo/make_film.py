@@ -80,9 +80,7 @@ def main() -> int:
         "-bufsize",
         "200k",
     ]
-    subprocess.run(
-        [*quiet, *inputs, *one, *encode, "-movflags", "+faststart", str(FILM / "film.mp4")], check=True
-    )
+    subprocess.run([*quiet, *inputs, *one, *encode, "-movflags", "+faststart", str(FILM / "film.mp4")], check=True)
     total = sum(path.stat().st_size for path in FILM.iterdir())
     print(f"{total} bytes in {len(list(FILM.iterdir()))} files")
     return 0 if total <= MOST_BYTES else 1

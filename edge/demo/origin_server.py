@@ -1,8 +1,8 @@
 """The demo's origin (aiohttp): the film, the page, and the self-describing objects `/s/<bytes>/<name>`.
 
 Options of a self-describing object stand in the query: `cc` (Cache-Control), `delay` (ms to the first byte),
-`rate` (bytes a second), `weak`, `noetag`, `chunked`, `norange`, `status`. `/_counts` tells how often each path was asked,
-`/_bump?path=...` begins a new version, `/_reset` forgets the counts.
+`rate` (bytes a second), `weak`, `noetag`, `chunked`, `norange`, `status`. `/_counts` tells how often each path was
+asked, `/_bump?path=...` begins a new version, `/_reset` forgets the counts.
 """
 
 import argparse
@@ -93,9 +93,7 @@ class Origin:
         return await _file(request, HERE / "page" / name, "max-age=1")
 
 
-async def _write(
-    response: web.StreamResponse, path: str, version: int, start: int, end: int, rate: float
-) -> None:
+async def _write(response: web.StreamResponse, path: str, version: int, start: int, end: int, rate: float) -> None:
     step = int(rate / 20) or CHUNK if rate else CHUNK
     while start < end:
         upto = min(end, start + step)
@@ -126,9 +124,7 @@ async def _file(request: web.Request, path: Path, cache_control: str) -> web.Str
         body = await file.read()
     kind = content_type_for(path.name.encode())
     headers = {
-        "Content-Type": kind.decode()
-        if kind
-        else mimetypes.guess_type(path.name)[0] or "application/octet-stream",
+        "Content-Type": kind.decode() if kind else mimetypes.guess_type(path.name)[0] or "application/octet-stream",
         "ETag": f'"{path.stat().st_size}-{int(path.stat().st_mtime)}"',
         "Cache-Control": cache_control,
         "Accept-Ranges": "bytes",

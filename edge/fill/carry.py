@@ -159,11 +159,7 @@ class Carrier:
         tries = 0
         while broken is not None:
             reached = self._run.position
-            if (
-                broken.reason not in RESUMABLE
-                or not self._resumable()
-                or tries >= self._shop.settings.resume_max
-            ):
+            if broken.reason not in RESUMABLE or not self._resumable() or tries >= self._shop.settings.resume_max:
                 await self._give_up(broken)
                 return
             tries += 1
@@ -225,9 +221,7 @@ class Carrier:
         """The origin has another version: the stored one must not be offered as fresh any more."""
         store = self._shop.store
         if self._keep:
-            await store.call(
-                store.volume.delete, self._flight.name, self._record.generation, Eviction.REPLACED
-            )
+            await store.call(store.volume.delete, self._flight.name, self._record.generation, Eviction.REPLACED)
             self._keep = False
 
     # -- keeping ---------------------------------------------------------------------------------

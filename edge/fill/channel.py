@@ -82,9 +82,7 @@ class Channel:
             if self.closed:
                 return
             try:
-                raw, ancillary, _flags, _addr = self._sock.recvmsg(
-                    MAX_MESSAGE + 4096, 64, socket.MSG_CMSG_CLOEXEC
-                )
+                raw, ancillary, _flags, _addr = self._sock.recvmsg(MAX_MESSAGE + 4096, 64, socket.MSG_CMSG_CLOEXEC)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:

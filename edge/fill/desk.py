@@ -243,9 +243,7 @@ class Desk:
         assert record is not None
         rules = self._shop.rules(flight.fetch.site)
         sink = PackSink(flight, self._store, run.start, run.end)
-        carrier = Carrier(
-            self._shop, flight, run, sink, record, record.kind, rules, keep=True, request=flight.fetch
-        )
+        carrier = Carrier(self._shop, flight, run, sink, record, record.kind, rules, keep=True, request=flight.fetch)
         run.task = self._tasks.spawn(carrier.start_run(), f"run {run.start}-{run.end}")
 
     def _separate(self, flight: Flight, others: list[Reader]) -> None:
@@ -274,9 +272,7 @@ class Desk:
     def bad(self, message: Bad) -> None:
         """A stored extent did not verify: drop it, so that it is fetched again."""
         self._meters.corrupt(message.reason.value)
-        self._store.post(
-            self._volume.drop_extent, message.name, message.generation, message.start, Eviction.CORRUPT
-        )
+        self._store.post(self._volume.drop_extent, message.name, message.generation, message.start, Eviction.CORRUPT)
 
 
 def _as_pass(fetch: Fetch) -> Fetch:

@@ -110,9 +110,7 @@ class Flight:
         self.record: Record | None = None
         self.total = UNKNOWN
         self.joinable = True
-        self.ranges = (
-            False  # other stretches may be asked for and combined (strong validator, origin with ranges)
-        )
+        self.ranges = False  # other stretches may be asked for and combined (strong validator, origin with ranges)
         self.over = False
         self.background = False  # a refresh: it goes on though nobody waits
         self._on_idle = on_idle
@@ -289,10 +287,7 @@ class Flight:
         gap = self.missing(reader)
         while gap is not None:
             start, end = gap
-            if (
-                start - reader.position >= self.settings.ahead
-                or len(self.runs) >= self.settings.runs_per_flight
-            ):
+            if start - reader.position >= self.settings.ahead or len(self.runs) >= self.settings.runs_per_flight:
                 return
             bringing = next((run for run in self.runs if run.brings(start)), None)
             if bringing is None:

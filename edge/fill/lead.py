@@ -30,9 +30,7 @@ from edge.words import CacheStatus, Kind, Reason
 NOT_MODIFIED = 304
 PARTIAL = 206
 RANGE_NOT_SATISFIABLE = 416
-SERVER_ERRORS = frozenset(
-    {500, 502, 503, 504}
-)  # RFC 5861 section 4: those that a stale answer may stand in for
+SERVER_ERRORS = frozenset({500, 502, 503, 504})  # RFC 5861 section 4: those that a stale answer may stand in for
 
 
 OnAlone = Callable[[Flight, list[Reader]], None]
@@ -107,9 +105,7 @@ class Lead:
                 return plan.WHOLE
             return Ask(fetch.start, fetch.end, fetch.suffix, whole=False)
         rangeless = fetch.kind in self._shop.rangeless
-        return plan.first_ask(
-            fetch, slice_size=self._shop.slice_size, run_max=settings.run_max, rangeless=rangeless
-        )
+        return plan.first_ask(fetch, slice_size=self._shop.slice_size, run_max=settings.run_max, rangeless=rangeless)
 
     def _request(self, ask: Ask) -> UpstreamRequest:
         stored = self._stored
@@ -142,9 +138,7 @@ class Lead:
         if response.framing is Framing.CLOSE:
             verdict = replace(verdict, store=False)  # an end and a break look the same: never kept
         if response.status == PARTIAL and not etag and verdict.store:
-            verdict = replace(
-                verdict, store=False, shareable=False
-            )  # never combined: it is this client's alone
+            verdict = replace(verdict, store=False, shareable=False)  # never combined: it is this client's alone
         alone = self._pass or not verdict.shareable
         if alone and not self._pass:
             self._separate()
@@ -238,9 +232,7 @@ class Lead:
         word = self._word(alone=alone)
         ttfb = response.response_time - response.request_time
         sink = self._sink(run, kind, verdict, total, keep=keep)
-        flight.set_head(
-            Head(0, flags, word, total, response.member, ttfb, encode_record(record)), record, total
-        )
+        flight.set_head(Head(0, flags, word, total, response.member, ttfb, encode_record(record)), record, total)
         if self._fetch.method == b"HEAD":
             flight.end_all()
         return Carrier(shop, flight, run, sink, record, kind, self._rules, keep=keep, request=self._fetch)
@@ -259,12 +251,7 @@ class Lead:
         short = verdict.fresh_until - shop.clock.wall() < settings.live_below
         listing = kind in (Kind.PLAYLIST, Kind.MANIFEST)
         fits = total <= settings.memory_limit  # UNKNOWN fits until it has shown that it does not
-        if (
-            fits
-            and run.start == 0
-            and (total in (UNKNOWN, run.end))
-            and (short or listing or total == UNKNOWN)
-        ):
+        if fits and run.start == 0 and (total in (UNKNOWN, run.end)) and (short or listing or total == UNKNOWN):
             return MemorySink(flight)
         return PackSink(flight, shop.store, run.start, None if run.end == UNKNOWN else run.end)
 
@@ -299,7 +286,5 @@ class Lead:
         flight.ranges = bool(plan.strong_etag(plan.stored_lines(stored)))
         ttfb = response.response_time - response.request_time
         flags = HeadFlag.STORED | HeadFlag.REVALIDATED
-        head = Head(
-            0, flags, CacheStatus.REVALIDATED, record.total, response.member, ttfb, encode_record(record)
-        )
+        head = Head(0, flags, CacheStatus.REVALIDATED, record.total, response.member, ttfb, encode_record(record))
         flight.set_head(head, record, record.total)

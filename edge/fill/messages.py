@@ -126,7 +126,7 @@ class Inline:
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """Bytes [start, start + length) lie at the beginning of scratch `number`; its descriptor rides along the first time."""
+    """Bytes [start, start + length) lie at the start of scratch `number`; its descriptor rides along the first time."""
 
     id: int
     number: int

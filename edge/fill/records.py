@@ -70,9 +70,7 @@ def refreshed(record: Record, response_fields: Fields, verdict: Verdict, now: fl
     ]
     names = {name.lower() for name, _ in given}
     kept = [
-        line
-        for line in record.head.split(b"\r\n")
-        if line and line.partition(b":")[0].strip().lower() not in names
+        line for line in record.head.split(b"\r\n") if line and line.partition(b":")[0].strip().lower() not in names
     ]
     head = b"".join(line + b"\r\n" for line in kept) + stored_fields(given, now)
     flags = record.flags & ~(Flag.NO_CACHE | Flag.MUST_REVALIDATE | Flag.IMMUTABLE)

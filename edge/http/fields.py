@@ -50,8 +50,4 @@ def list_members(given: Sequence[bytes]) -> list[bytes]:
 def end_to_end(fields: Fields) -> list[tuple[bytes, bytes]]:
     """Without hop-by-hop fields and those that Connection nominates."""
     nominated = {member.lower() for member in list_members(values(fields, b"connection"))}
-    return [
-        (name, value)
-        for name, value in fields
-        if (low := name.lower()) not in HOP_BY_HOP and low not in nominated
-    ]
+    return [(name, value) for name, value in fields if (low := name.lower()) not in HOP_BY_HOP and low not in nominated]

@@ -22,9 +22,7 @@ class Histogram:
 
     def __init__(self, slots: SlotWriter, metric: str, *labels: str) -> None:
         self._bounds = BY_NAME[metric].buckets
-        self._cells = [
-            slots.cell(metric + ":b", *labels, repr(bound)) for bound in (*self._bounds, float("inf"))
-        ]
+        self._cells = [slots.cell(metric + ":b", *labels, repr(bound)) for bound in (*self._bounds, float("inf"))]
         self._sum = slots.cell(metric + ":s", *labels)
         self._counts, self._values = slots.counts, slots.values
 
@@ -65,9 +63,7 @@ class Meters:
         cells[3].observe(ttfb)
         cell = self._methods.get(method)
         if cell is None:
-            cell = self._methods[method] = self._slots.cell(
-                "edge_http_methods_total", method.decode("latin-1")
-            )
+            cell = self._methods[method] = self._slots.cell("edge_http_methods_total", method.decode("latin-1"))
         counts[cell] += 1
 
     def _new(self, site: str, code: int, kind: Kind, status: CacheStatus) -> tuple[int, int, int, Histogram]:

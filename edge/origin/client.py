@@ -41,9 +41,7 @@ class OriginClient:
         return f"<OriginClient {self.settings.url} {self.pool}>"
 
     @asynccontextmanager
-    async def fetch(
-        self, request: UpstreamRequest, timeout: float | None = None
-    ) -> AsyncIterator[UpstreamResponse]:
+    async def fetch(self, request: UpstreamRequest, timeout: float | None = None) -> AsyncIterator[UpstreamResponse]:
         """One try. Leaving before the body's end closes the connection. OriginError says what failed.
 
         `timeout` bounds the wait for the head; a kept connection that dies before the first byte of an answer is

@@ -78,9 +78,7 @@ class Pool:
             self._opening += 1
             return
         if len(self._line) >= settings.queue_limit:
-            raise OriginError(
-                Reason.QUEUE_FULL, f"{settings.queue_limit} requests are waiting for {settings.name}"
-            )
+            raise OriginError(Reason.QUEUE_FULL, f"{settings.queue_limit} requests are waiting for {settings.name}")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._line.append(turn)
         try:
@@ -129,9 +127,7 @@ class Pool:
                     happy_eyeballs_delay=0.25,
                 )
         except TimeoutError:
-            raise OriginError(
-                Reason.CONNECT_TIMEOUT, f"no connection in {settings.connect_timeout:.1f} s"
-            ) from None
+            raise OriginError(Reason.CONNECT_TIMEOUT, f"no connection in {settings.connect_timeout:.1f} s") from None
         except OSError as error:  # ssl.SSLError is one too
             raise OriginError(Reason.CONNECT_FAILED, str(error)) from error
         self.observer.connected(self._clock.monotonic() - begun)

@@ -63,15 +63,11 @@ class Address:
         except ValueError as error:
             raise ConfigError("origin.url", url, f"not a URL: {error}") from error
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(
-                "origin.url", url, "must look like http://host[:port][/base/path] or https://..."
-            )
+            raise ConfigError("origin.url", url, "must look like http://host[:port][/base/path] or https://...")
         if parts.query or parts.fragment or parts.username:
             raise ConfigError("origin.url", url, "must have no query, fragment or user name")
         secure = parts.scheme == "https"
         standard = 443 if secure else 80
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         authority = host if port in (None, standard) else f"{host}:{port}"
-        return cls(
-            parts.hostname, port or standard, secure, parts.path.rstrip("/").encode(), authority.encode()
-        )
+        return cls(parts.hostname, port or standard, secure, parts.path.rstrip("/").encode(), authority.encode())

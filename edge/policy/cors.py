@@ -14,8 +14,7 @@ EXPOSED: Final = (
     "CMSD-Static, CMSD-Dynamic"
 )
 ALLOWED: Final = (
-    "Range, If-Range, If-None-Match, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status, Authorization, "
-    "traceparent"
+    "Range, If-Range, If-None-Match, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status, Authorization, traceparent"
 )
 
 

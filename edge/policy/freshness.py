@@ -26,9 +26,7 @@ def directives(fields: Fields) -> tuple[CacheControl, bool]:
     return parse_cache_control(header.values(fields, b"cache-control")), False
 
 
-def explicit_lifetime(
-    fields: Fields, control: CacheControl, response_time: float, *, targeted: bool
-) -> float | None:
+def explicit_lifetime(fields: Fields, control: CacheControl, response_time: float, *, targeted: bool) -> float | None:
     """Section 4.2.1: s-maxage, max-age, Expires less Date, in this order; None when the origin is silent."""
     if control.s_maxage is not None:
         return float(control.s_maxage)

@@ -64,9 +64,7 @@ def judge(
     """
     control, explicit = _said(head.fields, rules, response_time)
     since = base_time(head.fields, request_time, response_time)
-    reason = refusal(
-        head.status, head.fields, control, method=method, rules=rules, has_authorization=has_authorization
-    )
+    reason = refusal(head.status, head.fields, control, method=method, rules=rules, has_authorization=has_authorization)
     defaults = _defaults(head.status, kind, rules, facts)
     if reason is Refusal.NONE and defaults is NOTHING and explicit is None:
         reason = Refusal.STATUS  # redirects and 503 are kept only when they ask for it

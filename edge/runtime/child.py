@@ -85,9 +85,7 @@ def main(argv: list[str]) -> int:
             runner.run(_plain(live()))
     except Exception as error:
         with contextlib.suppress(OSError):
-            os.write(
-                charter.status_fd, f"failed {type(error).__name__}: {error}\n".replace("\n", " ", 0).encode()
-            )
+            os.write(charter.status_fd, f"failed {type(error).__name__}: {error}\n".replace("\n", " ", 0).encode())
         if os.environ.get("EDGE_TRACEBACKS"):
             raise
         sys.stderr.flush()

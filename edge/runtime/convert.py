@@ -57,9 +57,7 @@ def fill_settings(settings: Settings) -> FillSettings:
 
 
 def delivery_settings(settings: Settings) -> DeliverySettings:
-    return DeliverySettings(
-        node=settings.server.node, first_byte_budget=settings.origin.total_first_byte + 0.5
-    )
+    return DeliverySettings(node=settings.server.node, first_byte_budget=settings.origin.total_first_byte + 0.5)
 
 
 def site_rules(settings: Settings) -> tuple[SiteRules, ...]:

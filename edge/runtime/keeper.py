@@ -64,9 +64,7 @@ async def _open_volume(child: ChildHandle, clock: Clock) -> Volume:
     directory = Path(settings.cache.dir)
     volume_settings = convert.volume_settings(settings)
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(
-        None, lambda: Volume.open(directory, volume_settings, clock=clock, hits=hits)
-    )
+    return await loop.run_in_executor(None, lambda: Volume.open(directory, volume_settings, clock=clock, hits=hits))
 
 
 def _accept(link: socket.socket, desk: Desk) -> None:

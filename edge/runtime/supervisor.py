@@ -203,9 +203,7 @@ class Supervisor:
         keep += [charter.link_fd] if charter.link_fd >= 0 else []
         child.ready, child.last_words, child.started = False, "", time.monotonic()
         command = (sys.executable, "-m", "edge.runtime.child", child.role, str(charter_fd), str(os.getpid()))
-        child.process = await asyncio.create_subprocess_exec(
-            *command, pass_fds=keep, stdin=asyncio.subprocess.DEVNULL
-        )
+        child.process = await asyncio.create_subprocess_exec(*command, pass_fds=keep, stdin=asyncio.subprocess.DEVNULL)
         os.close(charter_fd)
         os.close(write_end)
         listening = self._tasks.spawn(self._listen_to(child, read_end), f"status of {child.name}")

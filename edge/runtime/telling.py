@@ -37,9 +37,7 @@ class Teller:
         if self._log is not None:
             self._record(self._log, exchange, told, site, kind, ttfb)
 
-    def _record(
-        self, log: AccessLog, exchange: Exchange, told: Told, site: str, kind: Kind, ttfb: float
-    ) -> None:
+    def _record(self, log: AccessLog, exchange: Exchange, told: Told, site: str, kind: Kind, ttfb: float) -> None:
         request = exchange.request
         log.record(
             Line(

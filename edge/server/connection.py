@@ -123,9 +123,7 @@ class Connection(Lifetime):
 
     # -- answering (Carrier) ---------------------------------------------------------------------
 
-    def respond(
-        self, exchange: Exchange, head: bytes, body: bytes | BodySource | None, length: int | None
-    ) -> None:
+    def respond(self, exchange: Exchange, head: bytes, body: bytes | BodySource | None, length: int | None) -> None:
         """See `Exchange.respond`."""
         transport, request = self._transport, exchange.request
         assert transport is not None
@@ -156,9 +154,7 @@ class Connection(Lifetime):
             return False
         return not self._eof or bool(self._reader.waiting) or self._reader.raw > 0
 
-    def _make_sender(
-        self, transport: Transport, body: BodySource, length: int | None, chunked: bool
-    ) -> Sender:
+    def _make_sender(self, transport: Transport, body: BodySource, length: int | None, chunked: bool) -> Sender:
         settings, by_copy = self.service.settings, self._user_space_tls
         limit = settings.window_tls if by_copy else settings.window_plain
         return Sender(self, transport, body, length, limit, chunked=chunked, by_copy=by_copy)

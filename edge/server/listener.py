@@ -56,9 +56,7 @@ class Listener:
     ) -> None:
         """`error_response(status, detail)` answers what is not HTTP: a head, its empty line, and a body."""
         self._sock = sock
-        self._certificates = (
-            Certificates(ssl_context, {}) if isinstance(ssl_context, ssl.SSLContext) else ssl_context
-        )
+        self._certificates = Certificates(ssl_context, {}) if isinstance(ssl_context, ssl.SSLContext) else ssl_context
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._service = Service(

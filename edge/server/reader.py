@@ -182,11 +182,7 @@ class RequestReader:
             minor = 0
         else:
             other = _OTHER_HTTP.fullmatch(version) is not None
-            raise (
-                BadRequest("HTTP version not supported", 505)
-                if other
-                else BadRequest("malformed request line")
-            )
+            raise (BadRequest("HTTP version not supported", 505) if other else BadRequest("malformed request line"))
         fields: list[tuple[bytes, bytes]] = []
         recorder.fields = fields
         recorder.pieces.clear()

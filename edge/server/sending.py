@@ -164,9 +164,7 @@ class Sender:
 
     def _send_file(self, window: FileWindow) -> None:
         file, end = window.file, window.offset + window.count
-        if (
-            os.lseek(file.fileno(), 0, os.SEEK_END) < end
-        ):  # a quarter of fstat's cost; nobody uses the position
+        if os.lseek(file.fileno(), 0, os.SEEK_END) < end:  # a quarter of fstat's cost; nobody uses the position
             # sendfile would send what there is and call it a success; the next answer would fill the gap.
             self._break(f"the file ends before {end}")
             return

@@ -31,9 +31,7 @@ class ServerSettings:
     head_timeout: float = 10 * SECONDS  # from a head's first byte to its last, however it dribbles
     idle_timeout: float = 75 * SECONDS  # players pause up to 10 s between segments
     handshake_timeout: float = 10 * SECONDS
-    linger_timeout: float = (
-        5 * SECONDS
-    )  # after the last answer, so that the client can read it before a reset
+    linger_timeout: float = 5 * SECONDS  # after the last answer, so that the client can read it before a reset
     min_drain_rate: int = 4 * KIB  # bytes per second that a reader takes while data waits for it ...
     drain_grace: float = 30 * SECONDS  # ... measured over spans of this length
     window_plain: int = MIB  # handed to the kernel at once, so that one fast connection never holds the loop

@@ -52,9 +52,7 @@ def make_server_context(certs: Sequence[TlsCert]) -> Certificates:
     by_name: dict[str, ssl.SSLContext] = {}
     for cert, context in zip(certs, contexts, strict=True):
         if len(certs) > 1 and not cert.names:
-            raise ConfigError(
-                "tls.names", str(cert.cert), "with several certificates each needs the names it is for"
-            )
+            raise ConfigError("tls.names", str(cert.cert), "with several certificates each needs the names it is for")
         for name in cert.names:
             if by_name.setdefault(name.lower().rstrip("."), context) is not context:
                 raise ConfigError("tls.names", name, "two certificates have this name")

@@ -77,9 +77,7 @@ def identity(disk: Disk, directory: Path) -> Identity:
                 )
             return Identity(uuid.UUID(said["volume"]), bytes.fromhex(said["key"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise FormatUnknown(
-                f"{path} is not a volume description; empty the directory to start anew"
-            ) from error
+            raise FormatUnknown(f"{path} is not a volume description; empty the directory to start anew") from error
     foreign = [entry.name for entry in directory.iterdir() if entry.name not in OURS]
     if foreign:
         names = ", ".join(sorted(foreign)[:3])
@@ -168,9 +166,7 @@ def read_mark(path: Path) -> CleanMark | None:
     """None when there is none or it cannot be understood: then the index is not trusted."""
     try:
         said = json.loads(path.read_text())
-        return CleanMark(
-            str(said["boot_id"]), int(said["epoch"]), int(said["next_pack"]), bool(said["clean"])
-        )
+        return CleanMark(str(said["boot_id"]), int(said["epoch"]), int(said["next_pack"]), bool(said["clean"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

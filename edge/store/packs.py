@@ -153,7 +153,7 @@ class Packs:
             pack.open_reservations -= 1
 
     def log(self, pack_number: int, entry: Entry) -> None:
-        """Have an entry written beside a pack at the next flush; a pack of an earlier run passes it to the active one."""
+        """Have an entry written at the next flush; a pack of an earlier run passes it to the active one."""
         pack = self.all.get(pack_number)
         if pack is None or pack.journal_fd < 0:
             pack = self.active

@@ -160,9 +160,7 @@ class Reader:
         """Up to 64 KiB in one call that never waits for the disk; None when it is not all in memory."""
         if length == 0:
             return b""
-        if position + length > extent.start + extent.length or not self._trusted(
-            record, extent, position, length
-        ):
+        if position + length > extent.start + extent.length or not self._trusted(record, extent, position, length):
             return None
         file = self._packs.get(extent.pack) or self.pack_file(extent.pack)
         if file is None or not self._is_warm(file, extent.offset + position - extent.start, length):

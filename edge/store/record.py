@@ -131,9 +131,7 @@ def encode_record(record: Record) -> bytes:
 def decode_record(raw: bytes) -> Record:
     """The record in a value; FormatUnknown for another version."""
     if raw[0] != VERSION:
-        raise FormatUnknown(
-            f"record version {raw[0]}: this program reads {VERSION}; delete the index to rebuild it"
-        )
+        raise FormatUnknown(f"record version {raw[0]}: this program reads {VERSION}; delete the index to rebuild it")
     (
         _,
         kind,

@@ -169,11 +169,7 @@ class Rebuild:
                 self._orphans.setdefault((name, generation), []).append(extent)
             return
         first = known.first
-        have = (
-            first
-            if first is not None and first.start == extent.start
-            else txn.extent(generation, extent.start)
-        )
+        have = first if first is not None and first.start == extent.start else txn.extent(generation, extent.start)
         if have is None or have.pack < extent.pack:  # a later pack has the copy that was appended anew
             renewed = txn.add_extent(name, known, extent)
             if renewed is not known:

@@ -35,9 +35,9 @@ class StoreThread:
         self.volume = volume
         self.errors = 0
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[
-            tuple[Callable[..., Any], tuple[Any, ...], Written | asyncio.Future[Any] | None, int]
-        ] = deque()
+        self._queue: deque[tuple[Callable[..., Any], tuple[Any, ...], Written | asyncio.Future[Any] | None, int]] = (
+            deque()
+        )
         self._wake = threading.Condition()
         self._bytes = 0
         self._unsynced = 0

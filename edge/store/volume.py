@@ -89,9 +89,7 @@ class VolumeStats:
 class Volume:
     """See the module's text. `open` takes the lock, `close` gives it back."""
 
-    def __init__(
-        self, directory: Path, settings: VolumeSettings, disk: Disk, clock: Clock, lock_fd: int
-    ) -> None:
+    def __init__(self, directory: Path, settings: VolumeSettings, disk: Disk, clock: Clock, lock_fd: int) -> None:
         self.directory = directory
         self.settings = settings
         self._disk = disk
@@ -138,16 +136,12 @@ class Volume:
         self._counter = files.Counter(disk, directory / "counter")
         self.pack_size = settings.pack_size or pack_size_for(settings.size_bytes)
         self.extent_max = min(EXTENT_LIMIT, SUMS_LIMIT * settings.slice_size, self.pack_size)
-        self.packs = Packs(
-            directory, disk, self._counter, self._identity.volume, self.pack_size, self.extent_max
-        )
+        self.packs = Packs(directory, disk, self._counter, self._identity.volume, self.pack_size, self.extent_max)
         self._counter.at_least(max(self.packs.all, default=0) + 1, 0)
         mark = files.read_mark(directory / "clean")
         trusted = mark is not None and (mark.clean or (mark.boot == boot and boot != ""))
         self._boot = boot
-        self.first_pack = (
-            self._counter.next_pack
-        )  # of this run; the packs of earlier runs are never appended to
+        self.first_pack = self._counter.next_pack  # of this run; the packs of earlier runs are never appended to
         dirty_from = self.first_pack if mark is None or mark.clean else min(mark.next_pack, self.first_pack)
         self._dirty_from = dirty_from
         # Within one boot the page cache has what was written, whoever was killed. After another one, packs since

@@ -272,9 +272,7 @@ async def test_a_malformed_or_ambiguous_head_is_a_502(tmp_path: Path, raw: bytes
         assert bench.stored("/a.ts") is None
 
 
-@pytest.mark.parametrize(
-    "content_range", ["bytes 5-9/100", "bytes 0-9/*", "bytes 0-8/100", "x", "bytes 0-9/5", ""]
-)
+@pytest.mark.parametrize("content_range", ["bytes 5-9/100", "bytes 0-9/*", "bytes 0-8/100", "x", "bytes 0-9/5", ""])
 async def test_a_partial_answer_to_something_else_is_a_502(tmp_path: Path, content_range: str) -> None:
     async def bad(asked: Asked, wire: Wire) -> None:
         line = f"Content-Range: {content_range}\r\n" if content_range else ""

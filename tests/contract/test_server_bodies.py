@@ -101,9 +101,7 @@ async def test_a_body_of_unknown_length_comes_in_chunks(secure: bool, tmp_path: 
 
 @both_ways
 @both_loops
-async def test_http_1_0_gets_a_body_of_unknown_length_until_the_connection_ends(
-    secure: bool, tmp_path: Path
-) -> None:
+async def test_http_1_0_gets_a_body_of_unknown_length_until_the_connection_ends(secure: bool, tmp_path: Path) -> None:
     async with served(giving(Script([b"one", b"two"]), None), secure, tmp_path) as (_, client):
         await client.send(b"GET /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
         answer = await client.answer()

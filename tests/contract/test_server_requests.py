@@ -13,9 +13,7 @@ from tests.support.serverbench import FileSource, ServedFile, ok, server_bench, 
 
 
 def echo(exchange: Exchange) -> None:
-    exchange.respond(
-        ok(len(exchange.request.target)), exchange.request.target, length=len(exchange.request.target)
-    )
+    exchange.respond(ok(len(exchange.request.target)), exchange.request.target, length=len(exchange.request.target))
 
 
 @both_loops
@@ -150,9 +148,7 @@ async def test_reading_pauses_while_requests_wait() -> None:
     async with server_bench(held.append) as bench:
         client = await bench.connect(limit=1 << 22)
         one = b"GET /%06d HTTP/1.1\r\nHost: a\r\nX: %s\r\n\r\n"
-        flood = b"".join(
-            one % (number, b"x" * 4000) for number in range(2000)
-        )  # 8 MB: more than sockets hold
+        flood = b"".join(one % (number, b"x" * 4000) for number in range(2000))  # 8 MB: more than sockets hold
         sending = asyncio.create_task(client.send(flood))
         await until(lambda: held)
         reader = held[0].request.connection._reader  # type: ignore[attr-defined]
@@ -231,9 +227,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("raw", "status", "what"), REFUSED, ids=[what for _, _, what in REFUSED])
 @both_loops
-async def test_what_is_not_good_http_is_refused_and_the_connection_closed(
-    raw: bytes, status: int, what: str
-) -> None:
+async def test_what_is_not_good_http_is_refused_and_the_connection_closed(raw: bytes, status: int, what: str) -> None:
     async with server_bench(echo) as bench:
         client = await bench.connect()
         await client.send(raw)
@@ -274,9 +268,7 @@ async def test_good_requests_before_a_bad_one_are_answered_first() -> None:
     held: list[Exchange] = []
     async with server_bench(held.append) as bench:
         client = await bench.connect()
-        await client.send(
-            b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\nrubbish\r\n\r\n"
-        )
+        await client.send(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\nrubbish\r\n\r\n")
         await until(lambda: held)
         echo(held[0])
         await until(lambda: len(held) == 2)
@@ -303,9 +295,7 @@ async def test_a_client_that_sends_on_can_still_read_its_refusal() -> None:
 async def test_nothing_after_a_closing_request_is_answered() -> None:
     async with server_bench(echo) as bench:
         client = await bench.connect()
-        await client.send(
-            b"GET /1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n"
-        )
+        await client.send(b"GET /1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
         assert (await client.answer()).body == b"/1"
         assert await client.closed()
 

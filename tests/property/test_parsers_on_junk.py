@@ -84,9 +84,7 @@ def test_no_bytes_make_a_parser_raise(number: int, junk: bytes) -> None:
 
 
 @given(JUNK, JUNK)
-def test_a_target_is_parsed_or_refused_and_never_holds_what_splits_a_message(
-    target: bytes, host: bytes
-) -> None:
+def test_a_target_is_parsed_or_refused_and_never_holds_what_splits_a_message(target: bytes, host: bytes) -> None:
     with suppress(BadRequest):
         found = parse_target(b"/" + target, host)
         assert b"?".join([found.path] + ([] if found.query is None else [found.query])) == b"/" + target
@@ -138,9 +136,7 @@ PARAMETERS = st.lists(
 
 
 @given(PARAMETERS, PARAMETERS)
-def test_two_queries_make_the_same_key_only_if_they_differ_in_what_is_dropped(
-    one: bytes, other: bytes
-) -> None:
+def test_two_queries_make_the_same_key_only_if_they_differ_in_what_is_dropped(one: bytes, other: bytes) -> None:
     def kept(query: bytes) -> list[bytes]:
         names = (b"cmcd", b"utm_a", b"token")
         parts = [part for part in query.split(b"&") if part.partition(b"=")[0].lower() not in names]

@@ -23,7 +23,11 @@ def metrics_of_dashboard() -> set[str]:
 
 
 async def test_every_metric_of_the_dashboard_is_in_a_live_scrape(tmp_path: Path) -> None:
-    async with describing_origin() as origin, running_edge(tmp_path / "c", origin.url) as edge, client() as http:
+    async with (
+        describing_origin() as origin,
+        running_edge(tmp_path / "c", origin.url) as edge,
+        client() as http,
+    ):
         for path in ("/s/300000/a.ts", "/s/300000/a.ts", "/s/1/b.ts?status=500"):
             async with http.get(edge.url + path) as got:
                 await got.read()
@@ -36,7 +40,9 @@ async def test_every_metric_of_the_dashboard_is_in_a_live_scrape(tmp_path: Path)
         promtool = shutil.which("promtool")
         if promtool is None:
             pytest.skip("promtool is not installed: `promtool check metrics` was not run")
-        checked = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+        checked = subprocess.run(
+            [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
+        )
         assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
@@ -45,7 +51,9 @@ def test_panels_do_not_overlap_and_ask_only_for_metrics_of_the_catalogue() -> No
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
     for panel in DASHBOARD["panels"]:
         grid = panel["gridPos"]
-        cells = {(x, y) for x in range(grid["x"], grid["x"] + grid["w"]) for y in range(grid["y"], grid["y"] + grid["h"])}
+        cells = {
+            (x, y) for x in range(grid["x"], grid["x"] + grid["w"]) for y in range(grid["y"], grid["y"] + grid["h"])
+        }
         assert not cells & taken, panel["title"]
         taken |= cells
     assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in metrics_of_dashboard()} <= set(BY_NAME)

@@ -1,12 +1,12 @@
-"""Real players through a real edge: ffmpeg decodes the same frames cold and warm, Chromium plays the page and hls.js."""
+"""Real players through a real edge: ffmpeg decodes the same frames, Chromium plays the page and hls.js."""
 
 import asyncio
 import json
 import shutil
 import subprocess
 import sys
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -48,7 +48,13 @@ async def page(url: str, profile: Path) -> AsyncIterator["Tab"]:
     assert CHROMIUM is not None
     flags = "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     flags += " --disable-component-update --disable-sync --autoplay-policy=no-user-gesture-required"
-    command = [CHROMIUM, *flags.split(), f"--user-data-dir={profile}", "--remote-debugging-port=0", "about:blank"]
+    command = [
+        CHROMIUM,
+        *flags.split(),
+        f"--user-data-dir={profile}",
+        "--remote-debugging-port=0",
+        "about:blank",
+    ]
     process = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
     assert process.stderr is not None
     try:

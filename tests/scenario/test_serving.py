@@ -21,7 +21,11 @@ SIZE = 3 * MIB + 777
 
 
 async def test_a_player_gets_a_segment_cold_and_warm_with_all_that_it_expects(tmp_path: Path) -> None:
-    async with describing_origin() as origin, running_edge(tmp_path / "c", origin.url) as edge, client() as http:
+    async with (
+        describing_origin() as origin,
+        running_edge(tmp_path / "c", origin.url) as edge,
+        client() as http,
+    ):
         for x_cache in ("MISS", "HIT"):
             async with http.get(edge.url + SEGMENT) as got:
                 body = await got.read()
@@ -50,7 +54,11 @@ async def test_ranges_of_every_form_cold_and_warm(tmp_path: Path, warm: bool) ->
         (f"bytes=5-{SIZE * 2}", (5, SIZE)),
         ("bytes=0-", (0, SIZE)),
     ]
-    async with describing_origin() as origin, running_edge(tmp_path / "c", origin.url) as edge, client() as http:
+    async with (
+        describing_origin() as origin,
+        running_edge(tmp_path / "c", origin.url) as edge,
+        client() as http,
+    ):
         for number, (text, (start, end)) in enumerate(cases):
             path = SEGMENT if warm else f"/s/{SIZE}/cold{number}.ts"
             if warm:
@@ -66,7 +74,11 @@ async def test_ranges_of_every_form_cold_and_warm(tmp_path: Path, warm: bool) ->
 
 
 async def test_several_ranges_unsatisfiable_ones_conditions_and_methods(tmp_path: Path) -> None:
-    async with describing_origin() as origin, running_edge(tmp_path / "c", origin.url) as edge, client() as http:
+    async with (
+        describing_origin() as origin,
+        running_edge(tmp_path / "c", origin.url) as edge,
+        client() as http,
+    ):
         url = edge.url + SEGMENT
         for _ in range(2):
             async with http.get(url, headers={"Range": f"bytes=0-9,{2 * MIB}-{2 * MIB + 9}"}) as got:
@@ -143,14 +155,22 @@ async def test_a_truncated_body_never_ends_cleanly_for_the_player(tmp_path: Path
         await wire.send(answer(asked, body, etag="")[:500_000])
         wire.close()
 
-    async with RawServer(broken) as origin, running_edge(tmp_path / "c", origin.url) as edge, client() as http:
+    async with (
+        RawServer(broken) as origin,
+        running_edge(tmp_path / "c", origin.url) as edge,
+        client() as http,
+    ):
         with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ClientConnectionError)):
             async with http.get(edge.url + "/a.ts") as got:
                 await got.read()
 
 
 async def test_a_worker_that_dies_is_replaced_and_counters_go_on(tmp_path: Path) -> None:
-    async with describing_origin() as origin, running_edge(tmp_path / "c", origin.url) as edge, client() as http:
+    async with (
+        describing_origin() as origin,
+        running_edge(tmp_path / "c", origin.url) as edge,
+        client() as http,
+    ):
         for _ in range(4):
             async with http.get(edge.url + SEGMENT, headers={"Connection": "close"}) as got:
                 await got.read()
@@ -170,7 +190,11 @@ async def test_a_worker_that_dies_is_replaced_and_counters_go_on(tmp_path: Path)
 
 
 async def test_hits_go_on_while_the_keeper_is_down_and_misses_wait_for_its_successor(tmp_path: Path) -> None:
-    async with describing_origin() as origin, running_edge(tmp_path / "c", origin.url) as edge, client() as http:
+    async with (
+        describing_origin() as origin,
+        running_edge(tmp_path / "c", origin.url) as edge,
+        client() as http,
+    ):
         async with http.get(edge.url + SEGMENT) as got:
             await got.read()
         (keeper,) = edge.children("keeper")
@@ -189,7 +213,11 @@ async def test_hits_go_on_while_the_keeper_is_down_and_misses_wait_for_its_succe
 
 async def test_an_answer_under_way_survives_its_keepers_death(tmp_path: Path) -> None:
     path = f"/s/{4 * MIB}/slow.ts?rate=2000000"
-    async with describing_origin() as origin, running_edge(tmp_path / "c", origin.url) as edge, client() as http:
+    async with (
+        describing_origin() as origin,
+        running_edge(tmp_path / "c", origin.url) as edge,
+        client() as http,
+    ):
         async with http.get(edge.url + path) as got:
             first = await got.content.readexactly(MIB)
             (keeper,) = edge.children("keeper")
@@ -228,7 +256,9 @@ async def test_a_second_server_on_one_directory_is_refused_by_pid(tmp_path: Path
         assert any(f"pid {edge.process.pid}" in line for line in other.lines)
 
 
-async def test_sighup_says_so_and_changes_nothing_and_sigterm_finishes_what_is_being_sent(tmp_path: Path) -> None:
+async def test_sighup_says_so_and_changes_nothing_and_sigterm_finishes_what_is_being_sent(
+    tmp_path: Path,
+) -> None:
     path = f"/s/{MIB}/slow.ts?rate=800000"
     async with describing_origin() as origin, client() as http:
         async with running_edge(tmp_path / "c", origin.url) as edge:
@@ -251,7 +281,16 @@ async def test_a_port_in_use_and_a_bad_url_are_said_in_one_line(tmp_path: Path) 
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        command = [sys.executable, "-m", "edge", "serve", "--origin", "http://127.0.0.1:1", "--admin", "127.0.0.1:0"]
+        command = [
+            sys.executable,
+            "-m",
+            "edge",
+            "serve",
+            "--origin",
+            "http://127.0.0.1:1",
+            "--admin",
+            "127.0.0.1:0",
+        ]
         command += ["--cache-dir", str(tmp_path / "c"), "--listen", f"127.0.0.1:{port}"]
         process = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE)
         _, said = await process.communicate()
@@ -267,7 +306,11 @@ async def test_a_port_in_use_and_a_bad_url_are_said_in_one_line(tmp_path: Path) 
 
 
 async def test_inspect_tells_what_is_there_also_while_it_is_served(tmp_path: Path) -> None:
-    async with describing_origin() as origin, running_edge(tmp_path / "c", origin.url) as edge, client() as http:
+    async with (
+        describing_origin() as origin,
+        running_edge(tmp_path / "c", origin.url) as edge,
+        client() as http,
+    ):
         for n in range(5):
             async with http.get(f"{edge.url}/s/{100_000 + n}/x.ts") as got:
                 await got.read()

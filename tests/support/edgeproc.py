@@ -64,9 +64,7 @@ class Edge:
         async with aiohttp.ClientSession() as session, session.get(self.admin + "/metrics") as response:
             body = await response.text()
         return sum(
-            float(line.rpartition(" ")[2])
-            for line in body.splitlines()
-            if not line.startswith("#") and text in line
+            float(line.rpartition(" ")[2]) for line in body.splitlines() if not line.startswith("#") and text in line
         )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge.clock import SystemClock
-from edge.fill.asking import AskListener, Asker, Asking, InlineBytes, PackBytes, ScratchBytes
+from edge.fill.asking import Asker, Asking, AskListener, InlineBytes, PackBytes, ScratchBytes
 from edge.fill.desk import Desk
 from edge.fill.messages import UNKNOWN, Fetch, Head, Mode, Pin
 from edge.fill.settings import FillSettings

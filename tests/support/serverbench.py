@@ -194,9 +194,7 @@ class Bench:
     ended: list[Exchange] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
 
-    async def connect(
-        self, tls: ssl.SSLContext | None = None, name: str | None = None, **more: int
-    ) -> Client:
+    async def connect(self, tls: ssl.SSLContext | None = None, name: str | None = None, **more: int) -> Client:
         host, port = self.address
         reader, writer = await asyncio.open_connection(
             host, port, ssl=tls, server_hostname=(name or "a.example") if tls else None, **more
@@ -212,7 +210,7 @@ class Bench:
 
 async def until(condition: Callable[[], object]) -> None:
     """Let the loop turn until something is so; the test's own time-out bounds it."""
-    while not condition():  # noqa: ASYNC110 - what is awaited is another party's state
+    while not condition():
         await asyncio.sleep(0.001)
 
 

@@ -11,7 +11,14 @@ from edge.config.units import parse_duration, parse_listen, parse_size
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("10GB", 10**10), ("512MiB", 512 * 2**20), ("1.5 GiB", 3 * 2**29), (4096, 4096), ("7", 7), ("2tb", 2 * 10**12)],
+    [
+        ("10GB", 10**10),
+        ("512MiB", 512 * 2**20),
+        ("1.5 GiB", 3 * 2**29),
+        (4096, 4096),
+        ("7", 7),
+        ("2tb", 2 * 10**12),
+    ],
 )
 def test_sizes_are_decimal_or_binary(text: object, expected: int) -> None:
     assert parse_size(text) == expected
@@ -36,7 +43,12 @@ def test_other_durations_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("[::]:8080", ("::", 8080)), (":80", ("::", 80)), ("127.0.0.1:0", ("127.0.0.1", 0)), ("a.b:1", ("a.b", 1))],
+    [
+        ("[::]:8080", ("::", 8080)),
+        (":80", ("::", 80)),
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("a.b:1", ("a.b", 1)),
+    ],
 )
 def test_listen_addresses(text: str, expected: tuple[str, int]) -> None:
     assert parse_listen(text) == expected

@@ -1,5 +1,7 @@
 """Spans against a model: a set of byte numbers."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,9 +11,7 @@ stretch = st.tuples(st.integers(0, 60), st.integers(0, 60)).map(lambda pair: (mi
 
 
 @given(st.lists(stretch, max_size=12), st.integers(0, 61), stretch)
-def test_spans_answer_as_a_set_of_bytes_would(
-    added: list[tuple[int, int]], at: int, asked: tuple[int, int]
-) -> None:
+def test_spans_answer_as_a_set_of_bytes_would(added: list[tuple[int, int]], at: int, asked: tuple[int, int]) -> None:
     spans = Spans(*added)
     there = {byte for start, end in added for byte in range(start, end)}
     reach = at
@@ -34,4 +34,4 @@ def test_spans_answer_as_a_set_of_bytes_would(
 def test_spans_are_kept_in_order_apart_and_not_empty(added: list[tuple[int, int]]) -> None:
     kept = list(Spans(*added))
     assert all(start < end for start, end in kept)
-    assert all(one[1] < two[0] for one, two in zip(kept, kept[1:], strict=False))
+    assert all(one[1] < two[0] for one, two in pairwise(kept))

@@ -37,9 +37,7 @@ from edge.http.cache_control import MOST_SECONDS, CacheControl, parse_cache_cont
         ([], CacheControl()),
     ],
 )
-def test_directives_are_read_whatever_their_case_spaces_and_company(
-    lines: list[bytes], expected: CacheControl
-) -> None:
+def test_directives_are_read_whatever_their_case_spaces_and_company(lines: list[bytes], expected: CacheControl) -> None:
     assert parse_cache_control(lines) == expected
 
 
@@ -133,8 +131,6 @@ def test_a_targeted_field_is_a_dictionary_of_directives(lines: list[bytes], expe
     assert parse_targeted(lines) == expected
 
 
-@pytest.mark.parametrize(
-    "line", [b"", b" ", b"MAX-AGE=60", b"max-age = 60", b"max-age=60, &&&", b"max-age=60,"]
-)
+@pytest.mark.parametrize("line", [b"", b" ", b"MAX-AGE=60", b"max-age = 60", b"max-age=60, &&&", b"max-age=60,"])
 def test_a_targeted_field_that_is_empty_or_malformed_is_none(line: bytes) -> None:
     assert parse_targeted([line]) is None

@@ -81,9 +81,7 @@ def written(parts: list[tuple[int, int]]) -> tuple[int, bytes]:
     return made.content_length, body
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 24)).map(lambda p: (p[0], sum(p))), min_size=2)
-)
+@given(st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 24)).map(lambda p: (p[0], sum(p))), min_size=2))
 def test_a_multipart_plan_knows_its_length(parts: list[tuple[int, int]]) -> None:
     length, body = written(parts)
     assert length == len(body)

@@ -93,9 +93,7 @@ def test_parts_keep_the_order_asked_and_are_merged_where_they_touch(
     assert chosen(value, 100) == Parts(expected)
 
 
-@pytest.mark.parametrize(
-    "value", [b"bytes=100-", b"bytes=100-200", b"bytes=-0", b"bytes=-0,100-", b"bytes=%d-" % MOST]
-)
+@pytest.mark.parametrize("value", [b"bytes=100-", b"bytes=100-200", b"bytes=-0", b"bytes=-0,100-", b"bytes=%d-" % MOST])
 def test_what_the_object_does_not_have_is_unsatisfiable(value: bytes) -> None:
     assert chosen(value, 100) == Unsatisfiable()
 

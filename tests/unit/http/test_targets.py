@@ -18,9 +18,7 @@ from edge.http.target import Target, parse_target, valid_host
         (b"*", b"example.org", Target(b"example.org", None, b"*", None)),
     ],
 )
-def test_a_path_is_asked_of_the_host_that_is_named(
-    target: bytes, host: bytes | None, expected: Target
-) -> None:
+def test_a_path_is_asked_of_the_host_that_is_named(target: bytes, host: bytes | None, expected: Target) -> None:
     assert parse_target(target, host) == expected
 
 

@@ -24,9 +24,7 @@ from edge.policy.rules import SiteRules
         (b"_HLS_msn=5&_HLS_part=1", b"s/p?_HLS_msn=5&_HLS_part=1"),
     ],
 )
-def test_all_parameters_count_in_their_order_less_tracking_and_tokens(
-    query: bytes | None, expected: bytes
-) -> None:
+def test_all_parameters_count_in_their_order_less_tracking_and_tokens(query: bytes | None, expected: bytes) -> None:
     assert cache_key(b"s", b"/p", query, SiteRules()) == expected
 
 

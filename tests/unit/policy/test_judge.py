@@ -49,9 +49,7 @@ def verdict(
     ],
 )
 @pytest.mark.parametrize("status", [200, 206])
-def test_of_a_silent_origin_content_is_kept_by_its_kind(
-    status: int, kind: Kind, ttl: float, on_error: float
-) -> None:
+def test_of_a_silent_origin_content_is_kept_by_its_kind(status: int, kind: Kind, ttl: float, on_error: float) -> None:
     assert verdict(status=status, kind=kind) == Verdict(
         store=True, shareable=True, base_time=NOW, fresh_until=NOW + ttl, stale_if_error=on_error
     )
@@ -131,9 +129,7 @@ def test_errors_of_the_origin_are_for_all_who_wait_but_not_kept(status: int) -> 
     ],
 )
 @pytest.mark.parametrize("status", [200, 404, 503])
-def test_what_is_one_clients_alone_is_neither_kept_nor_shared(
-    lines: Lines, reason: Refusal, status: int
-) -> None:
+def test_what_is_one_clients_alone_is_neither_kept_nor_shared(lines: Lines, reason: Refusal, status: int) -> None:
     found = verdict(*lines, status=status)
     assert (found.store, found.shareable, found.reason) == (False, False, reason)
 

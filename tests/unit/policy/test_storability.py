@@ -68,9 +68,7 @@ def test_an_answer_to_credentials_is_else_refused(control: bytes) -> None:
         (b"Accept-Language", ("accept-LANGUAGE",), Refusal.VARIES),
     ],
 )
-def test_vary_matters_for_what_reaches_the_origin(
-    vary: bytes, forwarded: tuple[str, ...], expected: Refusal
-) -> None:
+def test_vary_matters_for_what_reaches_the_origin(vary: bytes, forwarded: tuple[str, ...], expected: Refusal) -> None:
     assert refused(fields=[(b"Vary", vary)], rules=SiteRules(forward_fields=forwarded)) is expected
 
 

@@ -17,9 +17,9 @@ def stored(*lines: tuple[bytes, bytes]) -> bytes:
 
 
 def test_the_origins_fields_are_kept_as_they_are_in_their_order() -> None:
-    assert stored(
-        (b"content-TYPE", b"video/mp4"), (b"X-Two", b"1"), (b"x-two", b""), (b"ETag", b'"\xff"')
-    ) == (b'content-TYPE: video/mp4\r\nX-Two: 1\r\nx-two: \r\nETag: "\xff"\r\n')
+    assert stored((b"content-TYPE", b"video/mp4"), (b"X-Two", b"1"), (b"x-two", b""), (b"ETag", b'"\xff"')) == (
+        b'content-TYPE: video/mp4\r\nX-Two: 1\r\nx-two: \r\nETag: "\xff"\r\n'
+    )
 
 
 @pytest.mark.parametrize(

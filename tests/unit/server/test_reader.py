@@ -141,9 +141,7 @@ def test_an_endless_field_is_refused_long_before_its_end() -> None:
     assert under.raw == 0
 
 
-@pytest.mark.parametrize(
-    "early", [b"GET / HTTP/1.1\n", b"GET / HTTP/1.1\r\nHost: a\n", b"\x16\x03\x01", b"\n", b"\rX"]
-)
+@pytest.mark.parametrize("early", [b"GET / HTTP/1.1\n", b"GET / HTTP/1.1\r\nHost: a\n", b"\x16\x03\x01", b"\n", b"\rX"])
 def test_what_no_further_byte_can_make_good_is_refused_at_once(early: bytes) -> None:
     under = reader()
     under.feed(early, 0.0)

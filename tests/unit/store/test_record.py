@@ -1,6 +1,7 @@
 """The bytes on disk: fixed for ever, read as they were written, refused when they are not ours."""
 
 import uuid
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -84,7 +85,7 @@ def test_blocks_cut_an_extent_at_the_objects_grid(start: int, length: int, size:
     pieces = list(blocks(start, length, size))
     assert sum(end - begin for begin, end in pieces) == length
     assert all(end % size == 0 for _, end in pieces[:-1])
-    assert all(one[1] == two[0] for one, two in zip(pieces, pieces[1:], strict=False))
+    assert all(one[1] == two[0] for one, two in pairwise(pieces))
 
 
 ENTRIES = [
