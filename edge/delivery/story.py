@@ -26,10 +26,9 @@ from edge.server.exchange import Exchange
 from edge.store.reader import Reader
 from edge.store.record import Flag, Record
 from edge.tasks import Tasks
-from edge.words import KIB, CacheStatus, Kind
+from edge.words import KIB, CacheStatus
 
 SMALL = 32 * KIB  # bodies up to here leave in one write with their head: cheaper than a sendfile of their own
-LISTINGS = (Kind.PLAYLIST, Kind.MANIFEST)
 REFRESHES = 10_000  # names whose refresh was asked for a moment ago
 REFRESH_AGAIN = 2.0  # seconds after which it may be asked for once more
 
@@ -109,8 +108,8 @@ class Delivery:
         reader = self.volume_of(place.name).reader
         body: bytes | None = None
         record = reader.lookup(place.name)
-        if (record is None or place.kind in LISTINGS) and (live := reader.lookup_live(place.name)) is not None:
-            record, body = live
+        if record is None and (live := reader.lookup_live(place.name)) is not None:
+            record, body = live  # an object is in one of the two tables
         if record is None:
             self._miss(exchange, place, None, tries)
             return

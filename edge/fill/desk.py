@@ -183,21 +183,21 @@ class Desk:
                 self._meters.collapsed(fetch.site, "shared")
                 link.tidy(fetch.id)
             return
-        stored = self._volume.lookup(name)
-        if fetch.mode is Mode.FILL and self._satisfied(name, fetch, stored):
+        live = self._volume.lookup_live(name)
+        stored = live[0] if live is not None else self._volume.lookup(name)
+        if fetch.mode is Mode.FILL and self._satisfied(fetch, stored, whole=live is not None):
             link.channel.send(Again(fetch.id))
             return
         if fetch.mode is Mode.REFRESH and stored is not None and self._fresh(stored):
             return
         self._lead(link, name, reader, stored, shared=True)
 
-    def _satisfied(self, name: bytes, fetch: Fetch, stored: Record | None) -> bool:
-        """Has the index by now what the worker did not find?"""
-        live = self._volume.lookup_live(name)
-        if live is not None and self._fresh(live):
-            return True
+    def _satisfied(self, fetch: Fetch, stored: Record | None, *, whole: bool) -> bool:
+        """Has the index by now what the worker did not find? `whole` = it is in the table of short-lived answers."""
         if stored is None or not self._fresh(stored):
             return False
+        if whole:
+            return True
         have = Spans(*((extent.start, extent.end) for extent in self._volume.extents(stored)))
         end = stored.total if fetch.end == UNKNOWN or fetch.suffix else min(fetch.end, stored.total)
         start = max(0, stored.total - fetch.suffix) if fetch.suffix else fetch.start

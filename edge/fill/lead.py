@@ -282,6 +282,9 @@ class Lead:
         flight, shop = self._flight, self._shop
         for extent in shop.store.volume.extents(stored):
             flight.covered.add(extent.start, extent.end)
+        live = shop.store.volume.lookup_live(flight.name)
+        if live is not None:
+            await MemorySink(flight).put(live[1])  # short-lived answers are told from memory, again
         await shop.store.call(shop.store.volume.refresh, flight.name, record)
         flight.ranges = bool(plan.strong_etag(plan.stored_lines(stored)))
         ttfb = response.response_time - response.request_time

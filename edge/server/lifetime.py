@@ -112,6 +112,7 @@ class Lifetime(asyncio.BufferedProtocol):
             return
         if self._flushing:
             self._partial = max(0, self._inflight - self._unsent(transport))
+        self._ending_until = self.service.monotonic()  # nothing more is served, whatever has come already
         self._lose(outcome)
         self._reset_on_close()
         transport.abort()

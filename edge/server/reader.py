@@ -24,11 +24,12 @@ _HOST: Final = re.compile(
     rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+(?::[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{0,5})?"
 )
 _HOSTS_REMEMBERED: Final = 1024
+_HOST_BYTES: Final = 255  # a domain name is never longer
 _EMPTY_LINES: Final = 8
 
 
 class Hosts:
-    """Which Host values are well-formed (RFC 9110 section 7.2); remembers the good ones, at most 1,024."""
+    """Which Host values are well-formed (RFC 9110 section 7.2); remembers good ones: 1,024 of 255 bytes at most."""
 
     def __init__(self) -> None:
         self._good: set[bytes] = set()
@@ -39,9 +40,10 @@ class Hosts:
             return True
         if _HOST.fullmatch(host) is None:
             return False
-        if len(self._good) >= _HOSTS_REMEMBERED:
-            self._good.clear()
-        self._good.add(host)
+        if len(host) <= _HOST_BYTES:
+            if len(self._good) >= _HOSTS_REMEMBERED:
+                self._good.clear()
+            self._good.add(host)
         return True
 
 

@@ -220,9 +220,10 @@ class Volume:
     def lookup(self, name: bytes) -> Record | None:
         return self.index.record(name)
 
-    def lookup_live(self, name: bytes) -> Record | None:
+    def lookup_live(self, name: bytes) -> tuple[Record, bytes] | None:
+        """The record and the body of a short-lived answer."""
         raw = self.live.raw(name)
-        return split_live(raw)[0] if raw is not None else None
+        return split_live(raw) if raw is not None else None
 
     def extents(self, record: Record) -> list[Extent]:
         """The extents of a generation whose packs are there."""
@@ -278,6 +279,8 @@ class Volume:
             txn.set_meta(b"sequence", self._sequence)
         for pack, entry in logged:
             self.packs.log(pack, entry)
+            if isinstance(entry, ObjectEntry):
+                self.live.drop(entry.name)  # a lasting answer takes the place of a short-lived one
         return kept
 
     def _commit(self, txn, name, record, extents, logged) -> bool:  # type: ignore[no-untyped-def]
@@ -354,7 +357,9 @@ class Volume:
         return True
 
     def put_live(self, name: bytes, record: Record, body: bytes) -> bool:
-        """Keep a short-lived small answer in shared memory."""
+        """Keep a short-lived small answer in shared memory; it takes the place of a lasting one."""
+        if self.index.record(name) is not None:
+            self.delete(name, None, Eviction.REPLACED)
         return self.live.put(name, record, body)
 
     def sweep_live(self) -> int:

@@ -1,15 +1,17 @@
 """The accept loop: its limits, and what happens when descriptors run out."""
 
 import asyncio
+import errno
 import os
 import resource
 import socket
+from typing import ClassVar
 
 from edge.server.exchange import Exchange
 from edge.server.observer import Event
 from edge.server.settings import ServerSettings
 from tests.support.loops import both_loops
-from tests.support.serverbench import ok, server_bench, until
+from tests.support.serverbench import Client, ok, server_bench, until
 
 ASK = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -91,6 +93,62 @@ async def test_a_client_that_was_reset_before_it_was_accepted_harms_nobody() -> 
         await client.send(ASK)
         assert (await client.answer()).body == b"hello"
         await until(lambda: bench.listener.connections == 1)
+
+
+class Faulty(socket.socket):
+    """A listening socket whose next accepts fail as they are told to."""
+
+    faults: ClassVar[list[OSError]] = []
+    thief: ClassVar[list[int]] = []
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if self.faults:
+            fault = self.faults.pop(0)
+            if fault.errno == errno.EMFILE and not self.faults:
+                self.thief.append(os.dup(0))  # somebody is quicker than we to take the reserve's place
+            raise fault
+        return super().accept()
+
+
+@both_loops
+async def test_connections_that_died_in_the_backlog_do_not_stop_the_accepting() -> None:
+    sock = Faulty(socket.AF_INET)
+    sock.bind(("127.0.0.1", 0))
+    sock.listen()
+    sock.faults = [OSError(errno.ECONNABORTED, "gone"), OSError(errno.EPROTO, "gone"), InterruptedError()]  # type: ignore[misc]
+    async with server_bench(hello, sock=sock) as bench:
+        client = await bench.connect()
+        await client.send(ASK)
+        assert (await client.answer()).body == b"hello"
+
+
+@both_loops
+async def test_without_even_a_reserve_accepting_pauses_until_a_descriptor_is_free() -> None:
+    sock = Faulty(socket.AF_INET)
+    sock.bind(("127.0.0.1", 0))
+    sock.listen()
+    sock.faults = [OSError(errno.EMFILE, "full"), OSError(errno.EMFILE, "full")]  # type: ignore[misc]
+    sock.thief = []  # type: ignore[misc]
+    async with server_bench(hello, sock=sock) as bench:
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        reader_side = socket.socket()
+        reader_side.setblocking(False)
+        free = os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, limit[1]))
+        try:
+            await asyncio.get_running_loop().sock_connect(reader_side, bench.address)
+            await until(lambda: bench.events[Event.NO_DESCRIPTORS] and sock.thief)
+            assert not bench.listener._accepting
+            assert bench.listener._reserve is None
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+            os.close(sock.thief.pop())
+        await until(lambda: bench.listener._accepting)  # by the next tick
+        reader, writer = await asyncio.open_connection(sock=reader_side)
+        bench.clients.append(Client(reader, writer))
+        await bench.clients[0].send(ASK)
+        assert (await bench.clients[0].answer()).body == b"hello"
 
 
 @both_loops

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -285,6 +286,21 @@ async def test_abort_resets_the_connection_before_and_after_the_head(secure: boo
 
 @both_ways
 @both_loops
+async def test_nothing_more_is_served_after_an_abort(secure: bool, tmp_path: Path) -> None:
+    handled: list[Exchange] = []
+
+    def answer(exchange: Exchange) -> None:
+        handled.append(exchange)
+        exchange.abort()
+
+    async with served(answer, secure, tmp_path) as (bench, client):
+        await client.send(ASK * 40)
+        assert await client.rest_or_reset() is None
+        assert len(handled) == len(bench.ended) == 1
+
+
+@both_ways
+@both_loops
 async def test_a_head_request_closes_the_source_unread(secure: bool, tmp_path: Path) -> None:
     source = Script([b"x" * 10])
     async with served(giving(source, 10), secure, tmp_path) as (_, client):
@@ -412,3 +428,45 @@ async def test_answering_twice_is_a_fault_that_resets(
         assert await client.rest_or_reset() is None
         assert bench.ended[0].outcome is Outcome.BROKEN
     assert "answered once" in caplog.text
+
+
+@both_ways
+@pytest.mark.parametrize("seed", range(6))
+@both_loops
+async def test_any_mix_of_bodies_and_readers_arrives_byte_for_byte(seed: int, secure: bool, tmp_path: Path) -> None:
+    dice = random.Random(seed)
+    file = ServedFile(DATA, dice.choice([None, 0, 1_000_000]))
+    wanted: list[bytes] = []
+
+    def body() -> tuple[list[object], bytes]:
+        parts: list[object] = []
+        whole = b""
+        for _ in range(dice.randint(1, 6)):
+            at = dice.randrange(len(DATA) - 1)
+            count = min(dice.choice([1, 100, 5000, 9000, 70_000, 250_000]), len(DATA) - at)
+            data = DATA[at : at + count]
+            parts.append(dice.choice([data, memoryview(data), FileWindow(file, at, count)]))
+            whole += data
+        return parts, whole
+
+    def answer(exchange: Exchange) -> None:
+        parts, whole = body()
+        wanted.append(whole)
+        kind = dice.choice(["bytes", "known", "unknown"])
+        if kind == "bytes":
+            exchange.respond(ok(len(whole)), whole, length=len(whole))
+        else:
+            length = len(whole) if kind == "known" else None
+            exchange.respond(ok(length), Script(parts), length=length)  # type: ignore[arg-type]
+
+    async with served(answer, secure, tmp_path) as (bench, client):
+        asking = asyncio.create_task(client.send(ASK * 40))
+        for number in range(40):
+            if dice.random() < 0.3:
+                await asyncio.sleep(0.002)  # a reader that falls behind
+            got = await client.answer()
+            assert got.body == wanted[number]
+        await asking
+        await until(lambda: len(bench.ended) == 40)
+        assert [exchange.body_bytes_sent for exchange in bench.ended] == [len(whole) for whole in wanted]
+        assert {exchange.outcome for exchange in bench.ended} == {Outcome.DONE}

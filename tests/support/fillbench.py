@@ -174,7 +174,8 @@ class FillBench:
     def live(self, path: str) -> Record | None:
         from edge.store.names import name_of
 
-        return self.volume.lookup_live(name_of(b"default" + path.encode(), self.volume.hello.secret))
+        found = self.volume.lookup_live(name_of(b"default" + path.encode(), self.volume.hello.secret))
+        return found[0] if found is not None else None
 
     def stored_bytes(self, path: str) -> dict[int, bytes]:
         """What the index has of an object, by position, verified."""

@@ -2,6 +2,7 @@
 
 import calendar
 import email.utils
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,20 @@ def test_a_date_is_read_as_it_was_written(unix: int) -> None:
 @given(st.integers(0, LAST))
 def test_a_date_is_written_as_the_standard_library_writes_it(unix: int) -> None:
     assert format_date(unix).decode() == email.utils.formatdate(unix, usegmt=True)
+
+
+def test_the_ends_of_days_months_leap_years_and_centuries_are_right() -> None:
+    days = [(1, 1), (2, 28), (3, 1), (12, 31)]
+    dates = [(year, *day) for year in range(1, 2405) for day in days]
+    dates += [(year, 2, 29) for year in range(1600, 2405) if calendar.isleap(year)]
+    hours = (0, 1, 11, 12, 22, 23)
+    for number, (year, month, day) in enumerate(dates):
+        hour = hours[number % len(hours)]
+        for clock in ((hour, 0, 0), (hour, 59, 59)):
+            unix = calendar.timegm((year, month, day, *clock))
+            expected = datetime.fromtimestamp(0, UTC) + timedelta(seconds=unix)
+            assert format_date(unix).decode() == email.utils.format_datetime(expected, usegmt=True)
+            assert parse_date(format_date(unix)) == unix
 
 
 @pytest.mark.parametrize(("unix", "second"), [(0.999, 0), (1.0, 1), (NOON + 0.5, NOON), (-0.5, -1)])

@@ -70,6 +70,7 @@ def test_hosts_are_read_without_case_port_and_root_dot(host: bytes, name: bytes,
     [
         b"h h",
         b"user@h",
+        b"h:65536",
         b"h:99999",
         b"h:123456",
         b"h:x",

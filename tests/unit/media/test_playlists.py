@@ -49,6 +49,8 @@ def test_a_playlist_is_live_until_it_says_that_it_has_ended(body: bytes, facts: 
         (b'<?xml version="1.0"?>\n<!-- <MPD type="static"> -->\n<MPD type="dynamic">', Facts(live=True)),
         (b'\xef\xbb\xbf  <?xml version="1.0"?><MPD type="static">', Facts(live=False)),
         (b'<!DOCTYPE MPD SYSTEM "x"><MPD type="static">', Facts(live=False)),
+        (b'\xef\xbb\xbf<MPD type="static">', Facts(live=False)),
+        (b'\n<MPD type="static">', Facts(live=False)),
         (b'<MPD id="a>b" type="static">', Facts(live=False)),
         (b'<MPD xsi:type="dynamic" my-type="dynamic">', Facts(live=False)),
         (b"<MPD note=\"type='dynamic'\" type='static'>", Facts(live=False)),

@@ -163,7 +163,9 @@ def test_hosts_are_judged_and_remembered_within_bounds() -> None:
     hosts = Hosts()
     for number in range(3000):
         assert hosts.valid(b"h%d.example" % number)
+    assert hosts.valid(b"h" * 5000)
     assert len(hosts._good) <= 1024
+    assert max(len(host) for host in hosts._good) <= 255
     for good in (b"a", b"a:80", b"a:", b"127.0.0.1", b"[::1]", b"[::1]:8080", b"%41.example", b"a_b"):
         assert hosts.valid(good)
         assert hosts.valid(good)

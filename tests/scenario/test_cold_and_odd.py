@@ -1,0 +1,273 @@
+"""Cold and damaged data, full disks, stale answers, private and endless bodies: through a whole edge."""
+
+import asyncio
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edge.words import KIB, MIB
+from tests.support.edgeproc import client, describing_origin, proven, running_edge
+from tests.support.rawserver import Asked, RawServer, Wire, answer
+
+
+def drop_pages(cache: Path) -> None:
+    """Write packs back and forget their pages: the next read comes from the disk."""
+    for path in (cache / "packs").glob("*.pack"):
+        fd = os.open(path, os.O_RDONLY)
+        os.fdatasync(fd)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(fd)
+
+
+async def test_cold_data_is_read_verified_and_right(tmp_path: Path) -> None:
+    size = 5 * MIB + 99
+    path = f"/s/{size}/a.ts"
+    async with describing_origin() as origin, running_edge(tmp_path / "c", origin.url, workers=1) as edge:
+        async with client() as http:
+            async with http.get(edge.url + path) as got:
+                await got.read()
+            await asyncio.sleep(1.3)  # what was just sent is believed to be warm for a second
+            drop_pages(tmp_path / "c")
+            async with http.get(edge.url + path) as got:
+                body = await got.read()
+                assert len(body) == size
+                proven(path, body)
+                assert got.headers["X-Cache"] == "HIT"
+            await asyncio.sleep(1.2)
+            assert await edge.metric("edge_cache_cold_reads_total") >= 5
+            assert await edge.metric("edge_cache_corrupt_total{") == 0
+
+
+@pytest.mark.parametrize("where", [0, 100, 2 * MIB + 5, 5 * MIB])
+async def test_a_flipped_bit_on_the_disk_is_found_counted_and_fetched_again(tmp_path: Path, where: int) -> None:
+    size = 5 * MIB + 99
+    path = f"/s/{size}/a.ts"
+    more = ("--cache-size", "2GB")
+    async with describing_origin() as origin, running_edge(tmp_path / "c", origin.url, *more, workers=1) as edge:
+        async with client() as http:
+            async with http.get(edge.url + path) as got:
+                await got.read()
+            await asyncio.sleep(1.3)
+            (pack,) = (tmp_path / "c" / "packs").glob("*.pack")
+            with pack.open("r+b") as file:
+                file.seek(where)
+                byte = file.read(1)
+                file.seek(where)
+                file.write(bytes((byte[0] ^ 1,)))
+            drop_pages(tmp_path / "c")
+            for _ in range(2):
+                async with http.get(edge.url + path) as got:
+                    body = await got.read()
+                    assert len(body) == size
+                    proven(path, body)
+            await asyncio.sleep(1.2)
+            assert await edge.metric('edge_cache_corrupt_total{reason="corrupt"}') >= 1
+            assert 2 <= origin.origin.counts[path] <= 3  # the extent from the bad block on, then what was before it
+
+
+async def test_after_a_lost_index_the_cache_is_rebuilt_while_serving(tmp_path: Path) -> None:
+    import shutil
+
+    paths = [f"/s/{300 * KIB + n}/x.ts" for n in range(8)]
+    async with describing_origin() as origin, client() as http:
+        async with running_edge(tmp_path / "c", origin.url) as edge:
+            for path in paths:
+                async with http.get(edge.url + path) as got:
+                    await got.read()
+        for index in (tmp_path / "c").glob("index-*"):
+            shutil.rmtree(index)
+        async with running_edge(tmp_path / "c", origin.url) as edge:
+            assert any("rebuilding" in line for line in edge.lines)
+            await asyncio.sleep(0.5)
+            for path in paths:
+                async with http.get(edge.url + path) as got:
+                    proven(path, await got.read())
+                    assert got.headers["X-Cache"] == "HIT"
+        assert all(origin.origin.counts[path] == 1 for path in paths)
+
+
+async def test_stale_is_served_while_it_is_renewed_and_when_the_origin_fails(tmp_path: Path) -> None:
+    swr = "/s/5000/swr.ts?cc=max-age%3D1,stale-while-revalidate%3D60"
+    error = "/s/5000/err.ts?cc=max-age%3D1,stale-if-error%3D60"
+    strict = "/s/5000/strict.ts?cc=max-age%3D1,must-revalidate"
+    async with describing_origin() as origin, running_edge(tmp_path / "c", origin.url, workers=1) as edge:
+        async with client() as http:
+            for path in (swr, error, strict):
+                async with http.get(edge.url + path) as got:
+                    await got.read()
+            await asyncio.sleep(1.2)
+            async with http.get(edge.url + swr) as got:
+                proven(swr, await got.read())
+                assert got.headers["X-Cache"] == "UPDATING"
+            await asyncio.sleep(0.3)
+            async with http.get(edge.url + swr) as got:
+                assert got.headers["X-Cache"] == "HIT"
+            async with http.get(edge.url + error) as got:
+                assert got.headers["X-Cache"] == "REVALIDATED"
+                proven(error, await got.read())
+            await asyncio.sleep(1.2)
+            await origin.stop()
+            async with http.get(edge.url + error) as got:
+                proven(error, await got.read())
+                assert got.headers["X-Cache"] == "STALE"
+            async with http.get(edge.url + strict) as got:
+                assert got.status == 502
+
+
+async def test_private_bodies_of_any_size_reach_their_client_and_nobody_else(tmp_path: Path) -> None:
+    asked_by = 0
+
+    async def private(asked: Asked, wire: Wire) -> None:
+        nonlocal asked_by
+        asked_by += 1
+        body = b"%08d" % asked_by * (MIB if "big" in asked.target else 10)
+        await wire.send(answer(asked, body, "Cache-Control: private", etag=""))
+
+    async with RawServer(private) as origin, running_edge(tmp_path / "c", origin.url) as edge, client() as http:
+        seen: set[bytes] = set()
+
+        async def one(path: str) -> None:
+            async with http.get(edge.url + path) as got:
+                body = await got.read()
+                assert body == body[:8] * (len(body) // 8)
+                assert len(body) == (8 * MIB if "big" in path else 80)
+                assert got.headers["X-Cache"] == "BYPASS"
+                assert body[:8] not in seen
+                seen.add(body[:8])
+
+        await asyncio.gather(*(one("/small.ts") for _ in range(10)), *(one("/big.ts") for _ in range(6)))
+        assert len(seen) == 16
+
+
+async def test_a_chunked_body_reaches_the_player_whole_and_is_a_hit_with_its_length_afterwards(tmp_path: Path) -> None:
+    for size in (5000, 3 * MIB):
+        path = f"/s/{size}/c.ts?chunked=1"
+        async with describing_origin() as origin, running_edge(tmp_path / f"c{size}", origin.url) as edge:
+            async with client() as http:
+                async with http.get(edge.url + path) as got:
+                    body = await got.read()
+                    proven(path, body)
+                    assert len(body) == size
+                    assert got.headers["Transfer-Encoding"] == "chunked"
+                await asyncio.sleep(0.2)
+                async with http.get(edge.url + path, headers={"Range": "bytes=100-199"}) as got:
+                    assert got.status == 206
+                    proven(path, await got.read(), 100, 1)
+                    assert got.headers["X-Cache"] == "HIT"
+            assert origin.origin.counts[path.partition("?")[0]] == 1
+
+
+async def test_a_cache_smaller_than_what_is_asked_goes_on_serving_within_its_bound(tmp_path: Path) -> None:
+    more = ("--cache-size", "24MB")
+    async with describing_origin() as origin, running_edge(tmp_path / "c", origin.url, *more) as edge:
+        async with client() as http:
+            for n in range(60):
+                path = f"/s/{MIB}/{n}.ts"
+                async with http.get(edge.url + path) as got:
+                    proven(path, await got.read())
+                used = sum(p.stat().st_blocks * 512 for p in (tmp_path / "c" / "packs").glob("*.pack"))
+                assert used <= 24e6 + 2 * 4 * MIB
+            await asyncio.sleep(1.2)
+            assert await edge.metric('edge_cache_evictions_total{reason="capacity"') > 20
+
+
+async def test_the_access_log_has_a_line_a_request_without_tokens_or_addresses(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    flags = ("--access-log", str(log))
+    async with describing_origin() as origin, running_edge(tmp_path / "c", origin.url, *flags) as edge:
+        async with client() as http:
+            for _ in range(3):
+                async with http.get(edge.url + "/s/1000/a.ts?token=secret&x=1", headers={"Range": "bytes=0-9"}) as got:
+                    assert len(await got.read()) == 10
+        await asyncio.sleep(0.6)
+    import json
+
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert len(lines) == 3
+    assert {line["cache_status"] for line in lines} == {"miss", "hit"}
+    assert all(line["status"] == 206 and line["range"] == "bytes=0-9" for line in lines)
+    assert all(line["client_net"] == "127.0.0.0" for line in lines)
+    assert "secret" not in log.read_text()
+    assert all("token=***" in line["path"] for line in lines)
+
+
+async def test_an_https_origin_is_verified_unless_told_otherwise(tmp_path: Path) -> None:
+    import ssl
+
+    from aiohttp import web
+
+    from edge.demo.origin_server import Origin
+    from tests.support.certificate import self_signed
+
+    cert, key = self_signed(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    runner = web.AppRunner(Origin().app(), access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    url = f"https://127.0.0.1:{runner.addresses[0][1]}"
+    config = tmp_path / "edge.toml"
+    try:
+        for text, status in ((f'[origin]\nca_file = "{cert}"\n', 200), ("[origin]\nretries = 0\n", 502)):
+            config.write_text(text)
+            async with running_edge(tmp_path / f"c{status}", url, "--config", str(config)) as edge, client() as http:
+                async with http.get(edge.url + "/s/1000/a.ts") as got:
+                    assert got.status == status
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
+async def test_a_full_disk_fails_no_request(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "none", str(small)], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("a tmpfs cannot be mounted here")
+    try:
+        more = ("--cache-size", "200MB")
+        async with describing_origin() as origin, running_edge(small / "c", origin.url, *more) as edge:
+            async with client() as http:
+                for n in range(40):
+                    path = f"/s/{MIB + n}/{n}.ts"
+                    async with http.get(edge.url + path) as got:
+                        body = await got.read()
+                        assert got.status == 200
+                        assert len(body) == MIB + n
+                        proven(path, body)
+                async with http.get(edge.admin + "/readyz") as got:
+                    assert got.status == 200
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=False)
+
+
+async def test_memory_of_slow_readers_is_bounded(tmp_path: Path) -> None:
+    """500 players that do not read hold at most a window each of kernel memory and little of ours."""
+    size = 40 * MIB
+    async with describing_origin() as origin, running_edge(tmp_path / "c", origin.url, workers=1) as edge:
+        async with client() as http:
+            async with http.get(f"{edge.url}/s/{size}/big.ts") as got:
+                while await got.content.read(MIB):
+                    pass
+        (worker,) = edge.children("worker")
+        before = _rss(worker)
+        host, port = edge.url.removeprefix("http://").split(":")
+        writers = []
+        for _ in range(500):
+            _, writer = await asyncio.open_connection(host, int(port), limit=1024)
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(f"GET /s/{size}/big.ts HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            writers.append(writer)
+        await asyncio.sleep(2)
+        grown = _rss(worker) - before
+        for writer in writers:
+            writer.transport.abort()
+        assert grown / 500 <= 256 * KIB
+
+
+def _rss(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
