@@ -1,14 +1,18 @@
-"""`edge check-config FILE`: exit 0, or every error with line, field, value and hint."""
+"""`edge check-config FILE`: exit 0 and a summary, or every error with line, field, value and hint."""
+
+from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edge.config.load import ConfigErrors, load_settings
+if TYPE_CHECKING:
+    from edge.config.schema import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", nargs="?", type=Path, help="a TOML file")
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a TOML file")
     parser.add_argument("--reference", action="store_true", help="print every key with its default, and stop")
 
 
@@ -21,20 +25,39 @@ def run(args: argparse.Namespace) -> int:
     if args.file is None:
         print("edge check-config: give a FILE, or --reference", file=sys.stderr)
         return 2
+    from edge.config.load import ConfigErrors, load_settings, with_lines
+    from edge.runtime.checks import wrong_files
+
     try:
         settings = load_settings(args.file)
-        from edge.cli.serve import check_certificates
-
-        check_certificates(settings)
+        errors = wrong_files(settings)
+        if errors:
+            raise with_lines(errors, args.file)
     except ConfigErrors as wrong:
-        print(f"{args.file}:", file=sys.stderr)
+        print(f"{args.file}: {len(wrong.errors)} wrong", file=sys.stderr)
         for error in wrong.errors:
             print(f"  {error}", file=sys.stderr)
         return 1
-    listen = ", ".join(settings.server.listen)
-    origin = settings.origin.url or "no origin (give it with --origin)"
-    print(
-        f"{args.file}: good; listens on {listen}, "
-        f"cache {settings.cache.size / 1e9:g} GB in {settings.cache.dir}, {origin}"
-    )
+    print(f"{args.file}: good\n{summary(settings)}")
     return 0
+
+
+def summary(settings: Settings) -> str:
+    """What a server with these settings would do, one line a fact."""
+    from edge.config.units import write_size
+
+    listens = [f"{'https' if tls else 'http'}://{listen}" for _, listen, tls in settings.listeners]
+    cache = settings.cache
+    sites = [f"{site.name} ({', '.join(site.hosts) or 'any host'})" for site in settings.site]
+    return "\n".join(
+        f"  {name:10}{text}"
+        for name, text in (
+            ("players", ", ".join(listens)),
+            ("admin", f"http://{settings.admin.listen}"),
+            ("workers", str(settings.server.workers or "one per core")),
+            ("cache", f"{write_size(cache.size)} in {cache.dir}"),
+            ("origin", settings.origin.url or "none yet: give it with --origin"),
+            ("sites", "; ".join(sites) or "one for every host"),
+            ("log", settings.log.access),
+        )
+    )

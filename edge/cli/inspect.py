@@ -6,16 +6,15 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from edge.errors import StoreError
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dir", type=Path, help="a cache directory, also one that is being served")
-    parser.add_argument("--index-dir", type=Path, help="where its index is, if not inside")
+    parser.add_argument("dir", type=Path, metavar="DIR", help="a cache directory, also one that is being served")
+    parser.add_argument("--index-dir", type=Path, metavar="DIR", help="where its index is, if not inside")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def run(args: argparse.Namespace) -> int:
+    from edge.errors import StoreError
     from edge.store.inspect import inspect_directory
 
     try:
@@ -26,12 +25,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(asdict(found)))
         return 0
-    print(f"volume     {found.volume} in {found.directory}")
-    print(
-        f"objects    {found.objects}  ({', '.join(f'{n} {kind}' for kind, n in sorted(found.kinds.items())) or 'none'})"
-    )
-    print(f"stored     {found.bytes_stored} bytes of bodies")
-    print(f"packs      {found.packs}, {found.bytes_on_disk} bytes on disk")
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(found.kinds.items())) or "none"
     state = "stopped cleanly" if found.clean else "in use, or not stopped cleanly"
+    print(f"volume     {found.volume} in {found.directory}")
+    print(f"objects    {found.objects} ({kinds})")
+    print(f"stored     {found.bytes_stored} bytes of bodies ({found.bytes_stored / 1e9:.2f} GB)")
+    print(f"packs      {found.packs}, {found.bytes_on_disk} bytes on disk ({found.bytes_on_disk / 1e9:.2f} GB)")
     print(f"generation {found.generation}, index epoch {found.epoch}, {state}")
     return 0

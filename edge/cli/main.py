@@ -1,4 +1,4 @@
-"""`edge VERB ...`."""
+"""`edge VERB ...`: finds the verb's module and runs it; nothing else is imported."""
 
 import argparse
 import importlib
@@ -13,24 +13,40 @@ VERBS: Final = {
     "inspect": ("edge.cli.inspect", "what a cache directory holds"),
     "version": ("edge.cli.version", "versions of the program and what it runs on"),
 }
+INTERRUPTED: Final = 130  # what a shell says of a program that SIGINT ended
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; its exit code."""
+    """Run one verb; its exit code. SystemExit (2) for arguments that cannot be used, as argparse does."""
     args = list(sys.argv[1:] if argv is None else argv)
     verb = args[0] if args else ""
-    if verb in VERBS:
-        module = importlib.import_module(VERBS[verb][0])
-        parser = argparse.ArgumentParser(prog=f"edge {verb}", description=VERBS[verb][1])
-        module.add_arguments(parser)
-        run: Callable[[argparse.Namespace], int] = module.run
+    if verb not in VERBS:
+        return _without_verb(args)
+    module = importlib.import_module(VERBS[verb][0])
+    parser = argparse.ArgumentParser(prog=f"edge {verb}", description=VERBS[verb][1], allow_abbrev=False)
+    module.add_arguments(parser)
+    run: Callable[[argparse.Namespace], int] = module.run
+    try:
         return run(parser.parse_args(args[1:]))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _without_verb(args: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="edge",
         description="A video CDN edge: cache edge and origin shield.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="verbs:\n" + "\n".join(f"  {name:14}{text}" for name, (_, text) in VERBS.items()),
     )
-    parser.add_argument("verb", choices=VERBS, metavar="VERB", help="see below; `edge VERB --help` tells its flags")
-    parser.parse_args(args[:1])
+    parser.add_argument("--version", action="store_true", help="the version's number")
+    parser.add_argument(
+        "verb", choices=VERBS, metavar="VERB", nargs="?", help="see below; `edge VERB --help` tells its flags"
+    )
+    if parser.parse_args(args[:1]).version:
+        from edge import __version__
+
+        print(__version__)
+        return 0
+    parser.print_help(sys.stderr)
     return 2

@@ -1,83 +1,100 @@
 """`edge serve`: start the server."""
 
+from __future__ import annotations
+
 import argparse
-import asyncio
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from edge.config.load import ConfigErrors, load_settings, require_origin
-from edge.config.schema import Settings
-from edge.errors import ConfigError
+if TYPE_CHECKING:
+    from edge.config.schema import Settings
 
-WRONG = 2
+WRONG: Final = 2
+FLAGS: Final = {
+    ("origin", "url"): "--origin",
+    ("server", "listen"): "--listen",
+    ("server", "workers"): "--workers",
+    ("server", "node"): "--node",
+    ("admin", "listen"): "--admin",
+    ("cache", "dir"): "--cache-dir",
+    ("cache", "size"): "--cache-size",
+    ("log", "access"): "--access-log",
+    ("tls", "cert"): "--tls-cert",
+    ("tls", "key"): "--tls-key",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--origin", metavar="URL", help="where misses are fetched: http(s)://host[:port][/base]")
-    parser.add_argument("--listen", metavar="HOST:PORT", action="append", help="for players (default [::]:8080)")
+    parser.add_argument(
+        "--listen",
+        metavar="HOST:PORT",
+        action="append",
+        help="for players (default [::]:8080, IPv4 too); may be given several times",
+    )
     parser.add_argument("--admin", metavar="HOST:PORT", help="metrics and health (default 127.0.0.1:9180)")
     parser.add_argument("--cache-dir", metavar="DIR", help="default ./edge-cache")
     parser.add_argument("--cache-size", metavar="SIZE", help="default 10GB; GB is decimal, GiB binary")
     parser.add_argument("--workers", metavar="N", type=int, help="default: one per core")
     parser.add_argument("--tls-cert", metavar="FILE", help="serve HTTPS with this certificate (PEM)")
-    parser.add_argument("--tls-key", metavar="FILE", help="and this private key")
+    parser.add_argument("--tls-key", metavar="FILE", help="and this private key (PEM)")
     parser.add_argument("--access-log", metavar="FILE", help='a file, "stdout" or "off" (default)')
+    parser.add_argument("--node", metavar="NAME", help="this node's name in Via and Cache-Status")
     parser.add_argument("--config", metavar="FILE", type=Path, help="TOML; flags win over it")
 
 
 def flags_of(args: argparse.Namespace) -> dict[str, Any]:
     """The flags that were given, as sections of the configuration."""
     flags: dict[str, Any] = {}
-
-    def put(section: str, key: str, value: object) -> None:
-        if value is not None:
+    tls: dict[str, str] = {}
+    for (section, key), flag in FLAGS.items():
+        value = getattr(args, flag[2:].replace("-", "_"))
+        if value is None:
+            continue
+        if section == "tls":
+            tls[key] = value
+        else:
             flags.setdefault(section, {})[key] = value
-
-    put("origin", "url", args.origin)
-    put("server", "listen", args.listen)
-    put("server", "workers", args.workers)
-    put("admin", "listen", args.admin)
-    put("cache", "dir", args.cache_dir)
-    put("cache", "size", args.cache_size)
-    put("log", "access", args.access_log)
-    if args.tls_cert or args.tls_key:
-        flags["tls"] = [{key: value for key, value in (("cert", args.tls_cert), ("key", args.tls_key)) if value}]
+    if tls:
+        flags["tls"] = [tls]  # a certificate given by flags takes the place of all in the file
     return flags
 
 
 def run(args: argparse.Namespace) -> int:
+    from edge.config.load import ConfigErrors
+
     try:
-        settings = load_settings(args.config, flags_of(args))
-        require_origin(settings)
-        check_certificates(settings)
+        settings = settings_of(args)
     except ConfigErrors as wrong:
         print(wrong, file=sys.stderr)
         return WRONG
     return serve(settings)
 
 
-def serve(settings: Settings) -> int:
-    """Run a server with these settings."""
-    from edge.runtime.supervisor import Supervisor
+def settings_of(args: argparse.Namespace) -> Settings:
+    """Flags over the file; ConfigErrors for all that is wrong, also in the files that they name."""
+    from edge.config.load import load_settings, require_origin, with_lines
+    from edge.runtime.checks import wrong_files
 
-    async def live() -> int:
-        return await Supervisor(settings).run()
+    settings = load_settings(args.config, flags_of(args), FLAGS)
+    require_origin(settings)
+    errors = wrong_files(settings)
+    if errors:
+        raise with_lines(errors, args.config)
+    return settings
+
+
+def serve(settings: Settings, entries: Mapping[str, str] | None = None) -> int:
+    """Run a server with these settings until a signal ends it; the exit code. `entries`: see Supervisor."""
+    import asyncio
+
+    from edge.errors import ConfigError
+    from edge.runtime.supervisor import ENTRIES, Supervisor
 
     try:
-        return asyncio.run(live())
+        return asyncio.run(Supervisor(settings, entries or ENTRIES).run())
     except ConfigError as wrong:
         print(wrong, file=sys.stderr)
         return WRONG
-
-
-def check_certificates(settings: Settings) -> None:
-    """Load them once here, so that a wrong file is said before anything starts."""
-    if settings.tls:
-        from edge.runtime.convert import server_settings
-        from edge.server.tls import make_server_context
-
-        try:
-            make_server_context(server_settings(settings).tls)
-        except ConfigError as wrong:
-            raise ConfigErrors([wrong]) from wrong

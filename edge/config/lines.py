@@ -1,8 +1,8 @@
 """On which line of a TOML text each key stands.
 
-`tomllib` gives values without places, and an operator wants the place. This reads the structure once more: tables,
-keys, and what is nested in arrays and inline tables. It is only asked about texts that `tomllib` has accepted, so
-that it checks nothing itself; where it is at a loss it stops, and later keys have no line.
+`tomllib` gives values without places, and an operator wants the place. This reads the structure once more:
+tables, keys, and what is nested in arrays and inline tables. It is only asked about texts that `tomllib` has
+accepted, so that it checks nothing itself; where it is at a loss it stops, and later keys have no line.
 """
 
 import re

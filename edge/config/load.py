@@ -1,61 +1,51 @@
-"""Reading a configuration: file, flags over it, every error with line, field, value and hint."""
+"""Reading a configuration: a file, flags over it, and every error with line, field, value and hint."""
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from edge.config.explain import Location, dotted, hint, location_of, shown
+from edge.config.lines import line_of, lines_of
 from edge.config.schema import Settings
 from edge.errors import ConfigError
-from edge.origin.settings import Address
 
-_TABLE: Final = re.compile(r"^\s*\[\[?\s*([A-Za-z0-9_.\-]+)\s*\]?\]")
-_KEY: Final = re.compile(r"^\s*([A-Za-z0-9_\-]+)\s*(?:\.[A-Za-z0-9_.\-]+)?\s*=")
+FILE_MOST: Final = 4 * 2**20  # bytes; thousands of sites take less
+_TOML_PLACE: Final = re.compile(r" \(at line (\d+), column \d+\)")
 
 
 class ConfigErrors(Exception):
-    """Everything that is wrong, not just the first."""
+    """Everything that is wrong, not just the first; `path` is the file in which the lines count."""
 
-    def __init__(self, errors: list[ConfigError]) -> None:
-        super().__init__("\n".join(str(error) for error in errors))
+    def __init__(self, errors: list[ConfigError], path: Path | None = None) -> None:
+        said = [f"{path}: {error}" if path is not None and error.line else str(error) for error in errors]
+        super().__init__("\n".join(said))
         self.errors = errors
+        self.path = path
 
 
-def load_settings(path: Path | None, flags: Mapping[str, Any] | None = None) -> Settings:
-    """Settings of a file with flags (section -> key -> value) over it; ConfigErrors with all that is wrong."""
-    text = ""
-    if path is not None:
-        try:
-            text = path.read_text()
-        except OSError as error:
-            raise ConfigErrors([ConfigError("--config", str(path), f"cannot be read: {error.strerror}")]) from error
+def load_settings(
+    path: Path | None,
+    flags: Mapping[str, Any] | None = None,
+    flag_names: Mapping[tuple[str, str], str] | None = None,
+) -> Settings:
+    """Settings of a file with flags (section -> key -> value) over it; ConfigErrors with all that is wrong.
+
+    `flag_names` tells which flag sets (section, key), for messages about values that are not from the file.
+    """
+    text = _read(path) if path is not None else ""
+    raw = _parse(path, text)
+    flagged = _put_over(raw, flags or {})
     try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"line (\d+)", str(error))
-        number = int(line[1]) if line else None
-        raise ConfigErrors([ConfigError(str(path), "...", f"not TOML: {error}", number)]) from error
-    for section, values in (flags or {}).items():
-        table = raw.get(section)
-        if isinstance(table, dict) and isinstance(values, Mapping):
-            table.update(values)
-        else:
-            raw[section] = values
-    try:
-        settings = Settings.model_validate(raw)
+        return Settings.model_validate(raw)
     except ValidationError as error:
-        raise ConfigErrors([_explain(problem, text) for problem in error.errors()]) from error
-    try:
-        if settings.origin.url:
-            Address.of(settings.origin.url)
-    except ConfigError as error:
-        line_number = _line_of(text, ("origin", "url"))
-        raise ConfigErrors([ConfigError(error.field, error.value, error.hint, line_number)]) from error
-    return settings
+        names = flag_names or {}
+        lines = lines_of(text)
+        problems = error.errors(include_url=False)
+        raise ConfigErrors([_told(problem, flagged, names, lines) for problem in problems], path) from error
 
 
 def require_origin(settings: Settings) -> None:
@@ -65,65 +55,80 @@ def require_origin(settings: Settings) -> None:
         raise ConfigErrors([ConfigError("origin.url", "", hint)])
 
 
-def _explain(problem: Any, text: str) -> ConfigError:
-    location = tuple(part for part in problem["loc"])
-    hint = str(problem["msg"]).removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        hint = _did_you_mean(location)
-    elif problem["type"] == "missing":
-        hint = "is needed"
-    value = "" if problem["type"] == "missing" else problem.get("input", "")
-    return ConfigError(_dotted(location), value, hint, _line_of(text, location))
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(FILE_MOST + 1)
+        if len(raw) > FILE_MOST:
+            raise ConfigErrors([ConfigError("file", str(path), "is larger than 4 MiB: not a configuration")])
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        wrong = ConfigError("file", str(path), "is not UTF-8 text", line)
+        raise ConfigErrors([wrong], path) from error
+    except OSError as error:
+        wrong = ConfigError("file", str(path), f"cannot be read: {error.strerror}")
+        raise ConfigErrors([wrong]) from error
 
 
-def _dotted(location: tuple[Any, ...]) -> str:
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text
+def _parse(path: Path | None, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        place = _TOML_PLACE.search(str(error))
+        # Without a place it is the text's end that came too early.
+        line = int(place[1]) if place else text.count("\n") + 1
+        written = text.splitlines()[line - 1].strip() if line <= len(text.splitlines()) else ""
+        reason = _TOML_PLACE.sub("", str(error)).removesuffix(" (at end of document)")
+        raise ConfigErrors([ConfigError("TOML", written[:80], reason, line)], path) from error
 
 
-def _did_you_mean(location: tuple[Any, ...]) -> str:
-    model: Any = Settings
-    for part in location[:-1]:
-        if isinstance(part, int) or not (isinstance(model, type) and issubclass(model, BaseModel)):
+def _put_over(raw: dict[str, Any], flags: Mapping[str, Any]) -> set[Location]:
+    """Put the flags' values into `raw`; the locations that now hold a flag's value.
+
+    A section of the file that is no table stays as it is, so that its own error is told.
+    """
+    flagged: set[Location] = set()
+    for section, values in flags.items():
+        if not isinstance(values, Mapping):
+            raw[section] = values  # a list of tables is replaced as a whole
+            flagged.add((section,))
             continue
-        field = model.model_fields.get(str(part))
-        model = _model_in(field.annotation) if field is not None else None
-    known = list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
-    close = difflib.get_close_matches(str(location[-1]), known, 1)
-    return f"unknown; did you mean {close[0]}?" if close else f"unknown; there are: {', '.join(known)}"
+        table = raw.setdefault(section, {})
+        if isinstance(table, dict):
+            table.update(values)
+            flagged.update((section, key) for key in values)
+    return flagged
 
 
-def _model_in(annotation: Any) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        found = _model_in(inner)
-        if found is not None:
-            return found
-    return None
+def with_lines(errors: list[ConfigError], path: Path | None) -> ConfigErrors:
+    """Errors that were found later, with the line in which the file, if there is one, has that field and value."""
+    text = _read(path) if path is not None else ""
+    lines, raw = lines_of(text), _parse(path, text)
+    told = []
+    for error in errors:
+        found = [line for place, line in lines.items() if _says(raw, place, error)]
+        told.append(ConfigError(error.field, error.value, error.hint, found[0] if found else None))
+    return ConfigErrors(told, path)
 
 
-def _line_of(text: str, location: tuple[Any, ...]) -> int | None:
-    """The line on which a key stands; of its table where the key itself is missing."""
-    names = [str(part) for part in location if not isinstance(part, int)]
-    nth = next((part for part in location if isinstance(part, int)), 0)
-    if not names:
-        return None
-    table, seen, best = "", -1, None
-    for number, line in enumerate(text.splitlines(), 1):
-        if match := _TABLE.match(line):
-            table = match[1]
-            if table == names[0]:
-                seen += 1
-                if seen == nth:
-                    best = number
-            continue
-        key = _KEY.match(line)
-        if key is None:
-            continue
-        here = [*table.split("."), key[1]] if table else [key[1]]
-        if here == names[: len(here)] and (here[0] != names[0] or max(seen, 0) == nth):
-            return number
-    return best
+def _says(raw: Any, place: Location, error: ConfigError) -> bool:
+    if ".".join(part for part in place if isinstance(part, str)) != error.field:
+        return False
+    for part in place:
+        raw = raw[part]
+    return bool(raw == error.value)
+
+
+def _told(
+    problem: Any, flagged: set[Location], names: Mapping[tuple[str, str], str], lines: dict[Location, int]
+) -> ConfigError:
+    location = location_of(problem)
+    said = hint(problem)
+    if location[:1] in flagged or location[:2] in flagged:
+        words = [part for part in location if isinstance(part, str)]
+        name = names.get((words[0], words[1])) if len(words) > 1 else None
+        line, said = None, f"{said} ({name})" if name else said
+    else:
+        line = line_of(lines, location)
+    return ConfigError(dotted(location), shown(problem), said, line)

@@ -1,63 +1,97 @@
-"""The reference configuration, rendered from the schema: every section, key, default and meaning."""
+"""The reference configuration, rendered from the schema: every section, key, default and meaning.
 
-from typing import Any
+Lines of prose begin with `# `, what may be switched on by taking the mark away with `#` alone.
+"""
+
+from dataclasses import asdict
+from typing import Any, Final
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
-from edge.config.schema import KindSection, Section, Settings, SiteSection, TlsSection
+from edge.config.explain import model_in
+from edge.config.schema import KindSection, LiveSection, Settings, SiteSection, TlsSection
+from edge.config.units import parse_duration, parse_size, write_duration, write_size
+from edge.policy.rules import DEFAULTS
 
-INTRO = """\
-# Reference configuration of the edge: every key with its default. What is commented out has no default or is optional.
-# Sizes: 10GB is decimal, 512MiB binary. Durations: 250ms, 5s, 10m, 2h, 14d. Flags of `edge serve` win over this file.
+INTRO: Final = """\
+# Reference configuration of the edge: every key with its default. A key behind a mark (#key = ...) is
+# optional: its value is an example, or the default within a section that is not there by itself.
+# Sizes: 10GB is decimal, 512MiB binary. Durations: 250ms, 5s, 10m, 2h, 14d. Paths are relative to the
+# directory in which the server is started. Flags of `edge serve` win over this file.
 # This file is rendered from the schema: `edge check-config --reference`.
 """
-EXAMPLES = {
+EXAMPLES: Final[dict[tuple[type[BaseModel], str], object]] = {
+    (TlsSection, "cert"): "/etc/edge/cert.pem",
+    (TlsSection, "key"): "/etc/edge/key.pem",
+    (SiteSection, "name"): "films",
+}
+ORIGIN_EXAMPLES: Final[dict[str, object]] = {
     "url": "http://origin.example:8080",
     "host": "films.example",
-    "ca_file": "/etc/ssl/certs/origin-ca.pem",
+    "server_name": "origin.example",
+    "ca_file": "/etc/edge/origin-ca.pem",
+    "client_cert": "/etc/edge/client.pem",
+    "client_key": "/etc/edge/client.key",
     "index_dir": "/var/lib/edge",
-    "cert": "/etc/edge/cert.pem",
-    "key": "/etc/edge/key.pem",
-    "name": "films",
 }
 
 
 def render() -> str:
     """The text of `config/edge.toml`."""
     parts = [INTRO]
-    settings = Settings()
-    for name in ("server", "admin", "cache", "origin", "log"):
-        section: Section = getattr(settings, name)
-        parts.append(f"# {(section.__doc__ or '').strip()}\n[{name}]\n{_keys(type(section))}")
-    for name, model in (("tls", TlsSection), ("site", SiteSection)):
-        body = "\n".join(f"# {line}" if line else "" for line in _keys(model).splitlines())
-        parts.append(f"# {(model.__doc__ or '').strip()}\n# [[{name}]]\n{body}\n")
-    body = "\n".join(f"# {line}" for line in _keys(KindSection).splitlines())
-    parts.append(f"# {(KindSection.__doc__ or '').strip()}\n# [site.kinds.segment]\n{body}\n")
+    for name, field in Settings.model_fields.items():
+        model = model_in(field.annotation)
+        assert model is not None
+        if isinstance(field.default, tuple):
+            parts.append(_heading(model) + f"#[[{name}]]\n" + _keys(model, optional=True))
+        else:
+            parts.append(_heading(model) + f"[{name}]\n" + _keys(model, optional=False))
+    parts.append(_heading(LiveSection) + "#[site.live]\n" + _keys(LiveSection, optional=True))
+    parts.append(_heading(KindSection) + _meanings(KindSection) + "\n".join(_kinds()) + "\n")
     return "\n".join(parts)
 
 
-def _keys(model: type[BaseModel]) -> str:
+def _heading(model: type[BaseModel]) -> str:
+    return f"# {(model.__doc__ or '').strip()}\n"
+
+
+def _keys(model: type[BaseModel], *, optional: bool) -> str:
     lines = []
     for name, field in model.model_fields.items():
-        if name == "kinds":
+        if model_in(field.annotation) is not None:
             continue
-        missing = field.is_required() or field.default in (None, "")
-        value = EXAMPLES.get(name, "14d") if missing else field.default
-        mark = "# " if missing and model not in (TlsSection, SiteSection, KindSection) else ""
-        lines.append(f"# {field.description}\n{mark}{name} = {_value(value)}")
+        unset = field.is_required() or field.default in (None, "")
+        value = (EXAMPLES.get((model, name)) or ORIGIN_EXAMPLES[name]) if unset else field.default
+        lines.append(f"# {field.description}")
+        lines.append(f"{'#' if unset or optional else ''}{name} = {_value(field, value)}")
     return "\n".join(lines) + "\n"
 
 
-def _value(value: Any) -> str:
+def _meanings(model: type[BaseModel]) -> str:
+    return "".join(f"# {name}: {field.description}\n" for name, field in model.model_fields.items())
+
+
+def _kinds() -> list[str]:
+    lines = []
+    for kind, defaults in DEFAULTS.items():
+        lines.append(f"#[site.kinds.{kind}]")
+        lines += [f'#{name} = "{write_duration(seconds)}"' for name, seconds in asdict(defaults).items()]
+    return lines
+
+
+def _value(field: FieldInfo, value: Any) -> str:
+    parsers = {getattr(mark, "func", None) for mark in field.metadata}
     match value:
         case bool():
             return "true" if value else "false"
         case tuple():
-            return "[" + ", ".join(_value(item) for item in value) + "]"
+            return "[" + ", ".join(_value(field, item) for item in value) + "]"
         case str():
-            return f'"{value}"'
-        case float() if value.is_integer():
-            return str(int(value))
+            return "'" + value + "'" if '"' in value or "\\" in value else f'"{value}"'
+        case int() if parse_size in parsers:
+            return f'"{write_size(value)}"' if value >= 1024 else str(value)
+        case float() if parse_duration in parsers:
+            return f'"{write_duration(value)}"'
         case _:
             return str(value)

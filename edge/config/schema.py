@@ -1,51 +1,146 @@
-"""The schema of the configuration: every field with its default and meaning; the reference is rendered from here."""
+"""The schema of the configuration: each field, its default and its meaning; the reference is rendered from it.
+
+Values are taken strictly: a number in quotes is no number, and "yes" is not true. A room below may have
+another name for a setting; `runtime.convert` knows both.
+"""
 
 import os
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from edge.config.units import parse_duration, parse_listen, parse_size
+from edge.errors import ConfigError
+from edge.origin.settings import Address
 from edge.words import Kind
 
-Size = Annotated[int, BeforeValidator(parse_size)]
-Seconds = Annotated[float, BeforeValidator(parse_duration)]
+LABEL: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a field's name: RFC 9110 section 5.6.2
+HOST_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\]")
+AUTHORITY: Final = re.compile(rf"(?:{HOST_NAME.pattern})(?::[0-9]{{1,5}})?")
+WEB_ORIGIN: Final = re.compile(r"\*|null|https?://[A-Za-z0-9._-]+(?::[0-9]{1,5})?")
+VISIBLE: Final = re.compile(r"[\x21-\x7e]*")
+CACHE_LEAST: Final = 16 * 2**20
 
 
-def _listen(value: str) -> str:
+def _written_like(pattern: re.Pattern[str], hint: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if pattern.fullmatch(value) is None:
+            raise ValueError(hint)
+        return value
+
+    return AfterValidator(check)
+
+
+def _listen(value: object) -> object:
     parse_listen(value)
     return value
 
 
+def _positive(value: float) -> float:
+    if value <= 0:
+        raise ValueError("must be more than 0")
+    return value
+
+
+def _url(value: str) -> str:
+    if VISIBLE.fullmatch(value) is None:
+        raise ValueError("must have no blanks, and percent-encode what is not ASCII")
+    if value:
+        try:
+            Address.of(value)
+        except ConfigError as error:
+            raise ValueError(error.hint) from error
+    return value
+
+
+Size = Annotated[int, BeforeValidator(parse_size)]
+Seconds = Annotated[float, BeforeValidator(parse_duration)]
+Wait = Annotated[float, BeforeValidator(parse_duration), AfterValidator(_positive)]
 Listen = Annotated[str, BeforeValidator(_listen)]
+Label = Annotated[str, _written_like(LABEL, "letters, digits, dots, dashes and underscores only, at most 64")]
+Token = Annotated[str, _written_like(TOKEN, "is not the name of a header field")]
+HostName = Annotated[
+    str, _written_like(HOST_NAME, 'write a host name without scheme, port or "*"'), AfterValidator(str.lower)
+]
+Authority = Annotated[str, _written_like(AUTHORITY, "write HOST or HOST:PORT")]
+WebOrigin = Annotated[str, _written_like(WEB_ORIGIN, 'write "*" or one origin, "https://player.example"')]
+Parameter = Annotated[str, _written_like(VISIBLE, "write the parameter's name as it stands in a URL")]
+Url = Annotated[str, AfterValidator(_url)]
+Listens = Annotated[tuple[Listen, ...], Field(strict=False)]
 
 
 class Section(BaseModel):
-    """Strict: an unknown key is an error."""
+    """An unknown key is an error, a value of another type too."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ServerSection(Section):
     """Where players connect, and how they are held to their limits."""
 
-    listen: tuple[Listen, ...] = Field(("[::]:8080",), description="addresses for players; [::] takes IPv4 too")
+    listen: Listens = Field(
+        ("[::]:8080",), description="addresses for players; [::] takes IPv4 too; with a certificate: HTTPS"
+    )
+    listen_plain: Listens = Field(
+        (),
+        description="further addresses that stay plain HTTP beside a certificate: for edges behind a shield",
+    )
     workers: int = Field(0, ge=0, le=256, description="worker processes; 0 = one per core")
-    node: str = Field("edge", description="this node's name in Via and Cache-Status", pattern=r"^[A-Za-z0-9._-]+$")
+    node: Label = Field("edge", description="this node's name in Via and Cache-Status")
     drain_timeout: Seconds = Field(30.0, description="how long running answers may take at a stop")
-    idle_timeout: Seconds = Field(75.0, description="keep-alive without a request; players pause 2-10 s")
-    head_timeout: Seconds = Field(10.0, description="from a request head's first byte to its last")
-    max_connections: int = Field(50_000, ge=1, description="per worker; more are closed at once")
-    max_requests: int = Field(10_000, ge=1, description="per connection; then it is closed in good order")
-    slow_reader: Size = Field(4096, description="bytes a second below which, over 30 s, a reader is given up")
+    idle_timeout: Wait = Field(75.0, description="keep-alive without a request; players pause 2-10 s")
+    head_timeout: Wait = Field(10.0, description="from a request head's first byte to its last")
+    handshake_timeout: Wait = Field(10.0, description="how long a TLS handshake may take")
+    max_connections: int = Field(
+        50_000, ge=1, le=1_000_000, description="per listener and worker; then accepting pauses"
+    )
+    max_requests: int = Field(
+        10_000, ge=1, le=1_000_000_000, description="per connection; then it is closed in good order"
+    )
+    max_head: Size = Field(
+        16 * 2**10, description="the most that a request's line and fields may take together; 1KiB to 1MiB"
+    )
+    max_line: Size = Field(8 * 2**10, description="the most for its line, and for each field; at most max_head")
+    max_fields: int = Field(100, ge=10, le=1000, description="the most fields that a request may have")
+    slow_reader: Size = Field(
+        4096, description="bytes a second below which, over 30 s, a reader is given up; 0 = never"
+    )
+
+    @field_validator("listen")
+    @classmethod
+    def _some(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("needs at least one address")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if not 2**10 <= self.max_head <= 2**20:
+            raise ValueError("max_head must be between 1KiB and 1MiB")
+        if not 2**8 <= self.max_line <= self.max_head:
+            raise ValueError("max_line must be at least 256 and at most max_head")
+        return self
 
 
 class TlsSection(Section):
     """A certificate; the first one also serves names that nobody has."""
 
-    cert: str = Field(description="PEM file, leaf first")
-    key: str = Field(description="PEM file of the private key")
-    names: tuple[str, ...] = Field((), description='server names (SNI), "*.example.org" allowed')
+    cert: str = Field(min_length=1, description="PEM file, leaf first")
+    key: str = Field(min_length=1, description="PEM file of the private key")
+    names: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        (),
+        description='server names (SNI), "*.example.org" allowed; needed when there are several certificates',
+    )
 
 
 class AdminSection(Section):
@@ -57,17 +152,17 @@ class AdminSection(Section):
 class CacheSection(Section):
     """The cache directory."""
 
-    dir: str = Field("./edge-cache", description="made if it is missing; one server per directory")
+    dir: str = Field("./edge-cache", min_length=1, description="made if it is missing; one server per directory")
     size: Size = Field(10 * 10**9, description="bytes that packs may take (at most two packs more on disk)")
     slice_size: Size = Field(2**20, description="32KiB to 32MiB; stored with each object, may be changed at any time")
-    index_dir: str | None = Field(None, description="another place for the index: an SSD or a tmpfs")
+    index_dir: str | None = Field(None, min_length=1, description="another place for the index: an SSD or a tmpfs")
     policy: Literal["fifo", "lru"] = Field("fifo", description="what stays when room is needed")
     min_free: float = Field(0.05, ge=0, le=0.9, description="share of the file system that is left free")
 
     @field_validator("size")
     @classmethod
     def _size(cls, value: int) -> int:
-        if value < 16 * 2**20:
+        if value < CACHE_LEAST:
             raise ValueError("a cache needs at least 16MiB")
         return value
 
@@ -82,47 +177,81 @@ class CacheSection(Section):
 class OriginSection(Section):
     """Where misses are fetched: an origin or a shield."""
 
-    url: str = Field("", description="http://host[:port][/base/path] or https://...")
-    host: str | None = Field(None, description="Host to send; the URL's own unless set")
-    ca_file: str | None = Field(None, description="PEM of the CA that signed the origin's certificate")
+    url: Url = Field("", description="http://host[:port][/base/path] or https://...")
+    host: Authority | None = Field(None, description="Host to send; the URL's own unless set")
+    server_name: HostName | None = Field(None, description="name in the TLS handshake; the URL's own unless set")
+    ca_file: str | None = Field(None, min_length=1, description="PEM of the CA that signed the certificate")
     verify: bool = Field(True, description="check the origin's certificate")
-    connect_timeout: Seconds = Field(3.0, description="for one connection, TLS included")
-    first_byte_timeout: Seconds = Field(8.0, description="from a request to its answer's head, each try")
-    total_first_byte: Seconds = Field(9.5, description="the same over all tries: players give up at 10 s")
-    stall_timeout: Seconds = Field(5.0, description="silence in a body after which it is resumed")
+    client_cert: str | None = Field(None, min_length=1, description="PEM that shows an origin who asks")
+    client_key: str | None = Field(None, min_length=1, description="PEM of its private key")
+    connect_timeout: Wait = Field(3.0, description="how long one connection may take, TLS included")
+    first_byte_timeout: Wait = Field(8.0, description="from a request to its answer's head, each try")
+    total_first_byte: Wait = Field(9.5, description="the same over all tries: players give up at 10 s")
+    stall_timeout: Wait = Field(5.0, description="silence in a body after which it is resumed")
     retries: int = Field(2, ge=0, le=10, description="further tries, 100-400 ms apart")
     resume_max: int = Field(3, ge=0, le=20, description="broken bodies in a row without one new byte")
-    max_connections: int = Field(128, ge=1, le=10_000, description="at the same time")
-    queue: int = Field(1024, ge=0, description="requests that may wait for a connection, at most 2 s")
+    max_connections: int = Field(128, ge=1, le=10_000, description="connections at the same time")
+    queue: int = Field(1024, ge=0, le=100_000, description="requests that may wait for a connection ...")
+    queue_timeout: Wait = Field(2.0, description="... for so long")
+    keepalive: Wait = Field(75.0, description="how long an idle connection is kept; less than the origin keeps it")
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if self.client_key and not self.client_cert:
+            raise ValueError("client_key needs client_cert beside it")
+        return self
 
 
 class KindSection(Section):
-    """Defaults of one kind of object, where the origin is silent."""
+    """Defaults of one kind of object, where the origin is silent; what is left out stays as it is."""
 
-    ttl: Seconds = Field(description="how long it is fresh")
-    stale_while_revalidate: Seconds = Field(0.0, description="then: served while it is renewed")
-    stale_if_error: Seconds = Field(0.0, description="then: served when the origin fails")
+    ttl: Seconds | None = Field(None, description="how long it is fresh")
+    stale_while_revalidate: Seconds | None = Field(None, description="then: served while it is renewed")
+    stale_if_error: Seconds | None = Field(None, description="then: served when the origin fails")
+
+
+class LiveSection(Section):
+    """Live playlists and manifests, where the origin is silent: fresh for half the period that they name."""
+
+    least: Wait = Field(1.0, description="fresh for at least so long ...")
+    most: Wait = Field(6.0, description="... at most so long")
+    unknown: Wait = Field(2.0, description="for a list that names no period")
+    low_latency: Wait = Field(1.0, description="for a low-latency list")
+    error_periods: float = Field(
+        3.0, ge=0, le=100, description="how many periods it is served on when the origin fails"
+    )
 
 
 class SiteSection(Section):
     """A tenant, chosen by Host. The first site also takes hosts that nobody has."""
 
-    name: str = Field(description="in metrics, logs and cache keys", pattern=r"^[A-Za-z0-9._-]+$")
-    hosts: tuple[str, ...] = Field((), description="host names, without port")
-    drop_params: tuple[str, ...] = Field(("CMCD",), description="query parameters outside the cache key")
-    token_params: tuple[str, ...] = Field(
+    name: Label = Field(description="in metrics, logs and cache keys")
+    hosts: Annotated[tuple[HostName, ...], Field(strict=False)] = Field((), description="host names, without port")
+    drop_params: Annotated[tuple[Parameter, ...], Field(strict=False)] = Field(
+        ("CMCD",), description="query parameters outside the cache key; utm_* always"
+    )
+    token_params: Annotated[tuple[Parameter, ...], Field(strict=False)] = Field(
         ("token", "expires", "md5", "hdnts", "hdnea"), description="the same for signed URLs"
     )
-    forward_fields: tuple[str, ...] = Field((), description="request fields that the origin gets")
-    cors_origin: str = Field("*", description="Access-Control-Allow-Origin")
+    forward_fields: Annotated[tuple[Token, ...], Field(strict=False)] = Field(
+        (), description="request fields that the origin gets; an answer that varies by one is not shared"
+    )
+    cors_origin: WebOrigin = Field("*", description="Access-Control-Allow-Origin")
+    preflight_max_age: Seconds = Field(86400.0, description="how long browsers remember a preflight")
     negative_ttl: Seconds = Field(10.0, description="how long 404 and 410 are remembered")
-    kinds: dict[Kind, KindSection] = Field(default_factory=dict, description="defaults by kind of object")
+    negative_ttl_live: Seconds = Field(1.0, description="the same for what is live: it will be there in a moment")
+    honour_cache_control: bool = Field(True, description="false: freshness goes by these defaults alone")
+    keep_set_cookie: bool = Field(False, description="true: cookies are the same for all, kept and replayed")
+    live: LiveSection = Field(default_factory=LiveSection, description="see below")
+    kinds: dict[Annotated[Kind, Field(strict=False)], KindSection] = Field(
+        default_factory=dict, description="defaults by kind of object, see below"
+    )
 
 
 class LogSection(Section):
-    """The access log."""
+    """The access log: one JSON line for each request. SIGUSR1 opens the file anew, for rotation."""
 
-    access: str = Field("off", description='a file, "stdout" or "off"')
+    access: str = Field("off", min_length=1, description='a file, "stdout" or "off"')
     anonymise: Literal["truncate", "off"] = Field("truncate", description="client addresses: /24 and /48, or whole")
 
 
@@ -134,16 +263,37 @@ class Settings(Section):
     cache: CacheSection = Field(default_factory=CacheSection)
     origin: OriginSection = Field(default_factory=OriginSection)
     log: LogSection = Field(default_factory=LogSection)
-    tls: tuple[TlsSection, ...] = ()
-    site: tuple[SiteSection, ...] = ()
+    tls: Annotated[tuple[TlsSection, ...], Field(strict=False)] = ()
+    site: Annotated[tuple[SiteSection, ...], Field(strict=False)] = ()
 
-    @model_validator(mode="after")
-    def _sites(self) -> "Settings":
-        names = [site.name for site in self.site]
-        if len(set(names)) < len(names):
-            raise ValueError("two sites have the same name")
-        return self
+    @field_validator("site")
+    @classmethod
+    def _distinct(cls, value: tuple[SiteSection, ...]) -> tuple[SiteSection, ...]:
+        names, hosts = set[str](), dict[str, str]()
+        for site in value:
+            if site.name in names:
+                raise ValueError(f"two sites have the name {site.name!r}")
+            names.add(site.name)
+            for host in site.hosts:
+                if hosts.setdefault(host, site.name) != site.name:
+                    raise ValueError(f"host {host!r} belongs to {hosts[host]!r} and to {site.name!r}")
+        return value
 
     @property
     def worker_count(self) -> int:
         return self.server.workers or len(os.sched_getaffinity(0))
+
+    @property
+    def listeners(self) -> tuple[tuple[str, str, bool], ...]:
+        """(field, address, whether it speaks TLS)."""
+        server = self.server
+        first = tuple(("server.listen", listen, bool(self.tls)) for listen in server.listen)
+        return first + tuple(("server.listen_plain", listen, False) for listen in server.listen_plain)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `from_json` takes back in another process."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> Self:
+        return cls.model_validate(said)

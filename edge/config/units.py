@@ -18,7 +18,13 @@ _SIZES: Final = {
     "tib": 2**40,
 }
 _WRITTEN_SIZES: Final = ("TiB", "TB", "GiB", "GB", "MiB", "MB", "KiB", "KB")
-_DURATIONS: Final = {"ms": Decimal("0.001"), "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATIONS: Final = {
+    "ms": Decimal("0.001"),
+    "s": Decimal(1),
+    "m": Decimal(60),
+    "h": Decimal(3600),
+    "d": Decimal(86400),
+}
 _TEXT: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", re.ASCII)
 SIZE_MOST: Final = 2**60  # an exbibyte: more is a slip of the keyboard, and sums of it would leave 64 bits
 DURATION_MOST: Final = 10 * 365 * 86400.0  # ten years: no timer here means more, and infinity means a hang
@@ -56,7 +62,7 @@ def parse_duration(value: object) -> float:
 
 
 def parse_listen(text: object) -> tuple[str, int]:
-    """(host, port) of `HOST:PORT`, `:PORT` (all addresses) or `[::1]:PORT`; ValueError says how to write it."""
+    """(host, port) of `HOST:PORT`, `:PORT` (all addresses) or `[::1]:PORT`; ValueError says how."""
     host, colon, port = text.strip().rpartition(":") if isinstance(text, str) else ("", "", "")
     if not colon or not port.isascii() or not port.isdigit() or len(port) > 5 or int(port) > 65535:
         raise ValueError(LISTEN_HINT)

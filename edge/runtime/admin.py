@@ -1,48 +1,70 @@
 """The operators' HTTP: metrics and health, on a listener of its own (aiohttp)."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 from aiohttp import web
 
-INDEX = """<!doctype html><html lang="en"><meta charset="utf-8"><title>edge</title>
-<h1>edge</h1><ul><li><a href="/metrics">/metrics</a> for Prometheus<li><a href="/healthz">/healthz</a> alive
-<li><a href="/readyz">/readyz</a> serving</ul></html>
+INDEX: Final = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>edge</title>
+<h1>edge</h1>
+<ul>
+<li><a href="/metrics">/metrics</a> for Prometheus
+<li><a href="/healthz">/healthz</a> this process lives
+<li><a href="/readyz">/readyz</a> players are served
+</ul></html>
 """
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+GOODBYE_SECONDS: Final = 0.2  # for answers under way at a stop: a scrape is repeated anyway
 
 
 class Admin:
-    """`ready` says whether players are served now."""
+    """`render` gives the metrics, `readiness` says whether players are served now, and why not.
 
-    def __init__(self, render: Callable[[], bytes], ready: Callable[[], tuple[bool, str]]) -> None:
+    GET only (and HEAD, RFC 9110 section 9.1): anything else is 405.
+    """
+
+    def __init__(self, render: Callable[[], bytes], readiness: Callable[[], tuple[bool, str]]) -> None:
         self._render = render
-        self._ready = ready
+        self._readiness = readiness
         self._runner: web.AppRunner | None = None
 
     async def start(self, sock: socket.socket) -> None:
-        app = web.Application()
+        """Serve on a listening socket."""
+        app = web.Application(middlewares=[_uncached])
         app.router.add_get("/", self._index)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.2)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=GOODBYE_SECONDS)
         await self._runner.setup()
         await web.SockSite(self._runner, sock).start()
 
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+            self._runner = None
 
     async def _index(self, _: web.Request) -> web.Response:
         return web.Response(text=INDEX, content_type="text/html")
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-        return web.Response(body=self._render(), headers=headers)
+        return web.Response(body=self._render(), headers={"Content-Type": METRICS_TYPE})
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        ready, why = self._ready()
+        ready, why = self._readiness()
         return web.Response(text=why + "\n", status=200 if ready else 503)
+
+
+@web.middleware
+async def _uncached(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """What is true now is no copy's business."""
+    response = await handler(request)
+    response.headers["Cache-Control"] = "no-store"
+    return response

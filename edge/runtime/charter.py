@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from typing import Self
 
 from edge.config.schema import Settings
@@ -10,7 +10,12 @@ from edge.config.schema import Settings
 
 @dataclass(frozen=True, slots=True)
 class Charter:
-    """Passed as JSON in an inherited memfd. Descriptor numbers are the child's own."""
+    """Passed as JSON in an inherited memfd. Descriptors keep their numbers from parent to child.
+
+    `entry` names the coroutine function that plays the role, as `module:function`; `listeners` are pairs of a
+    listening socket and whether TLS is spoken there. A keeper accepts from `link_fd`, a worker connects to
+    `link_path`.
+    """
 
     role: str
     number: int
@@ -21,21 +26,32 @@ class Charter:
     liveness_fd: int
     status_fd: int
     link_fd: int = -1
-    listeners: tuple[tuple[int, bool], ...] = field(default=())
+    listeners: tuple[tuple[int, bool], ...] = ()
+    entry: str = ""
+    runtime_dir: str = ""
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """All that the child inherits, but the charter itself."""
+        shared = (self.slot_fd, self.hits_fd, self.liveness_fd, self.status_fd)
+        link = (self.link_fd,) if self.link_fd >= 0 else ()
+        return (*shared, *link, *(fd for fd, _ in self.listeners))
 
     def to_file(self) -> int:
         """A memfd with the charter; the caller closes it."""
-        said = {name: getattr(self, name) for name in self.__slots__ if name != "settings"}
-        said["settings"] = self.settings.model_dump(mode="json")
+        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        said["settings"] = self.settings.to_json()
         fd = os.memfd_create("charter", os.MFD_CLOEXEC)
-        os.write(fd, json.dumps(said).encode())
+        with open(os.dup(fd), "wb") as file:  # writes the whole, however many calls that takes
+            file.write(json.dumps(said).encode())
         return fd
 
     @classmethod
     def from_file(cls, fd: int) -> Self:
-        raw = os.pread(fd, os.fstat(fd).st_size, 0)
-        os.close(fd)
-        said = json.loads(raw)
-        said["settings"] = Settings.model_validate(said["settings"])
+        """The charter in a memfd, which is closed."""
+        with open(fd, "rb") as file:
+            file.seek(0)
+            said = json.loads(file.read())
+        said["settings"] = Settings.from_json(said["settings"])
         said["listeners"] = tuple((int(number), bool(tls)) for number, tls in said["listeners"])
         return cls(**said)

@@ -1,21 +1,33 @@
-"""What a child process runs: takes its charter, installs loop and signals, dies with its supervisor."""
+"""What a child process runs: takes its charter, installs loop and signals, plays its role, dies with its supervisor.
 
+Two things end an orphan: the kernel (PR_SET_PDEATHSIG), whatever the child does at that moment, and the end of the
+liveness pipe, where the kernel's promise does not hold (it is lost when a process changes its credentials).
+"""
+
+import argparse
 import asyncio
 import contextlib
 import ctypes
+import faulthandler
 import importlib
+import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final
 
+from edge.errors import ConfigError, EdgeError, FormatUnknown
 from edge.runtime.charter import Charter
+from edge.runtime.places import HELD_BACK
 
-ROLES: Final = {"worker": "edge.runtime.worker:run_worker", "keeper": "edge.runtime.keeper:run_keeper"}
+Role = Callable[["ChildHandle"], Awaitable[None]]
+
 PR_SET_PDEATHSIG: Final = 1
 FAILED: Final = 3
+WORDS_MOST: Final = 2000  # of an error, in the supervisor's one line
 
 
 class ChildHandle:
@@ -24,15 +36,20 @@ class ChildHandle:
     def __init__(self, charter: Charter) -> None:
         self.charter = charter
         self.stop_requested = asyncio.Event()
+        self._ready = False
         self._reopen: Callable[[], None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<ChildHandle {self.charter.role} {self.charter.number} ready={self._ready}>"
 
     def ready(self) -> None:
         """Tell the supervisor that this child serves."""
-        os.write(self.charter.status_fd, b"ready\n")
+        self._ready = True
+        self._tell("ready")
 
     def say(self, line: str) -> None:
         """A line of the start-up report, printed by the supervisor."""
-        os.write(self.charter.status_fd, f"say {line}\n".encode())
+        self._tell(f"say {line}")
 
     def on_reopen_logs(self, reopen: Callable[[], None] | None) -> None:
         """What SIGUSR1 does."""
@@ -41,60 +58,88 @@ class ChildHandle:
     def install(self) -> None:
         """Signals, and the pipe whose end means that the supervisor is gone."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self.stop_requested.set)
+        loop.add_signal_handler(signal.SIGTERM, self._on_term)
         loop.add_signal_handler(signal.SIGUSR1, self._on_usr1)
-        loop.add_reader(self.charter.liveness_fd, self._orphaned)
+        loop.add_reader(self.charter.liveness_fd, _orphaned)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
+
+    def _on_term(self) -> None:
+        if not self._ready:
+            os._exit(0)  # it serves nobody yet: there is nothing to finish
+        self.stop_requested.set()
 
     def _on_usr1(self) -> None:
         if self._reopen is not None:
             self._reopen()
 
-    def _orphaned(self) -> None:
-        os._exit(FAILED)  # nobody is left to drain for; packs and index stand a kill at any moment
+    def _tell(self, text: str) -> None:
+        line = text.replace("\n", " ").encode() + b"\n"
+        with contextlib.suppress(BrokenPipeError):  # the supervisor is gone, and so are we in a moment
+            os.write(self.charter.status_fd, line)
+
+    def tell_failure(self, error: BaseException) -> None:
+        """The last words: what cannot pass by itself is `refused`, all else `failed`."""
+        word = "refused" if isinstance(error, ConfigError | FormatUnknown) else "failed"
+        name = "" if isinstance(error, EdgeError) else f"{type(error).__name__}: "
+        self._tell(f"{word} {name}{error}"[:WORDS_MOST])
+
+
+def _orphaned() -> None:
+    os._exit(FAILED)  # nobody is left to drain for; packs and index stand a kill at any moment
 
 
 def loop_factory() -> tuple[Callable[[], asyncio.AbstractEventLoop], str]:
-    """uvloop where it can be imported; else asyncio's own and the reason."""
+    """uvloop where it can be imported; else asyncio's own, and the reason."""
     try:
         import uvloop
     except ImportError as error:
-        return asyncio.new_event_loop, f"asyncio's own event loop ({error})"
+        return asyncio.new_event_loop, f"asyncio's own, since uvloop cannot be used ({error})"
     return uvloop.new_event_loop, "uvloop " + version("uvloop")
 
 
+def role_at(entry: str) -> Role:
+    """The coroutine function that `module:function` names."""
+    module, _, function = entry.partition(":")
+    role: Role = getattr(importlib.import_module(module), function)
+    return role
+
+
 def main(argv: list[str]) -> int:
-    """`python -m edge.runtime.child ROLE CHARTER_FD PARENT_PID`."""
+    """`python -m edge.runtime.child ROLE NUMBER --charter FD --parent PID`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the supervisor decides
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    parent = int(argv[2])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("role")
+    parser.add_argument("number", type=int)
+    parser.add_argument("--charter", type=int, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    args = parser.parse_args(argv)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
+    if os.getppid() != args.parent:  # it died before the promise was made
         return FAILED
-    charter = Charter.from_file(int(argv[1]))
-    module, _, function = ROLES[argv[0]].partition(":")
-    run: Callable[[ChildHandle], Awaitable[None]] = getattr(importlib.import_module(module), function)
+    faulthandler.enable()  # a file that shrinks under a mapping ends a process by SIGBUS: then say where
+    logging.basicConfig(format=f"{args.role} {args.number}: %(message)s", stream=sys.stderr)
+    return _play(Charter.from_file(args.charter))
+
+
+def _play(charter: Charter) -> int:
+    factory, _ = loop_factory()
 
     async def live() -> None:
-        child = ChildHandle(charter)
         child.install()
-        await run(child)
+        await role_at(charter.entry)(child)
 
-    factory, _ = loop_factory()
+    child = ChildHandle(charter)
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(_plain(live()))
+            runner.run(live())
     except Exception as error:
-        with contextlib.suppress(OSError):
-            os.write(charter.status_fd, f"failed {type(error).__name__}: {error}\n".replace("\n", " ", 0).encode())
-        if os.environ.get("EDGE_TRACEBACKS"):
-            raise
+        if not isinstance(error, EdgeError | OSError):
+            traceback.print_exc()  # a fault of ours: the one line below does not find it
+        child.tell_failure(error)
         sys.stderr.flush()
         return FAILED
     return 0
-
-
-async def _plain(coro: Any) -> None:
-    await coro
 
 
 if __name__ == "__main__":

@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
-from edge.config.schema import Settings, SiteSection
+from edge.config.schema import KindSection, Settings, SiteSection
 from edge.delivery.story import DeliverySettings
 from edge.fill.settings import FillSettings
 from edge.origin.settings import OriginSettings
-from edge.policy.rules import DEFAULTS, KindDefaults, SiteRules
+from edge.policy.rules import DEFAULTS, KindDefaults, LiveDefaults, SiteRules
 from edge.server.settings import ServerSettings, TlsCert
 from edge.store.eviction import Policy
 from edge.store.volume import VolumeSettings
+
+PATIENCE = 0.5  # a worker waits so much longer than the keeper's own budget, in seconds: the keeper's error says more
 
 
 def origin_settings(settings: Settings) -> OriginSettings:
@@ -24,8 +26,13 @@ def origin_settings(settings: Settings) -> OriginSettings:
         retries=origin.retries,
         max_connections=origin.max_connections,
         queue_limit=origin.queue,
+        queue_timeout=origin.queue_timeout,
+        keepalive=origin.keepalive,
         ca_file=origin.ca_file,
         verify=origin.verify,
+        client_cert=origin.client_cert,
+        client_key=origin.client_key,
+        sni=origin.server_name,
     )
 
 
@@ -43,8 +50,12 @@ def volume_settings(settings: Settings) -> VolumeSettings:
 def server_settings(settings: Settings) -> ServerSettings:
     server = settings.server
     return ServerSettings(
+        max_line=server.max_line,
+        max_head=server.max_head,
+        max_fields=server.max_fields,
         idle_timeout=server.idle_timeout,
         head_timeout=server.head_timeout,
+        handshake_timeout=server.handshake_timeout,
         max_connections=server.max_connections,
         max_requests=server.max_requests,
         min_drain_rate=server.slow_reader,
@@ -57,7 +68,8 @@ def fill_settings(settings: Settings) -> FillSettings:
 
 
 def delivery_settings(settings: Settings) -> DeliverySettings:
-    return DeliverySettings(node=settings.server.node, first_byte_budget=settings.origin.total_first_byte + 0.5)
+    budget = settings.origin.total_first_byte + PATIENCE
+    return DeliverySettings(node=settings.server.node, first_byte_budget=budget)
 
 
 def site_rules(settings: Settings) -> tuple[SiteRules, ...]:
@@ -66,16 +78,30 @@ def site_rules(settings: Settings) -> tuple[SiteRules, ...]:
 
 
 def _rules(site: SiteSection) -> SiteRules:
-    defaults = dict(DEFAULTS)
-    for kind, said in site.kinds.items():
-        defaults[kind] = KindDefaults(said.ttl, said.stale_while_revalidate, said.stale_if_error)
+    live = site.live
     return SiteRules(
         name=site.name,
         hosts=site.hosts,
-        defaults=defaults,
+        defaults={kind: _defaults(site.kinds.get(kind), usual) for kind, usual in DEFAULTS.items()},
+        live=LiveDefaults(live.least, live.most, live.unknown, live.low_latency, live.error_periods),
         negative_ttl=site.negative_ttl,
+        negative_ttl_live=site.negative_ttl_live,
         drop_params=site.drop_params,
         token_params=site.token_params,
         forward_fields=site.forward_fields,
+        honour_cache_control=site.honour_cache_control,
+        keep_set_cookie=site.keep_set_cookie,
         cors_origin=site.cors_origin,
+        preflight_max_age=int(site.preflight_max_age),
+    )
+
+
+def _defaults(said: KindSection | None, usual: KindDefaults) -> KindDefaults:
+    """What a site says of a kind; what it leaves out stays as usual."""
+    if said is None:
+        return usual
+    return KindDefaults(
+        usual.ttl if said.ttl is None else said.ttl,
+        usual.stale_while_revalidate if said.stale_while_revalidate is None else said.stale_while_revalidate,
+        usual.stale_if_error if said.stale_if_error is None else said.stale_if_error,
     )

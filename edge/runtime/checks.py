@@ -1,0 +1,27 @@
+"""What can be known before anything starts, beyond the configuration's own text: do the files in it serve?"""
+
+from edge.config.schema import Settings
+from edge.errors import ConfigError
+from edge.origin.connection import tls_context
+from edge.runtime import convert
+from edge.server.tls import make_server_context
+
+
+def wrong_files(settings: Settings) -> list[ConfigError]:
+    """Load certificates and keys once, so that a wrong one is said at once.
+
+    Each child loads them again for itself: a private key is never handed from process to process.
+    """
+    errors = []
+    if settings.tls:
+        try:
+            make_server_context(convert.server_settings(settings).tls)
+        except ConfigError as wrong:
+            errors.append(wrong)
+    try:
+        tls_context(convert.origin_settings(settings))
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        origin = settings.origin
+        field = "origin.client_cert" if origin.client_cert else "origin.ca_file"
+        errors.append(ConfigError(field, origin.client_cert or origin.ca_file, f"cannot be used: {error}"))
+    return errors

@@ -1,0 +1,100 @@
+"""What the supervisor holds for its children and keeps over their deaths: sockets, pipes, shared memory."""
+
+import os
+import resource
+import socket
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from edge.config.schema import Settings
+from edge.errors import ConfigError, VolumeBusy
+from edge.observe.slots import create_slot_file
+from edge.runtime.listeners import RuntimeDirectory, bind
+from edge.store.disk import Disk
+from edge.store.files import take_lock
+from edge.store.hits import create_hits_file
+
+LINK: Final = "cache.link"
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """`players`: listening socket and whether TLS is spoken there. `liveness`: a pipe that is never written to.
+
+    Children hold its read end; only the supervisor has the write end, so that its death is an end of file.
+    """
+
+    players: tuple[tuple[socket.socket, bool], ...]
+    admin: socket.socket
+    link: socket.socket
+    link_path: str
+    runtime_dir: str
+    hits_fd: int
+    liveness: tuple[int, int]
+    stack: ExitStack
+
+    @classmethod
+    def take(cls, settings: Settings) -> Self:
+        """Lock the cache directory, then bind and make everything; ConfigError for what cannot be had."""
+        with ExitStack() as stack:
+            directory = Path(settings.cache.dir)
+            stack.callback(os.close, _lock(directory))
+            players = []
+            for field, listen, tls in settings.listeners:
+                players.append((stack.enter_context(bind(listen, field)), tls))
+            admin = stack.enter_context(bind(settings.admin.listen, "admin.listen"))
+            runtime = _runtime_directory(directory)
+            stack.callback(runtime.remove)
+            link, link_path = runtime.link(LINK)
+            stack.enter_context(link)
+            hits_fd = create_hits_file()
+            stack.callback(os.close, hits_fd)
+            liveness = os.pipe()
+            for fd in liveness:
+                stack.callback(os.close, fd)
+            return cls(tuple(players), admin, link, link_path, str(runtime.path), hits_fd, liveness, stack.pop_all())
+        raise AssertionError("an ExitStack swallows nothing here")
+
+    def slot_file(self, name: str) -> int:
+        """A metric slot file that lives as long as the holdings."""
+        fd = create_slot_file(name)
+        self.stack.callback(os.close, fd)
+        return fd
+
+    def stop_listening(self) -> None:
+        """Close our copies of the players' sockets: when the workers have closed theirs, nobody is let in to wait."""
+        for sock, _ in self.players:
+            sock.close()
+
+    def close(self) -> None:
+        self.stack.close()
+
+
+def raise_descriptor_limit() -> int:
+    """Set RLIMIT_NOFILE to the hard limit, which children inherit; the limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def _lock(directory: Path) -> int:
+    """The lock of a cache directory, which is made if it is missing."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        return take_lock(Disk(), directory / "server.lock")
+    except VolumeBusy as busy:
+        holder = str(busy).rpartition("(")[2].rstrip(")")
+        hint = f"another server uses this directory ({holder}): stop it, or give another --cache-dir"
+        raise ConfigError("cache.dir", str(directory), hint) from busy
+    except OSError as error:
+        raise ConfigError("cache.dir", str(directory), f"cannot be written: {error.strerror}") from error
+
+
+def _runtime_directory(cache: Path) -> RuntimeDirectory:
+    try:
+        return RuntimeDirectory.of(cache)
+    except OSError as error:
+        hint = f"no private directory can be made for sockets: {error.strerror}"
+        raise ConfigError("XDG_RUNTIME_DIR", os.environ.get("XDG_RUNTIME_DIR", ""), hint) from error

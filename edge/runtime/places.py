@@ -1,0 +1,173 @@
+"""A place is one numbered post (worker 3); processes hold it one after the other and keep its metric slots.
+
+A process speaks through its status pipe, one line a time: `ready`, `say TEXT`, `failed TEXT` (an error that may pass)
+and `refused TEXT` (one that will not). The end of that pipe is its death: nobody else holds the write end, and a
+kernel closes descriptors in the moment in which a process ends.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import edge
+from edge.runtime.charter import Charter
+from edge.runtime.lifecycle import Restarts
+
+# A child sets its own handlers some 100 ms after its start. Until then these would end it: Ctrl-C in a terminal
+# reaches the whole group, and log rotation does not look at the clock.
+HELD_BACK: Final = frozenset({signal.SIGINT, signal.SIGHUP, signal.SIGUSR1})
+LINE_MOST: Final = 64 * 1024
+REAP_AGAIN: Final = 0.002
+
+
+class Process:
+    """A running child. `exited` gets its return code, as subprocess spells it (negative: a signal)."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], status_fd: int, on_line: Callable[[str, str], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._popen = popen
+        self._status_fd = status_fd
+        self._on_line = on_line
+        self._rest = b""
+        self.exited: asyncio.Future[int] = self._loop.create_future()
+        os.set_blocking(status_fd, False)
+        self._loop.add_reader(status_fd, self._readable)
+
+    def __repr__(self) -> str:
+        return f"<Process {self.pid} {'ended' if self.exited.done() else 'running'}>"
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Nothing happens to a process that has ended."""
+        self._popen.send_signal(number)
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(self._status_fd, LINE_MOST)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            word, _, text = line.decode(errors="replace").partition(" ")
+            self._on_line(word, text)
+        if len(self._rest) > LINE_MOST:
+            self._rest = b""
+        if not data:
+            self._loop.remove_reader(self._status_fd)
+            os.close(self._status_fd)
+            self._reap()
+
+    def _reap(self) -> None:
+        code = self._popen.poll()
+        if code is None:  # descriptors are closed a moment before a process can be waited for
+            self._loop.call_later(REAP_AGAIN, self._reap)
+        elif not self.exited.done():
+            self.exited.set_result(code)
+
+
+@dataclass(slots=True)
+class Place:
+    """`charter` is that of each process which holds it, but for the status pipe."""
+
+    charter: Charter
+    process: Process | None = None
+    ready: bool = False
+    refused: bool = False
+    last_words: str = ""
+    restarts: Restarts = field(default_factory=Restarts)
+
+    @property
+    def role(self) -> str:
+        return self.charter.role
+
+    @property
+    def name(self) -> str:
+        return f"{self.charter.role} {self.charter.number}"
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.process is not None:
+            self.process.signal(number)
+
+    def start(self, on_ready: Callable[[], None], say: Callable[[str], None]) -> Process:
+        """A new process for this place; OSError if the system gives none."""
+
+        def on_line(word: str, text: str) -> None:
+            if word == "ready":
+                self.ready = True
+                on_ready()
+            elif word == "say":
+                say(text)
+            elif word in ("failed", "refused"):
+                self.last_words, self.refused = text, word == "refused"
+
+        self.ready, self.refused, self.last_words = False, False, ""
+        self.process = launch(self.charter, on_line)
+        return self.process
+
+    def vacate(self, code: int) -> None:
+        """Its process has ended."""
+        self.process, self.ready = None, False
+        if not self.last_words:
+            self.last_words = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
+
+
+def launch(charter: Charter, on_line: Callable[[str, str], None]) -> Process:
+    """Start `python -m edge.runtime.child ROLE NUMBER --charter FD --parent PID`."""
+    read_end, write_end = os.pipe()
+    charter_fd = -1
+    try:
+        charter = replace(charter, status_fd=write_end)
+        charter_fd = charter.to_file()
+        command = [sys.executable, "-P", "-m", "edge.runtime.child", charter.role, str(charter.number)]
+        command += ["--charter", str(charter_fd), "--parent", str(os.getpid())]
+        with _held_back():
+            popen = subprocess.Popen(
+                command,
+                pass_fds=(*charter.descriptors, charter_fd),
+                stdin=subprocess.DEVNULL,
+                env=_environment(),
+            )
+    except BaseException:
+        os.close(read_end)
+        raise
+    finally:
+        os.close(write_end)
+        if charter_fd >= 0:
+            os.close(charter_fd)
+    return Process(popen, read_end, on_line)
+
+
+def _environment() -> dict[str, str]:
+    """The child imports this very package, not one that happens to lie in the directory we were started in (-P)."""
+    root = str(Path(edge.__file__).parent.parent)
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """Children inherit the mask; ours is put back at once, and a signal that came meanwhile is delivered then."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

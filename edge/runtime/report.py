@@ -1,0 +1,72 @@
+"""What a start-up says: one line a fact, each flushed, so that a log or a terminal has it at once."""
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from edge.config.schema import Settings
+from edge.config.units import write_duration
+from edge.runtime.child import loop_factory
+from edge.runtime.listeners import spoken
+from edge.server.tls import tls_send_path
+
+FEW_DESCRIPTORS: Final = 8192  # below it a crowd of players runs into the limit before the machine is busy
+
+
+def say(line: str) -> None:
+    """Print one line. A reader that has gone away (`edge serve | head -1`) ends nothing."""
+    with contextlib.suppress(OSError):
+        print(line, flush=True)
+
+
+def facts(
+    settings: Settings,
+    players: tuple[tuple[socket.socket, bool], ...],
+    admin: socket.socket,
+    descriptors: int,
+) -> Iterator[str]:
+    """What is known before any child has started."""
+    for sock, tls in players:
+        yield f"listening for players on {'https' if tls else 'http'}://{spoken(sock)}"
+    yield f"admin (metrics, health) on http://{spoken(admin)}"
+    count = settings.worker_count
+    yield f"{count} worker{'s' if count != 1 else ''}, 1 keeper, event loop: {loop_factory()[1]}"
+    yield from _send_paths(players)
+    host = f", asked for as {settings.origin.host}" if settings.origin.host else ""
+    yield f"misses are fetched from {settings.origin.url}{host}"
+    if settings.log.access != "off":
+        yield f"access log: {settings.log.access}, addresses: {settings.log.anonymise}"
+    if descriptors < FEW_DESCRIPTORS:
+        yield f"only {descriptors} open files are allowed here (ulimit -n): that bounds the players' connections"
+    yield from _room(settings)
+
+
+def _send_paths(players: tuple[tuple[socket.socket, bool], ...]) -> Iterator[str]:
+    engine = f"aiofastnet {version('aiofastnet')}"
+    if any(not tls for _, tls in players):
+        yield f"bodies leave by sendfile ({engine})"
+    if any(tls for _, tls in players):
+        if tls_send_path() == "ktls":
+            yield f"encrypted bodies leave by sendfile, encrypted by the kernel ({engine})"
+        else:
+            yield f"encrypted bodies leave from memory maps: no kernel TLS with this Python and kernel ({engine})"
+
+
+def _room(settings: Settings) -> Iterator[str]:
+    """A cache that its file system cannot hold stops growing earlier: say so now."""
+    cache = settings.cache
+    about = os.statvfs(Path(cache.dir))
+    most = int(about.f_blocks * about.f_frsize * (1 - cache.min_free))
+    if cache.size > most:
+        yield (
+            f"the cache may take {cache.size / 1e9:.1f} GB, but its file system has room for {most / 1e9:.1f} GB "
+            f"(min_free {cache.min_free:.0%} is left free)"
+        )
+
+
+def draining(settings: Settings) -> str:
+    return f"draining: answers under way have {write_duration(settings.server.drain_timeout)}"
