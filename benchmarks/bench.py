@@ -131,7 +131,7 @@ worker_processes {workers}; daemon off; pid {directory}/nginx.pid; error_log {di
 {user}
 events {{ worker_connections 8192; }}
 http {{
-  access_log off; sendfile on; sendfile_max_chunk 1m; tcp_nopush on; tcp_nodelay on;
+  access_log off; sendfile on; sendfile_max_chunk 1m; tcp_nodelay on;
   keepalive_timeout 75; keepalive_requests 10000000; open_file_cache max=10000 inactive=60s; open_file_cache_valid 60s;
   client_body_temp_path {directory}/b; proxy_temp_path {directory}/p; fastcgi_temp_path {directory}/f;
   uwsgi_temp_path {directory}/u; scgi_temp_path {directory}/s;

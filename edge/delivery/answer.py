@@ -52,7 +52,7 @@ HIT = How(CacheStatus.HIT)
 class Prepared:
     """The parts of a stored answer's head that do not change while its record does not."""
 
-    __slots__ = ("_common", "_for_304", "_second", "_timed", "_wording", "record", "rules")
+    __slots__ = ("_common", "_for_304", "_second", "_timed", "_whole", "_whole_of", "_wording", "record", "rules")
 
     def __init__(self, record: Record, rules: SiteRules, mime: bytes | None, wording: Wording) -> None:
         self.record = record
@@ -68,6 +68,8 @@ class Prepared:
         self._wording = wording
         self._second = -1
         self._timed = b""
+        self._whole_of = -1
+        self._whole = b""
 
     def timed(self, now: float) -> bytes:
         """Age, Cache-Status and X-Cache of a hit, as they are in this second."""
@@ -80,11 +82,19 @@ class Prepared:
     def whole(self, how: How, now: float) -> bytes:
         """The head of the whole answer with its own status."""
         record = self.record
+        if how is HIT:
+            self.timed(now)
+            if self._whole_of != self._second:
+                self._whole_of = self._second
+                self._whole = b"%sContent-Length: %d\r\n%s%s" % (
+                    status_line(record.status), record.total, self._common, self._timed
+                )  # fmt: skip
+            return self._whole
         return b"%sContent-Length: %d\r\n%s%s" % (
             status_line(record.status),
             record.total,
             self._common,
-            self.timed(now) if how is HIT else timing_lines(record, how, now, self._wording),
+            timing_lines(record, how, now, self._wording),
         )
 
     def unknown_length(self, how: How, now: float) -> bytes:

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cachetools import LRUCache
-
+from edge.delivery.memory import Memory
 from edge.http.target import parse_target
 from edge.media.kinds import kind_of
 from edge.media.mime import content_type_for
@@ -34,14 +33,15 @@ class Places:
         self.default = sites[0]
         self._by_host = {host.lower().encode(): rules for rules in sites for host in rules.hosts}
         self._secret = secret
-        self._memo: LRUCache[tuple[bytes | None, bytes], Place] = LRUCache(remembered)
+        self._memo: Memory[tuple[bytes | None, bytes], Place] = Memory(remembered)
 
     def find(self, host: bytes | None, target: bytes) -> Place:
         """The place of a target; the same for all spellings that mean the same key."""
         asked = host, target
         place = self._memo.get(asked)
         if place is None:
-            place = self._memo[asked] = self._resolve(host, target)
+            place = self._resolve(host, target)
+            self._memo.put(asked, place)
         return place
 
     def _resolve(self, host: bytes | None, target: bytes) -> Place:

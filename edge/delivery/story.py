@@ -12,6 +12,7 @@ from cachetools import LRUCache
 from edge.clock import Clock
 from edge.delivery.answer import HIT, How, Prepared, Wording, error, preflight
 from edge.delivery.body import ObjectBody
+from edge.delivery.memory import Memory
 from edge.delivery.miss import Miss
 from edge.delivery.places import Place, Places
 from edge.delivery.selection import Selection, select_parts
@@ -78,7 +79,7 @@ class Delivery:
         self.settings = settings
         self.wording = Wording(settings.node)
         self._places = places
-        self._prepared: LRUCache[bytes, Prepared] = LRUCache(settings.prepared)
+        self._prepared: Memory[bytes, Prepared] = Memory(settings.prepared)
         self._refreshing: LRUCache[bytes, float] = LRUCache(REFRESHES)
         self._on_closed = on_closed
 
@@ -100,6 +101,9 @@ class Delivery:
             return
         if request.method != b"GET" and request.method != b"HEAD":
             self._other_method(exchange, place)
+            return
+        if place.path == b"*":
+            self.refuse(exchange, place, 400, "only OPTIONS may ask for *")
             return
         self.look(exchange, place)
 
@@ -145,7 +149,8 @@ class Delivery:
         """The ready-made head of a record; a record that was renewed is another object."""
         found = self._prepared.get(place.name)
         if found is None or found.record is not record:
-            found = self._prepared[place.name] = Prepared(record, place.rules, place.mime, self.wording)
+            found = Prepared(record, place.rules, place.mime, self.wording)
+            self._prepared.put(place.name, found)
         return found
 
     def serve(
@@ -342,6 +347,8 @@ class Delivery:
 
 def _decide(record: Record, now: float) -> Decision:
     flags = record.flags
+    if now < record.fresh_until and not flags & Flag.NO_CACHE:
+        return Decision.SERVE_FRESH  # what `decide` would say, without the call
     return decide(
         record.fresh_until,
         record.stale_while_revalidate,

@@ -141,7 +141,7 @@ class Lead:
             verdict = replace(verdict, store=False, shareable=False)  # never combined: it is this client's alone
         alone = self._pass or not verdict.shareable
         if alone and not self._pass:
-            self._separate()
+            self._separate(response.status)
             if response.status == PARTIAL and self._falls_short(ask, end, total) and not etag:
                 self._pass = True
                 raise _AskAgain
@@ -175,6 +175,7 @@ class Lead:
             request_time=response.request_time,
             response_time=response.response_time,
             facts=None,
+            has_authorization=fields.first(self._fetch.fields, b"authorization") is not None,
         )
 
     def _falls_short(self, ask: Ask, end: int, total: int) -> bool:
@@ -182,9 +183,10 @@ class Lead:
         wanted = total if fetch.end == UNKNOWN or fetch.suffix else min(fetch.end, total)
         return end < wanted or (fetch.suffix > 0 and ask.suffix < fetch.suffix)
 
-    def _separate(self) -> None:
+    def _separate(self, status: int) -> None:
         """The answer is the leader's alone: the others ask for themselves, later ones at once."""
-        self._shop.alone[self._flight.name] = True
+        if status < 400:  # an error that says no-store says nothing of the object
+            self._shop.alone[self._flight.name] = True
         self._flight.joinable = False
         others = [reader for reader in self._flight.readers if reader.fetch is not self._fetch]
         self._on_alone(self._flight, others)
@@ -265,7 +267,7 @@ class Lead:
         lines = tuple(response.fields)
         if not plan.explicit_freshness(lines):
             held = plan.stored_lines(stored)
-            lines += tuple((n, v) for n, v in held if n.lower() in (b"cache-control", b"expires"))
+            lines += tuple((n, v) for n, v in held if n.lower() in plan.FRESHNESS)
         verdict = judge(
             AnswerHead(stored.status, lines),
             method=b"GET",

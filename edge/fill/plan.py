@@ -10,6 +10,7 @@ from edge.store.record import Flag, Record
 from edge.words import Kind, Reason
 
 FieldList = tuple[tuple[bytes, bytes], ...]
+FRESHNESS = (b"cache-control", b"cdn-cache-control", b"expires")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,7 @@ def stored_lines(record: Record) -> FieldList:
 
 def explicit_freshness(response_fields: Fields) -> bool:
     """Does an answer itself say how long it is good (RFC 9111 section 4.2.1)?"""
-    named = (b"cache-control", b"cdn-cache-control", b"expires")
-    return any(fields.values(response_fields, name) for name in named)
+    return any(fields.values(response_fields, name) for name in FRESHNESS)
 
 
 @dataclass(frozen=True, slots=True)

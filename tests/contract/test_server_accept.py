@@ -41,6 +41,17 @@ async def test_beyond_the_limit_connections_wait_until_one_has_gone() -> None:
 
 
 @both_loops
+async def test_small_packets_do_not_wait_for_acknowledgements() -> None:
+    async with server_bench(hello) as bench:
+        client = await bench.connect()
+        await client.send(ASK)
+        await client.answer()
+        (connection,) = bench.listener._service.open
+        sock = connection.sock  # type: ignore[attr-defined]
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+
+
+@both_loops
 async def test_a_burst_of_connections_is_served() -> None:
     async with server_bench(hello) as bench:
         clients = await asyncio.gather(*(bench.connect() for _ in range(100)))

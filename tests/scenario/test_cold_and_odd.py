@@ -269,5 +269,3 @@ async def test_memory_of_slow_readers_is_bounded(tmp_path: Path) -> None:
 
 def _rss(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-

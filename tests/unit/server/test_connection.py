@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiofastnet
+import pytest
 
 from edge.clock import FakeClock
 from edge.server.connection import Connection
@@ -397,6 +398,59 @@ async def test_a_slow_reader_is_found_by_what_its_kernel_acknowledged() -> None:
         assert at.ended[0].outcome is Outcome.SLOW
         assert at.counted.events[Event.SLOW_READER] == 1
         at.connection.sweep(at.clock.monotonic())
+
+
+async def test_bytes_that_only_moved_into_the_kernel_were_not_taken() -> None:
+    settings = ServerSettings(min_drain_rate=1000)
+    async with scene(giving(FileSource(ServedFile(bytes(SIZE))), SIZE), settings=settings) as at:
+        at.wire.keep = lambda: True
+        at.receive(ASK)
+        at.pass_time(1)
+        at.wire.kept -= 60_000
+        assert at.wire.sock.send(bytes(60_000)) == 60_000  # which nobody reads
+        at.pass_time(30)
+        assert at.ended[0].outcome is Outcome.SLOW
+
+
+async def test_while_the_transport_holds_something_back_nothing_passes_it_by() -> None:
+    source = Script([PENDING])
+    held: list[Exchange] = []
+
+    def answer(exchange: Exchange) -> None:
+        held.append(exchange)
+        exchange.respond(ok(), source, length=None)
+
+    async with scene(answer) as at:
+        at.wire.keep = lambda: True
+        at.receive(ASK)
+        assert at.wire.log == ["write"]  # the head, kept back
+        source.windows[:] = [FileWindow(ServedFile(bytes(SIZE)), 0, MIB), PENDING]
+        held[0].resume()
+        await turns()
+        assert at.wire.log == ["write", "write", "sendfile"]
+        at.peer.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            at.peer.recv(1)
+
+
+async def test_a_head_that_has_drained_does_not_have_the_pending_source_asked_again() -> None:
+    source = Script([PENDING])
+    async with scene(giving(source, 5)) as at:
+        at.wire.keep = lambda: True
+        at.receive(ASK)
+        at.wire.drained()
+        await turns()
+        assert source.asked == 1
+
+
+async def test_a_row_of_quick_answers_lets_others_have_their_turn() -> None:
+    async with scene(giving(b"hello", 5)) as at:
+        at.receive(ASK * 100)
+        assert len(at.ended) == 16
+        await turns(1)
+        assert len(at.ended) == 32
+        await turns(6)
+        assert len(at.ended) == 100
 
 
 async def test_a_window_that_is_drained_between_sweeps_begins_a_new_span() -> None:

@@ -64,9 +64,10 @@ def test_nothing_is_read_after_a_request_that_closes() -> None:
     under = reader()
     under.feed(b"GET / HTTP/1.0\r\n\r\n" + ONE + b"rubbish\r\n\r\n", 0.0)
     assert len(under.waiting) == 1
-    assert under.refusal is None
     under.feed(ONE, 0.0)
     assert len(under.waiting) == 1
+    assert under.refusal is None
+    assert under.raw == 0
 
 
 @pytest.mark.parametrize(
