@@ -76,7 +76,7 @@ def format_line(line: Line, anonymise: Anonymise = Anonymise.TRUNCATE) -> str:
     """One JSON line; strings from outside go through json, which escapes whatever they hold."""
     client = network_of(line.peer) if anonymise is Anonymise.TRUNCATE else line.peer
     entry = {
-        "ts": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(line.time))}.{int(line.time % 1 * 1000):03d}Z",
+        "ts": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(line.time))}.{round(line.time * 1000) % 1000:03d}Z",
         "site": line.site,
         "client_net" if anonymise is Anonymise.TRUNCATE else "client": client,
         "method": line.method.decode("latin-1"),

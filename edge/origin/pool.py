@@ -1,6 +1,7 @@
 """Connections to one upstream: kept warm, the most recently used first, bounded, with a bounded queue."""
 
 import asyncio
+import socket
 from collections import deque
 from typing import Any, Protocol
 
@@ -113,24 +114,55 @@ class Pool:
 
     async def _open(self) -> OriginConnection:
         begun = self._clock.monotonic()
-        address, settings = self.address, self.settings
-        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(settings.connect_timeout):
-                _, connection = await aiofastnet.create_connection(
-                    loop,
-                    lambda: OriginConnection(settings),
-                    address.host,
-                    address.port,
-                    ssl=self._tls,
-                    server_hostname=(settings.sni or address.host) if self._tls else None,
-                    happy_eyeballs_delay=0.25,
-                )
+            async with asyncio.timeout(self.settings.connect_timeout):
+                connection = await self._connect(await self._addresses())
         except TimeoutError:
-            raise OriginError(Reason.CONNECT_TIMEOUT, f"no connection in {settings.connect_timeout:.1f} s") from None
+            detail = f"no connection in {self.settings.connect_timeout:.1f} s"
+            raise OriginError(Reason.CONNECT_TIMEOUT, detail) from None
         except OSError as error:  # ssl.SSLError is one too
             raise OriginError(Reason.CONNECT_FAILED, str(error)) from error
         self.observer.connected(self._clock.monotonic() - begun)
+        return connection
+
+    async def _addresses(self) -> list[Any]:
+        """What the name stands for, remembered for a moment; the address that failed last comes last."""
+        key = self.address.host, self.address.port
+        known = self._dns.get(key)
+        if known is None:
+            loop = asyncio.get_running_loop()
+            known = self._dns[key] = list(await loop.getaddrinfo(*key, type=socket.SOCK_STREAM))
+        return known
+
+    async def _connect(self, addresses: list[Any]) -> OriginConnection:
+        """The first address that answers, each having its share of the time."""
+        share = self.settings.connect_timeout / max(1, min(len(addresses), 3))
+        for entry in list(addresses):
+            try:
+                async with asyncio.timeout(share if entry is not addresses[-1] else None):
+                    return await self._connect_to(entry)
+            except (OSError, TimeoutError):
+                if len(addresses) == 1 or entry is addresses[-1]:
+                    raise
+                addresses.remove(entry)
+                addresses.append(entry)
+        raise OSError(f"{self.address.host} has no address")
+
+    async def _connect_to(self, entry: Any) -> OriginConnection:
+        """Whatever happens, cancellation included, no socket is left open."""
+        family, kind, protocol, _, sockaddr = entry
+        loop = asyncio.get_running_loop()
+        connection = OriginConnection(self.settings)
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, sockaddr)
+            host = (self.settings.sni or self.address.host) if self._tls else None
+            await aiofastnet.create_connection(loop, lambda: connection, sock=sock, ssl=self._tls, server_hostname=host)
+        except BaseException:
+            connection.close()
+            sock.close()
+            raise
         return connection
 
     def give_back(self, connection: OriginConnection) -> None:

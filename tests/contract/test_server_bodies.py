@@ -349,6 +349,24 @@ async def test_a_client_that_leaves_amid_a_body_ends_it_promptly(secure: bool, t
         await until(lambda: bench.listener.connections == 0)
 
 
+@both_loops
+async def test_a_client_that_leaves_after_the_head_is_the_sources_affair_alone(tmp_path: Path) -> None:
+    source = Script([PENDING])
+    gone: list[bool] = []
+
+    def answer(exchange: Exchange) -> None:
+        exchange.on_gone = lambda: gone.append(True)
+        exchange.respond(ok(5), source, length=5)
+
+    async with served(answer, False, tmp_path) as (bench, client):
+        await client.send(ASK)
+        await client.head()
+        client.reset()
+        await until(lambda: bench.ended)
+        assert source.closed == 1
+        assert gone == []
+
+
 @both_ways
 @both_loops
 async def test_only_one_window_is_with_a_reader_that_does_not_read(secure: bool, tmp_path: Path) -> None:

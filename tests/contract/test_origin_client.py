@@ -1,0 +1,191 @@
+"""The origin client on its own: connections, limits, time-outs, cancellation."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from edge.clock import SystemClock
+from edge.errors import ConfigError, OriginError
+from edge.origin.client import OriginClient
+from edge.origin.retry import open_with_retries
+from edge.origin.settings import Address, UpstreamRequest
+from edge.words import Reason
+from tests.support.fillbench import QUICK
+from tests.support.rawserver import Asked, RawServer, Wire, answer
+
+GET = UpstreamRequest(b"GET", b"/a")
+
+
+async def body(client: OriginClient, request: UpstreamRequest = GET) -> bytes:
+    async with client.fetch(request) as response:
+        return b"".join([chunk async for chunk in response])
+
+
+async def fine(asked: Asked, wire: Wire) -> None:
+    await wire.send(answer(asked, b"hello"))
+
+
+def client_for(url: str, **more: object) -> OriginClient:
+    return OriginClient(replace(QUICK, url=url, **more), SystemClock())  # type: ignore[arg-type]
+
+
+async def test_a_thousand_requests_use_one_connection() -> None:
+    async with RawServer(fine) as origin:
+        client = client_for(origin.url)
+        for _ in range(1000):
+            assert await body(client) == b"hello"
+        assert origin.connections == 1
+        await client.close()
+
+
+async def test_host_and_base_path_are_the_origins() -> None:
+    async with RawServer(fine) as origin:
+        client = client_for(origin.url + "/base/path/")
+        await body(client)
+        assert origin.asked[0].target == "/base/path/a"
+        assert origin.asked[0].fields["host"] == f"127.0.0.1:{origin.port}"
+        other = client_for(origin.url, host_header="films.example")
+        await body(other)
+        assert origin.asked[1].fields["host"] == "films.example"
+        await client.close()
+        await other.close()
+
+
+async def test_no_more_connections_than_allowed_and_a_bounded_queue() -> None:
+    gate = asyncio.Event()
+
+    async def held(asked: Asked, wire: Wire) -> None:
+        await gate.wait()
+        await wire.send(answer(asked, b"hello"))
+
+    async with RawServer(held) as origin:
+        client = client_for(origin.url, max_connections=3, queue_limit=4, queue_timeout=5.0)
+        tasks = [asyncio.create_task(body(client)) for _ in range(12)]
+        while client.pool.counts[0] < 3 or client.pool.counts[2] < 4:
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.05)
+        gate.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert results.count(b"hello") == 7
+        refused = [error for error in results if isinstance(error, OriginError)]
+        assert {error.reason for error in refused} == {Reason.QUEUE_FULL}
+        assert origin.connections == 3
+        assert client.pool.counts == (0, 3, 0)
+        await client.close()
+
+
+async def test_who_waits_too_long_in_line_is_told() -> None:
+    async def never(asked: Asked, wire: Wire) -> None:
+        await wire.reader.read()
+
+    async with RawServer(never) as origin:
+        client = client_for(origin.url, max_connections=1, queue_timeout=0.1)
+        first = asyncio.create_task(body(client))
+        while not origin.asked:
+            await asyncio.sleep(0.005)
+        with pytest.raises(OriginError) as refused:
+            await body(client)
+        assert refused.value.reason is Reason.QUEUE_TIMEOUT
+        assert refused.value.status == 503
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        assert client.pool.counts == (0, 0, 0)
+        await client.close()
+
+
+async def test_cancelled_at_any_moment_nothing_leaks() -> None:
+    async def slow(asked: Asked, wire: Wire) -> None:
+        raw = answer(asked, b"x" * 1000)
+        for at in range(0, len(raw), 100):
+            await wire.send(raw[at : at + 100])
+            await asyncio.sleep(0.001)
+
+    async with RawServer(slow) as origin:
+        client = client_for(origin.url, max_connections=2)
+        for steps in range(40):
+            task = asyncio.create_task(body(client))
+            for _ in range(steps):
+                await asyncio.sleep(0.0005)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        for _ in range(100):
+            if client.pool.counts[0] == 0:
+                break
+            await asyncio.sleep(0.01)
+        assert client.pool.counts[0] == 0
+        assert len(await body(client)) == 1000
+        await client.close()
+
+
+async def test_every_answer_is_understood_byte_by_byte() -> None:
+    raws = [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nT: 1\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello",
+    ]
+    for raw in raws:
+
+        async def drip(asked: Asked, wire: Wire, raw: bytes = raw) -> None:
+            for at in range(len(raw)):
+                wire.writer.write(raw[at : at + 1])
+                await asyncio.sleep(0)
+
+        async with RawServer(drip) as origin:
+            client = client_for(origin.url)
+            assert await body(client) == b"hello"
+            assert await body(client) == b"hello"
+            assert origin.connections == 1
+            await client.close()
+
+
+async def test_a_kept_connection_that_died_meanwhile_is_replaced_unseen() -> None:
+    async def once(asked: Asked, wire: Wire) -> None:
+        if sum(other.connection == asked.connection for other in origin.asked) > 1:
+            wire.reset()
+        else:
+            await wire.send(answer(asked, b"hello"))
+
+    async with RawServer(once) as origin:
+        client = client_for(origin.url)
+        for _ in range(4):
+            assert await body(client) == b"hello"
+        await client.close()
+
+
+async def test_tries_stay_within_their_number_and_their_time() -> None:
+    async def silent(asked: Asked, wire: Wire) -> None:
+        await wire.reader.read()
+
+    async with RawServer(silent) as origin:
+        client = client_for(origin.url, first_byte_timeout=0.2, total_first_byte=0.5, retries=10)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        with pytest.raises(OriginError) as failed:
+            async with open_with_retries(client, GET, SystemClock()):
+                raise AssertionError("there is no answer")
+        assert failed.value.status == 504
+        assert loop.time() - begun < 2.0
+        assert 2 <= len(origin.asked) <= 4
+        await client.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://a.example", ("a.example", 80, False, b"", b"a.example")),
+        ("https://a.example:8443/x/y/", ("a.example", 8443, True, b"/x/y", b"a.example:8443")),
+        ("http://[::1]:81", ("::1", 81, False, b"", b"[::1]:81")),
+        ("https://a.example:443/", ("a.example", 443, True, b"", b"a.example")),
+    ],
+)
+def test_where_urls_lead(url: str, expected: tuple[object, ...]) -> None:
+    found = Address.of(url)
+    assert (found.host, found.port, found.secure, found.base_path, found.authority) == expected
+
+
+@pytest.mark.parametrize("url", ["", "a.example", "ftp://a", "http://", "http://a:x", "http://a/?q", "http://u@a"])
+def test_other_urls_are_refused_with_a_hint(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"origin\.url"):
+        Address.of(url)

@@ -1,0 +1,157 @@
+"""Metric cells, rendering, the access log."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from edge.observe.access_log import AccessLog, Anonymise, Line, format_line, network_of, redact
+from edge.observe.catalogue import CATALOGUE, reference
+from edge.observe.meters import Meters, UpstreamMeters
+from edge.observe.render import Scrape
+from edge.observe.slots import DIRECTORY, SlotReader, SlotWriter, create_slot_file
+from edge.words import CacheStatus, Kind
+
+
+def samples(scrape: Scrape) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    text = scrape.render().decode()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_counters_of_all_processes_are_summed_and_go_on_in_a_successor() -> None:
+    files = [create_slot_file("a"), create_slot_file("b")]
+    for fd in files:
+        Meters(SlotWriter(fd)).request("films", 200, Kind.SEGMENT, b"GET", CacheStatus.HIT, 1000, 0.0001)
+    Meters(SlotWriter(files[0])).request("films", 200, Kind.SEGMENT, b"GET", CacheStatus.HIT, 500, 0.3)
+    found = samples(Scrape([SlotReader(fd) for fd in files]))
+    labels = (("code", "200"), ("kind", "segment"), ("site", "films"))
+    assert found["edge_http_requests_total", labels] == 3
+    status = (("site", "films"), ("status", "hit"), ("tier", "volume"))
+    assert found["edge_cache_response_bytes_total", status] == 2500
+    group = (("status_group", "hit"), ("tier", "volume"))
+    assert found["edge_http_ttfb_seconds_count", group] == 3
+    assert abs(found["edge_http_ttfb_seconds_sum", group] - 0.3002) < 1e-6
+    assert found["edge_http_ttfb_seconds_bucket", (("le", "0.0005"), *group)] == 2
+    assert found["edge_http_ttfb_seconds_bucket", (("le", "0.25"), *group)] == 2
+    assert found["edge_http_ttfb_seconds_bucket", (("le", "0.5"), *group)] == 3
+    for fd in files:
+        os.close(fd)
+
+
+def test_a_half_written_entry_and_a_full_directory_lose_nothing_else() -> None:
+    fd = create_slot_file("a")
+    writer = SlotWriter(fd)
+    writer.counts[writer.cell("edge_http_methods_total", "GET")] += 1
+    end = writer._end
+    os.pwrite(fd, b"\x00\x00\x05\x00\x00\x00half", end)  # the length, written last, is not there
+    again = SlotWriter(fd)
+    assert again.cell("edge_http_methods_total", "GET") == writer.cell("edge_http_methods_total", "GET")
+    for number in range(DIRECTORY // 1000 + 10):
+        again.cell("edge_http_methods_total", "X" * 1000 + str(number))
+    assert again.cell("edge_http_methods_total", "no room" * 400) == 0
+    again.counts[0] += 1
+    assert [cell[1] for cell in SlotReader(fd).cells()][0] == ("GET",)
+    os.close(fd)
+
+
+def test_sites_beyond_the_bound_are_counted_together() -> None:
+    fd = create_slot_file("a")
+    meters = Meters(SlotWriter(fd))
+    for number in range(250):
+        meters.request(f"site{number}", 200, Kind.SEGMENT, b"GET", CacheStatus.HIT, 1, 0.001)
+    found = samples(Scrape([SlotReader(fd)]))
+    sites = {dict(labels)["site"] for name, labels in found if name == "edge_http_requests_total"}
+    assert len(sites) == 201
+    assert "other" in sites
+    os.close(fd)
+
+
+def test_small_families_are_zero_from_the_start_and_what_is_shared_is_not_summed() -> None:
+    files = [create_slot_file("a"), create_slot_file("b")]
+    for fd in files:
+        Meters(SlotWriter(fd)).gauge("edge_build_info", "1", "3.11", to=1)
+    found = samples(Scrape([SlotReader(fd) for fd in files]))
+    assert found["edge_worker_restarts_total", ()] == 0
+    assert found["edge_build_info", (("python", "3.11"), ("version", "1"))] == 1
+    for fd in files:
+        os.close(fd)
+
+
+def test_upstreams_are_counted_by_member() -> None:
+    fd = create_slot_file("a")
+    slots = SlotWriter(fd)
+    upstream = UpstreamMeters(Meters(slots), slots, "origin", "a:80")
+    upstream.request(200)
+    upstream.bytes(100)
+    upstream.error("stalled")
+    upstream.retry()
+    upstream.ttfb(0.2)
+    upstream.connected(0.1)
+    found = samples(Scrape([SlotReader(fd)]))
+    member = (("member", "a:80"), ("upstream", "origin"))
+    assert found["edge_upstream_retries_total", member] == 1
+    assert found["edge_upstream_errors_total", (("member", "a:80"), ("reason", "stalled"), ("upstream", "origin"))] == 1
+    os.close(fd)
+
+
+def test_the_catalogue_is_sound_and_its_reference_complete() -> None:
+    names = [metric.name for metric in CATALOGUE]
+    assert len(set(names)) == len(names)
+    for metric in CATALOGUE:
+        assert metric.name.startswith("edge_")
+        assert metric.name.endswith("_total") == (metric.type == "counter"), metric.name
+        assert bool(metric.buckets) == (metric.type == "histogram")
+        assert f"`{metric.name}`" in reference()
+
+
+LINE = Line(
+    1_700_000_000.123, "films", "203.0.113.77", b"GET", b"/a.ts?token=secret&x=1", 206, 100, 0.5, 0.01, "hit",
+    "segment", True, False, b"bytes=0-9", b'Agent "x"\n\xff', b"https://site.example/watch?v=1", None,
+)  # fmt: skip
+
+
+def test_a_line_is_json_whatever_it_holds_and_names_nobody() -> None:
+    entry = json.loads(format_line(LINE))
+    assert entry["client_net"] == "203.0.113.0"
+    assert entry["path"] == "/a.ts?token=***&x=1"
+    assert entry["ua"] == 'Agent "x"\n\xff'
+    assert entry["referer_host"] == "site.example"
+    assert entry["ts"] == "2023-11-14T22:13:20.123Z"
+    assert json.loads(format_line(LINE, Anonymise.OFF))["client"] == "203.0.113.77"
+
+
+def test_addresses_are_cut_and_tokens_masked() -> None:
+    assert network_of("2001:db8:1:2::3") == "2001:db8:1::"
+    assert network_of("::ffff:203.0.113.9") == "203.0.113.0"
+    assert network_of("") == ""
+    assert redact("/a?Expires=1&Signature=x&b=2&MD5=q") == "/a?Expires=***&Signature=***&b=2&MD5=***"
+    assert redact("/a") == "/a"
+
+
+def test_the_log_is_written_reopened_and_drops_rather_than_waits(tmp_path: Path) -> None:
+    dropped = 0
+
+    def count(lines: int) -> None:
+        nonlocal dropped
+        dropped += lines
+
+    path = tmp_path / "access.log"
+    log = AccessLog(str(path), Anonymise.TRUNCATE, count, queue_limit=10)
+    for _ in range(25):
+        log.record(LINE)
+    deadline = time.monotonic() + 5
+    while (not path.exists() or path.read_text().count("\n") + dropped < 25) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert dropped >= 15
+    path.rename(tmp_path / "access.log.1")
+    log.reopen()
+    log.record(LINE)
+    log.close()
+    assert path.read_text().count("\n") == 1
+    assert (tmp_path / "access.log.1").read_text().count("\n") + dropped == 25
