@@ -195,6 +195,8 @@ class Delivery:
         if body is not None:
             exchange.respond(head, body[start:end], length=end - start)
         elif request.method == b"HEAD":
+            if asking is not None:
+                asking.cancel()
             exchange.respond(head, b"", length=end - start)
         else:
             self._respond(exchange, place, record, head, start, end, asking)

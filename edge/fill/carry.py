@@ -152,8 +152,12 @@ class Carrier:
         try:
             await self._complete(broken)
         finally:
-            if isinstance(self._sink, PackSink):
-                self._sink.release()
+            self.let_go()
+
+    def let_go(self) -> None:
+        """The fill is over, well or not: reserved space may be evicted."""
+        if isinstance(self._sink, PackSink):
+            self._sink.release()
 
     async def _complete(self, broken: OriginError | None) -> None:
         tries = 0

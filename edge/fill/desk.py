@@ -7,6 +7,7 @@ A fetch's way:
   4. lead a new flight
 """
 
+import logging
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
@@ -46,6 +47,7 @@ from edge.store.thread import StoreThread
 from edge.tasks import Tasks
 from edge.words import Eviction, Reason
 
+log = logging.getLogger("edge.fill")
 SMALL_KINDS = 64  # how many (kind) memories of rangeless answers there can be: one per kind
 
 
@@ -68,7 +70,11 @@ class Link:
     def _on_message(self, message: Message, fds: list[int]) -> None:
         match message:
             case Fetch():
-                self._desk.fetch(self, message)
+                try:
+                    self._desk.fetch(self, message)
+                except Exception:
+                    log.exception("a fetch could not be taken")
+                    self.channel.send(Fail(message.id, 500, Reason.INTERNAL, "internal error"))
             case Read(id_, position):
                 if entry := self.readers.get(id_):
                     flight, reader = entry
@@ -188,9 +194,18 @@ class Desk:
         if fetch.mode is Mode.FILL and self._satisfied(fetch, stored, whole=live is not None):
             link.channel.send(Again(fetch.id))
             return
+        if stored is not None and live is None and self._cannot_complete(fetch, stored):
+            stored = None
         if fetch.mode is Mode.REFRESH and stored is not None and self._fresh(stored):
             return
         self._lead(link, name, reader, stored, shared=True)
+
+    def _cannot_complete(self, fetch: Fetch, stored: Record) -> bool:
+        """Slices are missing, and this upstream has no ranges: the whole is fetched anew."""
+        if fetch.kind not in self._shop.rangeless:
+            return False
+        have = Spans(*((extent.start, extent.end) for extent in self._volume.extents(stored)))
+        return not have.has(0, stored.total)
 
     def _satisfied(self, fetch: Fetch, stored: Record | None, *, whole: bool) -> bool:
         """Has the index by now what the worker did not find? `whole` = it is in the table of short-lived answers."""

@@ -93,6 +93,10 @@ class Lead:
         except _AskAgain:
             await self._ask(run)
             return
+        except BaseException:
+            if carrier is not None:
+                carrier.let_go()
+            raise
         if carrier is not None:
             await carrier.complete(broken)
 
@@ -154,9 +158,11 @@ class Lead:
         if response.status == PARTIAL:
             part = plan.verify_partial(ask, response.fields, response.content_length)
             return part.start, part.end, part.total
-        if response.status == 200 and not ask.whole and not self._pass:
-            self._shop.rangeless[self._fetch.kind] = True
         length = UNKNOWN if response.content_length is None else response.content_length
+        # The whole may be sent where the range covers it (RFC 9110 section 14.2): that says nothing of ranges.
+        covered = ask.start == 0 and not ask.suffix and 0 <= length <= ask.end
+        if response.status == 200 and not ask.whole and not self._pass and not covered:
+            self._shop.rangeless[self._fetch.kind] = True
         if self._fetch.method == b"HEAD":
             return 0, 0, length
         return 0, length, length

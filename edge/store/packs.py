@@ -2,7 +2,6 @@
 
 import os
 import uuid
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -72,7 +71,7 @@ class Packs:
     ) -> None:
         self.directory = directory / "packs"
         self.extent_max = extent_max
-        self.all: OrderedDict[int, Pack] = OrderedDict()
+        self.all: dict[int, Pack] = {}  # in order of number
         self.active: Pack | None = None
         self._disk = disk
         self._counter = counter
@@ -96,7 +95,7 @@ class Packs:
 
     @property
     def used_bytes(self) -> int:
-        return sum(pack.used for pack in self.all.values())
+        return sum(pack.used for pack in list(self.all.values()))  # also asked from the loop's thread
 
     def reserve(self, length: int) -> Reservation:
         """Hand out `length` bytes; a full pack is sealed and the next one begun. StoreError when the disk fails."""

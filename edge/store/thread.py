@@ -179,6 +179,7 @@ class StoreThread:
                 self._evict_after = now + FLUSH_SECONDS
             if now - self._last_flush >= FLUSH_SECONDS or self._unsynced >= FLUSH_BYTES:
                 self._last_flush, self._unsynced = now, 0
+                self.volume.keep_generations()
                 self.volume.flush_journals()
             if now - self._last_sweep >= SWEEP_SECONDS:
                 self._last_sweep = now

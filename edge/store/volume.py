@@ -152,6 +152,7 @@ class Volume:
         self._open_index(trusted)
         self._write_mark(clean=False)
         self._generation = max(self._counter.raise_limit(), 1)
+        self.keep_generations()
         self._sequence = self.index.meta(b"sequence") + files.GENERATION_STEP
         self.live_path = self._make_live_path()
         self.live = LiveTable(self.live_path, settings.live_bytes, readonly=False)
@@ -232,12 +233,17 @@ class Volume:
     # -- writing ---------------------------------------------------------------------------------
 
     def new_generation(self) -> int:
-        """Never re-used: a durable limit moves ahead of what is handed out."""
+        """Never re-used: a durable limit moves ahead of what is handed out. May be called from the loop's thread."""
         generation = self._generation
         self._generation += 1
-        if self._generation >= self._counter.generation_limit:
-            self._counter.raise_limit()
+        if generation >= self._counter.generation_limit:
+            raise StoreError("no generation is left below the durable limit")
         return generation
+
+    def keep_generations(self) -> None:
+        """Move the durable limit on while there is plenty left (store thread: it waits for the disk)."""
+        if self._generation + files.GENERATION_STEP // 2 > self._counter.generation_limit:
+            self._counter.raise_limit()
 
     def reserve(self, length: int) -> Reservation:
         """Space for `length` <= `extent_max` bytes; StoreError when there is none or the disk fails."""
