@@ -1,6 +1,5 @@
 """Sizes, durations and addresses as people write them, and written back the same way."""
 
-import math
 import re
 from decimal import Decimal
 from typing import Final
@@ -49,7 +48,7 @@ def parse_size(value: object) -> int:
 
 def parse_duration(value: object) -> float:
     """Seconds from `5s`, `10m`, `250ms`, `2h`, `14d` or a number; ValueError says how to write it."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value) and value >= 0:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:  # NaN is not
         seconds = float(min(value, 2 * DURATION_MOST))
     else:
         match = _TEXT.fullmatch(value) if isinstance(value, str) else None

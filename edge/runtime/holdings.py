@@ -1,5 +1,6 @@
 """What the supervisor holds for its children and keeps over their deaths: sockets, pipes, shared memory."""
 
+import errno
 import os
 import resource
 import socket
@@ -41,6 +42,7 @@ class Holdings:
         with ExitStack() as stack:
             directory = Path(settings.cache.dir)
             stack.callback(os.close, _lock(directory))
+            _try_paths(settings)
             players = []
             for field, listen, tls in settings.listeners:
                 players.append((stack.enter_context(bind(listen, field)), tls))
@@ -72,11 +74,11 @@ class Holdings:
         self.stack.close()
 
 
-def raise_descriptor_limit() -> int:
-    """Set RLIMIT_NOFILE to the hard limit, which children inherit; the limit."""
+def raise_descriptor_limit() -> int | None:
+    """Set RLIMIT_NOFILE to the hard limit, which children inherit; the limit, None where there is none."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
+    return None if hard == resource.RLIM_INFINITY else hard
 
 
 def _lock(directory: Path) -> int:
@@ -90,6 +92,23 @@ def _lock(directory: Path) -> int:
         raise ConfigError("cache.dir", str(directory), hint) from busy
     except OSError as error:
         raise ConfigError("cache.dir", str(directory), f"cannot be written: {error.strerror}") from error
+
+
+def _try_paths(settings: Settings) -> None:
+    """What children will write to, tried here: their own failure would be told three times, and without a hint."""
+    log, index = settings.log.access, settings.cache.index_dir
+    if log not in ("off", "stdout"):
+        try:
+            os.close(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640))
+        except OSError as error:
+            raise ConfigError("log.access", log, f"cannot be written: {error.strerror}") from error
+    if index:
+        try:
+            Path(index).mkdir(parents=True, exist_ok=True)
+            if not os.access(index, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            raise ConfigError("cache.index_dir", index, f"cannot be written: {error.strerror}") from error
 
 
 def _runtime_directory(cache: Path) -> RuntimeDirectory:

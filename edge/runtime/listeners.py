@@ -33,12 +33,10 @@ def bind(listen: str, field: str) -> socket.socket:
     """
     host, port = parse_listen(listen)
     try:
-        family, address = _resolve(host, port)
-        return _bind(family, address)
-    except OSError as error:
         if host == "::" and not _has_ipv6():
-            with contextlib.suppress(OSError):
-                return _bind(socket.AF_INET, ("0.0.0.0", port))
+            return _bind(socket.AF_INET, ("0.0.0.0", port))
+        return _bind(*_resolve(host, port))
+    except OSError as error:
         hint = HINTS.get(error.errno or 0, error.strerror or str(error))
         raise ConfigError(field, listen, hint) from error
 
@@ -93,11 +91,11 @@ class RuntimeDirectory:
 
     @classmethod
     def of(cls, cache: Path) -> Self:
-        """Under $XDG_RUNTIME_DIR or where temporary files go; OSError if none of them serves."""
+        """Under $XDG_RUNTIME_DIR, where temporary files go, or in the cache; OSError if none of them serves."""
         about = cache.stat()
         identity = hashlib.blake2b(f"{about.st_dev}:{about.st_ino}".encode(), digest_size=6).hexdigest()
         failure: OSError | None = None
-        for base in _bases():
+        for base in _bases(cache):
             path = base / f"edge-{os.geteuid()}-{identity}"
             if len(os.fsencode(path)) + 1 + LINK_NAME_MOST > UNIX_PATH_MOST:
                 continue
@@ -133,13 +131,14 @@ class RuntimeDirectory:
             entry.unlink()
 
 
-def _bases() -> Iterator[Path]:
-    """Where a runtime directory may lie, the best first."""
+def _bases(cache: Path) -> Iterator[Path]:
+    """Where a runtime directory may lie, the best first; the last serves where all else is read-only."""
     named = os.environ.get("XDG_RUNTIME_DIR")
     if named and os.path.isabs(named):
         yield Path(named)
     yield Path(tempfile.gettempdir())
     yield Path("/tmp")
+    yield cache.resolve()
 
 
 def _private(path: Path, base: Path) -> Path:

@@ -27,7 +27,7 @@ def facts(
     settings: Settings,
     players: tuple[tuple[socket.socket, bool], ...],
     admin: socket.socket,
-    descriptors: int,
+    descriptors: int | None,
 ) -> Iterator[str]:
     """What is known before any child has started."""
     for sock, tls in players:
@@ -40,7 +40,7 @@ def facts(
     yield f"misses are fetched from {settings.origin.url}{host}"
     if settings.log.access != "off":
         yield f"access log: {settings.log.access}, addresses: {settings.log.anonymise}"
-    if descriptors < FEW_DESCRIPTORS:
+    if descriptors is not None and descriptors < FEW_DESCRIPTORS:
         yield f"only {descriptors} open files are allowed here (ulimit -n): that bounds the players' connections"
     yield from _room(settings)
 

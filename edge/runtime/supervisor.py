@@ -100,7 +100,7 @@ class Supervisor:
         return admin
 
     def _readiness(self) -> tuple[bool, str]:
-        """Ready when all workers were, as long as one of them is; keepers come and go behind them."""
+        """Ready when all children were, as long as one worker is; from then on keepers come and go behind them."""
         if self._phase is Phase.SERVING and not any(place.ready for place in self._of(WORKER)):
             return False, "no worker serves"
         return self._phase is Phase.SERVING, self._phase.value
@@ -120,6 +120,7 @@ class Supervisor:
     def _on_stop_signal(self) -> None:
         if self._stop.is_set():
             self._hurry.set()
+            self._exit_code = CRASHED  # answers are cut, and there is no clean mark
         self._stop.set()
 
     def _reopen_logs(self) -> None:
@@ -150,7 +151,7 @@ class Supervisor:
             await asyncio.sleep(delay)
 
     def _on_ready(self) -> None:
-        if self._phase is Phase.STARTING and all(place.ready for place in self._of(WORKER)):
+        if self._phase is Phase.STARTING and all(place.ready for place in self._places):
             self._phase = Phase.SERVING
             say("ready")
 

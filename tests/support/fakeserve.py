@@ -113,14 +113,19 @@ def alive(pids: list[int]) -> list[int]:
 @asynccontextmanager
 async def server(directory: Path, *flags: str, workers: int = 1, node: str = "fake") -> AsyncIterator[Server]:
     """A server of fake roles in a session of its own; killed at the end if it still runs."""
-    command = [sys.executable, "-m", "tests.support.fakeserve", "--origin", "http://origin.example"]
+    command = [sys.executable, "-P", "-m", "tests.support.fakeserve", "--origin", "http://origin.example"]
     command += ["--cache-dir", str(directory), "--cache-size", "64MiB", "--workers", str(workers), "--node", node]
     if "--listen" not in flags:
         command += ["--listen", "127.0.0.1:0"]
     if "--admin" not in flags:
         command += ["--admin", "127.0.0.1:0"]
     process = await asyncio.create_subprocess_exec(
-        *command, *flags, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True
+        *command,
+        *flags,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     made = Server(process)
     reading = asyncio.create_task(made.read())

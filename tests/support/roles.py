@@ -50,6 +50,8 @@ async def worker(child: ChildHandle) -> None:
         raise RuntimeError("a worker's own crash")
     if behaviour == "worker-fails":
         raise OSError(5, "a disk's own failure")
+    if behaviour == "worker-stuck":
+        await asyncio.Event().wait()  # as one that never hears from its keeper
     work = Work(child, behaviour)
     tasks = [asyncio.ensure_future(work.accept(fd)) for fd, _ in child.charter.listeners]
     child.on_reopen_logs(lambda: child.say(f"worker {child.charter.number} opens its log anew"))

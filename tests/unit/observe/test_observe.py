@@ -56,7 +56,7 @@ def test_a_half_written_entry_and_a_full_directory_lose_nothing_else() -> None:
         again.cell("edge_http_methods_total", "X" * 1000 + str(number))
     assert again.cell("edge_http_methods_total", "no room" * 400) == 0
     again.counts[0] += 1
-    assert [cell[1] for cell in SlotReader(fd).cells()][0] == ("GET",)
+    assert next(cell[1] for cell in SlotReader(fd).cells()) == ("GET",)
     os.close(fd)
 
 

@@ -1,0 +1,161 @@
+"""What a child is given, and what it says and does: real processes, started by the test instead of a supervisor."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge.config.schema import Settings
+from edge.observe.slots import create_slot_file
+from edge.runtime.charter import Charter
+from edge.runtime.child import loop_factory, role_at
+from edge.runtime.places import Place, launch
+from edge.store.hits import create_hits_file
+
+ROLES = "tests.unit.runtime.test_charter_and_child"
+
+
+@pytest.fixture
+def charter() -> Iterator[Charter]:
+    """With everything that a role may expect; the liveness pipe's write end is the test's to close."""
+    with ExitStack() as stack:
+        read_end, write_end = os.pipe()
+        fds = (read_end, create_slot_file("slots"), create_hits_file())
+        for fd in fds:
+            stack.callback(os.close, fd)
+        made = Charter("worker", 3, Settings(), "/run/link", fds[1], fds[2], fds[0], -1, entry=f"{ROLES}:says_all")
+        yield replace(made, runtime_dir=str(write_end))
+        try:
+            os.close(write_end)
+        except OSError:
+            assert "closes" in os.environ["PYTEST_CURRENT_TEST"]
+
+
+async def says_all(child):  # type: ignore[no-untyped-def]
+    child.say(f"number {child.charter.number}\nand a second line")
+    child.ready()
+    await child.stop_requested.wait()
+    child.say("stopping")
+
+
+async def waits(child):  # type: ignore[no-untyped-def]
+    child.ready()
+    await asyncio.Event().wait()
+
+
+async def breaks(child):  # type: ignore[no-untyped-def]
+    raise OSError(28, "No space left on device")
+
+
+def test_a_charter_survives_its_memfd() -> None:
+    settings = Settings.model_validate(
+        {
+            "cache": {"size": "3GiB"},
+            "origin": {"url": "https://o/b"},
+            "site": [{"name": "a", "hosts": ["h"], "kinds": {"mp4": {"ttl": "1d"}}}] * 1,
+            "tls": [{"cert": "c", "key": "k", "names": ["n"]}],
+        }
+    )
+    charter = Charter("worker", 7, settings, "/l", 1, 2, 3, 4, 5, ((6, True), (8, False)), "m:f", "/r")
+    assert Charter.from_file(charter.to_file()) == charter
+    assert charter.descriptors == (1, 2, 3, 4, 5, 6, 8)
+
+
+def test_a_charter_of_ten_thousand_sites_survives_too() -> None:
+    sites = [{"name": f"site{n}", "hosts": [f"h{n}.example"]} for n in range(10_000)]
+    charter = Charter("keeper", 0, Settings.model_validate({"site": sites}), "/l", 1, 2, 3, 4)
+    fd = charter.to_file()
+    assert os.fstat(fd).st_size > 1_000_000
+    assert Charter.from_file(fd) == charter
+
+
+async def test_a_child_speaks_line_by_line_and_ends_when_told(charter: Charter) -> None:
+    said: list[tuple[str, str]] = []
+    ready = asyncio.Event()
+
+    def on_line(word: str, text: str) -> None:
+        said.append((word, text))
+        if word == "ready":
+            ready.set()
+
+    process = launch(charter, on_line)
+    async with asyncio.timeout(20):
+        await ready.wait()
+        process.signal(signal.SIGTERM)
+        assert await process.exited == 0
+    assert said == [("say", "number 3 and a second line"), ("ready", ""), ("say", "stopping")]
+    process.signal(signal.SIGTERM)  # nothing happens to a process that has ended
+
+
+async def test_the_end_of_the_liveness_pipe_closes_a_child_that_would_wait_for_ever(charter: Charter) -> None:
+    ready = asyncio.Event()
+    process = launch(replace(charter, entry=f"{ROLES}:waits"), lambda word, _: ready.set())
+    async with asyncio.timeout(20):
+        await ready.wait()
+        assert not process.exited.done()
+        os.close(int(charter.runtime_dir))
+        assert await process.exited == 3
+
+
+async def test_a_failure_is_a_childs_last_word(charter: Charter) -> None:
+    place = Place(replace(charter, entry=f"{ROLES}:breaks"))
+    async with asyncio.timeout(20):
+        code = await place.start(lambda: None, print).exited
+    place.vacate(code)
+    assert code == 3
+    assert place.last_words == "OSError: [Errno 28] No space left on device"
+    assert not place.refused
+    assert place.process is None
+
+
+async def test_a_child_whose_parent_is_another_does_not_play(charter: Charter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parent died, and its pid with it, before the kernel was asked to tell us."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    said: list[str] = []
+    process = launch(charter, lambda word, _: said.append(word))
+    async with asyncio.timeout(20):
+        assert await process.exited == 3
+    assert said == []
+
+
+async def test_a_system_without_processes_leaves_no_descriptors(
+    charter: Charter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    before = sorted(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match="temporarily"):
+        launch(charter, lambda *_: None)
+    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_the_event_loop_is_uvloops_or_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert loop_factory()[1].startswith("uvloop 0.")
+    monkeypatch.setitem(__import__("sys").modules, "uvloop", None)
+    factory, why = loop_factory()
+    assert factory is asyncio.new_event_loop
+    assert "since uvloop cannot be used" in why
+
+
+def test_the_roles_of_a_real_server_exist() -> None:
+    from edge.runtime.supervisor import ENTRIES
+
+    for entry in ENTRIES.values():
+        assert asyncio.iscoroutinefunction(role_at(entry))
+
+
+def test_a_death_by_a_signal_is_told_by_its_name(tmp_path: Path) -> None:
+    place = Place(Charter("worker", 1, Settings(), "", 0, 0, 0, 0))
+    place.vacate(-11)
+    assert place.last_words == "signal SIGSEGV"
+    place.last_words = ""
+    place.vacate(-40)
+    assert place.last_words == "signal 40"

@@ -1,0 +1,134 @@
+"""Every setting reaches the room that it is for."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.config.schema import Settings
+from edge.delivery.story import DeliverySettings
+from edge.origin.settings import OriginSettings
+from edge.policy.rules import DEFAULTS, SiteRules
+from edge.runtime import convert
+from edge.server.settings import ServerSettings, TlsCert
+from edge.store.eviction import Policy
+from edge.words import Kind
+
+URL = {"origin": {"url": "http://o"}}
+
+
+def test_the_defaults_of_the_configuration_are_those_of_the_rooms() -> None:
+    settings = Settings.model_validate(URL)
+    assert convert.server_settings(settings) == ServerSettings()
+    assert convert.origin_settings(settings) == OriginSettings("http://o")
+    assert convert.site_rules(settings) == (SiteRules(),)
+    assert convert.delivery_settings(settings) == DeliverySettings()
+    named = Settings.model_validate({"site": [{"name": "default"}]})
+    assert convert.site_rules(named) == (SiteRules(),)
+
+
+CASES = [
+    ("server", "idle_timeout", "7s", convert.server_settings, "idle_timeout", 7),
+    ("server", "head_timeout", "7s", convert.server_settings, "head_timeout", 7),
+    ("server", "handshake_timeout", "7s", convert.server_settings, "handshake_timeout", 7),
+    ("server", "max_connections", 7, convert.server_settings, "max_connections", 7),
+    ("server", "max_requests", 7, convert.server_settings, "max_requests", 7),
+    ("server", "max_head", "32KiB", convert.server_settings, "max_head", 32768),
+    ("server", "max_line", "4KiB", convert.server_settings, "max_line", 4096),
+    ("server", "max_fields", 50, convert.server_settings, "max_fields", 50),
+    ("server", "slow_reader", "1KiB", convert.server_settings, "min_drain_rate", 1024),
+    ("server", "node", "n", convert.delivery_settings, "node", "n"),
+    ("cache", "size", "1GB", convert.volume_settings, "size_bytes", 10**9),
+    ("cache", "slice_size", "2MiB", convert.volume_settings, "slice_size", 2**21),
+    ("cache", "index_dir", "/i", convert.volume_settings, "index_dir", Path("/i")),
+    ("cache", "policy", "lru", convert.volume_settings, "policy", Policy.LRU),
+    ("cache", "min_free", 0.1, convert.volume_settings, "min_free_ratio", 0.1),
+    ("origin", "url", "http://x", convert.origin_settings, "url", "http://x"),
+    ("origin", "host", "h:8", convert.origin_settings, "host_header", "h:8"),
+    ("origin", "server_name", "S", convert.origin_settings, "sni", "s"),
+    ("origin", "ca_file", "c", convert.origin_settings, "ca_file", "c"),
+    ("origin", "verify", False, convert.origin_settings, "verify", False),
+    ("origin", "client_cert", "c", convert.origin_settings, "client_cert", "c"),
+    ("origin", "connect_timeout", "7s", convert.origin_settings, "connect_timeout", 7),
+    ("origin", "first_byte_timeout", "7s", convert.origin_settings, "first_byte_timeout", 7),
+    ("origin", "total_first_byte", "7s", convert.origin_settings, "total_first_byte", 7),
+    ("origin", "total_first_byte", "7s", convert.delivery_settings, "first_byte_budget", 7.5),
+    ("origin", "stall_timeout", "7s", convert.origin_settings, "stall_timeout", 7),
+    ("origin", "retries", 7, convert.origin_settings, "retries", 7),
+    ("origin", "resume_max", 7, convert.fill_settings, "resume_max", 7),
+    ("origin", "max_connections", 7, convert.origin_settings, "max_connections", 7),
+    ("origin", "queue", 7, convert.origin_settings, "queue_limit", 7),
+    ("origin", "queue_timeout", "7s", convert.origin_settings, "queue_timeout", 7),
+    ("origin", "keepalive", "7s", convert.origin_settings, "keepalive", 7),
+]
+ELSEWHERE = {
+    ("server", "listen"), ("server", "listen_plain"), ("server", "workers"), ("server", "drain_timeout"),
+    ("cache", "dir"), ("origin", "client_key"),
+}  # fmt: skip # the supervisor's own, and what is tested in a pair below
+
+
+@pytest.mark.parametrize(("section", "key", "value", "into", "name", "expected"), CASES)
+def test_a_setting_arrives(section: str, key: str, value: Any, into: Any, name: str, expected: object) -> None:
+    raw = {section: {key: value}}
+    before, after = into(Settings()), into(Settings.model_validate(raw))
+    assert getattr(after, name) == expected
+    assert getattr(before, name) != expected
+
+
+def test_no_setting_is_forgotten() -> None:
+    told = {(section, key) for section, key, *_ in CASES} | ELSEWHERE
+    for section in ("server", "cache", "origin"):
+        fields = Settings.model_fields[section].annotation.model_fields  # type: ignore[union-attr]
+        assert {(section, key) for key in fields} <= told
+
+
+def test_a_client_certificate_comes_with_its_key() -> None:
+    raw = {"origin": {"client_cert": "c", "client_key": "k"}}
+    assert convert.origin_settings(Settings.model_validate(raw)).client_key == "k"
+
+
+def test_certificates_come_with_their_names() -> None:
+    raw = {"tls": [{"cert": "a", "key": "b", "names": ["c"]}, {"cert": "d", "key": "e"}]}
+    tls = convert.server_settings(Settings.model_validate(raw)).tls
+    assert tls == (TlsCert(Path("a"), Path("b"), ("c",)), TlsCert(Path("d"), Path("e"), ()))
+
+
+SITE = {
+    "name": "s",
+    "hosts": ["H.example", "[::1]"],
+    "drop_params": ["d"],
+    "token_params": ["t"],
+    "forward_fields": ["F"],
+    "cors_origin": "https://p.example",
+    "preflight_max_age": "1h",
+    "negative_ttl": "3s",
+    "negative_ttl_live": "2s",
+    "honour_cache_control": False,
+    "keep_set_cookie": True,
+    "live": {"least": "2s", "most": "7s", "unknown": "3s", "low_latency": "500ms", "error_periods": 2},
+    "kinds": {"mp4": {"stale_while_revalidate": "1m"}, "segment": {"ttl": 5, "stale_if_error": 6}},
+}
+
+
+def test_every_rule_of_a_site_arrives() -> None:
+    (rules,) = convert.site_rules(Settings.model_validate({"site": [SITE]}))
+    assert rules.hosts == ("h.example", "[::1]")
+    assert (rules.drop_params, rules.token_params, rules.forward_fields) == (("d",), ("t",), ("F",))
+    assert (rules.cors_origin, rules.preflight_max_age) == ("https://p.example", 3600)
+    assert isinstance(rules.preflight_max_age, int)  # goes into a header as it is
+    assert (rules.negative_ttl, rules.negative_ttl_live) == (3, 2)
+    assert (rules.honour_cache_control, rules.keep_set_cookie) == (False, True)
+    assert asdict(rules.live) == {"least": 2, "most": 7, "unknown": 3, "low_latency": 0.5, "error_periods": 2}
+    changed = {name for name, value in asdict(rules).items() if value != asdict(SiteRules())[name]}
+    assert changed == set(asdict(rules))  # a rule that is added shows here as not settable
+
+
+def test_what_a_site_leaves_out_of_a_kind_stays_as_usual() -> None:
+    (rules,) = convert.site_rules(Settings.model_validate({"site": [SITE]}))
+    mp4, usual = rules.defaults[Kind.MP4], DEFAULTS[Kind.MP4]
+    assert (mp4.ttl, mp4.stale_while_revalidate, mp4.stale_if_error) == (usual.ttl, 60, usual.stale_if_error)
+    segment = rules.defaults[Kind.SEGMENT]
+    assert (segment.ttl, segment.stale_while_revalidate, segment.stale_if_error) == (5, 0, 6)
+    assert rules.defaults[Kind.INIT] == DEFAULTS[Kind.INIT]
+    assert set(rules.defaults) == set(DEFAULTS) == set(Kind)

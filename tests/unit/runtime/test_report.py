@@ -1,0 +1,82 @@
+"""What a start-up says, and what it must not fail at."""
+
+import builtins
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from edge.config.schema import Settings
+from edge.runtime import report
+from edge.runtime.listeners import bind
+
+
+@pytest.fixture
+def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
+    with bind("127.0.0.1:0", "f") as one, bind("127.0.0.1:0", "f") as two:
+        yield one, two
+
+
+def told(
+    tmp_path: Path,
+    sockets: tuple[socket.socket, socket.socket],
+    raw: dict[str, dict[str, object]],
+    *,
+    tls: bool = False,
+    descriptors: int | None = None,
+) -> str:
+    settings = Settings.model_validate({**raw, "cache": {"dir": str(tmp_path), **raw.get("cache", {})}})
+    return "\n".join(report.facts(settings, ((sockets[0], tls),), sockets[1], descriptors))
+
+
+def test_addresses_and_origin_are_told_as_people_write_them(
+    tmp_path: Path, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    said = told(tmp_path, sockets, {"origin": {"url": "https://o/base", "host": "films.example"}})
+    assert f"listening for players on http://127.0.0.1:{sockets[0].getsockname()[1]}" in said
+    assert f"admin (metrics, health) on http://127.0.0.1:{sockets[1].getsockname()[1]}" in said
+    assert "misses are fetched from https://o/base, asked for as films.example" in said
+    assert "open files" not in said
+    assert "access log" not in said
+
+
+def test_few_descriptors_and_an_access_log_are_told(
+    tmp_path: Path, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    said = told(tmp_path, sockets, {"log": {"access": "stdout"}}, descriptors=1024)
+    assert "only 1024 open files are allowed here (ulimit -n)" in said
+    assert "access log: stdout, addresses: truncate" in said
+
+
+@pytest.mark.parametrize(("path", "words"), [("ktls", "encrypted by the kernel"), ("mmap", "from memory maps")])
+def test_tls_says_how_bodies_leave(
+    tmp_path: Path,
+    sockets: tuple[socket.socket, socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    words: str,
+) -> None:
+    monkeypatch.setattr(report, "tls_send_path", lambda: path)
+    said = told(tmp_path, sockets, {}, tls=True)
+    assert words in said
+    assert "bodies leave by sendfile (aio" not in said
+
+
+def test_a_cache_that_its_disk_cannot_hold_is_told(
+    tmp_path: Path, sockets: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_blocks=1_000_000, f_frsize=1000))
+    assert "has room for 0.9 GB (min_free 5% is left free)" not in told(tmp_path, sockets, {"cache": {"size": "0.9GB"}})
+    said = told(tmp_path, sockets, {"cache": {"size": "10GB"}})
+    assert "the cache may take 10.0 GB, but its file system has room for 0.9 GB (min_free 5% is left free)" in said
+
+
+def test_a_reader_that_has_gone_away_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(builtins, "print", gone)
+    report.say("to nobody")
