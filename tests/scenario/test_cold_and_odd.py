@@ -3,21 +3,32 @@
 import asyncio
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
+from edge.store.residency import Residency
 from edge.words import KIB, MIB
 from tests.support.edgeproc import client, describing_origin, proven, running_edge
 from tests.support.rawserver import Asked, RawServer, Wire, answer
 
 
 def drop_pages(cache: Path) -> None:
-    """Write packs back and forget their pages: the next read comes from the disk."""
+    """Write packs back and forget their pages: the next read comes from the disk.
+
+    The kernel keeps pages that are in use elsewhere at that moment, so it is asked until none is left.
+    """
+    residency = Residency()
     for path in (cache / "packs").glob("*.pack"):
         fd = os.open(path, os.O_RDONLY)
-        os.fdatasync(fd)
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        for _ in range(200):
+            os.fdatasync(fd)
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            residency.resident(fd, 0, path.stat().st_size)
+            if not residency._stat.cached:
+                break
+            time.sleep(0.02)
         os.close(fd)
 
 
