@@ -18,17 +18,17 @@ FROM_CACHE: Final = frozenset({CacheStatus.HIT, CacheStatus.STALE, CacheStatus.U
 class Histogram:
     """One series: a cell a bucket, the sum and the count."""
 
-    __slots__ = ("_base", "_bounds", "_cells", "_counts", "_sum", "_values")
+    __slots__ = ("_bounds", "_counts", "_values", "cells", "sum")
 
     def __init__(self, slots: SlotWriter, metric: str, *labels: str) -> None:
         self._bounds = BY_NAME[metric].buckets
-        self._cells = [slots.cell(metric + ":b", *labels, repr(bound)) for bound in (*self._bounds, float("inf"))]
-        self._sum = slots.cell(metric + ":s", *labels)
+        self.cells = [slots.cell(metric + ":b", *labels, repr(bound)) for bound in (*self._bounds, float("inf"))]
+        self.sum = slots.cell(metric + ":s", *labels)
         self._counts, self._values = slots.counts, slots.values
 
     def observe(self, value: float) -> None:
-        self._counts[self._cells[bisect_left(self._bounds, value)]] += 1
-        self._values[self._sum] += value
+        self._counts[self.cells[bisect_left(self._bounds, value)]] += 1
+        self._values[self.sum] += value
 
 
 class Meters:
@@ -37,7 +37,9 @@ class Meters:
     def __init__(self, slots: SlotWriter) -> None:
         self._slots = slots
         self._counts = slots.counts
-        self._requests: dict[tuple[str, int, Kind, CacheStatus], tuple[int, int, int, Histogram]] = {}
+        self._values = slots.values
+        # By identity of the enums' members: their hash is a Python function and costs as much as all the rest.
+        self._requests: dict[tuple[str, int, int, int], tuple[int, int, int, Histogram]] = {}
         self._methods: dict[bytes, int] = {}
         self._rates: dict[Kind, Histogram] = {}
         self._sites: set[str] = set()
@@ -53,14 +55,17 @@ class Meters:
         ttfb: float,
     ) -> None:
         """One answer; `ttfb` in seconds."""
-        cells = self._requests.get((site, code, kind, status))
+        key = site, code, id(kind), id(status)
+        cells = self._requests.get(key)
         if cells is None:
-            cells = self._requests[site, code, kind, status] = self._new(site, code, kind, status)
+            cells = self._requests[key] = self._new(site, code, kind, status)
         counts = self._counts
         counts[cells[0]] += 1
         counts[cells[1]] += 1
         counts[cells[2]] += body_bytes
-        cells[3].observe(ttfb)
+        histogram = cells[3]
+        counts[histogram.cells[bisect_left(TTFB, ttfb)]] += 1
+        self._values[histogram.sum] += ttfb
         cell = self._methods.get(method)
         if cell is None:
             cell = self._methods[method] = self._slots.cell("edge_http_methods_total", method.decode("latin-1"))

@@ -9,9 +9,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from tests.support.addresses import needs_ipv6
 
 from edge import __file__ as program
+from tests.support.addresses import needs_ipv6
 from tests.support.certificate import self_signed
 from tests.support.fakeserve import server
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.addresses import needs_ipv6
 
 from edge.errors import ConfigError
 from edge.runtime import listeners
 from edge.runtime.listeners import RuntimeDirectory, bind, spoken
+from tests.support.addresses import needs_ipv6
 
 
 @needs_ipv6
