@@ -10,7 +10,7 @@ A fetch's way:
 import logging
 import socket
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from cachetools import TTLCache
@@ -84,6 +84,8 @@ class Link:
                 if entry := self.readers.pop(id_, None):
                     entry[1].free_all()
                     entry[0].leave(entry[1])
+                else:
+                    self._desk.forget(self, id_)
             case Freed(id_, number):
                 if entry := self.readers.get(id_):
                     entry[1].free(number)
@@ -108,6 +110,15 @@ class Link:
         self._desk.links.discard(self)
 
 
+@dataclass(slots=True)
+class _Dropping:
+    """Bad extents of a name on their way out of the index, and the fetches that wait for that: else the index would
+    still offer what the worker has just found bad, and both would send each other round in circles."""
+
+    drops: int = 0
+    waiting: list[tuple[Link, Fetch]] = field(default_factory=list)
+
+
 class Desk:
     """See the module's text."""
 
@@ -129,6 +140,7 @@ class Desk:
         self.links: set[Link] = set()
         self.flights: dict[bytes, Flight] = {}
         self._alone_flights: set[Flight] = set()
+        self._dropping: dict[bytes, _Dropping] = {}
         hello = self._volume.hello
         self._secret = hello.secret
         self._slice_size = hello.slice_size
@@ -174,6 +186,10 @@ class Desk:
     def fetch(self, link: Link, fetch: Fetch) -> None:
         """Take one fetch of a worker; the answer comes as messages."""
         name = name_of(fetch.key, self._secret)
+        dropping = self._dropping.get(name)
+        if dropping is not None:
+            dropping.waiting.append((link, fetch))
+            return
         reader = Reader(link.channel, fetch)
         if len(self.flights) + len(self._alone_flights) >= self._settings.flights_max:
             link.channel.send(Fail(fetch.id, 503, Reason.QUEUE_FULL, "too many fills under way"))
@@ -287,7 +303,30 @@ class Desk:
     def bad(self, message: Bad) -> None:
         """A stored extent did not verify: drop it, so that it is fetched again."""
         self._meters.corrupt(message.reason.value)
-        self._store.post(self._volume.drop_extent, message.name, message.generation, message.start, Eviction.CORRUPT)
+        dropping = self._dropping.setdefault(message.name, _Dropping())
+        dropping.drops += 1
+        volume = self._volume
+        dropped = self._store.call(
+            volume.drop_extent, message.name, message.generation, message.start, Eviction.CORRUPT
+        )
+        dropped.add_done_callback(lambda done: self._dropped(message.name, done))
+
+    def _dropped(self, name: bytes, done: "asyncio.Future[bool]") -> None:
+        """The index does not offer the bad extent any more: those who asked meanwhile have their turn."""
+        if not done.cancelled() and done.exception() is not None:
+            log.error("a bad extent could not be dropped: %s", done.exception())
+        dropping = self._dropping[name]
+        dropping.drops -= 1
+        if dropping.drops == 0:
+            del self._dropping[name]
+            for link, fetch in dropping.waiting:
+                if not link.channel.closed:
+                    self.fetch(link, fetch)
+
+    def forget(self, link: Link, id_: int) -> None:
+        """A fetch that waited for a drop has been cancelled."""
+        for dropping in self._dropping.values():
+            dropping.waiting = [(by, fetch) for by, fetch in dropping.waiting if by is not link or fetch.id != id_]
 
 
 def _as_pass(fetch: Fetch) -> Fetch:
