@@ -7,6 +7,7 @@ A fetch's way:
   4. lead a new flight
 """
 
+import asyncio
 import logging
 import socket
 from collections.abc import Mapping
