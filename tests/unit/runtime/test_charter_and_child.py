@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -21,19 +22,23 @@ ROLES = "tests.unit.runtime.test_charter_and_child"
 
 
 @pytest.fixture
-def charter() -> Iterator[Charter]:
-    """With everything that a role may expect; the liveness pipe's write end is the test's to close."""
+def liveness() -> Iterator[tuple[int, BinaryIO]]:
+    """The liveness pipe: its read end, and what a test closes in a supervisor's place."""
+    read_end, write_end = os.pipe()
+    with open(read_end, "rb"), open(write_end, "wb") as writing:
+        yield read_end, writing
+
+
+@pytest.fixture
+def charter(liveness: tuple[int, BinaryIO]) -> Iterator[Charter]:
+    """With everything that a role may expect."""
     with ExitStack() as stack:
-        read_end, write_end = os.pipe()
-        fds = (read_end, create_slot_file("slots"), create_hits_file())
-        for fd in fds:
-            stack.callback(os.close, fd)
-        made = Charter("worker", 3, Settings(), "/run/link", fds[1], fds[2], fds[0], -1, entry=f"{ROLES}:says_all")
-        yield replace(made, runtime_dir=str(write_end))
-        try:
-            os.close(write_end)
-        except OSError:
-            assert "closes" in os.environ["PYTEST_CURRENT_TEST"]
+        slot_fd, hits_fd = create_slot_file("slots"), create_hits_file()
+        stack.callback(os.close, slot_fd)
+        stack.callback(os.close, hits_fd)
+        yield Charter(
+            "worker", 3, Settings(), "/run/link", slot_fd, hits_fd, liveness[0], -1, entry=f"{ROLES}:says_all"
+        )
 
 
 async def says_all(child):  # type: ignore[no-untyped-def]
@@ -57,7 +62,7 @@ def test_a_charter_survives_its_memfd() -> None:
         {
             "cache": {"size": "3GiB"},
             "origin": {"url": "https://o/b"},
-            "site": [{"name": "a", "hosts": ["h"], "kinds": {"mp4": {"ttl": "1d"}}}] * 1,
+            "site": [{"name": "a", "hosts": ["h"], "kinds": {"mp4": {"ttl": "1d"}}}],
             "tls": [{"cert": "c", "key": "k", "names": ["n"]}],
         }
     )
@@ -92,13 +97,15 @@ async def test_a_child_speaks_line_by_line_and_ends_when_told(charter: Charter) 
     process.signal(signal.SIGTERM)  # nothing happens to a process that has ended
 
 
-async def test_the_end_of_the_liveness_pipe_closes_a_child_that_would_wait_for_ever(charter: Charter) -> None:
+async def test_the_end_of_the_liveness_pipe_ends_a_child_that_would_wait_for_ever(
+    charter: Charter, liveness: tuple[int, BinaryIO]
+) -> None:
     ready = asyncio.Event()
     process = launch(replace(charter, entry=f"{ROLES}:waits"), lambda word, _: ready.set())
     async with asyncio.timeout(20):
         await ready.wait()
         assert not process.exited.done()
-        os.close(int(charter.runtime_dir))
+        liveness[1].close()
         assert await process.exited == 3
 
 
