@@ -1,174 +1,114 @@
-"""`edge demo`: origin, edge and counters, started together and ended together, leaving nothing."""
+"""`edge demo`: origin, edge, counters and page, started together and ended together, leaving nothing.
+
+    browser --> edge (processes of its own, a cache in a temporary directory) --> origin (in this process)
+       `------> counters (in this process) --> the edge's /metrics
+
+Ctrl-C, SIGTERM, a terminal that closes, and the death of the edge all end all of it within a second.
+"""
 
 import asyncio
-import contextlib
-import json
-import os
 import shutil
 import signal
-import sys
 import tempfile
 from pathlib import Path
+from typing import Any, Final
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, web
-
-from edge.config.units import parse_listen
+from edge.config.units import parse_duration, parse_listen
+from edge.demo.counters import Counters
+from edge.demo.edge_process import EdgeProcess
+from edge.demo.lines import complain, say
+from edge.demo.origin_server import Origin
 from edge.demo.origin_server import serve as serve_origin
 from edge.tasks import Tasks
 
-READY_SECONDS = 20.0
-STOP_SECONDS = 3.0
-SHOWN = (
-    "edge_http_requests_total",
-    "edge_cache_requests_total",
-    "edge_cache_response_bytes_total",
-    "edge_upstream_requests_total",
-    "edge_upstream_bytes_total",
-    "edge_cache_size_bytes",
-    "edge_cache_objects",
-    "edge_http_connections",
-)
+READY_SECONDS: Final = 20.0
+FAR: Final = "200ms"  # what an origin on another continent adds to each answer of the film
+WRONG: Final = 2
+FAILED: Final = 1
+STOPPED: Final = 0
 
 
-def run(listen: str, admin: str) -> int:
-    """Run until Ctrl-C; the exit code."""
+def run(listen: str, admin: str, origin_delay: str = FAR) -> int:
+    """Run until it is told to stop; the exit code. The addresses are HOST:PORT, port 0 takes any free one."""
     try:
-        parse_listen(listen)
+        host, _ = parse_listen(listen)
         parse_listen(admin)
+        delay = parse_duration(origin_delay)
     except ValueError as error:
-        print(f"edge demo: {error}", file=sys.stderr)
-        return 2
-    return asyncio.run(_Demo(listen, admin).run())
+        complain(str(error))
+        return WRONG
+    return asyncio.run(_until_stopped(_Demo(listen, admin, host, delay)))
+
+
+async def _until_stopped(demo: "_Demo") -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    return await demo.run(stop)
 
 
 class _Demo:
-    def __init__(self, listen: str, admin: str) -> None:
+    def __init__(self, listen: str, admin: str, host: str, delay: float) -> None:
         self._listen = listen
         self._admin = admin
-        self._tasks = Tasks("demo")
-        self._stop = asyncio.Event()
-        self._pages: list[str] = []
+        self._host = host
+        self._delay = delay
 
-    async def run(self) -> int:
+    async def run(self, stop: asyncio.Event) -> int:
+        """Start everything, wait for an end, end everything."""
         directory = Path(tempfile.mkdtemp(prefix="edge-demo-"))
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop.set)
-        edge: asyncio.subprocess.Process | None = None
+        tasks = Tasks("demo")
+        edge = EdgeProcess(directory, tasks)
+        stopped = tasks.spawn(stop.wait(), "stop")
         try:
-            origin: asyncio.Future[int] = loop.create_future()
-            self._tasks.spawn(serve_origin("127.0.0.1", 0, origin), "origin")
-            counters = await self._serve_counters()
-            edge = await self._start_edge(directory, await origin)
-            if not await self._await_ready(edge):
-                if not self._stop.is_set():
-                    print(f"edge demo: the edge did not start (exit code {edge.returncode})", file=sys.stderr)
-                return 0 if self._stop.is_set() else 1
-            page, metrics = self._addresses(counters)
-            print(f"\nplay the film:  {page}\nmetrics:        {metrics}\nCtrl-C ends it.", flush=True)
-            ended = self._tasks.spawn(edge.wait(), "edge")
-            stopped = self._tasks.spawn(self._stop.wait(), "stop")
-            await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
-            return 0 if self._stop.is_set() else 1
+            async with Counters(self._host) as counters:
+                return await self._play(edge, counters, tasks, stopped)
+        except OSError as error:
+            complain(f"cannot start: {error}")
+            return FAILED
         finally:
-            await self._end(edge)
-            await self._tasks.close()
+            await edge.stop()
+            await tasks.close()
             shutil.rmtree(directory, ignore_errors=True)
 
-    async def _start_edge(self, directory: Path, origin_port: int) -> asyncio.subprocess.Process:
-        command = [
-            sys.executable,
-            "-m",
-            "edge",
-            "serve",
-            "--origin",
-            f"http://127.0.0.1:{origin_port}",
-        ]
-        command += ["--listen", self._listen, "--admin", self._admin, "--workers", "2"]
-        config = directory / "edge.toml"
-        config.write_text('[server]\ndrain_timeout = "300ms"\n')  # Ctrl-C ends all of it within a second
-        command += [
-            "--config",
-            str(config),
-            "--cache-dir",
-            str(directory / "cache"),
-            "--cache-size",
-            "256MiB",
-        ]
-        # A session of its own: Ctrl-C in the terminal reaches us alone, and we end the edge in order.
-        return await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, start_new_session=True)
+    async def _play(self, edge: EdgeProcess, counters: Counters, tasks: Tasks, stopped: "asyncio.Task[bool]") -> int:
+        origin = Origin(film_delay=self._delay)
+        origin.where = {"counters": counters.port, "origin_delay_ms": round(self._delay * 1000)}
+        port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        serving = tasks.spawn(serve_origin("127.0.0.1", 0, port, origin), "origin")
+        await _first(port, serving)
+        if serving.done():
+            return FAILED  # the task has told why
+        await edge.start(f"http://127.0.0.1:{port.result()}", self._listen, self._admin)
+        ended = tasks.spawn(edge.ended(), "edge")
+        ready = tasks.spawn(edge.ready(), "ready")
+        await _first(ready, ended, stopped, serving, seconds=READY_SECONDS)
+        if ready.done() and not stopped.done():
+            counters.metrics = edge.admin + "/metrics"
+            self._tell(edge)
+            await _first(ended, stopped, serving)
+        if stopped.done():
+            return STOPPED
+        complain(_why(ended, ready, serving))
+        return FAILED
 
-    async def _await_ready(self, edge: asyncio.subprocess.Process) -> bool:
-        """Pass on what the edge says until it is ready; False if it ends first, or we are told to stop."""
-        assert edge.stdout is not None
-        ready = asyncio.Event()
-        self._tasks.spawn(self._relay(edge.stdout, ready), "output")
-        waits = [
-            self._tasks.spawn(ready.wait(), "ready"),
-            self._tasks.spawn(edge.wait(), "early end"),
-            self._tasks.spawn(self._stop.wait(), "early stop"),
-        ]
-        await asyncio.wait(waits, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        return ready.is_set()
-
-    async def _relay(self, output: asyncio.StreamReader, ready: asyncio.Event) -> None:
-        async for raw in output:
-            line = raw.decode(errors="replace").rstrip()
-            if not ready.is_set():
-                print(f"  {line}", flush=True)
-            if "for players on" in line or "admin (" in line:
-                self._pages.append("http://" + line.rpartition("//")[2])
-            if line == "ready":
-                ready.set()
-
-    def _addresses(self, counters: int) -> tuple[str, str]:
-        players, admin = (_reachable(page) for page in self._pages[:2])
-        return f"{players}/demo/?counters={counters}", f"{admin}/metrics"
-
-    async def _end(self, edge: asyncio.subprocess.Process | None) -> None:
-        if edge is None or edge.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            edge.terminate()
-        try:
-            await asyncio.wait_for(edge.wait(), STOP_SECONDS)
-        except TimeoutError:
-            os.killpg(edge.pid, signal.SIGKILL)
-            await edge.wait()
-
-    # -- the page's counters ---------------------------------------------------------------------
-
-    async def _serve_counters(self) -> int:
-        app = web.Application()
-        app.router.add_get("/", self._counters)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port: int = runner.addresses[0][1]
-        return port
-
-    async def _counters(self, _: web.Request) -> web.Response:
-        """The edge's metrics as JSON for the page, sums over labels kept apart by the first telling one."""
-        headers = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-store"}
-        try:
-            async with ClientSession(timeout=ClientTimeout(total=2)) as session:
-                async with session.get(_reachable(self._pages[1]) + "/metrics") as response:
-                    text = await response.text()
-        except (ClientError, TimeoutError, IndexError) as error:
-            return web.Response(status=503, headers=headers, text=json.dumps({"error": str(error)}))
-        return web.Response(headers=headers, content_type="application/json", text=json.dumps(_samples(text)))
+    def _tell(self, edge: EdgeProcess) -> None:
+        far = f"; its origin answers after {self._delay * 1000:.0f} ms, as a far one would" if self._delay else ""
+        say(f"\nplay the film:  {edge.players}/demo/")
+        say(f"metrics:        {edge.admin}/metrics")
+        say(f"Ctrl-C ends it{far}.")
 
 
-def _samples(text: str) -> dict[str, float]:
-    found = {}
-    for line in text.splitlines():
-        name, _, value = line.rpartition(" ")
-        if name.partition("{")[0] in SHOWN:
-            found[name] = float(value)
-    return found
+async def _first(*tasks: "asyncio.Future[Any]", seconds: float | None = None) -> None:
+    await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
-def _reachable(page: str) -> str:
-    """An address that a browser here can open: a listener on all addresses is reached at localhost."""
-    return page.replace("//[::]:", "//localhost:").replace("//0.0.0.0:", "//localhost:")
+def _why(ended: "asyncio.Task[int]", ready: "asyncio.Task[None]", serving: "asyncio.Task[None]") -> str:
+    if ended.done() and not ready.done():
+        return f"the edge did not start (exit code {ended.result()}); --listen and --admin choose other ports"
+    if ended.done():
+        return f"the edge has ended (exit code {ended.result()})"
+    if serving.done():
+        return "the origin has ended"
+    return f"the edge was not ready within {READY_SECONDS:.0f} s"

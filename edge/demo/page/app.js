@@ -1,172 +1,140 @@
-"use strict";
-// Plays the film through the edge with Media Source Extensions: a small HLS reader of our own.
-const $ = (id) => document.getElementById(id);
-const FILM = "/film/";
-const AHEAD = 14; // seconds of buffer to keep
+// The page: wires player, lists and counters together. The rest is in the modules that it imports.
+
+import { Counters } from "./counters.js";
+import { Engine } from "./engine.js";
+import { $, ms, scaled } from "./format.js";
+import { dashPresentation, hlsPresentation } from "./playlists.js";
+import { Ranger } from "./ranger.js";
+import { Requests } from "./requests.js";
+import { Wire } from "./wire.js";
+
+const SLOW = 3; // s without an answer that are worth a word
+const AGAIN = 2000; // ms before a failed start is tried again
+const READERS = { hls: [hlsPresentation, "master.m3u8"], dash: [dashPresentation, "film.mpd"] };
+const NAMES = { hls: "HLS", dash: "DASH", mp4: "MP4 with byte ranges" };
 const video = $("video");
-const countersPort = new URLSearchParams(location.search).get("counters");
-const state = { level: 0, auto: true, rate: 0, stalls: 0, serial: 0, run: 0 };
+const requests = new Requests();
+const wire = new Wire((entry) => requests.note(entry));
+const engine = new Engine(video, wire, { state, level: (level) => { $("now").textContent = level.label; }, segment: cell });
+let run = 0, stalls = 0;
 
-function say(text, bad = false) { $("state").textContent = text; $("state").className = bad ? "bad" : ""; }
-const kilo = (n, unit = "") => n >= 1e9 ? (n / 1e9).toFixed(2) + " G" + unit : n >= 1e6 ? (n / 1e6).toFixed(1) + " M" + unit : n >= 1e3 ? (n / 1e3).toFixed(1) + " k" + unit : Math.round(n) + " " + unit;
-const named = (name) => FILM + name + ($("cache").value === "miss" ? "?miss=" + Date.now() + "-" + state.serial++ : "");
-
-function note(name, response, first, bytes, seconds) {
-  const row = document.createElement("tr");
-  const cache = response.headers.get("X-Cache") || "-";
-  const cells = [name, response.status, cache, (first * 1000).toFixed(1) + " ms", kilo(bytes, "B"), seconds > 0 ? kilo(bytes * 8 / seconds, "bit/s") : "-"];
-  cells.forEach((text, at) => { const cell = row.insertCell(); cell.textContent = text; if (at === 2) cell.className = cache; if (at === 1 && response.status >= 400) cell.className = "bad"; });
-  row.title = response.headers.get("Cache-Status") || "";
-  $("requests").prepend(row);
-  while ($("requests").rows.length > 14) $("requests").deleteRow(-1);
+function state(text, bad = false) {
+  const how = video.paused ? "ready to play" : video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA ? "waiting for" : "playing";
+  const shown = text === "playing" ? `${how} ${NAMES[$("source").value]}` : text;
+  $("state").className = bad ? "bad" : "";
+  if ($("state").textContent !== shown) $("state").textContent = shown;
 }
 
-async function get(name, headers = {}) {
-  const begun = performance.now();
-  const response = await fetch(named(name), { headers, cache: "no-store" });
-  const first = (performance.now() - begun) / 1000;
-  const body = await response.arrayBuffer();
-  const seconds = (performance.now() - begun) / 1000;
-  note(name, response, first, body.byteLength, seconds);
-  if (!response.ok) throw new Error(name + ": " + response.status);
-  if (body.byteLength > 20000) state.rate = state.rate ? 0.7 * state.rate + 0.3 * body.byteLength * 8 / seconds : body.byteLength * 8 / seconds;
-  return body;
-}
-
-const text = async (name) => new TextDecoder().decode(await get(name));
-
-function readMaster(playlist) {
-  const lines = playlist.split("\n").map((line) => line.trim());
-  const levels = [];
-  lines.forEach((line, at) => {
-    if (!line.startsWith("#EXT-X-STREAM-INF:")) return;
-    const [video_, audio] = /CODECS="([^"]+)"/.exec(line)[1].split(",");
-    levels.push({ bandwidth: +/BANDWIDTH=(\d+)/.exec(line)[1], size: /RESOLUTION=(\d+x\d+)/.exec(line)[1], video: video_, audio, uri: lines[at + 1] });
-  });
-  const audio = /TYPE=AUDIO.*URI="([^"]+)"/.exec(playlist);
-  return { levels, audio: audio && audio[1] };
-}
-
-function readMedia(playlist) {
-  const segments = [];
-  let at = 0, duration = 0;
-  for (const line of playlist.split("\n").map((l) => l.trim())) {
-    if (line.startsWith("#EXTINF:")) duration = parseFloat(line.slice(8));
-    else if (line && !line.startsWith("#")) { segments.push({ start: at, end: at + duration, uri: line }); at += duration; }
-  }
-  return { init: /EXT-X-MAP:URI="([^"]+)"/.exec(playlist)[1], segments, duration: at };
-}
-
-class Track {
-  constructor(buffer, choose) { this.buffer = buffer; this.choose = choose; this.inited = null; this.busy = false; }
-  append(data) {
-    return new Promise((done, failed) => {
-      this.buffer.addEventListener("updateend", done, { once: true });
-      this.buffer.addEventListener("error", () => failed(new Error("the browser refused a segment")), { once: true });
-      this.buffer.appendBuffer(data);
-    });
-  }
-  edge(time) {
-    const ranges = this.buffer.buffered;
-    for (let i = 0; i < ranges.length; i++) if (ranges.start(i) <= time + 0.2 && ranges.end(i) > time) return ranges.end(i);
-    return time;
-  }
-  async step(run) {
-    if (this.busy || this.buffer.updating) return;
-    const end = this.edge(video.currentTime);
-    const list = this.choose();
-    const next = list.segments.find((segment) => segment.end > end + 0.1 && segment.end - segment.start > 0.2);
-    if (!next || end - video.currentTime > AHEAD) return;
-    this.busy = true;
-    try {
-      if (this.inited !== list.init) { const init = await get(list.init); if (run !== state.run) return; await this.append(init); this.inited = list.init; }
-      const data = await get(next.uri);
-      if (run === state.run) await this.append(data);
-    } finally { this.busy = false; }
+async function start() {
+  const mine = ++run;
+  engine.stop();
+  state("starting");
+  $("strip").replaceChildren();
+  const kind = $("source").value;
+  try {
+    if (kind === "mp4") playMp4();
+    else await playSegments(mine, ...READERS[kind]);
+  } catch (error) {
+    if (mine !== run) return;
+    state("cannot start: " + error.message, true);
+    setTimeout(() => { if (mine === run) start(); }, AGAIN);
   }
 }
 
-async function playHls(run) {
-  const master = readMaster(await text("master.m3u8"));
-  master.levels.sort((a, b) => a.bandwidth - b.bandwidth);
-  const lists = await Promise.all(master.levels.map(async (level) => readMedia(await text(level.uri))));
-  const audio = master.audio && readMedia(await text(master.audio));
-  if (run !== state.run) return;
-  const chooser = $("rendition");
-  chooser.replaceChildren(new Option("auto", "auto"), ...master.levels.map((level, at) => new Option(level.size + ", " + kilo(level.bandwidth, "bit/s"), at)));
-  const source = new MediaSource();
-  video.src = URL.createObjectURL(source);
-  await new Promise((open) => source.addEventListener("sourceopen", open, { once: true }));
-  source.duration = lists[0].duration;
-  const tracks = [new Track(source.addSourceBuffer(`video/mp4; codecs="${master.levels[0].video}"`), () => lists[state.level])];
-  if (audio) tracks.push(new Track(source.addSourceBuffer(`audio/mp4; codecs="${master.levels[0].audio}"`), () => audio));
-  video.play().catch(() => say("ready: press play"));
-  say("playing by Media Source Extensions");
-  while (run === state.run) {
-    const wanted = chooser.value;
-    state.level = wanted !== "auto" ? +wanted : Math.max(0, master.levels.findLastIndex((level) => level.bandwidth < state.rate * 0.7));
-    $("now").textContent = master.levels[state.level].size;
-    try { await Promise.all(tracks.map((track) => track.step(run))); if (run === state.run && $("state").className) say("playing by Media Source Extensions"); }
-    catch (error) { say("the edge does not answer: " + error.message, true); await new Promise((r) => setTimeout(r, 1000)); }
-    await new Promise((r) => setTimeout(r, 150));
-  }
+async function playSegments(mine, read, name) {
+  if (!window.MediaSource) throw new Error("this browser has no Media Source Extensions; choose MP4");
+  const presentation = await read((uri) => wire.text(uri), name);
+  if (mine !== run) return;
+  const options = presentation.video.map((level, at) => new Option(level.label, at));
+  $("rendition").replaceChildren(new Option("auto", "auto"), ...options);
+  $("rendition").disabled = false;
+  engine.wanted = "auto";
+  strip(presentation.video[0].segments);
+  await engine.play(presentation);
 }
 
 function playMp4() {
-  $("rendition").replaceChildren(new Option("426x240", "auto"));
-  video.src = named("film.mp4");
-  video.play().catch(() => say("ready: press play"));
-  $("now").textContent = "426x240";
-  say("playing MP4 by byte ranges");
+  $("rendition").replaceChildren(new Option("one for all", "auto"));
+  $("rendition").disabled = true;
+  $("now").textContent = "240p, one file";
+  video.src = wire.url("film.mp4");
+  video.play().catch((error) => { if (error.name === "NotAllowedError") state("ready: press play"); });
 }
 
-function start() {
-  const run = ++state.run;
-  say("starting");
-  if ($("source").value === "mp4") playMp4();
-  else playHls(run).catch((error) => say("cannot play: " + error.message, true));
+// The segments as buttons: what came from where, and a way to seek.
+function strip(segments) {
+  $("strip").replaceChildren(...segments.map((segment) => {
+    const item = document.createElement("li"), button = document.createElement("button");
+    button.type = "button";
+    button.dataset.start = segment.start;
+    button.innerHTML = "<b></b><span>-</span>";
+    button.firstChild.textContent = segment.number;
+    button.setAttribute("aria-label", `segment ${segment.number}, from second ${segment.start}`);
+    button.addEventListener("click", () => { video.currentTime = segment.start + 0.01; });
+    item.append(button);
+    return item;
+  }));
 }
 
-function show() {
-  const ranges = video.buffered;
-  const end = ranges.length ? ranges.end(ranges.length - 1) : 0;
-  $("buffer").textContent = Math.max(0, end - video.currentTime).toFixed(1) + " s";
-  $("rate").textContent = state.rate ? kilo(state.rate, "bit/s") : "-";
-  $("stalls").textContent = state.stalls;
+function cell(level, segment, entry) {
+  const button = level.mime.startsWith("video") && $("strip").children[segment.number - 1]?.firstChild;
+  if (!button) return;
+  button.className = entry.cache.toLowerCase();
+  button.lastChild.textContent = level.label.split(",")[0];
+  button.setAttribute("aria-label", `segment ${segment.number}, from second ${segment.start}: ${level.label}, ${entry.cache || "no cache status"}, first byte ${ms(entry.first)}`);
 }
 
-async function count() {
-  if (!countersPort) return;
+function look() {
+  const { buffered, currentTime } = video;
+  let ahead = 0;
+  for (let i = 0; i < buffered.length; i++) if (buffered.start(i) <= currentTime + 0.2) ahead = Math.max(0, buffered.end(i) - currentTime);
+  $("buffer").textContent = ahead.toFixed(1) + " s";
+  $("rate").textContent = wire.rate ? scaled(wire.rate, "bit/s") : "-";
+  $("stalls").textContent = stalls;
+  for (const { firstChild: button } of $("strip").children) {
+    const start = +button.dataset.start;
+    if (currentTime >= start && currentTime < start + 4) button.setAttribute("aria-current", "true"); else button.removeAttribute("aria-current");
+  }
+  if (wire.waiting > SLOW) state(`the edge has not answered for ${Math.floor(wire.waiting)} s`, true);
+  else if ($("source").value === "mp4" && !video.error && video.readyState > 2) state("playing");
+}
+
+function theme(next) {
+  const themes = ["auto", "light", "dark"];
+  let chosen = "auto";
   try {
-    const response = await fetch(`http://${location.hostname}:${countersPort}/`);
-    const samples = await response.json();
-    if (samples.error) throw new Error(samples.error);
-    const sum = (name, label = "") => Object.entries(samples).reduce((n, [key, value]) => key.startsWith(name) && key.includes(label) ? n + value : n, 0);
-    const requests = sum("edge_cache_requests_total"), hits = sum("edge_cache_requests_total", 'status="hit"');
-    $("c-requests").textContent = requests;
-    $("c-hits").textContent = hits;
-    $("c-misses").textContent = sum("edge_cache_requests_total", 'status="miss"');
-    $("c-ratio").textContent = requests ? (100 * hits / requests).toFixed(1) + " %" : "-";
-    $("c-out").textContent = kilo(sum("edge_cache_response_bytes_total"), "B");
-    $("c-in").textContent = kilo(sum("edge_upstream_bytes_total"), "B");
-    $("c-origin").textContent = sum("edge_upstream_requests_total");
-    $("c-objects").textContent = sum("edge_cache_objects");
-  } catch (error) { say("no counters: " + error.message, true); }
+    chosen = localStorage.getItem("theme") || "auto";
+    if (next) localStorage.setItem("theme", chosen = themes[(themes.indexOf(chosen) + 1) % 3]);
+  } catch { chosen = "auto"; } // storage may be forbidden: then the system decides
+  document.documentElement.dataset.theme = chosen;
+  $("theme").textContent = "Theme: " + chosen;
 }
 
+const ranger = new Ranger(wire);
 $("ranger").addEventListener("submit", async (event) => {
   event.preventDefault();
+  $("verdict").className = "note";
+  $("verdict").textContent = "asking";
   try {
-    const response = await fetch(FILM + "film.mp4", { headers: { Range: $("range").value }, cache: "no-store" });
-    const bytes = (await response.arrayBuffer()).byteLength;
-    $("answer").textContent = `${response.status}, ${response.headers.get("Content-Range") || "no Content-Range"}, ${bytes} bytes, ${response.headers.get("X-Cache")}`;
-  } catch (error) { $("answer").textContent = "failed: " + error.message; }
+    const { good, text } = await ranger.ask($("range").value);
+    $("verdict").classList.add(good ? "good" : "bad");
+    $("verdict").textContent = text;
+  } catch (error) {
+    $("answer").textContent = "";
+    $("verdict").classList.add("bad");
+    $("verdict").textContent = "No answer: " + error.message;
+  }
 });
-for (const button of document.querySelectorAll("[data-seek]")) button.addEventListener("click", () => { video.currentTime = +button.dataset.seek; });
 $("source").addEventListener("change", start);
-video.addEventListener("waiting", () => { if (video.currentTime > 0.1 && !video.seeking) state.stalls++; });
-video.addEventListener("error", () => say("the player says: " + (video.error ? video.error.message : "error"), true));
-setInterval(show, 250);
-setInterval(count, 1000);
+$("rendition").addEventListener("change", ({ target }) => engine.choose(target.value === "auto" ? "auto" : +target.value));
+for (const choice of document.querySelectorAll("[name=cache]")) choice.addEventListener("change", () => {
+  wire.fresh = choice.value === "miss" && choice.checked;
+  if ($("source").value === "mp4") start();
+});
+$("theme").addEventListener("click", () => theme(true));
+video.addEventListener("waiting", () => { if (video.currentTime > 0.5 && !video.seeking) stalls++; });
+video.addEventListener("error", () => { if (video.error && video.getAttribute("src")) state("the browser cannot play on: " + (video.error.message || "code " + video.error.code), true); });
+theme(false);
+setInterval(look, 250);
+new Counters().start();
 start();
-count();
