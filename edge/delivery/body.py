@@ -167,7 +167,7 @@ class ObjectBody(AskListener):
         slice_size = self._record.slice_size
         border = min(start - start % slice_size + slice_size, extent.end, self._end)
         count = min(border - start, limit)
-        if reader.ready(self._record, extent, start, count):
+        if reader.ready(self._record, extent, start, count) is not None:
             self._advance(count)
             return FileWindow(file, extent.offset + start - extent.start, count)
         self._reading = True

@@ -23,13 +23,15 @@ from edge.http.conditionals import Outcome, evaluate, parse_preconditions
 from edge.http.etags import parse_etag
 from edge.policy.decide import Decision, decide
 from edge.policy.upstream_fields import request_fields
-from edge.server.exchange import Exchange
+from edge.server.exchange import Exchange, FileWindow
 from edge.store.reader import Reader
 from edge.store.record import Flag, Record
 from edge.tasks import Tasks
-from edge.words import KIB, CacheStatus
+from edge.words import KIB, MIB, CacheStatus
 
 SMALL = 32 * KIB  # bodies up to here leave in one write with their head: cheaper than a sendfile of their own
+AT_ONCE = MIB  # what is wholly in memory and no longer than one window needs no body of its own
+AT_ONCE_TLS = 256 * KIB
 REFRESHES = 10_000  # names whose refresh was asked for a moment ago
 REFRESH_AGAIN = 2.0  # seconds after which it may be asked for once more
 
@@ -212,12 +214,20 @@ class Delivery:
         asking: Asking | None,
     ) -> None:
         length = end - start
-        if asking is None and length <= SMALL and record.first is not None and record.first.start == 0:
+        first = record.first
+        if asking is None and first is not None and first.start <= start and end <= first.start + first.length:
             reader = self.volume_of(place.name).reader
-            data = reader.small(record, record.first, start, length)
-            if data is not None:
-                exchange.respond(head, data, length=length)
-                return
+            if length <= SMALL:
+                data = reader.small(record, first, start, length)
+                if data is not None:
+                    exchange.respond(head, data, length=length)
+                    return
+            elif length <= (AT_ONCE_TLS if exchange.request.secure else AT_ONCE):
+                file = reader.ready(record, first, start, length)
+                if file is not None:
+                    window = FileWindow(file, first.offset + start - first.start, length)
+                    exchange.respond(head, window, length=length)
+                    return
         source = self._body(exchange, place, record, [(start, end)], asking)
         exchange.respond(head, source, length=length)
 

@@ -15,11 +15,11 @@ from typing import Final
 from aiofastnet import Transport
 
 from edge.errors import BadRequest
-from edge.server.exchange import BodySource, Exchange, Outcome
+from edge.server.exchange import Body, BodySource, Exchange, FileWindow, Outcome
 from edge.server.lifetime import Lifetime
 from edge.server.observer import Event
 from edge.server.request import Request
-from edge.server.sending import Sender
+from edge.server.sending import OneWindow, Sender, send_at_once
 from edge.server.service import Service
 from edge.words import KIB
 
@@ -123,15 +123,15 @@ class Connection(Lifetime):
 
     # -- answering (Carrier) ---------------------------------------------------------------------
 
-    def respond(self, exchange: Exchange, head: bytes, body: bytes | BodySource | None, length: int | None) -> None:
+    def respond(self, exchange: Exchange, head: bytes, body: Body, length: int | None) -> None:
         """See `Exchange.respond`."""
         transport, request = self._transport, exchange.request
         assert transport is not None
         wanted = request.method != b"HEAD"
         if exchange.head_sent_at:
             raise RuntimeError("an exchange is answered once")
-        if wanted and length is not None and isinstance(body, bytes) and len(body) != length:
-            raise ValueError(f"a body of {len(body)} bytes where {length} are promised")
+        if wanted and length is not None and _length_known(body) not in (None, length):
+            raise ValueError(f"a body of {_length_known(body)} bytes where {length} are promised")
         exchange.head_sent_at = self.service.monotonic()
         self._requests_left -= 1
         chunked = length is None and request.minor == 1
@@ -141,6 +141,8 @@ class Connection(Lifetime):
             end = _CHUNKED + end
         if body is None or isinstance(body, bytes):
             self._respond_bytes(transport, head + end, body or b"" if wanted else b"", chunked and wanted)
+        elif isinstance(body, FileWindow):
+            self._respond_window(transport, head + end, body if wanted else None)
         elif not wanted or length == 0:
             body.close()
             self._respond_bytes(transport, head + end, b"", False)
@@ -170,6 +172,32 @@ class Connection(Lifetime):
             transport.writelines((head, body))
         if self.handed(count):
             self.finish()
+
+    def _respond_window(self, transport: Transport, head: bytes, window: FileWindow | None) -> None:
+        """The commonest hit: one stretch of a file, most often taken by the kernel in one go."""
+        if window is None or window.count == 0:
+            self._respond_bytes(transport, head, b"", False)
+            return
+        count = left = window.count
+        if self.sock is not None and not self.paused and not transport.is_closing():
+            left = send_at_once(self.sock, head, window)
+            if left <= count:
+                self.written += len(head) + count - left
+                head = b""
+            else:
+                kept = left - count
+                self.written += len(head) - kept
+                head, left = head[len(head) - kept :], count
+        exchange = self._exchange
+        if left == 0 and exchange is not None:
+            exchange.body_bytes_sent += count
+            self.finish()
+            return
+        if exchange is not None:
+            exchange.body_bytes_sent += count - left
+        rest = OneWindow(FileWindow(window.file, window.offset + count - left, left))
+        self._sender = self._make_sender(transport, rest, left, False)
+        self._sender.start(head)
 
     def resume_body(self) -> None:
         if self._sender is not None:
@@ -217,3 +245,9 @@ class Connection(Lifetime):
             self._sender.advance()
         else:
             self.finish()
+
+
+def _length_known(body: Body) -> int | None:
+    if isinstance(body, bytes):
+        return len(body)
+    return body.count if isinstance(body, FileWindow) else None

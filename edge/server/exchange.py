@@ -58,12 +58,13 @@ class BodySource(Protocol):
         """No further window will be asked for. Called once, whatever the end."""
 
 
+Body = bytes | FileWindow | BodySource | None
+
+
 class Carrier(Protocol):
     """What an exchange needs of its connection."""
 
-    def respond(
-        self, exchange: "Exchange", head: bytes, body: bytes | BodySource | None, length: int | None
-    ) -> None: ...
+    def respond(self, exchange: "Exchange", head: bytes, body: "Body", length: int | None) -> None: ...
 
     def resume_body(self) -> None: ...
 
@@ -109,8 +110,10 @@ class Exchange:
         """Has it not ended yet?"""
         return self._carrier is not None
 
-    def respond(self, head: bytes, body: bytes | BodySource | None, *, length: int | None) -> None:
+    def respond(self, head: bytes, body: Body, *, length: int | None) -> None:
         """Answer. After the end (the client has left) nothing happens, and a source is closed unread.
+
+        A `FileWindow` is a whole body that can be sent at once.
 
         `head`: status line and fields, each with its CRLF, without Connection, Transfer-Encoding and the
         blank line. `length`: how many body bytes the head's Content-Length promises (to a GET); None: the
@@ -118,7 +121,7 @@ class Exchange:
         """
         if self._carrier is not None:
             self._carrier.respond(self, head, body, length)
-        elif body is not None and not isinstance(body, bytes):
+        elif body is not None and not isinstance(body, bytes | FileWindow):
             body.close()
 
     def resume(self) -> None:

@@ -163,14 +163,27 @@ class Sender:
         self._handed(count)
 
     def _send_file(self, window: FileWindow) -> None:
+        """The kernel takes at once what its buffer has room for; the transport waits with the rest."""
+        prefix = self._take_prefix(window.count)
+        gone = 0
+        if self._sock is not None and not self._connection.paused:
+            left = send_at_once(self._sock, prefix, window)
+            if left == 0:
+                self._handed(window.count)
+                return
+            if left <= window.count:
+                prefix, gone = b"", window.count - left
+            else:
+                prefix = prefix[len(prefix) - (left - window.count) :]
         file, end = window.file, window.offset + window.count
         if os.lseek(file.fileno(), 0, os.SEEK_END) < end:  # a quarter of fstat's cost; nobody uses the position
             # sendfile would send what there is and call it a success; the next answer would fill the gap.
             self._break(f"the file ends before {end}")
             return
-        self._write_before_file(self._take_prefix(window.count))
+        if prefix:
+            self._transport.write(prefix)
         try:
-            future = self._transport.sendfile(file, window.offset, window.count)  # type: ignore[arg-type]
+            future = self._transport.sendfile(file, window.offset + gone, window.count - gone)  # type: ignore[arg-type]
         except (OSError, RuntimeError) as error:
             if not self._transport.is_closing():
                 self._break(f"sendfile: {error}")
@@ -179,22 +192,6 @@ class Sender:
             self._future = future
             future.add_done_callback(_consume)
         self._handed(window.count)
-
-    def _write_before_file(self, prefix: bytes) -> None:
-        """Have the kernel keep a head until the file's bytes are there, so that both leave in one packet.
-
-        The client is woken once instead of twice. Only while the transport holds nothing back is it right to
-        pass it by; whatever the socket does not take goes the transport's way.
-        """
-        if not prefix:
-            return
-        if self._sock is not None and not self._connection.paused:
-            try:
-                prefix = prefix[self._sock.send(prefix, _MORE_COMES) :]
-            except OSError:
-                pass  # full, or broken: the transport finds out by itself
-        if prefix:
-            self._transport.write(prefix)
 
     def _read(self, window: FileWindow) -> None:
         """Read what may have to wait for a disk in the pool. The callback keeps the file open meanwhile."""
@@ -253,6 +250,50 @@ class Sender:
         self._flush()
         if self._connection.handed(0):
             self.advance()
+
+
+class OneWindow:
+    """A `BodySource` over a single stretch of a file."""
+
+    __slots__ = ("_window",)
+
+    def __init__(self, window: FileWindow) -> None:
+        self._window = window
+
+    def next_window(self, limit: int) -> FileWindow | None:
+        """The next bytes, None at the end."""
+        window = self._window
+        if window.count == 0:
+            return None
+        count = min(limit, window.count)
+        self._window = FileWindow(window.file, window.offset + count, window.count - count)
+        return FileWindow(window.file, window.offset, count)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def send_at_once(sock: socket.socket, head: bytes, window: FileWindow) -> int:
+    """What the kernel takes of head and window without waiting; how many bytes of both it did not take.
+
+    The head waits in the kernel (MSG_MORE) until the file's bytes are there, so that both leave in one packet and
+    the client is woken once. Only while the transport holds nothing back is it right to pass it by; what is left,
+    and why, goes the transport's way.
+    """
+    left = len(head) + window.count
+    try:
+        if head:
+            left -= sock.send(head, _MORE_COMES)
+            if left > window.count:
+                return left
+        while left:
+            sent = os.sendfile(sock.fileno(), window.file.fileno(), window.offset + window.count - left, left)
+            if sent == 0:
+                break  # the file ends
+            left -= sent
+    except OSError:
+        pass  # full, or broken: the transport finds out by itself
+    return left
 
 
 def _consume(future: asyncio.Future[Any]) -> None:

@@ -168,12 +168,14 @@ class Reader:
         at = extent.offset + position - extent.start
         return bytes(file.view(at, length))  # resident: a copy out of the mapping costs a third of a pread
 
-    def ready(self, record: Record, extent: Extent, position: int, length: int) -> bool:
-        """May this window be sent at once: verified where that is due, and wholly in the page cache?"""
+    def ready(self, record: Record, extent: Extent, position: int, length: int) -> PackFile | None:
+        """The file of a window that may be sent at once: verified where that is due, and wholly in the page cache."""
         if not self._trusted(record, extent, position, length):
-            return False
-        file = self.pack_file(extent.pack)
-        return file is not None and self._is_warm(file, extent.offset + position - extent.start, length)
+            return None
+        file = self._packs.get(extent.pack) or self.pack_file(extent.pack)
+        if file is None or not self._is_warm(file, extent.offset + position - extent.start, length):
+            return None
+        return file
 
     def _trusted(self, record: Record, extent: Extent, position: int, length: int) -> bool:
         if not self.hello.suspect_from <= extent.pack < self.hello.suspect_to:

@@ -1,6 +1,7 @@
 """The accept loop: its limits, and what happens when descriptors run out."""
 
 import asyncio
+import encodings.idna  # noqa: F401 - resolving a name loads it, for which no descriptor may be left
 import errno
 import os
 import resource

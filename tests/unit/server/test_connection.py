@@ -1,7 +1,9 @@
 """A connection over a scripted transport: what the network does rarely, done on purpose."""
 
 import asyncio
+import contextlib
 import gc
+import random
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -32,6 +34,7 @@ class Wire(aiofastnet.Transport):  # type: ignore[misc]
         super().__init__(loop)  # type: ignore[call-arg]
         self.log: list[str] = []
         self.sent = b""
+        self.asked: list[tuple[int, int | None]] = []  # offset and count of each sendfile
         self.kept = 0
         self.keep: Callable[[], bool] = lambda: False
         self.fail_sendfile: Exception | None = None
@@ -61,6 +64,7 @@ class Wire(aiofastnet.Transport):  # type: ignore[misc]
 
     def sendfile(self, file: Any, offset: int, count: int | None) -> asyncio.Future[None] | None:
         self.log.append("sendfile")
+        self.asked.append((offset, count))
         if self.fail_sendfile is not None:
             raise self.fail_sendfile
         assert count is not None
@@ -140,8 +144,13 @@ class Scene:
 
 @asynccontextmanager
 async def scene(
-    answer: Callable[[Exchange], None], *, kernel_tls: bool = False, settings: ServerSettings | None = None
+    answer: Callable[[Exchange], None],
+    *,
+    kernel_tls: bool = False,
+    settings: ServerSettings | None = None,
+    passing: bool = True,
 ) -> AsyncIterator[Scene]:
+    """`passing`: may what the kernel takes at once pass the transport by, as on any plain connection?"""
     loop = asyncio.get_running_loop()
     clock, counted, ended = FakeClock(), Counted(), list[Exchange]()
     service = Service(
@@ -155,7 +164,10 @@ async def scene(
         lambda: None,
     )
     ours, theirs = socket.socketpair()
+    ours.setblocking(False)
     connection = Connection(service, ours, "192.0.2.1", kernel_tls)
+    if not passing:
+        connection.sock = None
     wire = Wire(loop, ours, kernel_tls)
     wire.protocol = connection
     connection.connection_made(wire)
@@ -203,19 +215,78 @@ async def test_a_small_file_window_leaves_with_its_head_in_one_write() -> None:
         assert at.wire.sent.endswith(b"\r\n\r\n" + b"z" * 5000)
 
 
-async def test_the_head_of_a_large_file_is_held_for_the_first_of_its_bytes() -> None:
-    async with scene(giving(FileSource(ServedFile(bytes(SIZE))), SIZE)) as at:
+def heard(peer: socket.socket) -> bytes:
+    """All that has come by now."""
+    peer.setblocking(False)
+    data = b""
+    with contextlib.suppress(BlockingIOError):
+        while more := peer.recv(1 << 20):
+            data += more
+    return data
+
+
+async def test_what_the_kernel_takes_at_once_of_head_and_file_passes_the_transport_by() -> None:
+    content = random.Random(1).randbytes(SIZE)
+    async with scene(giving(FileSource(ServedFile(content)), SIZE)) as at:
         at.receive(ASK)
-        assert at.wire.log == ["sendfile"]
-        assert at.peer.recv(1000).endswith(b"Content-Length: %d\r\n\r\n" % SIZE)
+        head, _, body = heard(at.peer).partition(b"\r\n\r\n")
+        assert head.endswith(b"Content-Length: %d" % SIZE)
+        assert 0 < len(body) < MIB
+        assert content.startswith(body)
+        assert at.wire.log == ["sendfile"]  # the rest of the window waits in the transport
+        assert at.wire.asked == [(len(body), MIB - len(body))]
         await turns()
-        assert at.wire.log == ["sendfile", "sendfile"]
         assert at.ended[0].body_bytes_sent == SIZE
+
+
+@pytest.mark.parametrize("size", [10_000, 64 * KIB, MIB])
+async def test_a_whole_body_in_one_window_goes_at_once_as_far_as_the_kernel_takes_it(size: int) -> None:
+    content = random.Random(size).randbytes(size + 100)
+    window = FileWindow(ServedFile(content), 100, size)
+    async with scene(giving(window, size)) as at:
+        at.receive(ASK)
+        body = heard(at.peer).partition(b"\r\n\r\n")[2]
+        assert content[100:].startswith(body)
+        assert at.wire.asked == ([] if len(body) == size else [(100 + len(body), size - len(body))])
+        await turns()
+        assert at.ended[0].outcome is Outcome.DONE
+        assert at.ended[0].body_bytes_sent == size
+
+
+async def test_a_whole_body_whose_head_does_not_fit_goes_the_transports_way() -> None:
+    async with scene(giving(FileWindow(ServedFile(bytes(MIB)), 0, MIB), MIB)) as at:
+        fill(at.wire.sock)
+        at.receive(ASK)
+        assert at.wire.log == ["write", "sendfile"]
+        assert at.wire.sent.startswith(b"HTTP/1.1 200")
+        assert at.wire.asked == [(0, MIB)]
+        assert at.ended[0].body_bytes_sent == MIB
+
+
+async def test_a_whole_body_of_a_file_that_has_become_shorter_resets_the_connection() -> None:
+    async with scene(giving(FileWindow(ServedFile(bytes(50_000)), 0, 60_000), 60_000)) as at:
+        at.receive(ASK)
+        assert at.wire.log == ["abort"]
+        assert at.ended[0].outcome is Outcome.BROKEN
+        assert at.ended[0].body_bytes_sent == 50_000
+
+
+async def test_a_head_request_gets_no_window() -> None:
+    async with scene(giving(FileWindow(ServedFile(bytes(MIB)), 0, MIB), MIB)) as at:
+        at.receive(ASK.replace(b"GET", b"HEAD"))
+        assert at.wire.log == ["write"]
+        assert at.ended[0].body_bytes_sent == 0
+
+
+async def test_a_window_of_another_length_than_promised_is_a_fault_of_ours() -> None:
+    async with scene(giving(FileWindow(ServedFile(bytes(MIB)), 0, MIB), MIB - 1)) as at:
+        at.receive(ASK)
+        assert at.counted.events[Event.HANDLER_FAILED] == 1
+        assert b" 500 " in at.wire.sent
 
 
 async def test_what_the_socket_does_not_take_of_a_head_goes_the_transports_way() -> None:
     async with scene(giving(FileSource(ServedFile(bytes(SIZE))), SIZE)) as at:
-        at.wire.sock.setblocking(False)
         fill(at.wire.sock)
         at.receive(ASK)
         assert at.wire.log[:2] == ["write", "sendfile"]
@@ -237,7 +308,7 @@ async def test_a_closed_socket_is_left_to_the_transport() -> None:
 
 async def test_a_sendfile_that_is_not_possible_resets_the_connection() -> None:
     source = FileSource(ServedFile(bytes(SIZE)))
-    async with scene(giving(source, SIZE)) as at:
+    async with scene(giving(source, SIZE), passing=False) as at:
         at.wire.fail_sendfile = NotImplementedError()
         at.receive(ASK)
         assert at.wire.log[-1] == "abort"
@@ -248,7 +319,7 @@ async def test_a_sendfile_that_is_not_possible_resets_the_connection() -> None:
 
 async def test_a_queued_window_is_waited_for_and_then_the_next_is_asked() -> None:
     source = FileSource(ServedFile(bytes(SIZE)))
-    async with scene(giving(source, SIZE)) as at:
+    async with scene(giving(source, SIZE), passing=False) as at:
         at.wire.keep = lambda: True
         at.receive(ASK)
         await turns()
@@ -265,7 +336,7 @@ async def test_a_queued_window_is_waited_for_and_then_the_next_is_asked() -> Non
 
 async def test_an_abort_lets_go_of_a_queued_window_first_and_counts_what_had_gone() -> None:
     source = FileSource(ServedFile(bytes(SIZE)))
-    async with scene(giving(source, SIZE)) as at:
+    async with scene(giving(source, SIZE), passing=False) as at:
         at.wire.keep = lambda: True
         at.receive(ASK)
         at.wire.kept = 300 * KIB
@@ -280,7 +351,7 @@ async def test_an_abort_lets_go_of_a_queued_window_first_and_counts_what_had_gon
 
 
 async def test_a_lost_connections_bytes_are_counted_as_last_seen() -> None:
-    async with scene(giving(FileSource(ServedFile(bytes(SIZE))), SIZE)) as at:
+    async with scene(giving(FileSource(ServedFile(bytes(SIZE))), SIZE), passing=False) as at:
         at.wire.keep = lambda: True
         at.receive(ASK)
         at.wire.kept = MIB - 100 * KIB
@@ -294,7 +365,7 @@ async def test_a_lost_connections_bytes_are_counted_as_last_seen() -> None:
 async def test_the_failure_of_a_queued_window_is_taken_note_of() -> None:
     unheard: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
-    async with scene(giving(FileSource(ServedFile(bytes(SIZE))), SIZE)) as at:
+    async with scene(giving(FileSource(ServedFile(bytes(SIZE))), SIZE), passing=False) as at:
         at.wire.keep = lambda: True
         at.receive(ASK)
         at.wire.futures[0].set_exception(ConnectionResetError())
@@ -387,7 +458,7 @@ async def test_a_connection_that_ends_is_dropped_when_its_time_is_over() -> None
 
 async def test_a_slow_reader_is_found_by_what_its_kernel_acknowledged() -> None:
     settings = ServerSettings(min_drain_rate=1000)
-    async with scene(giving(FileSource(ServedFile(bytes(SIZE))), SIZE), settings=settings) as at:
+    async with scene(giving(FileSource(ServedFile(bytes(SIZE))), SIZE), settings=settings, passing=False) as at:
         at.wire.keep = lambda: True
         at.receive(ASK)
         at.pass_time(1)
@@ -402,7 +473,7 @@ async def test_a_slow_reader_is_found_by_what_its_kernel_acknowledged() -> None:
 
 async def test_bytes_that_only_moved_into_the_kernel_were_not_taken() -> None:
     settings = ServerSettings(min_drain_rate=1000)
-    async with scene(giving(FileSource(ServedFile(bytes(SIZE))), SIZE), settings=settings) as at:
+    async with scene(giving(FileSource(ServedFile(bytes(SIZE))), SIZE), settings=settings, passing=False) as at:
         at.wire.keep = lambda: True
         at.receive(ASK)
         at.pass_time(1)
@@ -454,7 +525,7 @@ async def test_a_row_of_quick_answers_lets_others_have_their_turn() -> None:
 
 
 async def test_a_window_that_is_drained_between_sweeps_begins_a_new_span() -> None:
-    async with scene(giving(Script([FileWindow(ServedFile(bytes(SIZE)), 0, MIB), PENDING]), SIZE)) as at:
+    async with scene(giving(Script([FileWindow(ServedFile(bytes(SIZE)), 0, MIB), PENDING]), SIZE), passing=False) as at:
         at.wire.keep = lambda: True
         at.receive(ASK)
         at.pass_time(1)
