@@ -12,6 +12,7 @@ origin (`python -m edge.demo.origin_server`) instead, and proves every byte. Exi
 import argparse
 import asyncio
 import json
+import math
 import random
 import re
 import sys
@@ -27,6 +28,7 @@ from edge.demo.describing import check, version_of
 from edge.words import KIB, MIB
 
 MOST_PLAYERS, MOST_SECONDS = 2000, 3600
+KINDS = ("hls", "dash", "mp4", "object")
 BUFFER_SECONDS = 12.0
 SEGMENT_BYTES = (300 * KIB, 900 * KIB, 2 * MIB)  # renditions of a self-describing title, 4 s each
 SEGMENT_SECONDS = 4.0
@@ -55,7 +57,7 @@ class Figures:
     stalled_seconds: float = 0.0
     played_seconds: float = 0.0
     sessions: Counter[str] = field(default_factory=Counter)
-    timeline: list[dict[str, float]] = field(default_factory=list)
+    timeline: list[dict[str, float | None]] = field(default_factory=list)
 
     def first_byte(self, seconds: float) -> None:
         at = next((i for i, bound in enumerate(BUCKETS) if seconds <= bound), len(BUCKETS))
@@ -246,8 +248,8 @@ async def watch(figures: Figures, until: float, begun: float) -> None:
                 {
                     "second": time.monotonic() - begun,
                     "mbit": (figures.bytes - last_bytes) * 8 / 1e6,
-                    "p50": figures.quantile(0.5, new) if sum(new) else 0.0,
-                    "p99": figures.quantile(0.99, new) if sum(new) else 0.0,
+                    "p50": figures.quantile(0.5, new) if sum(new) else None,
+                    "p99": figures.quantile(0.99, new) if sum(new) else None,
                     "stalls": float(figures.stalls),
                 }
             )
@@ -317,18 +319,20 @@ def plot(found: dict[str, object], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    line: list[dict[str, float]] = found["timeline"]  # type: ignore[assignment]
+    line: list[dict[str, float | None]] = found["timeline"]  # type: ignore[assignment]
     seconds = [point["second"] for point in line]
     figure, axes = pyplot.subplots(3, 1, figsize=(9, 8), sharex=True, layout="constrained")
     axes[0].plot(seconds, [point["mbit"] for point in line])
     axes[0].set_ylabel("throughput, Mbit/s")
     for name in ("p50", "p99"):
-        axes[1].plot(seconds, [point[name] * 1000 for point in line], label=name)
+        times = [point[name] for point in line]
+        axes[1].plot(seconds, [math.nan if t is None else t * 1000 for t in times], ".-", label=name)
     axes[1].set_ylabel("first byte, ms")
     axes[1].set_yscale("log")
     axes[1].legend()
     axes[2].plot(seconds, [point["stalls"] for point in line])
     axes[2].set_ylabel("stalls so far")
+    axes[2].set_ylim(bottom=0)
     axes[2].set_xlabel("seconds")
     figure.suptitle(f"{found['players']} players at {found['target']}")
     figure.savefig(path, dpi=110)
@@ -336,7 +340,10 @@ def plot(found: dict[str, object], path: Path) -> None:
 
 def catalogue(args: argparse.Namespace) -> list[Title]:
     if args.catalogue is not None:
-        return [Title(**entry) for entry in json.loads(args.catalogue.read_text())]
+        titles = [Title(**entry) for entry in json.loads(args.catalogue.read_text())]
+        if not titles or any(title.kind not in KINDS for title in titles):
+            raise ValueError(f"at least one title, each of a kind among {', '.join(KINDS)}")
+        return titles
     if args.objects:
         return [Title("object", f"/s/SIZE/title-{n}") for n in range(args.objects)]
     return [

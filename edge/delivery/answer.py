@@ -83,8 +83,8 @@ class Prepared:
         """The head of the whole answer with its own status."""
         record = self.record
         if how is HIT:
-            self.timed(now)
-            if self._whole_of != self._second:
+            if self._whole_of != int(now):
+                self.timed(now)
                 self._whole_of = self._second
                 self._whole = b"%sContent-Length: %d\r\n%s%s" % (
                     status_line(record.status), record.total, self._common, self._timed

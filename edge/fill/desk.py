@@ -108,7 +108,7 @@ class Link:
             reader.free_all()
             if not reader.gone:
                 flight.leave(reader)
-        self._desk.links.discard(self)
+        self._desk.link_lost(self)
 
 
 @dataclass(slots=True)
@@ -167,6 +167,12 @@ class Desk:
         self.links.add(link)
         link.channel.send(self._hello())
         return link
+
+    def link_lost(self, link: Link) -> None:
+        """A worker has gone, perhaps in the middle of a look-up: what its slot in the index's reader table still holds
+        would keep freed pages from being used again."""
+        self.links.discard(link)
+        self._shop.store.post(self._volume.index.reader_check)
 
     def greet_all(self) -> None:
         """The index has a new epoch: every worker reopens it."""

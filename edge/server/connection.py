@@ -130,8 +130,10 @@ class Connection(Lifetime):
         wanted = request.method != b"HEAD"
         if exchange.head_sent_at:
             raise RuntimeError("an exchange is answered once")
-        if wanted and length is not None and _length_known(body) not in (None, length):
-            raise ValueError(f"a body of {_length_known(body)} bytes where {length} are promised")
+        if wanted and length is not None:
+            there = body.count if isinstance(body, FileWindow) else len(body) if isinstance(body, bytes) else length
+            if there != length:
+                raise ValueError(f"a body of {there} bytes where {length} are promised")
         exchange.head_sent_at = self.service.monotonic()
         self._requests_left -= 1
         chunked = length is None and request.minor == 1
@@ -139,10 +141,10 @@ class Connection(Lifetime):
         end = _STAY[request.minor] if self._stay else _CLOSE
         if chunked:
             end = _CHUNKED + end
-        if body is None or isinstance(body, bytes):
-            self._respond_bytes(transport, head + end, body or b"" if wanted else b"", chunked and wanted)
-        elif isinstance(body, FileWindow):
+        if isinstance(body, FileWindow):
             self._respond_window(transport, head + end, body if wanted else None)
+        elif body is None or isinstance(body, bytes):
+            self._respond_bytes(transport, head + end, body or b"" if wanted else b"", chunked and wanted)
         elif not wanted or length == 0:
             body.close()
             self._respond_bytes(transport, head + end, b"", False)
@@ -245,9 +247,3 @@ class Connection(Lifetime):
             self._sender.advance()
         else:
             self.finish()
-
-
-def _length_known(body: Body) -> int | None:
-    if isinstance(body, bytes):
-        return len(body)
-    return body.count if isinstance(body, FileWindow) else None

@@ -134,17 +134,16 @@ class RequestReader:
             self.refusal = refusal
             self._over = True
             at = size
-        self._keep(data, at, size, now)
-
-    def _keep(self, data: bytes, at: int, size: int, now: float) -> None:
-        """Remember what is not parsed yet, and since when."""
         if at == size:
-            self._data, self._at = b"", 0
-            self.started_at = None
+            self._data, self._at, self.started_at = b"", 0, None
         else:
-            self._data, self._at = data, at
-            if self.started_at is None:
-                self.started_at = now
+            self._keep(data, at, now)
+
+    def _keep(self, data: bytes, at: int, now: float) -> None:
+        """Remember what is not parsed yet, and since when."""
+        self._data, self._at = data, at
+        if self.started_at is None:
+            self.started_at = now
 
     def _skip_empty_line(self, at: int) -> int:
         """RFC 9112 section 2.2: empty lines before a request line are ignored; but not without end."""

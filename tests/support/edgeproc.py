@@ -78,6 +78,7 @@ async def _read(edge: Edge) -> None:
         if line.startswith("admin ("):
             edge.admin = "http://" + line.rpartition("//")[2]
         edge.said.set()
+    await edge.process.wait()  # only now is there a return code, which tells who waits that no line will come
     edge.said.set()
 
 
