@@ -47,7 +47,7 @@ def summary(settings: Settings) -> str:
     from edge.config.units import write_size
 
     listens = [f"{'https' if tls else 'http'}://{listen}" for _, listen, tls in settings.listeners]
-    cache = settings.cache
+    volumes = ", ".join(f"{write_size(volume.size)} in {volume.path}" for volume in settings.volumes)
     sites = [f"{site.name} ({', '.join(site.hosts) or 'any host'})" for site in settings.site]
     return "\n".join(
         f"  {name:10}{text}"
@@ -55,7 +55,7 @@ def summary(settings: Settings) -> str:
             ("players", ", ".join(listens)),
             ("admin", f"http://{settings.admin.listen}"),
             ("workers", str(settings.server.workers or "one per core")),
-            ("cache", f"{write_size(cache.size)} in {cache.dir}"),
+            ("cache", volumes),
             ("origin", settings.origin.url or "none yet: give it with --origin"),
             ("sites", "; ".join(sites) or "one for every host"),
             ("log", settings.log.access),

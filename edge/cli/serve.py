@@ -57,6 +57,8 @@ def flags_of(args: argparse.Namespace) -> dict[str, Any]:
             tls[key] = value
         else:
             flags.setdefault(section, {})[key] = value
+    if "cache" in flags:
+        flags["volume"] = []  # a directory or a size given by a flag is that of the only volume
     if tls:
         flags["tls"] = [tls]  # a certificate given by flags takes the place of all in the file
     return flags

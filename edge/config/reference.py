@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from edge.config.explain import model_in
-from edge.config.schema import KindSection, LiveSection, Settings, SiteSection, TlsSection
+from edge.config.schema import KindSection, LiveSection, Settings, SiteSection, TlsSection, VolumeSection
 from edge.config.units import parse_duration, parse_size, write_duration, write_size
 from edge.policy.rules import DEFAULTS
 
@@ -25,6 +25,8 @@ EXAMPLES: Final[dict[tuple[type[BaseModel], str], object]] = {
     (TlsSection, "cert"): "/etc/edge/cert.pem",
     (TlsSection, "key"): "/etc/edge/key.pem",
     (SiteSection, "name"): "films",
+    (VolumeSection, "path"): "/mnt/disk1/edge",
+    (VolumeSection, "size"): 8 * 10**12,
 }
 ORIGIN_EXAMPLES: Final[dict[str, object]] = {
     "url": "http://origin.example:8080",
@@ -53,7 +55,8 @@ def render() -> str:
 
 
 def _heading(model: type[BaseModel]) -> str:
-    return f"# {(model.__doc__ or '').strip()}\n"
+    lines = (line.strip() for line in (model.__doc__ or "").strip().splitlines())
+    return "".join(f"# {line}\n" for line in lines if line)
 
 
 def _keys(model: type[BaseModel], *, optional: bool) -> str:

@@ -30,6 +30,7 @@ AUTHORITY: Final = re.compile(rf"(?:{HOST_NAME.pattern})(?::[0-9]{{1,5}})?")
 WEB_ORIGIN: Final = re.compile(r"\*|null|https?://[A-Za-z0-9._-]+(?::[0-9]{1,5})?")
 VISIBLE: Final = re.compile(r"[\x21-\x7e]*")
 CACHE_LEAST: Final = 16 * 2**20
+VOLUMES_MOST: Final = 64
 
 
 def _written_like(pattern: re.Pattern[str], hint: str) -> AfterValidator:
@@ -174,6 +175,21 @@ class CacheSection(Section):
         return value
 
 
+class VolumeSection(Section):
+    """A directory of its own, with a keeper process of its own: one per disk. Objects are shared out by size.
+
+    With any of these, dir and size of [cache] are not used; a volume added or removed moves only its share.
+    """
+
+    path: str = Field(min_length=1, description="made if it is missing; may move with what is in it")
+    size: Size = Field(description="bytes that its packs may take")
+
+    @field_validator("size")
+    @classmethod
+    def _size(cls, value: int) -> int:
+        return CacheSection._size(value)
+
+
 class OriginSection(Section):
     """Where misses are fetched: an origin or a shield."""
 
@@ -261,6 +277,7 @@ class Settings(Section):
     server: ServerSection = Field(default_factory=ServerSection)
     admin: AdminSection = Field(default_factory=AdminSection)
     cache: CacheSection = Field(default_factory=CacheSection)
+    volume: Annotated[tuple[VolumeSection, ...], Field(strict=False)] = ()
     origin: OriginSection = Field(default_factory=OriginSection)
     log: LogSection = Field(default_factory=LogSection)
     tls: Annotated[tuple[TlsSection, ...], Field(strict=False)] = ()
@@ -278,6 +295,26 @@ class Settings(Section):
                 if hosts.setdefault(host, site.name) != site.name:
                     raise ValueError(f"host {host!r} belongs to {hosts[host]!r} and to {site.name!r}")
         return value
+
+    @field_validator("volume")
+    @classmethod
+    def _own_directories(cls, value: tuple[VolumeSection, ...]) -> tuple[VolumeSection, ...]:
+        paths = [os.path.abspath(volume.path) for volume in value]
+        for path in paths:
+            if paths.count(path) > 1:
+                raise ValueError(f"two volumes have the path {path!r}")
+        if len(value) > VOLUMES_MOST:
+            raise ValueError(f"at most {VOLUMES_MOST} volumes")
+        return value
+
+    @property
+    def volumes(self) -> tuple[VolumeSection, ...]:
+        """At least one."""
+        return self.volume or (VolumeSection(path=self.cache.dir, size=self.cache.size),)
+
+    def volume_label(self, number: int) -> str:
+        """What metrics call a volume."""
+        return self.volume[number].path if self.volume else "cache"
 
     @property
     def worker_count(self) -> int:

@@ -48,7 +48,7 @@ class Miss(AskListener):
             exchange, self._place, start=start, end=end, suffix=suffix, ranged=ranged, mode=Mode.FILL
         )
         exchange.on_gone = self.leave
-        self._asking = delivery.volume_of(self._place.name).asker.ask(fetch, self)
+        self._asking = delivery.volumes[self._place.volume].asker.ask(fetch, self)
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(delivery.settings.first_byte_budget, self._too_late)
@@ -121,7 +121,7 @@ class Miss(AskListener):
     # -- ends ------------------------------------------------------------------------------------
 
     def _too_late(self) -> None:
-        up = self._delivery.volume_of(self._place.name).asker.up
+        up = self._delivery.volumes[self._place.volume].asker.up
         self.leave()
         if not self._serve_stale():
             self._give_up(504 if up else 503, "no answer in time" if up else Reason.KEEPER_DOWN.value)

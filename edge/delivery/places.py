@@ -1,6 +1,10 @@
-"""What a request's target means: its site, cache key, name and kind. Remembered, since players ask in crowds."""
+"""What a request's target means: its site, cache key, kind, and the volume and name under which it is kept.
 
-from collections.abc import Sequence
+Remembered, since players ask in crowds.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edge.delivery.memory import Memory
@@ -8,6 +12,7 @@ from edge.http.target import parse_target
 from edge.media.kinds import kind_of
 from edge.media.mime import content_type_for
 from edge.policy.key import cache_key
+from edge.policy.rendezvous import ranked
 from edge.policy.rules import SiteRules
 from edge.store.names import name_of
 from edge.words import Kind
@@ -24,16 +29,39 @@ class Place:
     path: bytes
     target: bytes
     mime: bytes | None
+    volume: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A volume that objects may live on: its secret, which is made with it and stays, and its size as a weight."""
+
+    secret: bytes
+    weight: float = 1.0
+
+    @property
+    def identity(self) -> bytes:
+        """What it is called when objects are shared out: not its path, which may change."""
+        return hashlib.blake2b(self.secret, digest_size=16, person=b"volume").digest()
 
 
 class Places:
-    """Resolves (Host, target); raises BadRequest for what is neither."""
+    """Resolves (Host, target); raises BadRequest for what is neither.
 
-    def __init__(self, sites: Sequence[SiteRules], secret: bytes, remembered: int = 20_000) -> None:
+    `homes` are the volumes that serve now, by number, at least one.
+    """
+
+    def __init__(self, sites: Sequence[SiteRules], homes: Mapping[int, Home], remembered: int = 20_000) -> None:
         self.default = sites[0]
         self._by_host = {host.lower().encode(): rules for rules in sites for host in rules.hosts}
-        self._secret = secret
-        self._memo: Memory[tuple[bytes | None, bytes], Place] = Memory(remembered)
+        self._remembered = remembered
+        self.settle(homes)
+
+    def settle(self, homes: Mapping[int, Home]) -> None:
+        """From now on objects live on these volumes: with one more or less, only its share of them moves."""
+        self._homes = dict(homes)
+        self._members = [(number, home.identity, home.weight) for number, home in sorted(homes.items())]
+        self._memo: Memory[tuple[bytes | None, bytes], Place] = Memory(self._remembered)
 
     def find(self, host: bytes | None, target: bytes) -> Place:
         """The place of a target; the same for all spellings that mean the same key."""
@@ -50,12 +78,15 @@ class Places:
         # One site has one set of objects, whatever alias, port or scheme it is asked by: its name is the authority.
         site = rules.name.encode()
         key = cache_key(site, found.path, found.query, rules)
+        members = self._members
+        volume = members[0][0] if len(members) == 1 else ranked(key, members)[0]
         return Place(
             rules=rules,
             key=key,
-            name=name_of(key, self._secret),
+            name=name_of(key, self._homes[volume].secret),
             kind=kind_of(found.path),
             path=found.path,
             target=key[len(site) :],
             mime=content_type_for(found.path),
+            volume=volume,
         )

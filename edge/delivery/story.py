@@ -4,7 +4,7 @@ handle -> look -> decide -> serve from the store -> head, body
                         \\-> ask a keeper (`miss`) -> serve when its head has come
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cachetools import LRUCache
@@ -71,12 +71,12 @@ class Delivery:
     def __init__(
         self,
         places: Places,
-        volumes: Sequence[Volume],
+        volumes: Mapping[int, Volume],
         clock: Clock,
         settings: DeliverySettings,
         on_closed: Callable[[Exchange], None],
     ) -> None:
-        self._volumes = tuple(volumes)
+        self.volumes = volumes  # by number; one that has left stays for what is under way
         self.clock = clock
         self.settings = settings
         self.wording = Wording(settings.node)
@@ -84,11 +84,6 @@ class Delivery:
         self._prepared: Memory[bytes, Prepared] = Memory(settings.prepared)
         self._refreshing: LRUCache[bytes, float] = LRUCache(REFRESHES)
         self._on_closed = on_closed
-
-    def volume_of(self, name: bytes) -> Volume:
-        """The volume that an object belongs to: its name picks one."""
-        volumes = self._volumes
-        return volumes[0] if len(volumes) == 1 else volumes[name[0] % len(volumes)]
 
     # -- the story -------------------------------------------------------------------------------
 
@@ -111,7 +106,7 @@ class Delivery:
 
     def look(self, exchange: Exchange, place: Place, tries: int = 0) -> None:
         """Look in the cache and decide; also after a keeper said that the index has it by now."""
-        reader = self.volume_of(place.name).reader
+        reader = self.volumes[place.volume].reader
         body: bytes | None = None
         record = reader.lookup(place.name)
         if record is None and (live := reader.lookup_live(place.name)) is not None:
@@ -216,7 +211,7 @@ class Delivery:
         length = end - start
         first = record.first
         if asking is None and first is not None and first.start <= start and end <= first.start + first.length:
-            reader = self.volume_of(place.name).reader
+            reader = self.volumes[place.volume].reader
             if length <= SMALL:
                 data = reader.small(record, first, start, length)
                 if data is not None:
@@ -244,7 +239,7 @@ class Delivery:
 
         mode = asking.fetch.mode if asking is not None else Mode.FILL
         return ObjectBody(
-            self.volume_of(place.name),
+            self.volumes[place.volume],
             exchange,
             record,
             parts,
@@ -321,7 +316,7 @@ class Delivery:
         """The fetch for a stretch of an object on behalf of a request."""
         request = exchange.request
         return Fetch(
-            id=self.volume_of(place.name).asker.next_id(),
+            id=self.volumes[place.volume].asker.next_id(),
             mode=mode,
             site=place.rules.name,
             method=b"HEAD" if request.method == b"HEAD" else b"GET",
@@ -342,7 +337,7 @@ class Delivery:
         if now - self._refreshing.get(place.name, 0.0) < REFRESH_AGAIN:
             return
         self._refreshing[place.name] = now
-        asker = self.volume_of(place.name).asker
+        asker = self.volumes[place.volume].asker
         asker.tell(
             Fetch(
                 id=asker.next_id(),

@@ -13,14 +13,14 @@ class Charter:
     """Passed as JSON in an inherited memfd. Descriptors keep their numbers from parent to child.
 
     `entry` names the coroutine function that plays the role, as `module:function`; `listeners` are pairs of a
-    listening socket and whether TLS is spoken there. A keeper accepts from `link_fd`, a worker connects to
-    `link_path`.
+    listening socket and whether TLS is spoken there. A keeper accepts from `link_fd`; a worker connects to
+    `links`, pairs of a volume's number and its keeper's path. A keeper's number is its volume's.
     """
 
     role: str
     number: int
     settings: Settings
-    link_path: str
+    links: tuple[tuple[int, str], ...]
     slot_fd: int
     hits_fd: int
     liveness_fd: int
@@ -54,4 +54,5 @@ class Charter:
             said = json.loads(file.read())
         said["settings"] = Settings.from_json(said["settings"])
         said["listeners"] = tuple((int(number), bool(tls)) for number, tls in said["listeners"])
+        said["links"] = tuple((int(number), str(path)) for number, path in said["links"])
         return cls(**said)

@@ -1,5 +1,7 @@
 """Configuration into the rooms' own settings."""
 
+import hashlib
+import os
 from pathlib import Path
 
 from edge.config.schema import KindSection, Settings, SiteSection
@@ -36,12 +38,15 @@ def origin_settings(settings: Settings) -> OriginSettings:
     )
 
 
-def volume_settings(settings: Settings) -> VolumeSettings:
-    cache = settings.cache
+def volume_settings(settings: Settings, number: int = 0) -> VolumeSettings:
+    cache, volume = settings.cache, settings.volumes[number]
+    index_dir = Path(cache.index_dir) if cache.index_dir else None
+    if index_dir is not None and settings.volume:  # each volume's index in a directory of its own, whatever its number
+        index_dir /= hashlib.blake2b(os.path.abspath(volume.path).encode(), digest_size=8).hexdigest()
     return VolumeSettings(
-        size_bytes=cache.size,
+        size_bytes=volume.size,
         slice_size=cache.slice_size,
-        index_dir=Path(cache.index_dir) if cache.index_dir else None,
+        index_dir=index_dir,
         min_free_ratio=cache.min_free,
         policy=Policy(cache.policy),
     )

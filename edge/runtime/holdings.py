@@ -7,7 +7,7 @@ import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from edge.config.schema import Settings
 from edge.errors import ConfigError, VolumeBusy
@@ -17,20 +17,28 @@ from edge.store.disk import Disk
 from edge.store.files import take_lock
 from edge.store.hits import create_hits_file
 
-LINK: Final = "cache.link"
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where a volume's keeper hears its workers: the listening socket, which outlives it, and its path."""
+
+    volume: int
+    sock: socket.socket
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """`players`: listening socket and whether TLS is spoken there. `liveness`: a pipe that is never written to.
+    """`links`: one for each volume that can be used; `missing`: what is wrong with the others.
+    `players`: listening socket and whether TLS is spoken there. `liveness`: a pipe that is never written to.
 
     Children hold its read end; only the supervisor has the write end, so that its death is an end of file.
     """
 
     players: tuple[tuple[socket.socket, bool], ...]
     admin: socket.socket
-    link: socket.socket
-    link_path: str
+    links: tuple[Link, ...]
+    missing: tuple[ConfigError, ...]
     runtime_dir: str
     hits_fd: int
     liveness: tuple[int, int]
@@ -40,23 +48,25 @@ class Holdings:
     def take(cls, settings: Settings) -> Self:
         """Lock the cache directory, then bind and make everything; ConfigError for what cannot be had."""
         with ExitStack() as stack:
-            directory = Path(settings.cache.dir)
-            stack.callback(os.close, _lock(directory))
+            usable, missing = _lock_all(settings, stack)
             _try_paths(settings)
             players = []
             for field, listen, tls in settings.listeners:
                 players.append((stack.enter_context(bind(listen, field)), tls))
             admin = stack.enter_context(bind(settings.admin.listen, "admin.listen"))
-            runtime = _runtime_directory(directory)
+            runtime = _runtime_directory(Path(settings.volumes[usable[0]].path))
             stack.callback(runtime.remove)
-            link, link_path = runtime.link(LINK)
-            stack.enter_context(link)
+            links = []
+            for number in usable:
+                sock, path = runtime.link(f"volume-{number}.link")
+                links.append(Link(number, stack.enter_context(sock), path))
             hits_fd = create_hits_file()
             stack.callback(os.close, hits_fd)
             liveness = os.pipe()
             for fd in liveness:
                 stack.callback(os.close, fd)
-            return cls(tuple(players), admin, link, link_path, str(runtime.path), hits_fd, liveness, stack.pop_all())
+            held = stack.pop_all()
+            return cls(tuple(players), admin, tuple(links), missing, str(runtime.path), hits_fd, liveness, held)
         raise AssertionError("an ExitStack swallows nothing here")
 
     def slot_file(self, name: str) -> int:
@@ -81,7 +91,27 @@ def raise_descriptor_limit() -> int | None:
     return None if hard == resource.RLIM_INFINITY else hard
 
 
-def _lock(directory: Path) -> int:
+def _lock_all(settings: Settings, stack: ExitStack) -> tuple[list[int], tuple[ConfigError, ...]]:
+    """Lock each volume's directory: the numbers of those that can be used, at least one, and what is wrong with others.
+
+    A disk that has failed takes only its own volume with it; a directory that another server uses is a mistake.
+    """
+    usable, missing = [], []
+    field = "volume.path" if settings.volume else "cache.dir"
+    for number, volume in enumerate(settings.volumes):
+        try:
+            stack.callback(os.close, _lock(Path(volume.path), field))
+            usable.append(number)
+        except ConfigError as wrong:
+            if isinstance(wrong.__cause__, VolumeBusy):
+                raise
+            missing.append(wrong)
+    if not usable:
+        raise missing[0]
+    return usable, tuple(missing)
+
+
+def _lock(directory: Path, field: str) -> int:
     """The lock of a cache directory, which is made if it is missing."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -89,9 +119,9 @@ def _lock(directory: Path) -> int:
     except VolumeBusy as busy:
         holder = str(busy).rpartition("(")[2].rstrip(")")
         hint = f"another server uses this directory ({holder}): stop it, or give another --cache-dir"
-        raise ConfigError("cache.dir", str(directory), hint) from busy
+        raise ConfigError(field, str(directory), hint) from busy
     except OSError as error:
-        raise ConfigError("cache.dir", str(directory), f"cannot be written: {error.strerror}") from error
+        raise ConfigError(field, str(directory), f"cannot be written: {error.strerror}") from error
 
 
 def _try_paths(settings: Settings) -> None:

@@ -18,7 +18,6 @@ from edge.tasks import Tasks
 
 REPORT_SECONDS = 1.0
 READER_CHECK_SECONDS = 60.0
-VOLUME = "cache"
 
 
 async def run_keeper(child: ChildHandle) -> None:
@@ -42,7 +41,7 @@ async def run_keeper(child: ChildHandle) -> None:
     loop.add_reader(link.fileno(), _accept, link, desk)
     tasks = Tasks("keeper")
     tasks.spawn(measure_lag(slots, "keeper", clock), "lag")
-    tasks.spawn(_report(store, desk, client, meters), "report")
+    tasks.spawn(_report(store, desk, client, meters, settings.volume_label(charter.number)), "report")
     stats = volume.stats()
     state = "index rebuilding behind" if stats.rebuilding else f"{stats.objects} objects"
     child.say(
@@ -59,10 +58,10 @@ async def run_keeper(child: ChildHandle) -> None:
 
 
 async def _open_volume(child: ChildHandle, clock: Clock) -> Volume:
-    settings = child.charter.settings
+    settings, number = child.charter.settings, child.charter.number
     hits = HitCounters(child.charter.hits_fd)
-    directory = Path(settings.cache.dir)
-    volume_settings = convert.volume_settings(settings)
+    directory = Path(settings.volumes[number].path)
+    volume_settings = convert.volume_settings(settings, number)
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(None, lambda: Volume.open(directory, volume_settings, clock=clock, hits=hits))
 
@@ -75,25 +74,25 @@ def _accept(link: socket.socket, desk: Desk) -> None:
     desk.attach(sock)
 
 
-async def _report(store: StoreThread, desk: Desk, client: OriginClient, meters: Meters) -> None:
+async def _report(store: StoreThread, desk: Desk, client: OriginClient, meters: Meters, label: str) -> None:
     """Gauges and slow counters, once a second."""
     volume = store.volume
     seconds = 0.0
     while True:
         stats = volume.stats()
-        meters.gauge("edge_cache_size_bytes", VOLUME, to=stats.size_bytes)
-        meters.gauge("edge_cache_max_size_bytes", VOLUME, to=stats.max_bytes)
-        meters.gauge("edge_cache_objects", VOLUME, to=stats.objects)
-        meters.gauge("edge_cache_index_load_progress_ratio", VOLUME, to=stats.rebuild_progress)
+        meters.gauge("edge_cache_size_bytes", label, to=stats.size_bytes)
+        meters.gauge("edge_cache_max_size_bytes", label, to=stats.max_bytes)
+        meters.gauge("edge_cache_objects", label, to=stats.objects)
+        meters.gauge("edge_cache_index_load_progress_ratio", label, to=stats.rebuild_progress)
         meters.gauge("edge_flights", to=len(desk.flights))
         in_use, idle, waiting = client.pool.counts
         for state, count in (("active", in_use), ("idle", idle), ("waiting", waiting)):
             meters.gauge("edge_upstream_connections", client.settings.name, state, to=count)
         for reason, count in volume.take_evictions().items():
-            meters.count("edge_cache_evictions_total", VOLUME, reason, by=count)
+            meters.count("edge_cache_evictions_total", label, reason, by=count)
         for name, count in volume.take_counts().items():
-            meters.count(name, VOLUME, by=count)
-        meters.count("edge_store_errors_total", VOLUME, by=store.take_errors())
+            meters.count(name, label, by=count)
+        meters.count("edge_store_errors_total", label, by=store.take_errors())
         await asyncio.sleep(REPORT_SECONDS)
         seconds += REPORT_SECONDS
         if seconds >= READER_CHECK_SECONDS:

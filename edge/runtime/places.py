@@ -84,6 +84,7 @@ class Place:
     charter: Charter
     process: Process | None = None
     ready: bool = False
+    missed: bool = False  # the server has started without it
     refused: bool = False
     last_words: str = ""
     restarts: Restarts = field(default_factory=Restarts)

@@ -34,7 +34,11 @@ def facts(
         yield f"listening for players on {'https' if tls else 'http'}://{spoken(sock)}"
     yield f"admin (metrics, health) on http://{spoken(admin)}"
     count = settings.worker_count
-    yield f"{count} worker{'s' if count != 1 else ''}, 1 keeper, event loop: {loop_factory()[1]}"
+    keepers = len(settings.volumes)
+    yield (
+        f"{count} worker{'s' if count != 1 else ''}, {keepers} keeper{'s' if keepers != 1 else ''}, "
+        f"event loop: {loop_factory()[1]}"
+    )
     yield from _send_paths(players)
     host = f", asked for as {settings.origin.host}" if settings.origin.host else ""
     yield f"misses are fetched from {settings.origin.url}{host}"
@@ -57,15 +61,20 @@ def _send_paths(players: tuple[tuple[socket.socket, bool], ...]) -> Iterator[str
 
 
 def _room(settings: Settings) -> Iterator[str]:
-    """A cache that its file system cannot hold stops growing earlier: say so now."""
-    cache = settings.cache
-    about = os.statvfs(Path(cache.dir))
-    most = int(about.f_blocks * about.f_frsize * (1 - cache.min_free))
-    if cache.size > most:
-        yield (
-            f"the cache may take {cache.size / 1e9:.1f} GB, but its file system has room for {most / 1e9:.1f} GB "
-            f"(min_free {cache.min_free:.0%} is left free)"
-        )
+    """A volume that its file system cannot hold stops growing earlier: say so now."""
+    min_free = settings.cache.min_free
+    for volume in settings.volumes:
+        try:
+            about = os.statvfs(Path(volume.path))
+        except OSError:
+            continue  # it is left out, and that is said
+        most = int(about.f_blocks * about.f_frsize * (1 - min_free))
+        if volume.size > most:
+            name = volume.path if settings.volume else "the cache"
+            yield (
+                f"{name} may take {volume.size / 1e9:.1f} GB, but its file system has room for "
+                f"{most / 1e9:.1f} GB (min_free {min_free:.0%} is left free)"
+            )
 
 
 def draining(settings: Settings) -> str:

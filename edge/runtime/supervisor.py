@@ -26,7 +26,6 @@ from edge.tasks import Tasks
 
 WORKER: Final = "worker"
 KEEPER: Final = "keeper"
-VOLUME: Final = "cache"
 ENTRIES: Final = {WORKER: "edge.runtime.worker:run_worker", KEEPER: "edge.runtime.keeper:run_keeper"}
 KEEPER_STOP: Final = 10.0  # journals, a sync of the newest pack, the clean mark
 KILL_GRACE: Final = 1.0  # beyond drain_timeout, for a worker's own goodbyes
@@ -55,12 +54,14 @@ class Supervisor:
         descriptors = raise_descriptor_limit()
         holdings = Holdings.take(self._settings)
         try:
-            self._places = [self._place(holdings, KEEPER, 0)]
+            self._places = [self._place(holdings, KEEPER, link.volume) for link in holdings.links]
             self._places += [self._place(holdings, WORKER, n) for n in range(self._settings.worker_count)]
             admin = await self._start_admin(holdings)
             self._install_signals()
             for line in facts(self._settings, holdings.players, holdings.admin, descriptors):
                 say(line)
+            for wrong in holdings.missing:
+                say(f"a volume is left out: {wrong}")
             for place in self._places:
                 self._tasks.spawn(self._keep(place), place.name)
             await self._stop.wait()
@@ -74,16 +75,17 @@ class Supervisor:
 
     def _place(self, holdings: Holdings, role: str, number: int) -> Place:
         worker = role == WORKER
+        link_fd = -1 if worker else next(link.sock.fileno() for link in holdings.links if link.volume == number)
         charter = Charter(
             role=role,
             number=number,
             settings=self._settings,
-            link_path=holdings.link_path,
+            links=tuple((link.volume, link.path) for link in holdings.links),
             slot_fd=holdings.slot_file(f"slots-{role}-{number}"),
             hits_fd=holdings.hits_fd,
             liveness_fd=holdings.liveness[0],
             status_fd=-1,
-            link_fd=-1 if worker else holdings.link.fileno(),
+            link_fd=link_fd,
             listeners=tuple((sock.fileno(), tls) for sock, tls in holdings.players) if worker else (),
             entry=self._entries[role],
             runtime_dir=holdings.runtime_dir,
@@ -141,17 +143,25 @@ class Supervisor:
                 return
             delay = place.restarts.delay_after(time.monotonic() - started)
             if self._phase is Phase.STARTING and (place.refused or place.restarts.hopeless):
-                self._give_up(place)
-                return
+                if not self._can_do_without(place):
+                    self._give_up(place)
+                    return
+                self._on_ready()
             if place.role == WORKER:
                 self._meters.count("edge_worker_restarts_total")
             else:
-                self._meters.count("edge_keeper_restarts_total", VOLUME)
+                self._meters.count("edge_keeper_restarts_total", self._settings.volume_label(place.charter.number))
             say(f"{place.name} has ended ({place.last_words}), {_when(delay)}")
             await asyncio.sleep(delay)
 
+    def _can_do_without(self, place: Place) -> bool:
+        """Go on without a volume, trying again and again, as long as another one can be had."""
+        place.missed = True
+        keepers = self._of(KEEPER)
+        return place.role == KEEPER and not all(keeper.missed for keeper in keepers)
+
     def _on_ready(self) -> None:
-        if self._phase is Phase.STARTING and all(place.ready for place in self._places):
+        if self._phase is Phase.STARTING and all(place.ready or place.missed for place in self._places):
             self._phase = Phase.SERVING
             say("ready")
 

@@ -6,20 +6,17 @@ import socket
 from edge.clock import SystemClock
 from edge.delivery.answer import Wording, error
 from edge.delivery.places import Places
-from edge.delivery.story import Delivery, Volume
-from edge.fill.asking import Asker
-from edge.fill.messages import Hello
+from edge.delivery.story import Delivery
 from edge.observe.access_log import AccessLog, Anonymise
 from edge.observe.meters import Meters, measure_lag
 from edge.observe.slots import SlotWriter
 from edge.runtime import convert
 from edge.runtime.child import ChildHandle
 from edge.runtime.telling import Teller
+from edge.runtime.volumes import Volumes
 from edge.server.listener import Listener
 from edge.server.tls import make_server_context, tls_send_path
 from edge.store.hits import HitCounters
-from edge.store.reader import Reader
-from edge.store.volume import VolumeHello
 from edge.tasks import Tasks
 
 GAUGE_SECONDS = 1.0
@@ -36,25 +33,14 @@ async def run_worker(child: ChildHandle) -> None:
     hits = HitCounters(charter.hits_fd)
     tasks = Tasks("worker")
 
-    first_hello: asyncio.Future[VolumeHello] = asyncio.get_running_loop().create_future()
-    reader: Reader | None = None
-
-    def on_hello(hello: Hello) -> None:
-        said = VolumeHello.from_json(hello.volume)
-        if reader is not None:
-            reader.reopen(said)
-        elif not first_hello.done():
-            first_hello.set_result(said)
-
-    asker = Asker(charter.link_path, on_hello)
-    asker.connect()
-    hello = await first_hello
-    reader = Reader(hello, clock, hits)
+    volumes = Volumes(settings, charter.links, clock, hits, tasks)
+    await volumes.greeted()
     log = _access_log(child, meters)
     teller = Teller(meters, log, clock)
+    places = Places(rules, volumes.homes())
     delivery = Delivery(
-        Places(rules, hello.secret),
-        [Volume(reader, asker, tasks)],
+        places,
+        volumes.serving,
         clock,
         convert.delivery_settings(settings),
         teller.on_closed,
@@ -82,7 +68,8 @@ async def run_worker(child: ChildHandle) -> None:
     for listener in listeners:
         listener.start()
     tasks.spawn(measure_lag(slots, "worker", clock), "lag")
-    tasks.spawn(_gauges(listeners, reader, meters), "gauges")
+    tasks.spawn(_gauges(listeners, volumes, meters), "gauges")
+    tasks.spawn(volumes.watch(places), "volumes")
     if tls is not None:
         meters.gauge("edge_tls_send_path", tls_send_path(), to=1)
     child.on_reopen_logs(log.reopen if log is not None else None)
@@ -90,8 +77,7 @@ async def run_worker(child: ChildHandle) -> None:
     await child.stop_requested.wait()
     await asyncio.gather(*(listener.drain(settings.server.drain_timeout) for listener in listeners))
     await tasks.close()
-    asker.close()
-    reader.close()
+    volumes.close()
     if log is not None:
         log.close()
 
@@ -105,12 +91,12 @@ def _access_log(child: ChildHandle, meters: Meters) -> AccessLog | None:
     )
 
 
-async def _gauges(listeners: list[Listener], reader: Reader, meters: Meters) -> None:
+async def _gauges(listeners: list[Listener], volumes: Volumes, meters: Meters) -> None:
     while True:
         open_now = sum(listener.connections for listener in listeners)
         active = sum(listener.active for listener in listeners)
         meters.gauge("edge_http_connections", "active", to=active)
         meters.gauge("edge_http_connections", "idle", to=open_now - active)
         meters.gauge("edge_http_inflight_requests", to=active)
-        meters.count("edge_cache_cold_reads_total", by=reader.take_cold_reads())
+        meters.count("edge_cache_cold_reads_total", by=volumes.take_cold_reads())
         await asyncio.sleep(GAUGE_SECONDS)

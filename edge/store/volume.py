@@ -60,6 +60,7 @@ class VolumeHello:
     slice_size: int
     index_map_bytes: int
     live_bytes: int
+    off: bool = False  # its disk is bad: its objects are to live elsewhere
 
     def to_json(self) -> bytes:
         return json.dumps({**asdict(self), "secret": self.secret.hex()}).encode()

@@ -82,9 +82,12 @@ async def _read(edge: Edge) -> None:
     edge.said.set()
 
 
-async def start_edge(directory: Path, origin_url: str, *more: str, workers: int = 2, wait: bool = True) -> Edge:
+async def start_edge(directory: Path | None, origin_url: str, *more: str, workers: int = 2, wait: bool = True) -> Edge:
+    """`directory` None: `more` says where the cache lies."""
     command = [sys.executable, "-m", "edge", "serve", "--origin", origin_url, "--listen", "127.0.0.1:0"]
-    command += ["--admin", "127.0.0.1:0", "--cache-dir", str(directory), "--cache-size", "256MiB"]
+    command += ["--admin", "127.0.0.1:0"]
+    if directory is not None:
+        command += ["--cache-dir", str(directory), "--cache-size", "256MiB"]
     command += ["--workers", str(workers), *more]
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True
@@ -105,7 +108,7 @@ async def end_edge(edge: Edge) -> None:
 
 
 @asynccontextmanager
-async def running_edge(directory: Path, origin_url: str, *more: str, workers: int = 2) -> AsyncIterator[Edge]:
+async def running_edge(directory: Path | None, origin_url: str, *more: str, workers: int = 2) -> AsyncIterator[Edge]:
     edge = await start_edge(directory, origin_url, *more, workers=workers)
     try:
         yield edge

@@ -120,7 +120,7 @@ class Work:
                 await reader.readline()
                 return "done"
             case "keeper":
-                return await asyncio.to_thread(_keeper_pid, charter.link_path)
+                return await asyncio.to_thread(_keeper_pid, charter.links[0][1])
             case _:
                 return json.dumps(_about(charter.descriptors))
 

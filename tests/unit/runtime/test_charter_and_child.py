@@ -37,7 +37,7 @@ def charter(liveness: tuple[int, BinaryIO]) -> Iterator[Charter]:
         stack.callback(os.close, slot_fd)
         stack.callback(os.close, hits_fd)
         yield Charter(
-            "worker", 3, Settings(), "/run/link", slot_fd, hits_fd, liveness[0], -1, entry=f"{ROLES}:says_all"
+            "worker", 3, Settings(), ((0, "/run/link"),), slot_fd, hits_fd, liveness[0], -1, entry=f"{ROLES}:says_all"
         )
 
 
@@ -66,14 +66,16 @@ def test_a_charter_survives_its_memfd() -> None:
             "tls": [{"cert": "c", "key": "k", "names": ["n"]}],
         }
     )
-    charter = Charter("worker", 7, settings, "/l", 1, 2, 3, 4, 5, ((6, True), (8, False)), "m:f", "/r")
+    charter = Charter(
+        "worker", 7, settings, ((0, "/l"), (3, "/m")), 1, 2, 3, 4, 5, ((6, True), (8, False)), "m:f", "/r"
+    )
     assert Charter.from_file(charter.to_file()) == charter
     assert charter.descriptors == (1, 2, 3, 4, 5, 6, 8)
 
 
 def test_a_charter_of_ten_thousand_sites_survives_too() -> None:
     sites = [{"name": f"site{n}", "hosts": [f"h{n}.example"]} for n in range(10_000)]
-    charter = Charter("keeper", 0, Settings.model_validate({"site": sites}), "/l", 1, 2, 3, 4)
+    charter = Charter("keeper", 0, Settings.model_validate({"site": sites}), ((0, "/l"),), 1, 2, 3, 4)
     fd = charter.to_file()
     assert os.fstat(fd).st_size > 1_000_000
     assert Charter.from_file(fd) == charter
@@ -160,7 +162,7 @@ def test_the_roles_of_a_real_server_exist() -> None:
 
 
 def test_a_death_by_a_signal_is_told_by_its_name(tmp_path: Path) -> None:
-    place = Place(Charter("worker", 1, Settings(), "", 0, 0, 0, 0))
+    place = Place(Charter("worker", 1, Settings(), (), 0, 0, 0, 0))
     place.vacate(-11)
     assert place.last_words == "signal SIGSEGV"
     place.last_words = ""

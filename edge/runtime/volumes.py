@@ -1,0 +1,107 @@
+"""A worker's volumes: a link and a reader for each, and which of them objects live on now.
+
+A volume serves from its keeper's first hello on. It is out while its keeper has been gone for a while, or says that
+its disk is bad: then its objects are fetched again into the others, and come back to it with it (weighted rendezvous
+hashing: nothing else moves). The last one is never out.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+from edge.clock import Clock
+from edge.config.schema import Settings
+from edge.delivery.places import Home, Places
+from edge.delivery.story import Volume
+from edge.fill.asking import Asker
+from edge.fill.messages import Hello
+from edge.store.hits import HitCounters
+from edge.store.reader import Reader
+from edge.store.volume import VolumeHello
+from edge.tasks import Tasks
+
+LATE_SECONDS: Final = 3.0  # at the start, for keepers that are later than the first
+GONE_SECONDS: Final = 10.0  # a keeper that starts anew is back sooner, also with an index to rebuild
+WATCH_SECONDS: Final = 0.5
+
+log = logging.getLogger("edge.runtime")
+
+
+class Volumes:
+    """`serving` has all volumes that ever said hello, by number; `homes` those that objects live on now."""
+
+    def __init__(
+        self, settings: Settings, links: Sequence[tuple[int, str]], clock: Clock, hits: HitCounters, tasks: Tasks
+    ) -> None:
+        self.serving: dict[int, Volume] = {}
+        self._settings = settings
+        self._clock = clock
+        self._hits = hits
+        self._tasks = tasks
+        self._first = asyncio.Event()
+        self._all = asyncio.Event()
+        self._seen: dict[int, float] = {}  # when its keeper was last known to be there
+        self._askers = {number: Asker(path, partial(self._on_hello, number)) for number, path in links}
+        for asker in self._askers.values():
+            asker.connect()
+
+    def __repr__(self) -> str:
+        return f"<Volumes {sorted(self.serving)} of {len(self._askers)}>"
+
+    def _on_hello(self, number: int, hello: Hello) -> None:
+        said = VolumeHello.from_json(hello.volume)
+        known = self.serving.get(number)
+        if known is not None:
+            known.reader.reopen(said)
+        else:
+            reader = Reader(said, self._clock, self._hits)
+            self.serving[number] = Volume(reader, self._askers[number], self._tasks)
+        self._first.set()
+        if len(self.serving) == len(self._askers):
+            self._all.set()
+
+    async def greeted(self) -> None:
+        """Until all keepers have said hello, or at least one has and the others are late."""
+        await self._first.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._all.wait(), LATE_SECONDS)
+
+    def homes(self) -> dict[int, Home]:
+        """The volumes that objects live on now, at least one."""
+        now = self._clock.monotonic()
+        there, sizes = {}, self._settings.volumes
+        for number, volume in self.serving.items():
+            if volume.asker.up:
+                self._seen[number] = now
+            hello = volume.reader.hello
+            if now - self._seen.get(number, now) < GONE_SECONDS and not hello.off:
+                there[number] = Home(hello.secret, sizes[number].size)
+        if not there:
+            number, volume = min(self.serving.items())
+            there[number] = Home(volume.reader.hello.secret, sizes[number].size)
+        return there
+
+    async def watch(self, places: Places) -> None:
+        """Tell `places` whenever that changes."""
+        known = self.homes()
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            homes = self.homes()
+            if homes != known:
+                said = ", ".join(self._settings.volume_label(number) for number in sorted(homes))
+                log.warning("objects live on: %s", said)
+                places.settle(homes)
+                known = homes
+
+    def take_cold_reads(self) -> int:
+        """Windows read from the disks since the last call."""
+        return sum(volume.reader.take_cold_reads() for volume in self.serving.values())
+
+    def close(self) -> None:
+        for asker in self._askers.values():
+            asker.close()
+        for volume in self.serving.values():
+            volume.reader.close()

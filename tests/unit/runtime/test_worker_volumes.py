@@ -1,0 +1,53 @@
+"""Which volumes objects live on: those whose keeper is there and whose disk is good; never none."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edge.clock import FakeClock
+from edge.config.schema import Settings
+from edge.runtime.volumes import GONE_SECONDS, Volumes
+
+SETTINGS = Settings.model_validate({"volume": [{"path": f"/v{n}", "size": f"{n + 1}GB"} for n in range(3)]})
+
+
+@pytest.fixture
+async def volumes() -> Any:
+    """Three volumes whose keepers have said hello."""
+    clock = FakeClock()
+    made = Volumes(SETTINGS, (), clock, None, None)  # type: ignore[arg-type]
+    made.clock = clock  # type: ignore[attr-defined]
+    for number in range(3):
+        reader = SimpleNamespace(hello=SimpleNamespace(secret=b"s%d" % number, off=False))
+        made.serving[number] = SimpleNamespace(reader=reader, asker=SimpleNamespace(up=True))  # type: ignore[assignment]
+    made.homes()
+    return made
+
+
+async def test_each_has_its_size_as_weight_and_an_identity_of_its_own(volumes: Any) -> None:
+    homes = volumes.homes()
+    assert [homes[number].weight for number in range(3)] == [1e9, 2e9, 3e9]
+    assert len({home.identity for home in homes.values()}) == 3
+
+
+async def test_a_keeper_may_be_gone_for_a_while_and_is_back_at_once(volumes: Any) -> None:
+    volumes.serving[1].asker.up = False
+    volumes.clock.advance(GONE_SECONDS - 0.1)
+    assert set(volumes.homes()) == {0, 1, 2}
+    volumes.clock.advance(0.2)
+    volumes.homes()
+    assert set(volumes.homes()) == {0, 2}
+    volumes.serving[1].asker.up = True
+    assert set(volumes.homes()) == {0, 1, 2}
+
+
+async def test_one_that_says_its_disk_is_bad_is_out_at_once(volumes: Any) -> None:
+    volumes.serving[2].reader.hello.off = True
+    assert set(volumes.homes()) == {0, 1}
+
+
+async def test_the_last_one_is_never_out(volumes: Any) -> None:
+    for volume in volumes.serving.values():
+        volume.reader.hello.off = True
+    assert set(volumes.homes()) == {0}
