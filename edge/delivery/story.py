@@ -115,16 +115,15 @@ class Delivery:
             self._miss(exchange, place, None, tries)
             return
         now = self.clock.wall()
-        match _decide(record, now):
-            case Decision.SERVE_FRESH:
-                reader.touch(place.name)
-                self.serve(exchange, place, record, HIT, now, body=body)
-            case Decision.SERVE_STALE_AND_REFRESH:
-                reader.touch(place.name)
-                self._refresh(place, now)
-                self.serve(exchange, place, record, How(CacheStatus.UPDATING), now, body=body)
-            case _:
-                self._miss(exchange, place, record, tries, body)
+        if now < record.fresh_until and not record.flags & Flag.NO_CACHE:  # what `decide` would say, without the call
+            reader.touch(place.name)
+            self.serve(exchange, place, record, HIT, now, body=body)
+        elif _decide(record, now) is Decision.SERVE_STALE_AND_REFRESH:
+            reader.touch(place.name)
+            self._refresh(place, now)
+            self.serve(exchange, place, record, How(CacheStatus.UPDATING), now, body=body)
+        else:
+            self._miss(exchange, place, record, tries, body)
 
     def _other_method(self, exchange: Exchange, place: Place) -> None:
         if exchange.request.method == b"OPTIONS":
@@ -354,8 +353,6 @@ class Delivery:
 
 def _decide(record: Record, now: float) -> Decision:
     flags = record.flags
-    if now < record.fresh_until and not flags & Flag.NO_CACHE:
-        return Decision.SERVE_FRESH  # what `decide` would say, without the call
     return decide(
         record.fresh_until,
         record.stale_while_revalidate,

@@ -1,5 +1,7 @@
 """What is told of each exchange at its end: metrics, and a line in the access log."""
 
+from typing import Final
+
 from edge.clock import Clock
 from edge.delivery.story import Told
 from edge.observe.access_log import AccessLog, Line
@@ -7,6 +9,8 @@ from edge.observe.meters import MEASURED_FROM, Meters
 from edge.server.exchange import Exchange, Outcome
 from edge.server.observer import Event
 from edge.words import CacheStatus, Kind
+
+_DONE: Final = Outcome.DONE  # an enum's member costs four times as much to name
 
 
 class Teller:
@@ -30,7 +34,7 @@ class Teller:
         ttfb = exchange.head_sent_at - request.received_at
         sent = exchange.body_bytes_sent
         self._meters.request(site, told.status, kind, request.method, told.how.status, sent, ttfb)
-        if exchange.outcome is not Outcome.DONE:
+        if exchange.outcome is not _DONE:
             self._meters.count("edge_client_aborts_total", str(exchange.outcome))
         elif sent >= MEASURED_FROM:
             self._meters.throughput(kind, sent, self._clock.monotonic() - exchange.head_sent_at)

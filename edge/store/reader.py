@@ -170,9 +170,10 @@ class Reader:
 
     def ready(self, record: Record, extent: Extent, position: int, length: int) -> PackFile | None:
         """The file of a window that may be sent at once: verified where that is due, and wholly in the page cache."""
-        if not self._trusted(record, extent, position, length):
+        hello, pack = self.hello, extent.pack
+        if hello.suspect_from <= pack < hello.suspect_to and not self._trusted(record, extent, position, length):
             return None
-        file = self._packs.get(extent.pack) or self.pack_file(extent.pack)
+        file = self._packs.get(pack) or self.pack_file(pack)
         if file is None or not self._is_warm(file, extent.offset + position - extent.start, length):
             return None
         return file
