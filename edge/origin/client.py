@@ -62,7 +62,7 @@ class OriginClient:
                 self.pool.give_back(connection)
                 connection = await self.pool.take(fresh=True)
                 connection.begin(self._head(request), request.method)
-                head = await connection.head(first_byte)
+                head = await connection.head(max(first_byte - (self._clock.monotonic() - begun), 0.0))
             self.observer.ttfb(self._clock.monotonic() - begun)
             self.observer.request(head.status)
             yield UpstreamResponse(

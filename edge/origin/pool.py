@@ -47,6 +47,7 @@ class Pool:
         self._line: deque[asyncio.Future[None]] = deque()
         self._tls = tls_context(settings) if self.address.secure else None
         self._dns: TTLCache[tuple[str, int], list[Any]] = TTLCache(64, DNS_SECONDS, timer=clock.monotonic)
+        self._last_known: list[Any] = []
         self._closed = False
 
     def __repr__(self) -> str:
@@ -126,23 +127,34 @@ class Pool:
         return connection
 
     async def _addresses(self) -> list[Any]:
-        """What the name stands for, remembered for a moment; the address that failed last comes last."""
+        """What the name stands for, remembered for a moment; the address that failed last comes last.
+
+        While names cannot be resolved the last answer is used on: the upstream may well be there.
+        """
         key = self.address.host, self.address.port
         known = self._dns.get(key)
         if known is None:
             loop = asyncio.get_running_loop()
-            known = self._dns[key] = list(await loop.getaddrinfo(*key, type=socket.SOCK_STREAM))
+            try:
+                known = list(await loop.getaddrinfo(*key, type=socket.SOCK_STREAM))
+            except OSError:
+                if not self._last_known:
+                    raise
+                known = self._last_known
+            self._dns[key] = self._last_known = known
         return known
 
     async def _connect(self, addresses: list[Any]) -> OriginConnection:
         """The first address that answers, each having its share of the time."""
         share = self.settings.connect_timeout / max(1, min(len(addresses), 3))
-        for entry in list(addresses):
+        order = list(addresses)  # others may connect, and put a failed address last, meanwhile
+        for entry in order:
+            last = entry is order[-1]
             try:
-                async with asyncio.timeout(share if entry is not addresses[-1] else None):
+                async with asyncio.timeout(None if last else share):
                     return await self._connect_to(entry)
             except (OSError, TimeoutError):
-                if len(addresses) == 1 or entry is addresses[-1]:
+                if last:
                     raise
                 addresses.remove(entry)
                 addresses.append(entry)

@@ -1,0 +1,102 @@
+"""Opening connections: several addresses, names that cannot be resolved for a while."""
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from edge.clock import FakeClock
+from edge.errors import OriginError
+from edge.origin.client import Unobserved
+from edge.origin.connection import OriginConnection
+from edge.origin.pool import DNS_SECONDS, Pool
+from edge.origin.settings import OriginSettings
+from edge.words import Reason
+
+FIRST, SECOND = ("192.0.2.1", 80), ("192.0.2.2", 80)
+
+
+def entry(address: tuple[str, int]) -> tuple[Any, ...]:
+    return (socket.AF_INET, socket.SOCK_STREAM, 0, "", address)
+
+
+class Net:
+    """Names and addresses: which can be had, and what was tried."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = FakeClock()
+        self.names: list[tuple[Any, ...]] | None = [entry(FIRST), entry(SECOND)]
+        self.dead: set[tuple[str, int]] = set()
+        self.asked = 0
+        self.tried: list[tuple[str, int]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.pool = Pool(OriginSettings("http://origin.example"), self.clock, Unobserved())
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._resolve, raising=False)
+        monkeypatch.setattr(self.pool, "_connect_to", self._connect)
+
+    async def _resolve(self, *_: Any, **__: Any) -> list[tuple[Any, ...]]:
+        self.asked += 1
+        if self.names is None:
+            raise socket.gaierror(-3, "Temporary failure in name resolution")
+        return self.names
+
+    async def _connect(self, to: tuple[Any, ...]) -> OriginConnection:
+        self.tried.append(to[4])
+        await self.gate.wait()
+        if to[4] in self.dead:
+            raise ConnectionRefusedError(111, "refused")
+        return OriginConnection(self.pool.settings)
+
+
+@pytest.fixture
+async def net(monkeypatch: pytest.MonkeyPatch) -> Net:
+    return Net(monkeypatch)
+
+
+async def test_an_address_that_failed_comes_last_from_then_on(net: Net) -> None:
+    net.dead.add(FIRST)
+    await net.pool.take()
+    await net.pool.take()
+    assert net.tried == [FIRST, SECOND, SECOND]
+    assert net.asked == 1
+
+
+async def test_several_that_fail_at_the_same_moment_all_go_on_to_the_next_address(net: Net) -> None:
+    net.dead.add(FIRST)
+    net.gate.clear()
+    taking = [asyncio.ensure_future(net.pool.take()) for _ in range(3)]
+    while len(net.tried) < 3:
+        await asyncio.sleep(0)
+    net.gate.set()
+    await asyncio.gather(*taking)
+    assert net.tried == [FIRST] * 3 + [SECOND] * 3
+
+
+async def test_when_no_address_answers_the_last_ones_error_is_told(net: Net) -> None:
+    net.dead |= {FIRST, SECOND}
+    with pytest.raises(OriginError) as caught:
+        await net.pool.take()
+    assert caught.value.reason is Reason.CONNECT_FAILED
+    assert net.pool.counts == (0, 0, 0)
+
+
+async def test_while_names_cannot_be_resolved_the_last_answer_is_used_on(net: Net) -> None:
+    await net.pool.take()
+    net.names = None
+    net.clock.advance(DNS_SECONDS + 1)
+    await net.pool.take()
+    assert net.asked == 2
+    assert net.tried == [FIRST, FIRST]
+    net.names = [entry(SECOND)]
+    net.clock.advance(DNS_SECONDS + 1)
+    await net.pool.take()
+    assert net.tried[-1] == SECOND
+
+
+async def test_a_name_that_was_never_resolved_is_an_error(net: Net) -> None:
+    net.names = None
+    with pytest.raises(OriginError) as caught:
+        await net.pool.take()
+    assert caught.value.reason is Reason.CONNECT_FAILED
