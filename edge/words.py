@@ -12,6 +12,13 @@ MIB: Final = 1024 * 1024
 GIB: Final = 1024 * 1024 * 1024
 
 
+class Role(StrEnum):
+    """What a child process is."""
+
+    WORKER = "worker"
+    KEEPER = "keeper"
+
+
 class Kind(StrEnum):
     """What an object is to a player; defaults and metrics go by it."""
 

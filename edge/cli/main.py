@@ -10,6 +10,7 @@ VERBS: Final = {
     "serve": ("edge.cli.serve", "serve players from a disk cache"),
     "demo": ("edge.cli.demo", "a film, its origin, an edge and a player page, all at once"),
     "check-config": ("edge.cli.check_config", "check a configuration file; say everything that is wrong"),
+    "reload": ("edge.cli.reload", "have a running server take up its configuration anew"),
     "inspect": ("edge.cli.inspect", "what a cache directory holds"),
     "version": ("edge.cli.version", "versions of the program and what it runs on"),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     except ConfigErrors as wrong:
         print(wrong, file=sys.stderr)
         return WRONG
-    return serve(settings)
+    return serve(settings, load=lambda: settings_of(args))
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -88,15 +88,17 @@ def settings_of(args: argparse.Namespace) -> Settings:
     return settings
 
 
-def serve(settings: Settings, entries: Mapping[str, str] | None = None) -> int:
-    """Run a server with these settings until a signal ends it; the exit code. `entries`: see Supervisor."""
+def serve(
+    settings: Settings, entries: Mapping[str, str] | None = None, load: Callable[[], Settings] | None = None
+) -> int:
+    """Run a server with these settings until a signal ends it; the exit code. `entries` and `load`: see Supervisor."""
     import asyncio
 
     from edge.errors import ConfigError
     from edge.runtime.supervisor import ENTRIES, Supervisor
 
     try:
-        return asyncio.run(Supervisor(settings, entries or ENTRIES).run())
+        return asyncio.run(Supervisor(settings, entries or ENTRIES, load).run())
     except ConfigError as wrong:
         print(wrong, file=sys.stderr)
         return WRONG

@@ -99,6 +99,7 @@ class ServerSection(Section):
     workers: int = Field(0, ge=0, le=256, description="worker processes; 0 = one per core")
     node: Label = Field("edge", description="this node's name in Via and Cache-Status")
     drain_timeout: Seconds = Field(30.0, description="how long running answers may take at a stop")
+    retire_timeout: Wait = Field(600.0, description="how long old workers may take to finish after a reload")
     idle_timeout: Wait = Field(75.0, description="keep-alive without a request; players pause 2-10 s")
     head_timeout: Wait = Field(10.0, description="from a request head's first byte to its last")
     handshake_timeout: Wait = Field(10.0, description="how long a TLS handshake may take")

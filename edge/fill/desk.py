@@ -135,6 +135,7 @@ class Desk:
         self._settings = settings
         self._store = store
         self._volume = store.volume
+        self._sites = dict(sites)
         self._clock = clock
         self._meters = meters
         self._tasks = Tasks("fill")
@@ -167,6 +168,18 @@ class Desk:
         self.links.add(link)
         link.channel.send(self._hello())
         return link
+
+    def adopt(self, settings: FillSettings, sites: Mapping[str, SiteRules], client: OriginClient | None = None) -> None:
+        """Go by new settings from the next fetch on; what is under way keeps its own.
+
+        The rules of sites that are no more stay until the next time: workers of before still ask for them.
+        """
+        before = self._shop
+        self._settings = settings
+        self._shop = replace(before, settings=settings, sites={**self._sites, **sites}, client=client or before.client)
+        self._sites = dict(sites)
+        if client is not None:
+            before.rangeless.clear()
 
     def link_lost(self, link: Link) -> None:
         """A worker has gone, perhaps in the middle of a look-up: what its slot in the index's reader table still holds

@@ -187,6 +187,13 @@ class Pool:
             connection.close()
         self._next_in_line()
 
+    def retire(self) -> None:
+        """Keep nothing any more: each connection is closed when its exchange is over."""
+        self._closed = True
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+
     async def close(self) -> None:
         self._closed = True
         for connection in (*self._idle, *self._in_use):

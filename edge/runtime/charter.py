@@ -2,10 +2,27 @@
 
 import json
 import os
+import tempfile
 from dataclasses import dataclass, fields
-from typing import Self
+from pathlib import Path
+from typing import Final, Self
 
 from edge.config.schema import Settings
+
+SETTINGS: Final = "settings.json"
+
+
+def lay_down(settings: Settings, runtime_dir: str) -> None:
+    """Write settings where children that run already find them; the directory is private."""
+    fd, draft = tempfile.mkstemp(dir=runtime_dir)
+    with open(fd, "w") as file:
+        json.dump(settings.to_json(), file)
+    os.replace(draft, Path(runtime_dir) / SETTINGS)
+
+
+def read_settings(runtime_dir: str) -> Settings:
+    """What was laid down; OSError or ValueError when that cannot be read."""
+    return Settings.from_json(json.loads((Path(runtime_dir) / SETTINGS).read_text()))
 
 
 @dataclass(frozen=True, slots=True)

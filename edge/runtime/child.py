@@ -19,8 +19,9 @@ from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Final
 
+from edge.config.schema import Settings
 from edge.errors import ConfigError, EdgeError, FormatUnknown
-from edge.runtime.charter import Charter
+from edge.runtime.charter import Charter, read_settings
 from edge.runtime.places import HELD_BACK
 
 Role = Callable[["ChildHandle"], Awaitable[None]]
@@ -37,7 +38,9 @@ class ChildHandle:
         self.charter = charter
         self.stop_requested = asyncio.Event()
         self._ready = False
+        self.retire_requested = asyncio.Event()
         self._reopen: Callable[[], None] | None = None
+        self._adopt: Callable[[Settings], None] | None = None
 
     def __repr__(self) -> str:
         return f"<ChildHandle {self.charter.role} {self.charter.number} ready={self._ready}>"
@@ -55,11 +58,21 @@ class ChildHandle:
         """What SIGUSR1 does."""
         self._reopen = reopen
 
+    def on_new_settings(self, adopt: Callable[[Settings], None]) -> None:
+        """What SIGHUP does: `adopt` takes up the settings that the supervisor has laid down."""
+        self._adopt = adopt
+
+    def adopted(self) -> None:
+        """Tell the supervisor that new settings hold: they were taken up, or those of before serve nobody new."""
+        self._tell("adopted")
+
     def install(self) -> None:
         """Signals, and the pipe whose end means that the supervisor is gone."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._on_term)
         loop.add_signal_handler(signal.SIGUSR1, self._on_usr1)
+        loop.add_signal_handler(signal.SIGUSR2, self._on_usr2)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hup)
         loop.add_reader(self.charter.liveness_fd, _orphaned)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
 
@@ -71,6 +84,32 @@ class ChildHandle:
     def _on_usr1(self) -> None:
         if self._reopen is not None:
             self._reopen()
+
+    def _on_usr2(self) -> None:
+        if not self._ready:
+            os._exit(0)
+        self.retire_requested.set()
+
+    def _on_hup(self) -> None:
+        if self._adopt is None:
+            return
+        try:
+            self._adopt(read_settings(self.charter.runtime_dir))
+        except FileNotFoundError:
+            return  # a terminal has closed: nothing was laid down
+        except (OSError, ValueError, EdgeError) as error:
+            self.say(f"{self.charter.role} {self.charter.number} goes on with its old settings: {error}")
+        else:
+            self.adopted()
+
+    async def ended(self) -> None:
+        """Until it is to stop, or to retire."""
+        waits = [asyncio.ensure_future(event.wait()) for event in (self.stop_requested, self.retire_requested)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     def _tell(self, text: str) -> None:
         line = text.replace("\n", " ").encode() + b"\n"

@@ -27,7 +27,7 @@ class Link:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Holdings:
     """`links`: one for each volume that can be used; `missing`: what is wrong with the others.
     `players`: listening socket and whether TLS is spoken there. `liveness`: a pipe that is never written to.
@@ -36,6 +36,7 @@ class Holdings:
     """
 
     players: tuple[tuple[socket.socket, bool], ...]
+    addresses: tuple[str, ...]  # as they are written, one for each of `players`
     admin: socket.socket
     links: tuple[Link, ...]
     missing: tuple[ConfigError, ...]
@@ -66,7 +67,17 @@ class Holdings:
             for fd in liveness:
                 stack.callback(os.close, fd)
             held = stack.pop_all()
-            return cls(tuple(players), admin, tuple(links), missing, str(runtime.path), hits_fd, liveness, held)
+            return cls(
+                tuple(players),
+                tuple(listen for _, listen, _ in settings.listeners),
+                admin,
+                tuple(links),
+                missing,
+                str(runtime.path),
+                hits_fd,
+                liveness,
+                held,
+            )
         raise AssertionError("an ExitStack swallows nothing here")
 
     def slot_file(self, name: str) -> int:
@@ -74,6 +85,33 @@ class Holdings:
         fd = create_slot_file(name)
         self.stack.callback(os.close, fd)
         return fd
+
+    def listen_on(self, settings: Settings) -> tuple[tuple[socket.socket, bool], ...]:
+        """Sockets for these settings: those that we have by the same address, and new ones; ConfigError.
+
+        Nothing is closed, and `players` stays, until `switch` is called.
+        """
+        ours = list(zip(self.addresses, self.players, strict=True))
+        found = []
+        with ExitStack() as stack:
+            for field, listen, tls in settings.listeners:
+                known = next((entry for entry in ours if entry[0] == listen), None)
+                if known is not None:
+                    ours.remove(known)
+                    found.append((known[1][0], tls))
+                else:
+                    found.append((stack.enter_context(bind(listen, field)), tls))
+            self.stack.push(stack.pop_all())
+        return tuple(found)
+
+    def switch(self, players: tuple[tuple[socket.socket, bool], ...], settings: Settings) -> None:
+        """Serve players on these sockets from now on; our copies of the others are closed."""
+        kept = {sock for sock, _ in players}
+        for sock, _ in self.players:
+            if sock not in kept:
+                sock.close()
+        self.players = players
+        self.addresses = tuple(listen for _, listen, _ in settings.listeners)
 
     def stop_listening(self) -> None:
         """Close our copies of the players' sockets: when the workers have closed theirs, nobody is let in to wait."""

@@ -2,9 +2,11 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from edge.clock import Clock, SystemClock
+from edge.config.schema import Settings
 from edge.fill.desk import Desk
 from edge.observe.meters import FillMeters, Meters, UpstreamMeters, measure_lag
 from edge.observe.slots import SlotWriter
@@ -29,19 +31,36 @@ async def run_keeper(child: ChildHandle) -> None:
     volume = await _open_volume(child, clock)
     store = StoreThread(volume)
     store.start()
-    origin = convert.origin_settings(settings)
-    client = OriginClient(origin, clock)
-    address = client.pool.address
-    client.observe(UpstreamMeters(meters, slots, origin.name, f"{address.host}:{address.port}"))
+
+    def upstream(settings: Settings) -> OriginClient:
+        origin = convert.origin_settings(settings)
+        client = OriginClient(origin, clock)
+        address = client.pool.address
+        client.observe(UpstreamMeters(meters, slots, origin.name, f"{address.host}:{address.port}"))
+        return client
+
+    client = upstream(settings)
     sites = {rules.name: rules for rules in convert.site_rules(settings)}
     desk = Desk(convert.fill_settings(settings), store, client, sites, clock, FillMeters(meters))
     link = socket.socket(fileno=charter.link_fd)
     link.setblocking(False)
     loop = asyncio.get_running_loop()
     loop.add_reader(link.fileno(), _accept, link, desk)
+
+    def adopt(new: Settings) -> None:
+        nonlocal client
+        sites = {rules.name: rules for rules in convert.site_rules(new)}
+        if convert.origin_settings(new) == client.settings:
+            desk.adopt(convert.fill_settings(new), sites)
+            return
+        before, client = client, upstream(new)
+        desk.adopt(convert.fill_settings(new), sites, client)
+        before.pool.retire()
+
+    child.on_new_settings(adopt)
     tasks = Tasks("keeper")
     tasks.spawn(measure_lag(slots, "keeper", clock), "lag")
-    tasks.spawn(_report(store, desk, client, meters, settings.volume_label(charter.number)), "report")
+    tasks.spawn(_report(store, desk, lambda: client, meters, settings.volume_label(charter.number)), "report")
     stats = volume.stats()
     state = "index rebuilding behind" if stats.rebuilding else f"{stats.objects} objects"
     child.say(
@@ -74,7 +93,9 @@ def _accept(link: socket.socket, desk: Desk) -> None:
     desk.attach(sock)
 
 
-async def _report(store: StoreThread, desk: Desk, client: OriginClient, meters: Meters, label: str) -> None:
+async def _report(
+    store: StoreThread, desk: Desk, current: Callable[[], OriginClient], meters: Meters, label: str
+) -> None:
     """Gauges and slow counters, once a second."""
     volume = store.volume
     seconds = 0.0
@@ -85,6 +106,7 @@ async def _report(store: StoreThread, desk: Desk, client: OriginClient, meters: 
         meters.gauge("edge_cache_objects", label, to=stats.objects)
         meters.gauge("edge_cache_index_load_progress_ratio", label, to=stats.rebuild_progress)
         meters.gauge("edge_flights", to=len(desk.flights))
+        client = current()
         in_use, idle, waiting = client.pool.counts
         for state, count in (("active", in_use), ("idle", idle), ("waiting", waiting)):
             meters.gauge("edge_upstream_connections", client.settings.name, state, to=count)

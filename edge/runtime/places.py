@@ -1,8 +1,8 @@
 """A place is one numbered post (worker 3); processes hold it one after the other and keep its metric slots.
 
-A process speaks through its status pipe, one line a time: `ready`, `say TEXT`, `failed TEXT` (an error that may pass)
-and `refused TEXT` (one that will not). The end of that pipe is its death: nobody else holds the write end, and a
-kernel closes descriptors in the moment in which a process ends.
+A process speaks through its status pipe, one line a time: `ready`, `adopted` (it has taken up new settings),
+`say TEXT`, `failed TEXT` (an error that may pass) and `refused TEXT` (one that will not). The end of that pipe is its
+death: nobody else holds the write end, and a kernel closes descriptors in the moment in which a process ends.
 """
 
 import asyncio
@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Final
 
 import edge
+from edge.config.schema import Settings
 from edge.runtime.charter import Charter
 from edge.runtime.lifecycle import Restarts
+from edge.words import Role
 
 # A child sets its own handlers some 100 ms after its start. Until then these would end it: Ctrl-C in a terminal
 # reaches the whole group, and log rotation does not look at the clock.
-HELD_BACK: Final = frozenset({signal.SIGINT, signal.SIGHUP, signal.SIGUSR1})
+HELD_BACK: Final = frozenset({signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
 LINE_MOST: Final = 64 * 1024
 REAP_AGAIN: Final = 0.002
 
@@ -85,17 +87,32 @@ class Place:
     process: Process | None = None
     ready: bool = False
     missed: bool = False  # the server has started without it
+    generation: int = 0  # of the configuration
+    retired: bool = False  # others have taken over: its process is the last
+    adopted: asyncio.Event = field(default_factory=asyncio.Event)
     refused: bool = False
     last_words: str = ""
     restarts: Restarts = field(default_factory=Restarts)
 
     @property
-    def role(self) -> str:
-        return self.charter.role
+    def role(self) -> Role:
+        return Role(self.charter.role)
 
     @property
     def name(self) -> str:
         return f"{self.charter.role} {self.charter.number}"
+
+    def give(self, settings: Settings) -> None:
+        """Its next process goes by these settings."""
+        self.charter = replace(self.charter, settings=settings)
+
+    def retire(self, *, finish: bool) -> None:
+        """Others have taken over. `finish`: connections end by themselves, else answers under way have a little."""
+        if self.process is None:
+            self.retired = True
+        elif not self.retired or not finish:
+            self.retired = True
+            self.process.signal(signal.SIGUSR2 if finish else signal.SIGTERM)
 
     def signal(self, number: signal.Signals) -> None:
         if self.process is not None:
@@ -108,6 +125,8 @@ class Place:
             if word == "ready":
                 self.ready = True
                 on_ready()
+            elif word == "adopted":
+                self.adopted.set()
             elif word == "say":
                 say(text)
             elif word in ("failed", "refused"):

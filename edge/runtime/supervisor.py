@@ -1,14 +1,18 @@
 """The supervisor: owns listening sockets and shared memory, starts children, replaces the dead, ends them in order.
 
 Start: lock, limits, sockets, shared memory, admin, keepers and workers at once (a worker waits for its keeper).
+Reload: see `reload`.
 Stop: admin says 503, workers drain, then keepers write their clean marks, then we go. A second signal ends all.
 """
 
 import asyncio
+import itertools
 import signal
+import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from edge import __version__
@@ -21,24 +25,38 @@ from edge.runtime.charter import Charter
 from edge.runtime.holdings import Holdings, raise_descriptor_limit
 from edge.runtime.lifecycle import Phase
 from edge.runtime.places import Place, Process
+from edge.runtime.reload import Reloader
 from edge.runtime.report import draining, facts, say
 from edge.tasks import Tasks
+from edge.words import Role
 
-WORKER: Final = "worker"
-KEEPER: Final = "keeper"
-ENTRIES: Final = {WORKER: "edge.runtime.worker:run_worker", KEEPER: "edge.runtime.keeper:run_keeper"}
+ENTRIES: Final[Mapping[str, str]] = {
+    Role.WORKER: "edge.runtime.worker:run_worker",
+    Role.KEEPER: "edge.runtime.keeper:run_keeper",
+}
 KEEPER_STOP: Final = 10.0  # journals, a sync of the newest pack, the clean mark
 KILL_GRACE: Final = 1.0  # beyond drain_timeout, for a worker's own goodbyes
 STOPPED, CRASHED, REFUSED = 0, 1, 2  # exit codes
 
 
 class Supervisor:
-    """`run` returns the exit code. `entries` says which function plays a role."""
+    """`run` returns the exit code. `entries` says which function plays a role; `load` reads the settings anew."""
 
-    def __init__(self, settings: Settings, entries: Mapping[str, str] = ENTRIES) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        entries: Mapping[str, str] = ENTRIES,
+        load: Callable[[], Settings] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.generation = 0
+        self.places: list[Place] = []
+        self.changed = asyncio.Event()  # a child has become ready, or has ended
         self._entries = entries
-        self._tasks = Tasks("supervisor")
+        self._load = load
+        self._slots: dict[str, int] = {}
+        self._readers: list[SlotReader] = []
+        self.tasks = Tasks("supervisor")
         self._phase = Phase.STARTING
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -52,36 +70,36 @@ class Supervisor:
     async def run(self) -> int:
         """Start, serve until a signal, stop. ConfigError is raised before anything is served."""
         descriptors = raise_descriptor_limit()
-        holdings = Holdings.take(self._settings)
+        holdings = Holdings.take(self.settings)
         try:
-            self._places = [self._place(holdings, KEEPER, link.volume) for link in holdings.links]
-            self._places += [self._place(holdings, WORKER, n) for n in range(self._settings.worker_count)]
+            self.places += [self._place(holdings, Role.KEEPER, link.volume) for link in holdings.links]
+            self.places += [self._place(holdings, Role.WORKER, n) for n in range(self.settings.worker_count)]
             admin = await self._start_admin(holdings)
-            self._install_signals()
-            for line in facts(self._settings, holdings.players, holdings.admin, descriptors):
+            self._install_signals(holdings)
+            for line in facts(self.settings, holdings.players, holdings.admin, descriptors):
                 say(line)
             for wrong in holdings.missing:
                 say(f"a volume is left out: {wrong}")
-            for place in self._places:
-                self._tasks.spawn(self._keep(place), place.name)
+            for place in self.places:
+                self.tasks.spawn(self._keep(place), place.name)
             await self._stop.wait()
             await self._end_all(holdings)
             await admin.stop()
         finally:
-            await self._tasks.close()
+            await self.tasks.close()
             holdings.close()
         say("stopped")
         return self._exit_code
 
-    def _place(self, holdings: Holdings, role: str, number: int) -> Place:
-        worker = role == WORKER
+    def _place(self, holdings: Holdings, role: Role, number: int) -> Place:
+        worker = role is Role.WORKER
         link_fd = -1 if worker else next(link.sock.fileno() for link in holdings.links if link.volume == number)
         charter = Charter(
             role=role,
             number=number,
-            settings=self._settings,
+            settings=self.settings,
             links=tuple((link.volume, link.path) for link in holdings.links),
-            slot_fd=holdings.slot_file(f"slots-{role}-{number}"),
+            slot_fd=self._slot(holdings, f"{role}-{number}"),
             hits_fd=holdings.hits_fd,
             liveness_fd=holdings.liveness[0],
             status_fd=-1,
@@ -92,31 +110,58 @@ class Supervisor:
         )
         return Place(charter)
 
+    def _slot(self, holdings: Holdings, name: str) -> int:
+        """The metric slots of a post: its counters go on whoever holds it."""
+        if name not in self._slots:
+            self._slots[name] = holdings.slot_file(f"slots-{name}")
+            self._readers.append(SlotReader(self._slots[name]))
+        return self._slots[name]
+
+    def hire(
+        self, holdings: Holdings, settings: Settings, players: Sequence[tuple[socket.socket, bool]], generation: int
+    ) -> list[Place]:
+        """Start workers with new settings beside those that serve."""
+        taken = {place.charter.number for place in self.of(Role.WORKER)}
+        numbers = (number for number in itertools.count() if number not in taken)
+        new = []
+        for number in itertools.islice(numbers, settings.worker_count):
+            place = self._place(holdings, Role.WORKER, number)
+            place.generation = generation
+            place.charter = replace(
+                place.charter, settings=settings, listeners=tuple((sock.fileno(), tls) for sock, tls in players)
+            )
+            new.append(place)
+        self.places += new
+        for place in new:
+            self.tasks.spawn(self._keep(place), place.name)
+        return new
+
     async def _start_admin(self, holdings: Holdings) -> Admin:
-        own = holdings.slot_file("slots-supervisor")
-        self._meters = Meters(SlotWriter(own))
-        self._meters.gauge("edge_build_info", __version__, sys.version.split()[0], to=1)
-        readers = [SlotReader(own), *(SlotReader(place.charter.slot_fd) for place in self._places)]
-        admin = Admin(Scrape(readers).render, self._readiness)
+        self.meters = Meters(SlotWriter(self._slot(holdings, "supervisor")))
+        self.meters.gauge("edge_build_info", __version__, sys.version.split()[0], to=1)
+        admin = Admin(Scrape(self._readers).render, self._readiness)
         await admin.start(holdings.admin)
         return admin
 
     def _readiness(self) -> tuple[bool, str]:
         """Ready when all children were, as long as one worker is; from then on keepers come and go behind them."""
-        if self._phase is Phase.SERVING and not any(place.ready for place in self._of(WORKER)):
+        if self._phase is Phase.SERVING and not any(place.ready for place in self.of(Role.WORKER)):
             return False, "no worker serves"
         return self._phase is Phase.SERVING, self._phase.value
 
-    def _of(self, role: str) -> list[Place]:
-        return [place for place in self._places if place.role == role]
+    def of(self, role: Role) -> list[Place]:
+        return [place for place in self.places if place.role is role]
 
     # -- signals ---------------------------------------------------------------------------------
 
-    def _install_signals(self) -> None:
+    def _install_signals(self, holdings: Holdings) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop_signal)
-        loop.add_signal_handler(signal.SIGHUP, say, "reload is not configured")
+        if self._load is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._on_hup, Reloader(self, holdings, self._load))
+        else:
+            loop.add_signal_handler(signal.SIGHUP, say, "there is nothing to reload from")
         loop.add_signal_handler(signal.SIGUSR1, self._reopen_logs)
 
     def _on_stop_signal(self) -> None:
@@ -125,43 +170,55 @@ class Supervisor:
             self._exit_code = CRASHED  # answers are cut, and there is no clean mark
         self._stop.set()
 
+    def _on_hup(self, reloader: Reloader) -> None:
+        if self._phase is Phase.SERVING:
+            reloader.request()
+        else:
+            say(f"not reloaded: {self._phase.value}")
+
     def _reopen_logs(self) -> None:
-        for place in self._of(WORKER):
+        for place in self.of(Role.WORKER):
             place.signal(signal.SIGUSR1)
 
     # -- children --------------------------------------------------------------------------------
 
     async def _keep(self, place: Place) -> None:
         """Fill one place with processes, one after the other, until we stop."""
-        while not self._stop.is_set():
+        while not self._stop.is_set() and not place.retired:
             started = time.monotonic()
             try:
                 place.vacate(await place.start(self._on_ready, say).exited)
             except OSError as error:
                 place.last_words = f"no process: {error.strerror}"
+            self.changed.set()
             if self._stop.is_set():
                 return
+            if place.retired:
+                break
             delay = place.restarts.delay_after(time.monotonic() - started)
             if self._phase is Phase.STARTING and (place.refused or place.restarts.hopeless):
                 if not self._can_do_without(place):
                     self._give_up(place)
                     return
                 self._on_ready()
-            if place.role == WORKER:
-                self._meters.count("edge_worker_restarts_total")
+            if place.role is Role.WORKER:
+                self.meters.count("edge_worker_restarts_total")
             else:
-                self._meters.count("edge_keeper_restarts_total", self._settings.volume_label(place.charter.number))
+                self.meters.count("edge_keeper_restarts_total", self.settings.volume_label(place.charter.number))
             say(f"{place.name} has ended ({place.last_words}), {_when(delay)}")
             await asyncio.sleep(delay)
+        if place.retired:
+            self.places.remove(place)
 
     def _can_do_without(self, place: Place) -> bool:
         """Go on without a volume, trying again and again, as long as another one can be had."""
         place.missed = True
-        keepers = self._of(KEEPER)
-        return place.role == KEEPER and not all(keeper.missed for keeper in keepers)
+        keepers = self.of(Role.KEEPER)
+        return place.role is Role.KEEPER and not all(keeper.missed for keeper in keepers)
 
     def _on_ready(self) -> None:
-        if self._phase is Phase.STARTING and all(place.ready or place.missed for place in self._places):
+        self.changed.set()
+        if self._phase is Phase.STARTING and all(place.ready or place.missed for place in self.places):
             self._phase = Phase.SERVING
             say("ready")
 
@@ -176,10 +233,10 @@ class Supervisor:
         served = self._phase is Phase.SERVING
         self._phase = Phase.DRAINING
         if served:
-            say(draining(self._settings))
+            say(draining(self.settings))
         holdings.stop_listening()
-        await self._end(self._of(WORKER), self._settings.server.drain_timeout + KILL_GRACE)
-        await self._end(self._of(KEEPER), KEEPER_STOP)
+        await self._end(self.of(Role.WORKER), self.settings.server.drain_timeout + KILL_GRACE)
+        await self._end(self.of(Role.KEEPER), KEEPER_STOP)
         self._phase = Phase.STOPPED
 
     async def _end(self, places: Sequence[Place], seconds: float) -> None:
@@ -199,8 +256,8 @@ class Supervisor:
         """Until all have ended, the time is over, or somebody is impatient."""
         if not processes:
             return
-        hurry = self._tasks.spawn(self._hurry.wait(), "hurry")
-        ended = self._tasks.spawn(asyncio.wait([process.exited for process in processes]), "ended")
+        hurry = self.tasks.spawn(self._hurry.wait(), "hurry")
+        ended = self.tasks.spawn(asyncio.wait([process.exited for process in processes]), "ended")
         await asyncio.wait({hurry, ended}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for waiting in (hurry, ended):
             waiting.cancel()

@@ -1,6 +1,7 @@
 """A worker process, wired: listeners, delivery, readers and links. Read it top to bottom."""
 
 import asyncio
+import contextlib
 import socket
 
 from edge.clock import SystemClock
@@ -20,6 +21,7 @@ from edge.store.hits import HitCounters
 from edge.tasks import Tasks
 
 GAUGE_SECONDS = 1.0
+RETIRED_LOOK = 0.1
 
 
 async def run_worker(child: ChildHandle) -> None:
@@ -74,12 +76,27 @@ async def run_worker(child: ChildHandle) -> None:
         meters.gauge("edge_tls_send_path", tls_send_path(), to=1)
     child.on_reopen_logs(log.reopen if log is not None else None)
     child.ready()
-    await child.stop_requested.wait()
+    await child.ended()
+    if child.retire_requested.is_set():
+        await _retire(child, listeners, settings.server.retire_timeout)
     await asyncio.gather(*(listener.drain(settings.server.drain_timeout) for listener in listeners))
     await tasks.close()
+    _zero(meters)  # its numbers stay, and it has no connections any more
     volumes.close()
     if log is not None:
         log.close()
+
+
+async def _retire(child: ChildHandle, listeners: list[Listener], seconds: float) -> None:
+    """Others have taken over: go when the last connection has, when told to stop, or when the time is over."""
+    for listener in listeners:
+        listener.retire()
+    child.adopted()
+    deadline = asyncio.get_running_loop().time() + seconds
+    while any(listener.connections for listener in listeners) and asyncio.get_running_loop().time() < deadline:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(child.stop_requested.wait(), RETIRED_LOOK)
+            return
 
 
 def _access_log(child: ChildHandle, meters: Meters) -> AccessLog | None:
@@ -89,6 +106,12 @@ def _access_log(child: ChildHandle, meters: Meters) -> AccessLog | None:
     return AccessLog(
         said.access, Anonymise(said.anonymise), lambda count: meters.count("edge_log_dropped_total", by=count)
     )
+
+
+def _zero(meters: Meters) -> None:
+    for state in ("active", "idle"):
+        meters.gauge("edge_http_connections", state, to=0)
+    meters.gauge("edge_http_inflight_requests", to=0)
 
 
 async def _gauges(listeners: list[Listener], volumes: Volumes, meters: Meters) -> None:

@@ -139,7 +139,7 @@ class Connection(Lifetime):
         exchange.head_sent_at = self.service.monotonic()
         self._requests_left -= 1
         chunked = length is None and request.minor == 1
-        if self._eof or self._requests_left <= 0 or self.service.draining:
+        if self._eof or self._requests_left <= 0 or self.service.parting:
             self._stay = self._may_stay(request) and (chunked or length is not None)
         else:
             self._stay = request.keep_alive and (chunked or length is not None)
@@ -161,7 +161,7 @@ class Connection(Lifetime):
         """Keep the connection after this answer?"""
         if self.service.draining or not request.keep_alive or self._requests_left <= 0:
             return False
-        return not self._eof or bool(self._reader.waiting) or self._reader.raw > 0
+        return not (self._eof or self.service.parting) or bool(self._reader.waiting) or self._reader.raw > 0
 
     def _make_sender(self, transport: Transport, body: BodySource, length: int | None, chunked: bool) -> Sender:
         settings, by_copy = self.service.settings, self._user_space_tls

@@ -115,13 +115,21 @@ class Listener:
             self._stopped = True
             self._sock.close()
 
+    def retire(self) -> None:
+        """Accept no more, and let each connection end with its next answer, which says so (`Connection: close`).
+
+        Nothing is closed that a request may be on its way to: who takes over has the same listening socket.
+        """
+        self.stop()
+        self._service.parting = True
+
     async def drain(self, timeout: float) -> int:
         """Stop, let running answers finish, then close what is left; the number of answers cut short.
 
         Idle connections are closed at once; an answer under way has up to `timeout` seconds.
         """
         self.stop()
-        self._service.draining = True
+        self._service.draining = self._service.parting = True
         for connection in list(self._service.open):
             connection.leave_when_idle()
         await self._until(timeout, lambda: any(connection.busy for connection in self._service.open))

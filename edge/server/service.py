@@ -58,7 +58,7 @@ class Service:
 
     __slots__ = (
         "_on_lost", "buffer", "draining", "error_response", "executor", "handler", "hosts", "loop",
-        "monotonic", "observer", "open", "settings", "view",
+        "monotonic", "observer", "open", "parting", "settings", "view",
     )  # fmt: skip
 
     def __init__(
@@ -82,7 +82,8 @@ class Service:
         self.hosts = Hosts()
         self.buffer = bytearray(_READ)
         self.view = memoryview(self.buffer)
-        self.draining = False
+        self.draining = False  # idle connections are closed, new ones too
+        self.parting = False  # each connection ends with its next answer
         self.open: set[Member] = set()
         self._on_lost = on_lost
 

@@ -114,12 +114,12 @@ async def test_kill_9_of_the_supervisor_ends_all_children_whatever_they_do(tmp_p
 # -- signals ---------------------------------------------------------------------------------------------
 
 
-async def test_sighup_says_that_reload_is_not_configured_and_changes_nothing(tmp_path: Path) -> None:
+async def test_sighup_changes_nothing_in_a_server_that_has_nothing_to_reload_from(tmp_path: Path) -> None:
     async with server(tmp_path / "c", workers=2) as edge:
         await edge.line("^ready$")
         before = edge.children()
         os.killpg(edge.process.pid, signal.SIGHUP)  # as when a terminal closes: to the children, too
-        await edge.line("^reload is not configured$")
+        await edge.line("^there is nothing to reload from$")
         assert await edge.ask("who")
         assert edge.children() == before
 

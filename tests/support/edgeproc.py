@@ -82,13 +82,22 @@ async def _read(edge: Edge) -> None:
     edge.said.set()
 
 
-async def start_edge(directory: Path | None, origin_url: str, *more: str, workers: int = 2, wait: bool = True) -> Edge:
-    """`directory` None: `more` says where the cache lies."""
-    command = [sys.executable, "-m", "edge", "serve", "--origin", origin_url, "--listen", "127.0.0.1:0"]
-    command += ["--admin", "127.0.0.1:0"]
+async def start_edge(
+    directory: Path | None,
+    origin_url: str,
+    *more: str,
+    workers: int = 2,
+    wait: bool = True,
+    listen: bool = True,
+) -> Edge:
+    """`directory` None: `more` says where the cache lies; `listen` False: it says all the rest, too."""
+    command = [sys.executable, "-m", "edge", "serve"]
+    if listen:
+        command += ["--origin", origin_url, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+        command += ["--workers", str(workers)]
     if directory is not None:
         command += ["--cache-dir", str(directory), "--cache-size", "256MiB"]
-    command += ["--workers", str(workers), *more]
+    command += more
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True
     )
@@ -108,8 +117,10 @@ async def end_edge(edge: Edge) -> None:
 
 
 @asynccontextmanager
-async def running_edge(directory: Path | None, origin_url: str, *more: str, workers: int = 2) -> AsyncIterator[Edge]:
-    edge = await start_edge(directory, origin_url, *more, workers=workers)
+async def running_edge(
+    directory: Path | None, origin_url: str, *more: str, workers: int = 2, listen: bool = True
+) -> AsyncIterator[Edge]:
+    edge = await start_edge(directory, origin_url, *more, workers=workers, listen=listen)
     try:
         yield edge
     finally:

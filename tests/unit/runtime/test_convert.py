@@ -63,7 +63,7 @@ CASES = [
     ("origin", "keepalive", "7s", convert.origin_settings, "keepalive", 7),
 ]
 ELSEWHERE = {
-    ("server", "listen"), ("server", "listen_plain"), ("server", "workers"), ("server", "drain_timeout"),
+    ("server", "listen"), ("server", "listen_plain"), ("server", "workers"), ("server", "drain_timeout"), ("server", "retire_timeout"),
     ("cache", "dir"), ("origin", "client_key"),
 }  # fmt: skip # the supervisor's own, and what is tested in a pair below
 
