@@ -10,6 +10,7 @@ from edge.fill.messages import UNKNOWN, Fetch
 from edge.fill.plan import Ask
 from edge.fill.shop import Shop
 from edge.fill.sinks import MemorySink, PackSink, ScratchSink, Sink, Unheard
+from edge.fill.spread import FIRST, Spread
 from edge.media.playlists import read_manifest, read_playlist
 from edge.origin.response import UpstreamResponse
 from edge.origin.retry import open_with_retries
@@ -43,7 +44,7 @@ class Carrier:
         self._record, self._kind, self._rules = record, kind, rules
         self._keep = keep
         self._fetch = request
-        self._extents: list[Extent] = []
+        self._spread: Spread | None = None
         self._stopped = False
 
     @property
@@ -52,7 +53,7 @@ class Carrier:
 
     # -- one answer ------------------------------------------------------------------------------
 
-    async def take(self, response: UpstreamResponse) -> OriginError | None:
+    async def take(self, response: UpstreamResponse | Spread) -> OriginError | None:
         """Put the answer's body into the sink. Returns what broke it, None when it is complete or was stopped."""
         run = self._run
         try:
@@ -145,13 +146,33 @@ class Carrier:
         run, size = self._run, self._flight.slice_size
         return min(run.end, run.position + -run.position % size)
 
+    # -- over several connections ----------------------------------------------------------------
+
+    def spread(self, start: int) -> Spread:
+        """The rest of the run from `start` on, over several connections; not begun."""
+        return Spread(self._shop, self._fetch.target, self._fetch.fields, start, self._run.end)
+
+    def follow(self, spread: Spread) -> None:
+        """What comes after the first answer is on its way already."""
+        self._spread = spread
+
+    async def _take_spread(self, spread: Spread) -> OriginError | None:
+        try:
+            return await self.take(spread)
+        finally:
+            await spread.close()
+
     # -- after a break ---------------------------------------------------------------------------
 
     async def complete(self, broken: OriginError | None) -> None:
         """Resume until the run is complete, then keep it; a break that cannot be mended fails its readers."""
         try:
+            if self._spread is not None and broken is not None and self._run.position == self._spread.start:
+                broken = await self._take_spread(self._spread)
             await self._complete(broken)
         finally:
+            if self._spread is not None:
+                await self._spread.close()
             self.let_go()
 
     def let_go(self) -> None:
@@ -177,7 +198,11 @@ class Carrier:
         return bool(etag) and self._run.end != UNKNOWN and self._fetch.method == b"GET"
 
     async def _resume(self) -> OriginError | None:
-        run, record = self._run, self._record
+        run, record, shop = self._run, self._record, self._shop
+        if shop.settings.parallel_max > 1 and shop.client.pool.path.far and run.end - run.position > 2 * FIRST:
+            spread = self.spread(run.position)
+            spread.confirm(record.etag, record.total, run.end)
+            return await self._take_spread(spread)
         ask = Ask(run.position, run.end, whole=False)
         try:
             async with open_with_retries(self._shop.client, self._request(ask), self._shop.clock) as response:

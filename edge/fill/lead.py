@@ -15,6 +15,7 @@ from edge.fill.plan import Ask
 from edge.fill.records import record_of, refreshed
 from edge.fill.shop import Shop
 from edge.fill.sinks import MemorySink, PackSink, ScratchSink, Sink
+from edge.fill.spread import FIRST, Spread
 from edge.http import fields
 from edge.media.kinds import kind_of
 from edge.origin.connection import Framing
@@ -52,6 +53,9 @@ class Lead:
         self._rules = shop.rules(flight.fetch.site)
         self._pass = flight.fetch.mode is Mode.PASS
         self._range_given_up = False
+        self._whole_ask: Ask | None = None  # what would be asked at once on a near path
+        self._answered = 0  # where the first answer ends
+        self._spread: Spread | None = None
 
     async def fly(self) -> None:
         """Bring what the flight's readers want, or tell all of them why not; never raises but for cancellation."""
@@ -82,6 +86,7 @@ class Lead:
         ask = self._first_ask()
         broken: OriginError | None = None
         carrier: Carrier | None = None
+        self._spread = self._guess(ask)
         try:
             async with open_with_retries(self._shop.client, self._request(ask), self._shop.clock) as response:
                 if response.status == RANGE_NOT_SATISFIABLE and not ask.whole and not self._fetch.ranged:
@@ -89,19 +94,28 @@ class Lead:
                     raise _AskAgain
                 carrier = await self._judge(ask, response, run)
                 if carrier is not None:
+                    self._follow(carrier, run)
                     broken = await carrier.take(response)
+            if carrier is not None:
+                await carrier.complete(broken)
         except _AskAgain:
+            await self._drop_spread()
             await self._ask(run)
-            return
         except BaseException:
             if carrier is not None:
                 carrier.let_go()
             raise
-        if carrier is not None:
-            await carrier.complete(broken)
+        finally:
+            await self._drop_spread()
+
+    async def _drop_spread(self) -> None:
+        spread, self._spread = self._spread, None
+        if spread is not None:
+            await spread.close()
 
     def _first_ask(self) -> Ask:
         fetch, settings = self._fetch, self._shop.settings
+        self._whole_ask = None
         if fetch.method == b"HEAD" or self._range_given_up:
             return plan.WHOLE
         if self._pass:
@@ -109,7 +123,10 @@ class Lead:
                 return plan.WHOLE
             return Ask(fetch.start, fetch.end, fetch.suffix, whole=False)
         rangeless = fetch.kind in self._shop.rangeless
-        return plan.first_ask(fetch, slice_size=self._shop.slice_size, run_max=settings.run_max, rangeless=rangeless)
+        ask = plan.first_ask(fetch, slice_size=self._shop.slice_size, run_max=settings.run_max, rangeless=rangeless)
+        self._whole_ask = ask
+        far = settings.parallel_max > 1 and self._shop.client.pool.path.far and not rangeless
+        return plan.first_piece(ask, fetch, FIRST) if far else ask
 
     def _request(self, ask: Ask) -> UpstreamRequest:
         stored = self._stored
@@ -117,6 +134,44 @@ class Lead:
         if stored is not None and not self._pass:
             lines.extend(plan.conditional(stored))
         return UpstreamRequest(self._fetch.method, self._fetch.target, tuple(lines))
+
+    # -- a far path ------------------------------------------------------------------------------
+
+    def _guess(self, ask: Ask) -> Spread | None:
+        """Ask for what probably follows the first piece at the same time, if neighbours have shown how long it is."""
+        whole = self._whole_ask
+        if whole is None or ask == whole or self._stored is not None or self._fetch.pin is not None:
+            return None
+        likely = self._shop.sizes.get(_directory(self._fetch.path), 0)
+        end = min(likely, ask.start + self._shop.settings.run_max)
+        if not whole.whole and whole.end != UNKNOWN:
+            end = min(end, whole.end)
+        if end - ask.end < FIRST:
+            return None
+        spread = Spread(self._shop, self._fetch.target, self._fetch.fields, ask.end, end)
+        spread.begin()
+        return spread
+
+    def _reach(self, ask: Ask, end: int, total: int) -> int:
+        """How far the run of a first piece goes on: as far as the first request would have asked on a near path."""
+        whole = self._whole_ask
+        if whole is None or ask == whole or end != ask.end:
+            return end
+        most = ask.start + self._shop.settings.run_max
+        return min(total, most if whole.whole or whole.end == UNKNOWN else whole.end)
+
+    def _follow(self, carrier: Carrier, run: Run) -> None:
+        """The first answer is a first piece: have the rest under way before its body has come."""
+        record, at = self._flight.record, self._answered
+        if record is None or at >= run.end:
+            return
+        spread = self._spread
+        if spread is None or not spread.confirm(record.etag, record.total, run.end):
+            spread = carrier.spread(at)
+            spread.confirm(record.etag, record.total, run.end)
+        if spread is self._spread:
+            self._spread = None
+        carrier.follow(spread)
 
     # -- the head --------------------------------------------------------------------------------
 
@@ -149,6 +204,15 @@ class Lead:
             if response.status == PARTIAL and self._falls_short(ask, end, total) and not etag:
                 self._pass = True
                 raise _AskAgain
+        if response.status == PARTIAL and not etag and not self._fetch.ranged and not self._pass:
+            self._shop.rangeless[self._fetch.kind] = True  # parts of it cannot be combined: asked for whole from now on
+            self._range_given_up = True
+            raise _AskAgain
+        self._answered = end
+        if response.status == PARTIAL and verdict.store and not alone and etag:
+            end = self._reach(ask, end, total)
+        if total != UNKNOWN and response.status in (200, PARTIAL):
+            self._shop.sizes[_directory(self._fetch.path)] = total
         run.start, run.end, run.position = start, end, start
         run.stop_at = end
         return await self._begin(response, run, kind, verdict, etag, total, alone=alone)
@@ -299,3 +363,8 @@ class Lead:
         flags = HeadFlag.STORED | HeadFlag.REVALIDATED
         head = Head(0, flags, CacheStatus.REVALIDATED, record.total, response.member, ttfb, encode_record(record))
         flight.set_head(head, record, record.total)
+
+
+def _directory(path: bytes) -> bytes:
+    """Segments of one rendition lie beside each other, and are about equally long."""
+    return path.rpartition(b"/")[0]

@@ -54,6 +54,16 @@ def first_ask(fetch: Fetch, *, slice_size: int, run_max: int, rangeless: bool) -
     return Ask(start, end, whole=False)
 
 
+SPREAD = frozenset({Kind.SEGMENT, Kind.PART, Kind.MP4})  # large, with validators: worth several requests
+
+
+def first_piece(ask: Ask, fetch: Fetch, size: int) -> Ask:
+    """On a far path: only the beginning of what would be asked; the rest is asked for in pieces of its own."""
+    if ask.suffix or fetch.kind not in SPREAD or (not ask.whole and ask.end != UNKNOWN and ask.end - ask.start <= size):
+        return ask
+    return Ask(ask.start, ask.start + size, whole=False)
+
+
 def conditional(record: Record | None) -> FieldList:
     """Validators of a stored answer for a revalidation (RFC 9110 section 13.1)."""
     if record is None:

@@ -1,9 +1,9 @@
 """What every fill of a keeper works with; made once, in `desk`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
 from edge.clock import Clock
 from edge.fill.settings import FillSettings
@@ -26,7 +26,11 @@ class Shop:
     scratch: ScratchBudget
     slice_size: int
     alone: TTLCache[bytes, bool]  # names whose answers are not shareable
-    rangeless: TTLCache[Kind, bool]  # kinds for which this upstream ignores Range
+    rangeless: TTLCache[Kind, bool]  # kinds for which this upstream ignores Range, or has no strong validator
+    spread: int = 0  # bytes asked for in pieces and not given out yet, of all fills
+    sizes: LRUCache[bytes, int] = field(
+        default_factory=lambda: LRUCache(4096)
+    )  # directory of a path -> length of the last object from there
 
     def rules(self, site: str) -> SiteRules:
         return self.sites.get(site) or next(iter(self.sites.values()))

@@ -11,10 +11,12 @@ from cachetools import TTLCache
 from edge.clock import Clock
 from edge.errors import OriginError
 from edge.origin.connection import OriginConnection, tls_context
+from edge.origin.path import PathStatistics
 from edge.origin.settings import Address, OriginSettings
 from edge.words import Reason
 
 DNS_SECONDS = 30.0
+OPEN_AHEAD = 4  # connections that are opened ahead at a time
 
 
 class Observer(Protocol):
@@ -48,6 +50,8 @@ class Pool:
         self._tls = tls_context(settings) if self.address.secure else None
         self._dns: TTLCache[tuple[str, int], list[Any]] = TTLCache(64, DNS_SECONDS, timer=clock.monotonic)
         self._last_known: list[Any] = []
+        self.path = PathStatistics(settings.far)
+        self._last_taken = clock.monotonic()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -58,8 +62,40 @@ class Pool:
         """(in use, idle, waiting in line)."""
         return len(self._in_use) + self._opening, len(self._idle), len(self._line)
 
+    @property
+    def spare(self) -> bool:
+        """Are there connections beyond those that first requests may need? Pieces of a spread body take no others."""
+        used = len(self._in_use) + self._opening
+        return not self._line and used < self.settings.max_connections * 3 // 4
+
+    async def keep_warm(self) -> None:
+        """Learn how far the upstream is; if it is far and in use, have `warm` connections open. Call it each second."""
+        now, keepalive = self._clock.monotonic(), self.settings.keepalive
+        while self._idle and (self._idle[0].closed or now - self._idle[0].idle_since > keepalive):
+            self._idle.popleft().close()
+        if self._closed or (self.path.rtt is not None and now - self._last_taken > keepalive):
+            return
+        wanted = self.settings.warm if self.path.far else int(self.path.rtt is None)
+        missing = min(wanted - len(self._idle) - len(self._in_use) - self._opening, OPEN_AHEAD)
+        if missing > 0 and self.spare:
+            await asyncio.gather(*(self._open_ahead() for _ in range(missing)), return_exceptions=True)
+
+    async def _open_ahead(self) -> None:
+        self._opening += 1
+        try:
+            connection = await self._open()
+        finally:
+            self._opening -= 1
+            self._next_in_line()
+        connection.idle_since = self._clock.monotonic()
+        if self._closed:
+            connection.close()
+        else:
+            self._idle.appendleft(connection)  # those that have been used are warmer
+
     async def take(self, *, fresh: bool = False) -> OriginConnection:
         """A connection that is ready for a request; `fresh` = a new one. OriginError: QUEUE_*, CONNECT_*."""
+        self._last_taken = self._clock.monotonic()
         await self._place_in_line()
         try:
             connection = None if fresh else self._warmest()
@@ -168,7 +204,9 @@ class Pool:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setblocking(False)
+            begun = self._clock.monotonic()
             await loop.sock_connect(sock, sockaddr)
+            self.path.connected(self._clock.monotonic() - begun)
             host = (self.settings.sni or self.address.host) if self._tls else None
             await aiofastnet.create_connection(loop, lambda: connection, sock=sock, ssl=self._tls, server_hostname=host)
         except BaseException:

@@ -30,6 +30,8 @@ def origin_settings(settings: Settings) -> OriginSettings:
         queue_limit=origin.queue,
         queue_timeout=origin.queue_timeout,
         keepalive=origin.keepalive,
+        warm=origin.warm,
+        far=origin.far,
         ca_file=origin.ca_file,
         verify=origin.verify,
         client_cert=origin.client_cert,
@@ -69,7 +71,7 @@ def server_settings(settings: Settings) -> ServerSettings:
 
 
 def fill_settings(settings: Settings) -> FillSettings:
-    return FillSettings(resume_max=settings.origin.resume_max)
+    return FillSettings(resume_max=settings.origin.resume_max, parallel_max=settings.origin.parallel_max)
 
 
 def delivery_settings(settings: Settings) -> DeliverySettings:

@@ -19,6 +19,7 @@ from edge.store.volume import Volume
 from edge.tasks import Tasks
 
 REPORT_SECONDS = 1.0
+WARM_SECONDS = 0.5
 READER_CHECK_SECONDS = 60.0
 
 
@@ -60,6 +61,7 @@ async def run_keeper(child: ChildHandle) -> None:
     child.on_new_settings(adopt)
     tasks = Tasks("keeper")
     tasks.spawn(measure_lag(slots, "keeper", clock), "lag")
+    tasks.spawn(_keep_warm(lambda: client), "warm")
     tasks.spawn(_report(store, desk, lambda: client, meters, settings.volume_label(charter.number)), "report")
     stats = volume.stats()
     state = "index rebuilding behind" if stats.rebuilding else f"{stats.objects} objects"
@@ -91,6 +93,12 @@ def _accept(link: socket.socket, desk: Desk) -> None:
     except OSError:
         return
     desk.attach(sock)
+
+
+async def _keep_warm(current: Callable[[], OriginClient]) -> None:
+    while True:
+        await current().pool.keep_warm()
+        await asyncio.sleep(WARM_SECONDS)
 
 
 async def _report(

@@ -256,14 +256,14 @@ async def test_a_second_server_on_one_directory_is_refused_by_pid(tmp_path: Path
         assert any(f"pid {edge.process.pid}" in line for line in other.lines)
 
 
-async def test_sighup_says_so_and_changes_nothing_and_sigterm_finishes_what_is_being_sent(
+async def test_sighup_takes_up_the_settings_anew_and_sigterm_finishes_what_is_being_sent(
     tmp_path: Path,
 ) -> None:
     path = f"/s/{MIB}/slow.ts?rate=800000"
     async with describing_origin() as origin, client() as http:
         async with running_edge(tmp_path / "c", origin.url) as edge:
             edge.process.send_signal(signal.SIGHUP)
-            await edge.wait_for_line("reload is not configured")
+            await edge.wait_for_line("^reloaded")
             async with http.get(edge.url + path) as got:
                 await got.content.readexactly(100 * KIB)
                 edge.process.send_signal(signal.SIGTERM)

@@ -61,6 +61,9 @@ CASES = [
     ("origin", "queue", 7, convert.origin_settings, "queue_limit", 7),
     ("origin", "queue_timeout", "7s", convert.origin_settings, "queue_timeout", 7),
     ("origin", "keepalive", "7s", convert.origin_settings, "keepalive", 7),
+    ("origin", "far", "7s", convert.origin_settings, "far", 7),
+    ("origin", "warm", 7, convert.origin_settings, "warm", 7),
+    ("origin", "parallel_max", 7, convert.fill_settings, "parallel_max", 7),
 ]
 ELSEWHERE = {
     ("server", "listen"), ("server", "listen_plain"), ("server", "workers"), ("server", "drain_timeout"), ("server", "retire_timeout"),

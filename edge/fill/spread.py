@@ -1,0 +1,258 @@
+"""A stretch of an object, brought over several connections at once and given out in order.
+
+One connection over a far and lossy path brings what its congestion window holds per round trip; many bring many
+times that. The stretch is asked for in pieces, the first ones small, so that its first bytes come first; a piece
+that lags while others wait for it is asked for again on another connection, and the first answer wins.
+
+All pieces are of one version: the first validator and length seen count, and anything else fails the whole. It may
+begin on a guess, before the head of the object is known (`confirm` tells it then).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Final
+
+from edge.errors import OriginError
+from edge.fill import plan
+from edge.fill.messages import UNKNOWN
+from edge.fill.plan import Ask, FieldList
+from edge.fill.shop import Shop
+from edge.origin.response import UpstreamResponse
+from edge.origin.settings import UpstreamRequest
+from edge.tasks import Tasks
+from edge.words import KIB, Reason
+
+FIRST: Final = 64 * KIB  # the size of a run's first piece; each next one is twice as large, up to what the path bears
+PAUSE: Final = 0.05  # seconds before a piece is tried again
+HEDGED_SHARE: Final = 0.05  # of the bytes asked for may be asked for twice
+
+
+class _Piece:
+    """[start, end) of the object: what has come of it and was not given out yet."""
+
+    __slots__ = (
+        "asked_at",
+        "changed",
+        "chunks",
+        "done",
+        "end",
+        "error",
+        "moved_at",
+        "received",
+        "rival",
+        "size",
+        "start",
+        "task",
+    )
+
+    def __init__(self, start: int, end: int, now: float) -> None:
+        self.start = start
+        self.end = end
+        self.size = end - start
+        self.received = 0
+        self.chunks: deque[bytes] = deque()
+        self.done = False
+        self.error: OriginError | None = None
+        self.changed = asyncio.Event()
+        self.asked_at = self.moved_at = now
+        self.task: asyncio.Task[None] | None = None
+        self.rival: _Piece | None = None
+
+    def __repr__(self) -> str:
+        return f"<_Piece {self.start}-{self.end} +{self.received} done={self.done}>"
+
+    @property
+    def position(self) -> int:
+        return self.start + self.received
+
+    def add(self, chunk: bytes, now: float) -> None:
+        self.chunks.append(chunk)
+        self.received += len(chunk)
+        self.moved_at = now
+        self.changed.set()
+
+    def finish(self, error: OriginError | None = None) -> None:
+        self.error = error
+        self.done = error is None
+        self.changed.set()
+
+
+class Spread:
+    """Iterate once for the bytes of [start, end); OriginError when they cannot be had. `close` it in the end."""
+
+    def __init__(self, shop: Shop, target: bytes, fields: FieldList, start: int, end: int) -> None:
+        self._shop = shop
+        self._target = target
+        self._fields = fields
+        self.start = start
+        self._end = end
+        self._next = start
+        self._size = FIRST
+        self._version: tuple[bytes, int] | None = None
+        self._confirmed = asyncio.Event()
+        self._pieces: deque[_Piece] = deque()
+        self._tasks = Tasks("spread")
+        self._asked = self._hedged = 0
+        self._broken: OriginError | None = None
+
+    def __repr__(self) -> str:
+        return f"<Spread {self.start}-{self._end} next={self._next} pieces={len(self._pieces)}>"
+
+    def begin(self) -> None:
+        """Ask for the first pieces."""
+        path, most = self._shop.client.pool.path, self._shop.settings.parallel_max
+        while self._next < self._end and len(self._pieces) < most:
+            if self._pieces and not self._may_take_more():
+                return  # one piece always goes on
+            end = min(self._next + min(self._size, path.piece), self._end)
+            if self._end - end < FIRST:
+                end = self._end  # no crumbs
+            self._size *= 2
+            piece = _Piece(self._next, end, self._shop.clock.monotonic())
+            self._next = end
+            self._asked += end - piece.start
+            self._shop.spread += end - piece.start
+            self._pieces.append(piece)
+            piece.task = self._tasks.spawn(self._bring(piece), "piece")
+
+    def _may_take_more(self) -> bool:
+        shop = self._shop
+        return shop.client.pool.spare and shop.spread < shop.settings.spread_total
+
+    def confirm(self, etag: bytes, total: int, end: int) -> bool:
+        """The head is known: is what was asked on a guess of the same version? `end`: how far to go really."""
+        if self._version not in (None, (etag, total)) or self._broken is not None:
+            return False
+        self._version = etag, total
+        self._confirmed.set()
+        while self._pieces and self._pieces[-1].start >= end:
+            piece = self._pieces.pop()
+            self._next = piece.start
+            self._shop.spread -= piece.size
+            if piece.task is not None:
+                piece.task.cancel()
+        self._end = end
+        for piece in self._pieces:
+            piece.end = min(piece.end, end)
+        self._next = min(self._next, end)
+        self.begin()
+        return True
+
+    async def close(self) -> None:
+        """Nothing more is wanted: requests under way are broken off."""
+        self._shop.spread -= sum(piece.size for piece in self._pieces)
+        self._pieces.clear()
+        await self._tasks.close()
+
+    # -- giving out ------------------------------------------------------------------------------
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        await self._confirmed.wait()
+        while self._pieces:
+            piece = self._pieces[0]
+            while piece.chunks:
+                yield piece.chunks.popleft()
+            if self._broken is not None or piece.error is not None:
+                raise self._broken or piece.error or OriginError(Reason.TRUNCATED)
+            if piece.done:
+                if piece.position < piece.end:
+                    raise OriginError(Reason.TRUNCATED, f"a piece ended at {piece.position} of {piece.end}")
+                self._pieces.popleft()
+                self._shop.spread -= piece.size
+                self.begin()
+            elif not piece.chunks:
+                await self._wait(piece)
+
+    async def _wait(self, piece: _Piece) -> None:
+        piece.changed.clear()
+        path, clock = self._shop.client.pool.path, self._shop.clock
+        left = piece.moved_at + path.patience - clock.monotonic()
+        if piece.rival is not None or left > 3600:
+            await piece.changed.wait()
+            return
+        try:
+            await asyncio.wait_for(piece.changed.wait(), max(left, 0.001))
+        except TimeoutError:
+            self._hedge(piece)
+
+    def _hedge(self, piece: _Piece) -> None:
+        """The piece that all wait for lags: ask for what is left of it on another connection, too."""
+        size = piece.end - piece.position
+        if self._hedged + size > max(FIRST, HEDGED_SHARE * self._asked) or not self._shop.client.pool.spare:
+            piece.moved_at = self._shop.clock.monotonic()  # not now; look again later
+            return
+        self._hedged += size
+        rival = piece.rival = _Piece(piece.position, piece.end, self._shop.clock.monotonic())
+        rival.task = self._tasks.spawn(self._race(piece, rival), "rival")
+
+    async def _race(self, piece: _Piece, rival: _Piece) -> None:
+        await self._bring(rival)
+        if piece.done or not rival.done:
+            return
+        if piece.task is not None:
+            piece.task.cancel()
+        data = b"".join(rival.chunks)[piece.position - rival.start :]
+        if data:
+            piece.add(data, rival.moved_at)
+        piece.finish()
+
+    # -- asking ----------------------------------------------------------------------------------
+
+    async def _bring(self, piece: _Piece) -> None:
+        """One piece, tried again from the byte where it broke."""
+        tries = 0
+        while True:
+            reached = piece.received
+            try:
+                await self._ask(piece)
+                piece.finish()
+                return
+            except OriginError as error:
+                tries = 0 if piece.received > reached else tries + 1
+                if not error.retryable or tries > self._shop.settings.resume_max:
+                    piece.finish(error)
+                    return
+            self._shop.client.observer.retry()
+            await asyncio.sleep(PAUSE * (tries + 1))
+
+    async def _ask(self, piece: _Piece) -> None:
+        shop, ask = self._shop, Ask(piece.position, piece.end, whole=False)
+        fields = [*self._fields, (b"Accept-Encoding", b"identity"), *ask.field()]
+        if self._version is not None:
+            fields.append((b"If-Range", self._version[0]))
+        begun = shop.clock.monotonic()
+        async with shop.client.fetch(UpstreamRequest(b"GET", self._target, tuple(fields))) as response:
+            beyond = response.status == 416 and not self._confirmed.is_set()
+            if not beyond:
+                self._check(ask, response)
+            async for chunk in response:
+                if beyond:
+                    continue  # so that the connection can be used again
+                left = piece.end - piece.position  # less than was asked for, if the guess was too long
+                piece.add(chunk[:left], shop.clock.monotonic())
+                if left <= len(chunk):
+                    break
+        if beyond:  # the end, if the guess was too long: then nobody wants this piece
+            await self._confirmed.wait()
+            raise OriginError(Reason.BAD_RESPONSE, "416 within the object", retryable=False)
+        shop.client.pool.path.brought(ask.end - ask.start, shop.clock.monotonic() - begun)
+
+    def _check(self, ask: Ask, response: UpstreamResponse) -> None:
+        if response.status in (200, 412, 416):
+            self._break(OriginError(Reason.OBJECT_CHANGED, f"{response.status} to a piece", retryable=False))
+        elif response.status != 206:
+            raise OriginError(Reason.BAD_RESPONSE, f"{response.status} to a piece", retryable=response.status >= 500)
+        part = plan.verify_partial(ask, response.fields, response.content_length)
+        version = plan.strong_etag(response.fields), part.total
+        if self._version is None and version[0]:
+            self._version = version
+        if version != self._version or part.total == UNKNOWN:
+            self._break(OriginError(Reason.OBJECT_CHANGED, "pieces of different versions", retryable=False))
+
+    def _break(self, error: OriginError) -> None:
+        """No piece can be relied upon."""
+        self._broken = error
+        for piece in self._pieces:
+            piece.changed.set()
+        raise error
