@@ -130,7 +130,7 @@ def measure(case: Case, segments: int, warm: int, config: File | None) -> dict[s
             running([*path.server, need("nginx"), "-c", str(far / "nginx.conf")], (path.server, ORIGIN_PORT)),
             running(cache_command(case, directory / "cache", path, config), (path.client, PORT)),
         ):
-            time.sleep(3.0)  # connections that are opened ahead
+            time.sleep(4.0)  # connections that are opened ahead
             viewers = [
                 *path.client, sys.executable, "-m", "benchmarks.far_origin", "--view", str(case.viewers),
                 "--segments", str(segments), "--warm", str(warm), "--digest", hashlib.sha256(blob).hexdigest(),

@@ -212,8 +212,8 @@ class OriginSection(Section):
     queue_timeout: Wait = Field(2.0, description="... for so long")
     keepalive: Wait = Field(75.0, description="how long an idle connection is kept; less than the origin keeps it")
     far: Wait = Field(0.02, description="round trip from which on bodies come over several connections at once")
-    parallel_max: int = Field(32, ge=1, le=128, description="so many of them for one body; 1 = never more")
-    warm: int = Field(16, ge=0, le=1000, description="connections kept open ahead while a far origin is in use")
+    parallel_max: int = Field(64, ge=1, le=128, description="so many of them for one body; 1 = never more")
+    warm: int = Field(32, ge=0, le=1000, description="connections kept open ahead while a far origin is in use")
 
     @model_validator(mode="after")
     def _pair(self) -> Self:

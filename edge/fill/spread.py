@@ -23,7 +23,7 @@ from edge.origin.settings import UpstreamRequest
 from edge.tasks import Tasks
 from edge.words import KIB, Reason
 
-FIRST: Final = 64 * KIB  # the size of a run's first piece; each next one is twice as large, up to what the path bears
+FIRST: Final = 64 * KIB  # the size of a run's first piece, which must come first
 PAUSE: Final = 0.05  # seconds before a piece is tried again
 HEDGED_SHARE: Final = 0.05  # of the bytes asked for may be asked for twice
 
@@ -32,12 +32,12 @@ class _Piece:
     """[start, end) of the object: what has come of it and was not given out yet."""
 
     __slots__ = (
-        "asked_at",
         "changed",
         "chunks",
         "done",
         "end",
         "error",
+        "looked_at",
         "moved_at",
         "received",
         "rival",
@@ -55,7 +55,7 @@ class _Piece:
         self.done = False
         self.error: OriginError | None = None
         self.changed = asyncio.Event()
-        self.asked_at = self.moved_at = now
+        self.looked_at = self.moved_at = now
         self.task: asyncio.Task[None] | None = None
         self.rival: _Piece | None = None
 
@@ -88,7 +88,7 @@ class Spread:
         self.start = start
         self._end = end
         self._next = start
-        self._size = FIRST
+        self._size = 0  # of a piece; known when the first is asked for
         self._version: tuple[bytes, int] | None = None
         self._confirmed = asyncio.Event()
         self._pieces: deque[_Piece] = deque()
@@ -101,14 +101,16 @@ class Spread:
 
     def begin(self) -> None:
         """Ask for the first pieces."""
-        path, most = self._shop.client.pool.path, self._shop.settings.parallel_max
+        most = self._shop.settings.parallel_max
+        if not self._size:
+            self._size = self._shop.client.pool.path.piece(self._end - self.start, most)
         while self._next < self._end and len(self._pieces) < most:
             if self._pieces and not self._may_take_more():
                 return  # one piece always goes on
-            end = min(self._next + min(self._size, path.piece), self._end)
+            size = FIRST if self._next == self.start else self._size
+            end = min(self._next + size, self._end)
             if self._end - end < FIRST:
                 end = self._end  # no crumbs
-            self._size *= 2
             piece = _Piece(self._next, end, self._shop.clock.monotonic())
             self._next = end
             self._asked += end - piece.start
@@ -167,7 +169,7 @@ class Spread:
     async def _wait(self, piece: _Piece) -> None:
         piece.changed.clear()
         path, clock = self._shop.client.pool.path, self._shop.clock
-        left = piece.moved_at + path.patience - clock.monotonic()
+        left = min(piece.moved_at + path.stall, piece.looked_at + path.slow) - clock.monotonic()
         if piece.rival is not None or left > 3600:
             await piece.changed.wait()
             return
@@ -180,7 +182,7 @@ class Spread:
         """The piece that all wait for lags: ask for what is left of it on another connection, too."""
         size = piece.end - piece.position
         if self._hedged + size > max(FIRST, HEDGED_SHARE * self._asked) or not self._shop.client.pool.spare:
-            piece.moved_at = self._shop.clock.monotonic()  # not now; look again later
+            piece.moved_at = piece.looked_at = self._shop.clock.monotonic()  # not now; look again later
             return
         self._hedged += size
         rival = piece.rival = _Piece(piece.position, piece.end, self._shop.clock.monotonic())

@@ -1,18 +1,18 @@
-"""What is known of the path to an upstream: how far it is, and how large a piece of it one connection brings well."""
+"""What is known of the path to an upstream: how far it is, and how much of a body one connection brings well."""
 
 from collections import deque
+from math import ceil
 from typing import Final
 
-from edge.words import KIB
+from edge.words import KIB, MIB
 
 CONNECTS: Final = 16  # of which the fastest counts as the round trip: the others had a loss or a busy moment
-PIECE_FIRST: Final = 128 * KIB  # nothing is known yet; a connection's first 10 segments are 14 KiB
+GOODPUT_FIRST: Final = 64 * KIB  # bytes a round trip: a connection that has been used a little
 PIECE_LEAST: Final = 64 * KIB
-PIECE_MOST: Final = 512 * KIB
+PIECE_MOST: Final = 1 * MIB
 GRAIN: Final = 16 * KIB
-WELL: Final = 1.4  # round trips that a piece takes which fits into a congestion window ...
-BADLY: Final = 2.2  # ... and one that does not
-STEP: Final = 1.06  # per piece; a run has dozens of them
+TRIPS: Final = 1.25  # round trips that a piece should take: in one it would show no more than that it was small
+WEIGHT: Final = 0.05  # of one piece among those before it: a run has dozens
 
 
 class PathStatistics:
@@ -21,11 +21,11 @@ class PathStatistics:
     def __init__(self, far: float) -> None:
         self._far = far
         self._connects: deque[float] = deque(maxlen=CONNECTS)
-        self._piece = float(PIECE_FIRST)
+        self._goodput = float(GOODPUT_FIRST)
         self._took = 0.0
 
     def __repr__(self) -> str:
-        return f"<PathStatistics rtt={self.rtt} piece={self.piece}>"
+        return f"<PathStatistics rtt={self.rtt} goodput={self._goodput:.0f} bytes a round trip>"
 
     @property
     def rtt(self) -> float | None:
@@ -37,15 +37,21 @@ class PathStatistics:
         """Is one connection's congestion window, rather than the path, what bounds a transfer?"""
         return bool(self._connects) and min(self._connects) >= self._far
 
-    @property
-    def piece(self) -> int:
-        """How many bytes to ask one connection for: what it brings in little more than a round trip."""
-        return int(self._piece) // GRAIN * GRAIN
+    def piece(self, length: int, most: int) -> int:
+        """How large the pieces of a stretch should be, if at most so many connections bring it."""
+        connections = max(1, min(most, ceil(length / (TRIPS * self._goodput))))
+        size = ceil(length / connections / GRAIN) * GRAIN
+        return min(max(size, PIECE_LEAST), PIECE_MOST)
 
     @property
-    def patience(self) -> float:
+    def stall(self) -> float:
         """How long a piece may bring nothing before it lags."""
-        return max(2.5 * (self.rtt or 0.0), 1.5 * self._took)
+        return max(2.0 * (self.rtt or 0.0), 1.2 * self._took)
+
+    @property
+    def slow(self) -> float:
+        """How long a piece may take in all before it lags."""
+        return max(3.0 * (self.rtt or 0.0), 2.0 * self._took)
 
     def connected(self, seconds: float) -> None:
         """A TCP handshake took so long."""
@@ -56,8 +62,5 @@ class PathStatistics:
         rtt = self.rtt
         if rtt is None or size < PIECE_LEAST:
             return
-        self._took += 0.1 * (seconds - self._took)
-        if seconds > BADLY * rtt:
-            self._piece = max(float(PIECE_LEAST), self._piece / STEP)
-        elif seconds < WELL * rtt and size >= self._piece / 2:
-            self._piece = min(float(PIECE_MOST), self._piece * STEP)
+        self._took += 2 * WEIGHT * (seconds - self._took) if self._took else seconds
+        self._goodput += WEIGHT * (size * rtt / max(seconds, rtt) - self._goodput)

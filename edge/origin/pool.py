@@ -16,7 +16,7 @@ from edge.origin.settings import Address, OriginSettings
 from edge.words import Reason
 
 DNS_SECONDS = 30.0
-OPEN_AHEAD = 4  # connections that are opened ahead at a time
+OPEN_AHEAD = 8  # connections that are opened ahead at a time
 
 
 class Observer(Protocol):

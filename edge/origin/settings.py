@@ -26,7 +26,7 @@ class OriginSettings:
     queue_limit: int = 1024
     queue_timeout: float = 2.0
     keepalive: float = 75.0
-    warm: int = 16  # connections kept open ahead to a far upstream that is in use
+    warm: int = 32  # connections kept open ahead to a far upstream that is in use
     far: float = 0.02  # a round trip from which on a body is brought over several connections
     max_head_bytes: int = 64 * 1024
     max_fields: int = 256
