@@ -181,6 +181,8 @@ class Spread:
     def _hedge(self, piece: _Piece) -> None:
         """The piece that all wait for lags: ask for what is left of it on another connection, too."""
         size = piece.end - piece.position
+        if piece.done or piece.chunks or size <= 0:
+            return  # it came in the very moment in which the patience ended
         if self._hedged + size > max(FIRST, HEDGED_SHARE * self._asked) or not self._shop.client.pool.spare:
             piece.moved_at = piece.looked_at = self._shop.clock.monotonic()  # not now; look again later
             return
