@@ -40,6 +40,7 @@ ADDRESSES: Final = {"client": "10.77.0.1", "server": "10.77.0.2"}
 # these are 0.4 s, more than a busy machine keeps a process waiting.
 DEVICE_QUEUE: Final = 20_000
 TICK: Final = 0.0005  # seconds between two looks while packets are under way: 12 packets a look at 300 Mbit/s
+ENTERING: Final = 0.1  # seconds from opening a namespace's descriptor to being inside: microseconds if not preempted
 BATCH: Final = 64  # packets read from one side before the other side's turn
 HEADERS: Final = 52  # bytes of IPv4 (20) and TCP with time stamps (32) in each packet of a body
 
@@ -195,7 +196,7 @@ def inhabitants(namespaces: set[int]) -> Iterator[int]:
                     yield int(entry.name)
 
 
-def empty(namespaces: set[int]) -> None:
+def kill_all(namespaces: set[int]) -> None:
     """Kill whatever runs there, again until nothing does (it may fork meanwhile)."""
     for _ in range(100):
         found = list(inhabitants(namespaces))
@@ -205,6 +206,22 @@ def empty(namespaces: set[int]) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
+
+
+def empty(namespaces: list[int]) -> None:
+    """Leave nobody in these namespaces (descriptors), not even who is on the way into them.
+
+    1. nsenter has been started and has not opened /proc/PID/fd/N yet: the descriptor is closed, so it fails.
+    2. nsenter has opened it and is not inside yet: it is by the time of the second look.
+    Copies keep the namespaces alive between the looks: a number that is free again could be somebody else's.
+    """
+    copies = [os.dup(namespace) for namespace in namespaces]
+    numbers = {os.fstat(copy).st_ino for copy in copies}
+    kill_all(numbers)
+    for namespace in namespaces:
+        os.close(namespace)
+    time.sleep(ENTERING)
+    kill_all(numbers)
 
 
 def main() -> int:
@@ -218,8 +235,9 @@ def main() -> int:
     except (OSError, subprocess.CalledProcessError) as error:
         print(json.dumps({"error": str(error)}), flush=True)
         return 1
-    namespaces = {os.fstat(namespace).st_ino for namespace, _ in ends.values()}
-    assert os.fstat(home).st_ino not in namespaces  # what is at home is not ours to kill
+    namespaces = [namespace for namespace, _ in ends.values()]
+    # What is at home is not ours to kill.
+    assert os.fstat(home).st_ino not in {os.fstat(namespace).st_ino for namespace in namespaces}
     up, down = (Line(LineSettings(**told[way])) for way in ("up", "down"))
     print(json.dumps({side: namespace for side, (namespace, _) in ends.items()}), flush=True)
     gc.freeze()
