@@ -30,7 +30,15 @@ from typing import Any, Final
 
 from benchmarks import bench
 from benchmarks.far_viewer import Sample
-from benchmarks.path import Path, PathSettings, PathUnavailable, add_flags, congestion_controls, unavailable
+from benchmarks.path import (
+    Path,
+    PathSettings,
+    PathUnavailable,
+    add_flags,
+    congestion_controls,
+    settings_of,
+    unavailable,
+)
 
 NGINX: Final = {
     "nginx": "",
@@ -157,7 +165,7 @@ def table(rows: dict[tuple[str, float, int], dict[str, dict[str, Any]]], viewers
 def units_of(args: argparse.Namespace) -> list[Unit]:
     """All rounds of all rows, the servers in turn. A congestion control that is missing here is said and left out."""
     units = []
-    usual = PathSettings(args.rtt_ms / 1000, args.rate_mbit * 1e6, int(args.queue_kb * 1000))
+    usual = settings_of(args)
     for congestion in args.congestion.split(","):
         if congestion not in congestion_controls():
             print(f"no rows with {congestion}: {unavailable(congestion)}")
@@ -223,8 +231,8 @@ def main() -> int:
             for row, servers in rows.items()
             for server, found in servers.items()
         ]
-        path = asdict(PathSettings(args.rtt_ms / 1000, args.rate_mbit * 1e6, int(args.queue_kb * 1000)))
-        args.json.write_text(json.dumps({"machine": bench.machine(), "path": path, "rows": told}, indent=1))
+        said = {"machine": bench.machine(), "path": asdict(settings_of(args)), "rows": told}
+        args.json.write_text(json.dumps(said, indent=1))
     return 0
 
 

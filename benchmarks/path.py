@@ -36,6 +36,7 @@ class PathSettings:
     """A path, the same in both directions: RTT in seconds, bits a second (0 = no limit), bytes that may wait.
 
     `loss` is the share of packets lost in each direction; `congestion` is the senders' default at the server's end.
+    `idle_restart` is tcp_slow_start_after_idle at both ends: on in a kernel as it comes, off as operators of far origins set it.
     """
 
     rtt: float = 0.2
@@ -44,6 +45,7 @@ class PathSettings:
     loss: float = 0.0
     congestion: str = "cubic"
     seed: int = 1
+    idle_restart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,7 @@ def _figures(settings: PathSettings) -> dict[str, Any]:
     sysctls = {
         "net.ipv4.tcp_rmem": BUFFERS,
         "net.ipv4.tcp_wmem": BUFFERS,
+        "net.ipv4.tcp_slow_start_after_idle": str(int(settings.idle_restart)),
         "net.ipv4.tcp_no_metrics_save": "1",  # or a connection would begin with what an earlier one has learnt
     }
     return {
@@ -186,9 +189,14 @@ def _figures(settings: PathSettings) -> dict[str, Any]:
     }
 
 
-def _settings(args: argparse.Namespace) -> PathSettings:
+def settings_of(args: argparse.Namespace) -> PathSettings:
+    """Of the flags that `add_flags` has added."""
     return PathSettings(
-        args.rtt_ms / 1000, args.rate_mbit * 1e6, int(args.queue_kb * 1000), args.loss / 100, args.congestion, args.seed
+        rtt=args.rtt_ms / 1000,
+        rate=args.rate_mbit * 1e6,
+        queue=int(args.queue_kb * 1000),
+        seed=args.seed,
+        idle_restart=args.idle_restart,
     )
 
 
@@ -199,11 +207,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate-mbit", type=float, default=usual.rate / 1e6, help="0 = no limit")
     parser.add_argument("--queue-kb", type=float, default=usual.queue / 1000, help="drop-tail queue, in each direction")
     parser.add_argument("--seed", type=int, default=usual.seed, help="of the packets that are lost")
+    parser.add_argument("--idle-restart", action="store_true", help="idle connections begin anew: the kernel's default")
 
 
-def _run_commands(args: argparse.Namespace) -> int:
+def _run_commands(args: argparse.Namespace, settings: PathSettings) -> int:
     """`--server CMD` in its namespace while the command runs in the client's; the command's exit code."""
-    with Path(_settings(args)) as path:
+    with Path(settings) as path:
         if args.server:
             path.server.start(*shlex.split(args.server))
         words = [word.replace("{server}", path.server.address) for word in args.command]
@@ -221,12 +230,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     parser.add_argument("command", nargs="*", help="runs at the client's end; without one the path measures itself")
     args = parser.parse_args()
+    settings = replace(settings_of(args), loss=args.loss / 100, congestion=args.congestion)
     try:
         if args.command or args.server:
-            return _run_commands(args)
+            return _run_commands(args, settings)
         from benchmarks.path_limits import measure
 
-        return measure(_settings(args), min(args.seconds, 60.0))
+        return measure(settings, min(args.seconds, 60.0))
     except PathUnavailable as error:
         sys.exit(str(error))
 
