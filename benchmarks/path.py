@@ -36,7 +36,8 @@ class PathSettings:
     """A path, the same in both directions: RTT in seconds, bits a second (0 = no limit), bytes that may wait.
 
     `loss` is the share of packets lost in each direction; `congestion` is the senders' default at the server's end.
-    `idle_restart` is tcp_slow_start_after_idle at both ends: on in a kernel as it comes, off as operators of far origins set it.
+    `idle_restart` is tcp_slow_start_after_idle at both ends: on in a kernel as it comes, off where operators of far
+    origins have set it.
     """
 
     rtt: float = 0.2
