@@ -8,11 +8,11 @@ the path per byte that the viewers got (TCP payload at the near end, retransmiss
 
   edge          `edge serve` as it is configured by default, or with --edge-config FILE
   nginx         proxy_cache with keep-alive and proxy_cache_lock
-  nginx-large   the same with 4 MB of proxy buffers
-  nginx-slice   the same with slice 1m
+  buffers       the same with 16 MB of proxy buffers
+  slice         the same with slice 1m
   pieces-16x256, pieces-32x128   no cache: warm connections x KiB, what parallel ranges do without any adaptation
 
-  python -m benchmarks.far_origin [--loss 0.1,1] [--congestion cubic,bbr] [--viewers 1,8] [--servers edge,nginx,...]
+    python -m benchmarks.far_origin [--loss 0.1,1] [--control cubic,bbr] [--viewers 1,8] [--caches edge,nginx,...]
 """
 
 import argparse
@@ -42,18 +42,18 @@ from benchmarks.path import (
 
 NGINX: Final = {
     "nginx": "",
-    "nginx-large": "proxy_buffer_size 64k; proxy_buffers 64 64k; proxy_busy_buffers_size 2m;",
-    "nginx-slice": "slice 1m; proxy_set_header Range $slice_range; proxy_cache_key $uri$is_args$args$slice_range;",
+    "buffers": "proxy_buffers 64 256k; proxy_buffer_size 256k; proxy_busy_buffers_size 4m;",
+    "slice": "slice 1m; proxy_set_header Range $slice_range; proxy_cache_key $uri$is_args$args$slice_range;",
 }
-SERVERS: Final = ("edge", *NGINX, "pieces-16x256", "pieces-32x128")
+CACHES: Final = ("edge", *NGINX, "pieces-16x256", "pieces-32x128")
 SETTLE: Final = 0.5  # seconds after the last byte in which what is still under way arrives and is counted
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One server under test on one path, in one round."""
+    """One cache under test on one path, in one round."""
 
-    server: str
+    cache: str
     viewers: int
     path: PathSettings
 
@@ -97,12 +97,12 @@ def run(unit: Unit, args: argparse.Namespace) -> Result:
         path = stack.enter_context(Path(unit.path))
         directory = stack.enter_context(bench.scratch_directory())
         origin_url = stack.enter_context(bench.origin(path.server.address, core=None, inside=path.server.prefix))
-        url = stack.enter_context(target(unit.server, path, directory / "c", origin_url, args.edge_config))
+        url = stack.enter_context(target(unit.cache, path, directory / "c", origin_url, args.edge_config))
         command = [sys.executable, "-m", "benchmarks.far_viewer", url, "--viewers", str(unit.viewers)]
         command += ["--size", str(args.size), "--segments", str(args.segments), "--seconds", str(args.seconds)]
-        command += ["--warm-seconds", str(args.warm_seconds)]
-        if unit.server.startswith("pieces-"):
-            command += ["--pieces", unit.server.removeprefix("pieces-")]
+        command += ["--warm", str(args.warm), "--warm-seconds", str(args.warm_seconds)]
+        if unit.cache.startswith("pieces-"):
+            command += ["--pieces", unit.cache.removeprefix("pieces-")]
         viewer = path.client.start(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert viewer.stdout is not None
         if viewer.stdout.readline() != "warm\n":
@@ -123,7 +123,7 @@ def quantile(values: list[float], share: float) -> float:
 
 
 def summary(results: list[Result]) -> dict[str, Any]:
-    """The rounds of one server in one row, taken together; seconds."""
+    """The rounds of one cache in one row, taken together; seconds."""
     samples = [sample for result in results for sample in result.samples]
     good = [sample for sample in samples if not sample.failed]
     found: dict[str, Any] = {"segments": len(samples), "failed": [sample.failed for sample in samples if sample.failed]}
@@ -135,9 +135,9 @@ def summary(results: list[Result]) -> dict[str, Any]:
     return found
 
 
-def line_of(row: tuple[str, float, int], server: str, found: dict[str, Any]) -> str:
+def line_of(row: tuple[str, float, int], cache: str, found: dict[str, Any]) -> str:
     congestion, loss, viewers = row
-    text = f"{congestion:5} {loss:5.1%} {viewers:2} viewers  {server:14}"
+    text = f"{congestion:5} {loss:5.1%} {viewers:2} viewers  {cache:13}"
     if "last" not in found:
         return f"{text} all {found['segments']} segments failed: {found['failed'][0]}"
     first, last = found["first"], found["last"]
@@ -148,25 +148,25 @@ def line_of(row: tuple[str, float, int], server: str, found: dict[str, Any]) -> 
 
 
 def table(rows: dict[tuple[str, float, int], dict[str, dict[str, Any]]], viewers: int) -> str:
-    """Medians of the last byte: a line a server, a column a path."""
+    """Medians of the last byte: a line a cache, a column a path."""
     columns = [row for row in rows if row[2] == viewers]
-    servers = list(dict.fromkeys(server for row in columns for server in rows[row]))
+    caches = list(dict.fromkeys(cache for row in columns for cache in rows[row]))
     head = "".join(f"| {congestion}, {loss:.1%} loss " for congestion, loss, _ in columns)
     text = [
         f"| last byte, median, {viewers} viewer{'s' if viewers > 1 else ''} {head}|",
         "|---" * (len(columns) + 1) + "|",
     ]
-    for server in servers:
-        cells = [rows[row].get(server, {}).get("last", {}).get("p50") for row in columns]
-        text.append(f"| {server} " + "".join(f"| {cell:.2f} s " if cell else "| - " for cell in cells) + "|")
+    for cache in caches:
+        cells = [rows[row].get(cache, {}).get("last", {}).get("p50") for row in columns]
+        text.append(f"| {cache} " + "".join(f"| {cell:.2f} s " if cell else "| - " for cell in cells) + "|")
     return "\n".join(text)
 
 
 def units_of(args: argparse.Namespace) -> list[Unit]:
-    """All rounds of all rows, the servers in turn. A congestion control that is missing here is said and left out."""
+    """All rounds of all rows, the caches in turn. A congestion control that is missing here is said and left out."""
     units = []
     usual = settings_of(args)
-    for congestion in args.congestion.split(","):
+    for congestion in args.control.split(","):
         if congestion not in congestion_controls():
             print(f"no rows with {congestion}: {unavailable(congestion)}")
             continue
@@ -174,29 +174,30 @@ def units_of(args: argparse.Namespace) -> list[Unit]:
             for viewers in args.viewers.split(","):
                 for number in range(args.rounds):
                     path = replace(usual, loss=float(loss) / 100, congestion=congestion, seed=args.seed + number)
-                    units += [Unit(server, int(viewers), path) for server in args.servers.split(",")]
+                    units += [Unit(cache, int(viewers), path) for cache in args.caches.split(",")]
     return units
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--servers", default=",".join(SERVERS), help=f"of {', '.join(SERVERS)}")
+    parser.add_argument("--caches", default=",".join(CACHES), help=f"of {', '.join(CACHES)}")
     parser.add_argument("--loss", default="0.1,1", metavar="PERCENT,...")
-    parser.add_argument("--congestion", default="cubic,bbr", help="of the origin's end")
+    parser.add_argument("--control", default="cubic,bbr", help="of the origin's end")
     parser.add_argument("--viewers", default="1,8")
     parser.add_argument("--rounds", type=int, default=1, help="each with losses of its own")
-    parser.add_argument("--seconds", type=float, default=40.0, help="of a server in a round: then no segment is begun")
-    parser.add_argument("--warm-seconds", type=float, default=10.0, help="of segments before the first that counts")
+    parser.add_argument("--seconds", type=float, default=40.0, help="of a cache in a round: then no segment is begun")
+    parser.add_argument("--warm", type=int, default=4, help="segments before the first that counts ...")
+    parser.add_argument("--warm-seconds", type=float, default=15.0, help="... and after which no more of them is begun")
     parser.add_argument("--segments", type=int, default=30, help="of a viewer in a round at most")
     parser.add_argument("--size", type=int, default=4_000_000, help="bytes of a segment")
-    parser.add_argument("--jobs", type=int, default=1, help="servers measured at the same time, on paths of their own")
+    parser.add_argument("--jobs", type=int, default=1, help="caches measured at the same time, on paths of their own")
     parser.add_argument("--edge-config", type=FilePath, metavar="FILE", help="a configuration of the edge")
     parser.add_argument("--json", type=FilePath, metavar="FILE")
     add_flags(parser)
     args = parser.parse_args()
-    wrong = [name for name in args.servers.split(",") if name not in SERVERS]
+    wrong = [name for name in args.caches.split(",") if name not in CACHES]
     if wrong:
-        parser.error(f"--servers: no {', '.join(wrong)}; there are {', '.join(SERVERS)}")
+        parser.error(f"--caches: no {', '.join(wrong)}; there are {', '.join(CACHES)}")
     args.edge_config = args.edge_config.resolve() if args.edge_config else None
     return args
 
@@ -207,29 +208,27 @@ def main() -> int:
     if why:
         sys.exit(why)
     print(bench.machine())
-    print(
-        f"path: {args.rtt_ms:g} ms, {args.rate_mbit:g} Mbit/s, queue {args.queue_kb:g} KB; {args.size} bytes a segment"
-    )
+    print(f"path: {args.rtt:g} ms, {args.mbit:g} Mbit/s, queue {args.queue_kb:g} KB; {args.size} bytes a segment")
     results: dict[tuple[str, float, int], dict[str, list[Result]]] = {}
     rows: dict[tuple[str, float, int], dict[str, dict[str, Any]]] = {}
     try:
         with ThreadPoolExecutor(max(1, args.jobs)) as threads:
             for result in threads.map(lambda unit: run(unit, args), units_of(args)):
                 unit = result.unit
-                of_server = results.setdefault(unit.row, {}).setdefault(unit.server, [])
-                of_server.append(result)
-                rows.setdefault(unit.row, {})[unit.server] = summary(of_server)
-                if len(of_server) == args.rounds:
-                    print(line_of(unit.row, unit.server, rows[unit.row][unit.server]), flush=True)
+                of_cache = results.setdefault(unit.row, {}).setdefault(unit.cache, [])
+                of_cache.append(result)
+                rows.setdefault(unit.row, {})[unit.cache] = summary(of_cache)
+                if len(of_cache) == args.rounds:
+                    print(line_of(unit.row, unit.cache, rows[unit.row][unit.cache]), flush=True)
     except PathUnavailable as error:
         sys.exit(str(error))
     for viewers in dict.fromkeys(row[2] for row in rows):
         print("\n" + table(rows, viewers))
     if args.json:
         told = [
-            {"congestion": row[0], "loss": row[1], "viewers": row[2], "server": server, **found}
-            for row, servers in rows.items()
-            for server, found in servers.items()
+            {"congestion": row[0], "loss": row[1], "viewers": row[2], "cache": cache, **found}
+            for row, caches in rows.items()
+            for cache, found in caches.items()
         ]
         said = {"machine": bench.machine(), "path": asdict(settings_of(args)), "rows": told}
         args.json.write_text(json.dumps(said, indent=1))

@@ -39,7 +39,6 @@ class Sample:
 
 
 FOR_EVER: Final = float("inf")
-MANY: Final = 1_000_000
 
 Fetch = Callable[[str], Awaitable[Sample]]
 
@@ -118,10 +117,10 @@ class Viewer:
             samples.append(await self._fetch(f"/s/{size}/far-{next(self._names)}.ts"))
         return samples
 
-    async def warm_up(self, size: int, seconds: float) -> None:
+    async def warm_up(self, size: int, seconds: float, most: int) -> None:
         await self.watch(WARM_BYTES, FOR_EVER, WARM_OBJECTS)
-        if seconds:
-            await self.watch(size, seconds, MANY)
+        if most:
+            await self.watch(size, seconds, most)
 
 
 async def view(args: argparse.Namespace) -> list[Sample]:
@@ -130,7 +129,7 @@ async def view(args: argparse.Namespace) -> list[Sample]:
     sessions = [aiohttp.ClientSession(timeout=timeout) for _ in range(args.viewers)]
     try:
         viewers = [Viewer(await _fetch_of(args, session), names) for session in sessions]
-        await asyncio.gather(*(viewer.warm_up(args.size, args.warm_seconds) for viewer in viewers))
+        await asyncio.gather(*(viewer.warm_up(args.size, args.warm_seconds, args.warm) for viewer in viewers))
         print("warm", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         found = await asyncio.gather(*(viewer.watch(args.size, args.seconds, args.segments) for viewer in viewers))
@@ -156,7 +155,8 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=4_000_000, help="bytes of a segment")
     parser.add_argument("--segments", type=int, default=10, help="of each viewer at most")
     parser.add_argument("--seconds", type=float, default=60.0, help="after which no segment is begun")
-    parser.add_argument("--warm-seconds", type=float, default=10.0, help="of segments before the first that counts")
+    parser.add_argument("--warm", type=int, default=4, help="segments before the first that counts ...")
+    parser.add_argument("--warm-seconds", type=float, default=15.0, help="... and after which no more of them is begun")
     parser.add_argument("--pieces", default="", metavar="CONNECTIONSxKIB", help="from the origin itself, in pieces")
     samples = asyncio.run(view(parser.parse_args()))
     print(json.dumps([asdict(sample) for sample in samples]))

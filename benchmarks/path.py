@@ -36,8 +36,8 @@ class PathSettings:
     """A path, the same in both directions: RTT in seconds, bits a second (0 = no limit), bytes that may wait.
 
     `loss` is the share of packets lost in each direction; `congestion` is the senders' default at the server's end.
-    `idle_restart` is tcp_slow_start_after_idle at both ends: on in a kernel as it comes, off where operators of far
-    origins have set it.
+    `idle_restart` is tcp_slow_start_after_idle at both ends: on in a kernel as it comes, off where an operator knows
+    that his clients are far.
     """
 
     rtt: float = 0.2
@@ -46,7 +46,7 @@ class PathSettings:
     loss: float = 0.0
     congestion: str = "cubic"
     seed: int = 1
-    idle_restart: bool = False
+    idle_restart: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +193,8 @@ def _figures(settings: PathSettings) -> dict[str, Any]:
 def settings_of(args: argparse.Namespace) -> PathSettings:
     """Of the flags that `add_flags` has added."""
     return PathSettings(
-        rtt=args.rtt_ms / 1000,
-        rate=args.rate_mbit * 1e6,
+        rtt=args.rtt / 1000,
+        rate=args.mbit * 1e6,
         queue=int(args.queue_kb * 1000),
         seed=args.seed,
         idle_restart=args.idle_restart,
@@ -204,11 +204,16 @@ def settings_of(args: argparse.Namespace) -> PathSettings:
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """The path's figures as flags."""
     usual = PathSettings()
-    parser.add_argument("--rtt-ms", type=float, default=usual.rtt * 1000)
-    parser.add_argument("--rate-mbit", type=float, default=usual.rate / 1e6, help="0 = no limit")
+    parser.add_argument("--rtt", type=float, default=usual.rtt * 1000, help="milliseconds")
+    parser.add_argument("--mbit", type=float, default=usual.rate / 1e6, help="0 = no limit")
     parser.add_argument("--queue-kb", type=float, default=usual.queue / 1000, help="drop-tail queue, in each direction")
     parser.add_argument("--seed", type=int, default=usual.seed, help="of the packets that are lost")
-    parser.add_argument("--idle-restart", action="store_true", help="idle connections begin anew: the kernel's default")
+    parser.add_argument(
+        "--keep-window",
+        dest="idle_restart",
+        action="store_false",
+        help="idle connections keep their congestion window (tcp_slow_start_after_idle=0)",
+    )
 
 
 def _run_commands(args: argparse.Namespace, settings: PathSettings) -> int:
@@ -226,12 +231,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_flags(parser)
     parser.add_argument("--loss", type=float, default=0.0, metavar="PERCENT")
-    parser.add_argument("--congestion", default="cubic", help="of the server's end")
+    parser.add_argument("--control", default="cubic", help="congestion control of the server's end")
     parser.add_argument("--server", metavar="CMD", help="runs at the server's end")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     parser.add_argument("command", nargs="*", help="runs at the client's end; without one the path measures itself")
     args = parser.parse_args()
-    settings = replace(settings_of(args), loss=args.loss / 100, congestion=args.congestion)
+    settings = replace(settings_of(args), loss=args.loss / 100, congestion=args.control)
     try:
         if args.command or args.server:
             return _run_commands(args, settings)
