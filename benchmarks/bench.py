@@ -81,9 +81,10 @@ def end(process: "subprocess.Popen[str]") -> None:
 
 
 @contextlib.contextmanager
-def origin() -> Iterator[str]:
-    """The self-describing origin in a process of its own; its URL."""
-    command = pinned(LOAD_CORE, sys.executable, "-m", "edge.demo.origin_server")
+def origin(host: str = "127.0.0.1", *, core: str | None = LOAD_CORE, inside: tuple[str, ...] = ()) -> Iterator[str]:
+    """The self-describing origin in a process of its own; its URL. `inside` is put before the command."""
+    command = [sys.executable, "-m", "edge.demo.origin_server", "--listen", f"{host}:0"]
+    command = [*inside, *(pinned(core, *command) if core is not None else command)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         yield "http://" + _wait_line(process, "origin on", []).rpartition("//")[2]
@@ -105,13 +106,18 @@ def children_of(pid: int) -> dict[int, str]:
 
 @contextlib.contextmanager
 def edge(
-    directory: Path, origin_url: str, *more: str, workers: int = 1, core: str | None = SERVER_CORE
+    directory: Path,
+    origin_url: str,
+    *more: str,
+    workers: int = 1,
+    core: str | None = SERVER_CORE,
+    inside: tuple[str, ...] = (),
 ) -> Iterator[Server]:
     """An edge with all its processes on one core; the CPU of workers and keeper counts."""
     command = [sys.executable, "-m", "edge", "serve", "--origin", origin_url, "--listen", "127.0.0.1:0"]
     command += ["--admin", "127.0.0.1:0", "--cache-dir", str(directory), "--cache-size", "8GB"]
     command += ["--workers", str(workers), *more]
-    command = pinned(core, *command) if core is not None else command
+    command = [*inside, *(pinned(core, *command) if core is not None else command)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     lines: list[str] = []
     try:
@@ -166,6 +172,7 @@ def nginx(
     workers: int = 1,
     core: str | None = SERVER_CORE,
     more: str = "",
+    inside: tuple[str, ...] = (),
 ) -> Iterator[Server]:
     """nginx's proxy_cache, well tuned; the CPU of its workers counts."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -191,7 +198,8 @@ def nginx(
         "-e",
         str(directory / "error.log"),
     ]
-    process = subprocess.Popen(pinned(core, *command) if core is not None else command, text=True)
+    command = [*inside, *(pinned(core, *command) if core is not None else command)]
+    process = subprocess.Popen(command, text=True)
     url = f"http{'s' if tls else ''}://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 10

@@ -1,220 +1,237 @@
-"""Cold segments over a far and lossy path: the edge beside nginx in three configurations, in the same run.
+"""A far origin: viewers fetch cold segments of 4 MB one after another through ours and through nginx.
 
-Viewers fetch 4 MB segments one after another through a cold cache; the origin (nginx, static) is at the other end of
-the emulated path (`benchmarks.path`: kernel TCP at both ends). First and last byte, and the bytes that the origin
-sent for each byte that a viewer got.
+    viewers -> edge | nginx --(emulated path: 200 ms, 300 Mbit/s, loss)--> the self-describing origin
 
-    python -m benchmarks.far_origin [--loss 0.1,1] [--viewers 1,8] [--control cubic,bbr] [--segments 8]
-        [--caches edge,nginx,buffers,slice] [--warm 3] [--json FILE]
+Each server under test has a path, an origin and a cache of its own, and meets the same pattern of losses (seed).
+Rows are congestion control of the origin x loss x viewers. Printed: first and last byte, p50 and p95, and what crossed
+the path per byte that the viewers got (TCP payload at the near end, retransmissions that arrived twice included).
 
-Needs root, nginx.
+  edge          `edge serve` as it is configured by default, or with --edge-config FILE
+  nginx         proxy_cache with keep-alive and proxy_cache_lock
+  buffers       the same with 16 MB of proxy buffers
+  slice         the same with slice 1m
+  pieces-16x256, pieces-32x128   no cache: warm connections x KiB, what parallel ranges do without any adaptation
+
+    python -m benchmarks.far_origin [--loss 0.1,1] [--control cubic,bbr] [--viewers 1,8] [--caches edge,nginx,...]
 """
 
 import argparse
-import asyncio
 import contextlib
-import hashlib
 import json
-import os
-import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path as File
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path as FilePath
+from typing import Any, Final
 
-from benchmarks.bench import end, machine, need, scratch_directory
-from benchmarks.path import SERVER, Path, Shape
+from benchmarks import bench
+from benchmarks.far_viewer import Sample
+from benchmarks.path import (
+    Path,
+    PathSettings,
+    PathUnavailable,
+    add_flags,
+    congestion_controls,
+    settings_of,
+    unavailable,
+)
 
-SIZE = 4 * 2**20
-PORT, ORIGIN_PORT = 8080, 8000
-CACHES = ("edge", "nginx", "buffers", "slice")
-ORIGIN = """
-worker_processes 1; daemon off; pid {directory}/nginx.pid; error_log {directory}/error.log; user root;
-events {{ worker_connections 4096; }}
-http {{
-  log_format bytes "$body_bytes_sent"; access_log {directory}/bytes.log bytes;
-  sendfile on; tcp_nodelay on; keepalive_timeout 300; keepalive_requests 1000000; open_file_cache max=10;
-  client_body_temp_path {directory}/b; proxy_temp_path {directory}/p; fastcgi_temp_path {directory}/f;
-  uwsgi_temp_path {directory}/u; scgi_temp_path {directory}/s;
-  server {{
-    listen {address}:{port};
-    location / {{ root {directory}; rewrite ^ /blob break; add_header Cache-Control max-age=3600; }}
-  }}
-}}
-"""
-CACHE = """
-worker_processes 1; daemon off; pid {directory}/nginx.pid; error_log {directory}/error.log; user root;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off; sendfile on; tcp_nodelay on; keepalive_requests 1000000;
-  client_body_temp_path {directory}/b; proxy_temp_path {directory}/p; fastcgi_temp_path {directory}/f;
-  uwsgi_temp_path {directory}/u; scgi_temp_path {directory}/s;
-  proxy_cache_path {directory}/cache levels=1:2 keys_zone=c:64m max_size=8g inactive=1d use_temp_path=off;
-  upstream o {{ server {origin}; keepalive 64; keepalive_requests 1000000; keepalive_timeout 300s; }}
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{
-      proxy_pass http://o; proxy_http_version 1.1; proxy_set_header Connection "";
-      proxy_cache c; proxy_cache_valid 200 206 1d; proxy_cache_lock on; proxy_cache_lock_timeout 120s;
-      proxy_cache_lock_age 120s; proxy_read_timeout 120s; {more}
-    }}
-  }}
-}}
-"""
-MORE = {
+NGINX: Final = {
     "nginx": "",
     "buffers": "proxy_buffers 64 256k; proxy_buffer_size 256k; proxy_busy_buffers_size 4m;",
-    "slice": "slice 1m; proxy_set_header Range $slice_range; proxy_cache_key $uri$slice_range;",
+    "slice": "slice 1m; proxy_set_header Range $slice_range; proxy_cache_key $uri$is_args$args$slice_range;",
 }
+CACHES: Final = ("edge", *NGINX, "pieces-16x256", "pieces-32x128")
+SETTLE: Final = 0.5  # seconds after the last byte in which what is still under way arrives and is counted
 
 
-@dataclass(frozen=True)
-class Case:
-    """One row of the table."""
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One cache under test on one path, in one round."""
 
-    control: str
-    loss: float
-    viewers: int
     cache: str
+    viewers: int
+    path: PathSettings
+
+    @property
+    def row(self) -> tuple[str, float, int]:
+        return self.path.congestion, self.path.loss, self.viewers
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a unit has shown: its samples, and TCP payload that came over the path while they were taken."""
+
+    unit: Unit
+    samples: tuple[Sample, ...]
+    crossed: int
+    forwarder_share: float  # of a core
+
+    @property
+    def viewed(self) -> int:
+        return sum(sample.size for sample in self.samples)
 
 
 @contextlib.contextmanager
-def running(command: list[str], ready: tuple[list[str], int]) -> Iterator["subprocess.Popen[str]"]:
-    """A server; `ready`: the prefix of commands in its namespace, and its port."""
-    log = tempfile.TemporaryFile("w+")
-    process = subprocess.Popen(command, text=True, stdout=log, stderr=subprocess.STDOUT)
-    prefix, port = ready
-    look = f"import socket; socket.create_connection(('127.0.0.1', {port}), 1)"
-    try:
-        for _ in range(100):
-            if subprocess.run([*prefix, sys.executable, "-c", look], capture_output=True, check=False).returncode == 0:
-                break
-            if process.poll() is not None:
-                log.seek(0)
-                sys.exit(f"{command[4:]} has ended: {log.read()}")
-            time.sleep(0.1)
-        yield process
-    finally:
-        end(process)
-        log.close()
+def target(name: str, path: Path, directory: FilePath, origin_url: str, config: FilePath | None) -> Iterator[str]:
+    """The URL that viewers ask: a cache at the near end of the path, or the origin itself."""
+    inside = path.client.prefix
+    if name.startswith("pieces"):
+        yield origin_url
+    elif name == "edge":
+        more = ("--config", str(config)) if config else ()
+        with bench.edge(directory, origin_url, *more, core=None, inside=inside) as ours:
+            yield ours.url
+    else:
+        with bench.nginx(directory, origin_url, core=None, more=NGINX[name], inside=inside) as theirs:
+            yield theirs.url
 
 
-def cache_command(case: Case, directory: File, path: Path, config: File | None) -> list[str]:
-    directory.mkdir()
-    if case.cache == "edge":
-        command = [*path.client, sys.executable, "-m", "edge", "serve", "--origin", f"http://{SERVER}:{ORIGIN_PORT}"]
-        command += ["--listen", f"127.0.0.1:{PORT}", "--admin", "127.0.0.1:9180", "--workers", "1"]
-        command += ["--cache-dir", str(directory / "cache"), "--cache-size", "4GB"]
-        return command + (["--config", str(config)] if config is not None else [])
-    more = MORE[case.cache]
-    text = CACHE.format(directory=directory, origin=f"{SERVER}:{ORIGIN_PORT}", port=PORT, more=more)
-    (directory / "nginx.conf").write_text(text)
-    return [*path.client, need("nginx"), "-c", str(directory / "nginx.conf")]
+def run(unit: Unit, args: argparse.Namespace) -> Result:
+    """Start everything for a unit, view, end everything."""
+    with contextlib.ExitStack() as stack:
+        path = stack.enter_context(Path(unit.path))
+        directory = stack.enter_context(bench.scratch_directory())
+        origin_url = stack.enter_context(bench.origin(path.server.address, core=None, inside=path.server.prefix))
+        url = stack.enter_context(target(unit.cache, path, directory / "c", origin_url, args.edge_config))
+        command = [sys.executable, "-m", "benchmarks.far_viewer", url, "--viewers", str(unit.viewers)]
+        command += ["--size", str(args.size), "--segments", str(args.segments), "--seconds", str(args.seconds)]
+        command += ["--warm", str(args.warm), "--warm-seconds", str(args.warm_seconds)]
+        if unit.cache.startswith("pieces-"):
+            command += ["--pieces", unit.cache.removeprefix("pieces-")]
+        viewer = path.client.start(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert viewer.stdout is not None
+        if viewer.stdout.readline() != "warm\n":
+            sys.exit(f"{unit}: the viewers did not get as far as the first segment")
+        before, begun = path.crossed(), time.monotonic()
+        told, _ = viewer.communicate("go\n")
+        if viewer.returncode != 0:
+            sys.exit(f"{unit}: the viewers ended with {viewer.returncode}")
+        time.sleep(SETTLE)
+        after, took = path.crossed(), time.monotonic() - begun
+    samples = tuple(Sample(**sample) for sample in json.loads(told))
+    share = (after.cpu_seconds - before.cpu_seconds) / took
+    return Result(unit, samples, after.body_bytes - before.body_bytes, share)
 
 
-def measure(case: Case, segments: int, warm: int, config: File | None) -> dict[str, object]:
-    """One case on a path of its own."""
-    with scratch_directory() as directory, Path(Shape(loss=case.loss)) as path:
-        if not path.congestion_control(case.control):
-            return {"case": vars(case), "skipped": f"this kernel has no {case.control}"}
-        far = directory / "origin"
-        far.mkdir()
-        blob = os.urandom(SIZE)
-        (far / "blob").write_bytes(blob)
-        (far / "nginx.conf").write_text(ORIGIN.format(directory=far, address="0.0.0.0", port=ORIGIN_PORT))
-        with (
-            running([*path.server, need("nginx"), "-c", str(far / "nginx.conf")], (path.server, ORIGIN_PORT)),
-            running(cache_command(case, directory / "cache", path, config), (path.client, PORT)),
-        ):
-            time.sleep(4.0)  # connections that are opened ahead
-            viewers = [
-                *path.client, sys.executable, "-m", "benchmarks.far_origin", "--view", str(case.viewers),
-                "--segments", str(segments), "--warm", str(warm), "--digest", hashlib.sha256(blob).hexdigest(),
-            ]  # fmt: skip
-            out = subprocess.run(viewers, capture_output=True, text=True, check=False)
-            if out.returncode:
-                sys.exit(f"{case}: {out.stdout}{out.stderr}")
-        seen = json.loads(out.stdout)
-        sent = sum(int(line) for line in (far / "bytes.log").read_text().split())
-        got = case.viewers * (segments + warm) * SIZE
-    return {"case": vars(case), "first": seen["first"], "last": seen["last"], "origin_bytes_per_byte": sent / got}
+def quantile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-# -- viewers, in their namespace -----------------------------------------------------------------
+def summary(results: list[Result]) -> dict[str, Any]:
+    """The rounds of one cache in one row, taken together; seconds."""
+    samples = [sample for result in results for sample in result.samples]
+    good = [sample for sample in samples if not sample.failed]
+    found: dict[str, Any] = {"segments": len(samples), "failed": [sample.failed for sample in samples if sample.failed]}
+    if good:
+        for name, values in (("first", [s.first for s in good]), ("last", [s.last for s in good])):
+            found[name] = {"p50": statistics.median(values), "p95": quantile(values, 0.95), "all": values}
+        found["origin_per_viewer_byte"] = sum(r.crossed for r in results) / sum(r.viewed for r in results)
+    found["forwarder_share"] = max(result.forwarder_share for result in results)
+    return found
 
 
-async def view(number: int, segments: int, warm: int, digest: str, figures: dict[str, list[float]]) -> None:
-    """Segments one after another, each checked; the first `warm` are not counted."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
-    for segment in range(segments + warm):
-        begun = time.monotonic()
-        writer.write(f"GET /viewer{number}/seg-{segment}.ts HTTP/1.1\r\nHost: films\r\n\r\n".encode())
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = re.search(rb"(?i)content-length: (\d+)", head)
-        if b" 200 " not in head or length is None or int(length[1]) != SIZE:
-            sys.exit(f"viewer {number} got {head!r}")
-        data = bytearray(await reader.read(65536))
-        first = time.monotonic() - begun
-        data += await reader.readexactly(SIZE - len(data))
-        last = time.monotonic() - begun
-        if hashlib.sha256(data).hexdigest() != digest:
-            sys.exit(f"viewer {number}: wrong bytes in segment {segment}")
-        if segment >= warm:
-            figures["first"].append(first)
-            figures["last"].append(last)
-    writer.close()
+def line_of(row: tuple[str, float, int], cache: str, found: dict[str, Any]) -> str:
+    congestion, loss, viewers = row
+    text = f"{congestion:5} {loss:5.1%} {viewers:2} viewers  {cache:13}"
+    if "last" not in found:
+        return f"{text} all {found['segments']} segments failed: {found['failed'][0]}"
+    first, last = found["first"], found["last"]
+    text += f" first {first['p50']:6.3f} p95 {first['p95']:6.3f}   last {last['p50']:6.2f} p95 {last['p95']:6.2f} s"
+    text += f"   origin/viewer {found['origin_per_viewer_byte']:.3f}   n {found['segments']:3}"
+    text += f"   forwarder {found['forwarder_share']:.0%}"
+    return text + (f"   FAILED {len(found['failed'])}: {found['failed'][0]}" if found["failed"] else "")
 
 
-async def view_all(args: argparse.Namespace) -> None:
-    figures: dict[str, list[float]] = {"first": [], "last": []}
-    await asyncio.gather(*(view(n, args.segments, args.warm, args.digest, figures) for n in range(args.view)))
-    print(json.dumps(figures))
+def table(rows: dict[tuple[str, float, int], dict[str, dict[str, Any]]], viewers: int) -> str:
+    """Medians of the last byte: a line a cache, a column a path."""
+    columns = [row for row in rows if row[2] == viewers]
+    caches = list(dict.fromkeys(cache for row in columns for cache in rows[row]))
+    head = "".join(f"| {congestion}, {loss:.1%} loss " for congestion, loss, _ in columns)
+    text = [
+        f"| last byte, median, {viewers} viewer{'s' if viewers > 1 else ''} {head}|",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    for cache in caches:
+        cells = [rows[row].get(cache, {}).get("last", {}).get("p50") for row in columns]
+        text.append(f"| {cache} " + "".join(f"| {cell:.2f} s " if cell else "| - " for cell in cells) + "|")
+    return "\n".join(text)
 
 
-def tell(row: dict[str, object]) -> str:
-    case = Case(**row["case"])  # type: ignore[arg-type]
-    name = f"{case.control:6} {case.loss:5.1%} loss, {case.viewers} viewers, {case.cache:8}"
-    if "skipped" in row:
-        return f"{name} skipped: {row['skipped']}"
-    first, last = (sorted(row[key]) for key in ("first", "last"))  # type: ignore[call-overload]
-    high = int(len(last) * 0.95)
-    return (
-        f"{name} first byte p50 {statistics.median(first):6.2f} p95 {first[high]:6.2f} s, last byte "
-        f"p50 {statistics.median(last):6.2f} p95 {last[high]:6.2f} s, origin bytes {row['origin_bytes_per_byte']:.3f}"
-    )
+def units_of(args: argparse.Namespace) -> list[Unit]:
+    """All rounds of all rows, the caches in turn. A congestion control that is missing here is said and left out."""
+    units = []
+    usual = settings_of(args)
+    for congestion in args.control.split(","):
+        if congestion not in congestion_controls():
+            print(f"no rows with {congestion}: {unavailable(congestion)}")
+            continue
+        for loss in args.loss.split(","):
+            for viewers in args.viewers.split(","):
+                for number in range(args.rounds):
+                    path = replace(usual, loss=float(loss) / 100, congestion=congestion, seed=args.seed + number)
+                    units += [Unit(cache, int(viewers), path) for cache in args.caches.split(",")]
+    return units
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--caches", default=",".join(CACHES), help=f"of {', '.join(CACHES)}")
+    parser.add_argument("--loss", default="0.1,1", metavar="PERCENT,...")
+    parser.add_argument("--control", default="cubic,bbr", help="of the origin's end")
+    parser.add_argument("--viewers", default="1,8")
+    parser.add_argument("--rounds", type=int, default=1, help="each with losses of its own")
+    parser.add_argument("--seconds", type=float, default=40.0, help="of a cache in a round: then no segment is begun")
+    parser.add_argument("--warm", type=int, default=4, help="segments before the first that counts ...")
+    parser.add_argument("--warm-seconds", type=float, default=15.0, help="... and after which no more of them is begun")
+    parser.add_argument("--segments", type=int, default=30, help="of a viewer in a round at most")
+    parser.add_argument("--size", type=int, default=4_000_000, help="bytes of a segment")
+    parser.add_argument("--jobs", type=int, default=1, help="caches measured at the same time, on paths of their own")
+    parser.add_argument("--edge-config", type=FilePath, metavar="FILE", help="a configuration of the edge")
+    parser.add_argument("--json", type=FilePath, metavar="FILE")
+    add_flags(parser)
+    args = parser.parse_args()
+    wrong = [name for name in args.caches.split(",") if name not in CACHES]
+    if wrong:
+        parser.error(f"--caches: no {', '.join(wrong)}; there are {', '.join(CACHES)}")
+    args.edge_config = args.edge_config.resolve() if args.edge_config else None
+    return args
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--loss", default="0.1,1", help="percent of packets, each way")
-    parser.add_argument("--viewers", default="1,8")
-    parser.add_argument("--control", default="cubic,bbr", help="congestion control of both ends")
-    parser.add_argument("--caches", default=",".join(CACHES))
-    parser.add_argument("--segments", type=int, default=8)
-    parser.add_argument("--warm", type=int, default=3, help="segments before those that count")
-    parser.add_argument("--edge-config", type=File, help="for the edge, beside the flags")
-    parser.add_argument("--json", type=File)
-    parser.add_argument("--view", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--digest", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.view:
-        asyncio.run(view_all(args))
-        return 0
-    print(machine())
-    rows = []
-    for control in args.control.split(","):
-        for loss in args.loss.split(","):
-            for viewers in args.viewers.split(","):
-                for cache in args.caches.split(","):
-                    case = Case(control, float(loss) / 100, int(viewers), cache)
-                    rows.append(measure(case, min(args.segments, 100), args.warm, args.edge_config))
-                    print(tell(rows[-1]), flush=True)
+    args = arguments()
+    why = unavailable()
+    if why:
+        sys.exit(why)
+    print(bench.machine())
+    print(f"path: {args.rtt:g} ms, {args.mbit:g} Mbit/s, queue {args.queue_kb:g} KB; {args.size} bytes a segment")
+    results: dict[tuple[str, float, int], dict[str, list[Result]]] = {}
+    rows: dict[tuple[str, float, int], dict[str, dict[str, Any]]] = {}
+    try:
+        with ThreadPoolExecutor(max(1, args.jobs)) as threads:
+            for result in threads.map(lambda unit: run(unit, args), units_of(args)):
+                unit = result.unit
+                of_cache = results.setdefault(unit.row, {}).setdefault(unit.cache, [])
+                of_cache.append(result)
+                rows.setdefault(unit.row, {})[unit.cache] = summary(of_cache)
+                if len(of_cache) == args.rounds:
+                    print(line_of(unit.row, unit.cache, rows[unit.row][unit.cache]), flush=True)
+    except PathUnavailable as error:
+        sys.exit(str(error))
+    for viewers in dict.fromkeys(row[2] for row in rows):
+        print("\n" + table(rows, viewers))
     if args.json:
-        args.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1))
+        told = [
+            {"congestion": row[0], "loss": row[1], "viewers": row[2], "cache": cache, **found}
+            for row, caches in rows.items()
+            for cache, found in caches.items()
+        ]
+        said = {"machine": bench.machine(), "path": asdict(settings_of(args)), "rows": told}
+        args.json.write_text(json.dumps(said, indent=1))
     return 0
 
 

@@ -1,245 +1,253 @@
-"""A far and lossy path on one machine: kernel TCP at both ends, a user-space forwarder between.
+"""An emulated far path: kernel TCP at both ends in two network namespaces, with delay, loss, rate and a queue between.
 
-Two network namespaces, a TUN device in each. The forwarder moves packets between them with a one-way delay, a rate,
-a drop-tail queue and random loss, each direction by itself. What it measures of itself is printed first: a path
-that cannot carry its own rate would flatter nobody.
+    with Path(PathSettings(loss=0.01)) as path:
+        path.server.run("curl", ...)                # runs in a namespace until it ends
+        process = path.client.start("nginx", ...)   # ... is killed at the end of the path at the latest
 
-    python -m benchmarks.path [--rtt 200] [--mbit 300] [--loss 0.1] [--seconds 5]      shows goodput and round trip
-
-Needs root (namespaces, TUN).
+The two ends are joined by TUN devices through a forwarder in user space (`benchmarks.forwarder`), because few kernels
+have netem. It needs root and /dev/net/tun. `python -m benchmarks.path` measures what the path itself carries, and
+`python -m benchmarks.path --loss 1 --server "CMD" -- CMD` runs commands at its ends ({server} is the server's address).
 """
 
 import argparse
 import contextlib
-import ctypes
-import fcntl
+import json
 import os
-import random
-import select
-import signal
-import struct
+import shlex
+import shutil
 import subprocess
 import sys
-import time
-from collections import deque
-from dataclasses import dataclass
-from pathlib import Path as File
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path as FilePath
+from typing import Any, Final, Self
 
-CLIENT, SERVER = "10.213.7.1", "10.213.7.2"
-MTU = 1500
-TUNSETIFF = 0x400454CA
-IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
-CLONE_NEWNET = 0x40000000
-ALLOWED = File("/proc/sys/net/ipv4/tcp_allowed_congestion_control")
-BATCH = 64
-BURST = 0.0005  # seconds of sending that may go at once: timers are not finer
+from benchmarks.forwarder import ADDRESSES, HEADERS, LineSettings
+
+BUFFERS: Final = "4096 131072 16777216"  # twice what is under way at 300 Mbit/s and 200 ms: kernels are not the limit
+READY_SECONDS: Final = 20.0
 
 
-@dataclass(frozen=True)
-class Shape:
-    """`rtt` in seconds, `rate` in bytes a second, `loss` a share of packets, `queue` in bytes."""
+class PathUnavailable(Exception):
+    """This machine cannot emulate a path; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathSettings:
+    """A path, the same in both directions: RTT in seconds, bits a second (0 = no limit), bytes that may wait.
+
+    `loss` is the share of packets lost in each direction; `congestion` is the senders' default at the server's end.
+    `idle_restart` is tcp_slow_start_after_idle at both ends: on in a kernel as it comes, off where an operator knows
+    that his clients are far.
+    """
 
     rtt: float = 0.2
-    rate: float = 300e6 / 8
-    loss: float = 0.001
-    queue: int = 4 * 2**20
+    rate: float = 300e6
+    queue: int = 3_750_000  # 0.1 s at 300 Mbit/s: half of what is under way
+    loss: float = 0.0
+    congestion: str = "cubic"
     seed: int = 1
+    idle_restart: bool = True
 
 
-class Direction:
-    """Packets from one device to the other."""
+@dataclass(frozen=True, slots=True)
+class Crossed:
+    """What has crossed the path since it began: `down` is from the server to the client."""
 
-    def __init__(self, source: int, target: int, shape: Shape, seed: int) -> None:
-        self._source = source
-        self._target = target
-        self._shape = shape
-        self._random = random.Random(seed)
-        self._free_at = 0.0  # when the bottleneck has sent all that it holds
-        self._under_way: deque[tuple[float, bytes]] = deque()
+    up: dict[str, int]
+    down: dict[str, int]
+    cpu_seconds: float  # of the forwarder
 
-    def take(self, now: float) -> None:
-        shape, under_way = self._shape, self._under_way
-        for _ in range(BATCH):
-            try:
-                packet = os.read(self._source, 65536)
-            except BlockingIOError:
-                return
-            if shape.loss and self._random.random() < shape.loss:
-                continue
-            start = max(now, self._free_at)
-            if (start - now) * shape.rate > shape.queue:
-                continue  # the queue is full
-            self._free_at = start + len(packet) / shape.rate
-            under_way.append((self._free_at + shape.rtt / 2, packet))
-
-    def deliver(self, now: float) -> float:
-        """Write what is due; when the next one is."""
-        under_way = self._under_way
-        while under_way and under_way[0][0] <= now + BURST:
-            with contextlib.suppress(OSError):
-                os.write(self._target, under_way.popleft()[1])
-        return under_way[0][0] if under_way else now + 1.0
+    @property
+    def body_bytes(self) -> int:
+        """TCP payload that came out at the client's end, without the headers of its packets."""
+        return self.down["delivered_bytes"] - HEADERS * self.down["delivered"]
 
 
-def forward(one: int, other: int, shape: Shape) -> None:
-    """Move packets until SIGTERM."""
-    there, back = Direction(one, other, shape, shape.seed), Direction(other, one, shape, shape.seed + 1)
-    poll = select.epoll()
-    poll.register(one, select.EPOLLIN)
-    poll.register(other, select.EPOLLIN)
-    clock = time.perf_counter
-    while True:
-        now = clock()
-        due = min(there.deliver(now), back.deliver(now))
-        for fd, _ in poll.poll(max(0.0, due - clock())):
-            (there if fd == one else back).take(clock())
+class Side:
+    """One end: what is run here sees its own loopback and the path, and nothing else."""
 
+    def __init__(self, address: str, namespace: str) -> None:
+        self.address = address
+        self.prefix = ("nsenter", f"--net={namespace}")  # it becomes the command: the process id is the command's
 
-def tun_in(namespace: str, name: str) -> int:
-    """A TUN device in a namespace; its descriptor, which works from here."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    here = os.open("/proc/self/ns/net", os.O_RDONLY)
-    there = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
-    try:
-        if libc.setns(there, CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), "setns")
-        fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH", name.encode(), IFF_TUN | IFF_NO_PI))
-    finally:
-        libc.setns(here, CLONE_NEWNET)
-        os.close(here)
-        os.close(there)
-    return fd
+    def __repr__(self) -> str:
+        return f"<Side {self.address}>"
+
+    def run(self, *command: str, **more: Any) -> "subprocess.CompletedProcess[str]":
+        """Run to its end, with `subprocess.run`'s options."""
+        return subprocess.run([*self.prefix, *command], check=False, text=True, **more)
+
+    def start(self, *command: str, **more: Any) -> "subprocess.Popen[str]":
+        """Start with `subprocess.Popen`'s options; it ends with the path at the latest."""
+        return subprocess.Popen([*self.prefix, *command], text=True, **more)
 
 
 class Path:
-    """`client` and `server` are prefixes of commands that run at the ends; addresses CLIENT and SERVER."""
+    """The path as a context: `client` and `server` are its ends. PathUnavailable where it cannot be made."""
 
-    def __init__(self, shape: Shape) -> None:
-        self._shape = shape
-        self._names = [f"edgepath{os.getpid()}{end}" for end in "cs"]
-        self._pid = 0
+    client: Side
+    server: Side
 
-    @property
-    def client(self) -> list[str]:
-        return ["ip", "netns", "exec", self._names[0]]
+    def __init__(self, settings: PathSettings | None = None) -> None:
+        self.settings = settings or PathSettings()
+        self._forwarder: subprocess.Popen[str] | None = None
 
-    @property
-    def server(self) -> list[str]:
-        return ["ip", "netns", "exec", self._names[1]]
+    def __repr__(self) -> str:
+        return f"<Path {self.settings}>"
 
-    def __enter__(self) -> "Path":
-        if os.geteuid() != 0:
-            sys.exit("the emulated path needs root: network namespaces and TUN devices")
-        fds = []
+    def __enter__(self) -> Self:
+        why = unavailable(self.settings.congestion)
+        if why:
+            raise PathUnavailable(why)
+        command = [sys.executable, "-m", "benchmarks.forwarder", json.dumps(_figures(self.settings))]
+        # A session of its own: what kills the benchmark's group leaves it alive to clean up behind it.
+        self._forwarder = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+            cwd=FilePath(__file__).parents[1],
+        )  # fmt: skip
         try:
-            for name, address, peer in zip(self._names, (CLIENT, SERVER), (SERVER, CLIENT), strict=True):
-                ip("netns", "add", name)
-                fds.append(tun_in(name, "far0"))
-                ip("-n", name, "link", "set", "lo", "up")
-                ip("-n", name, "addr", "add", address, "peer", peer, "dev", "far0")
-                ip("-n", name, "link", "set", "far0", "up", "mtu", str(MTU), "txqueuelen", "10000")
-            self._pid = os.fork()
-            if self._pid == 0:
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
-                with contextlib.suppress(OSError):
-                    os.nice(-15)  # packets are not late because a benchmark is busy
-                forward(fds[0], fds[1], self._shape)
+            told = self._read()
         except BaseException:
-            self.__exit__()
+            self.close()
             raise
-        finally:
-            for fd in fds:
-                os.close(fd)
+        root = f"/proc/{self._forwarder.pid}/fd/"
+        self.client = Side(ADDRESSES["client"], f"{root}{told['client']}")
+        self.server = Side(ADDRESSES["server"], f"{root}{told['server']}")
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-            self._pid = 0
-        for name in self._names:
-            subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL, check=False)
+        self.close()
 
-    def congestion_control(self, name: str) -> bool:
-        """Have both ends send with it; False where the kernel does not have it."""
-        subprocess.run(["modprobe", f"tcp_{name}"], stderr=subprocess.DEVNULL, check=False)
-        with contextlib.suppress(OSError):  # other namespaces may only use what is allowed to everybody
-            words = ALLOWED.read_text().split()
-            if name not in words:
-                ALLOWED.write_text(" ".join([*words, name]))
-        return all(
-            subprocess.run(
-                [*end, "sysctl", "-qw", f"net.ipv4.tcp_congestion_control={name}"],
-                stderr=subprocess.DEVNULL,
-                check=False,
-            ).returncode
-            == 0
-            for end in (self.client, self.server)
-        )
+    def close(self) -> None:
+        """End the forwarder, which ends everything in the namespaces first."""
+        forwarder, self._forwarder = self._forwarder, None
+        if forwarder is None:
+            return
+        assert forwarder.stdin is not None
+        assert forwarder.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            forwarder.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            forwarder.wait(10)
+        forwarder.kill()
+        forwarder.wait()
+        forwarder.stdout.close()
 
+    def crossed(self) -> Crossed:
+        """Counters up to now."""
+        assert self._forwarder is not None
+        assert self._forwarder.stdin is not None
+        self._forwarder.stdin.write("counts\n")
+        self._forwarder.stdin.flush()
+        told = self._read()
+        return Crossed(**told)
 
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True)
-
-
-MEASURE = """
-import socket, sys, time
-if sys.argv[1] == "serve":
-    listening = socket.create_server((sys.argv[2], 5001))
-    print("up", flush=True)
-    sock, _ = listening.accept()
-    data, until = bytes(1 << 20), time.monotonic() + float(sys.argv[3])
-    while time.monotonic() < until:
-        sock.sendall(data)
-else:
-    begun = time.monotonic()
-    sock = socket.create_connection((sys.argv[2], 5001))
-    trip = time.monotonic() - begun
-    got, rates, at = 0, [], time.monotonic()
-    while data := sock.recv(1 << 20):
-        got += len(data)
-        if time.monotonic() - at >= 1:
-            rates.append(got / (time.monotonic() - at)); got, at = 0, time.monotonic()
-    print(f"{trip * 1000:.1f} {max(rates, default=0) * 8 / 1e6:.0f}")
-"""
+    def _read(self) -> dict[str, Any]:
+        assert self._forwarder is not None
+        assert self._forwarder.stdout is not None
+        line = self._forwarder.stdout.readline()
+        told: dict[str, Any] = json.loads(line) if line else {"error": "the forwarder has ended"}
+        if "error" in told:
+            raise PathUnavailable(told["error"])
+        return told
 
 
-def measure(shape: Shape, seconds: float) -> tuple[float, float]:
-    """(round trip of a handshake in ms, best second's goodput in Mbit/s) of one connection."""
-    with Path(shape) as path:
-        serve = subprocess.Popen(
-            [*path.server, sys.executable, "-c", MEASURE, "serve", SERVER, str(seconds)], stdout=subprocess.PIPE
-        )
-        assert serve.stdout is not None
-        serve.stdout.readline()
-        out = subprocess.run(
-            [*path.client, sys.executable, "-c", MEASURE, "ask", SERVER], capture_output=True, text=True, check=True
-        ).stdout
-        serve.kill()
-        serve.wait()
-    trip, rate = out.split()
-    return float(trip), float(rate)
+def unavailable(congestion: str = "cubic") -> str:
+    """Why no path can be made here, "" if one can."""
+    if os.geteuid() != 0:
+        return "the emulated path needs root: it makes network namespaces and TUN devices"
+    if not FilePath("/dev/net/tun").exists():
+        return "the emulated path needs /dev/net/tun (modprobe tun)"
+    for program in ("ip", "nsenter"):
+        if shutil.which(program) is None:
+            return f"the emulated path needs {program} (Debian: apt install iproute2 util-linux)"
+    if congestion not in congestion_controls():
+        return f"this kernel has no {congestion}: it has {', '.join(congestion_controls())}"
+    return ""
+
+
+def congestion_controls() -> list[str]:
+    """What senders may use here; BBR's module is loaded where there is one."""
+    if shutil.which("modprobe"):
+        subprocess.run(["modprobe", "-q", "tcp_bbr"], check=False, capture_output=True)
+    return FilePath("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text().split()
+
+
+def _figures(settings: PathSettings) -> dict[str, Any]:
+    """What the forwarder is told: each direction loses packets of its own."""
+    line = LineSettings(settings.rtt / 2, settings.rate, settings.queue, settings.loss, settings.seed * 2)
+    sysctls = {
+        "net.ipv4.tcp_rmem": BUFFERS,
+        "net.ipv4.tcp_wmem": BUFFERS,
+        "net.ipv4.tcp_slow_start_after_idle": str(int(settings.idle_restart)),
+        "net.ipv4.tcp_no_metrics_save": "1",  # or a connection would begin with what an earlier one has learnt
+    }
+    return {
+        "up": asdict(line),
+        "down": asdict(replace(line, seed=settings.seed * 2 + 1)),
+        "congestion": {"client": "cubic", "server": settings.congestion},
+        "sysctls": sysctls,
+    }
+
+
+def settings_of(args: argparse.Namespace) -> PathSettings:
+    """Of the flags that `add_flags` has added."""
+    return PathSettings(
+        rtt=args.rtt / 1000,
+        rate=args.mbit * 1e6,
+        queue=int(args.queue_kb * 1000),
+        seed=args.seed,
+        idle_restart=args.idle_restart,
+    )
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The path's figures as flags."""
+    usual = PathSettings()
+    parser.add_argument("--rtt", type=float, default=usual.rtt * 1000, help="milliseconds")
+    parser.add_argument("--mbit", type=float, default=usual.rate / 1e6, help="0 = no limit")
+    parser.add_argument("--queue-kb", type=float, default=usual.queue / 1000, help="drop-tail queue, in each direction")
+    parser.add_argument("--seed", type=int, default=usual.seed, help="of the packets that are lost")
+    parser.add_argument(
+        "--keep-window",
+        dest="idle_restart",
+        action="store_false",
+        help="idle connections keep their congestion window (tcp_slow_start_after_idle=0)",
+    )
+
+
+def _run_commands(args: argparse.Namespace, settings: PathSettings) -> int:
+    """`--server CMD` in its namespace while the command runs in the client's; the command's exit code."""
+    with Path(settings) as path:
+        if args.server:
+            path.server.start(*shlex.split(args.server))
+        words = [word.replace("{server}", path.server.address) for word in args.command]
+        code = path.client.run(*(words or [os.environ.get("SHELL", "sh")])).returncode
+        print(f"{path.crossed()}", file=sys.stderr)
+    return int(code)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rtt", type=float, default=200.0, help="milliseconds")
-    parser.add_argument("--mbit", type=float, default=300.0)
-    parser.add_argument("--loss", type=float, default=0.1, help="percent of packets, each way")
-    parser.add_argument("--seconds", type=float, default=5.0)
+    add_flags(parser)
+    parser.add_argument("--loss", type=float, default=0.0, metavar="PERCENT")
+    parser.add_argument("--control", default="cubic", help="congestion control of the server's end")
+    parser.add_argument("--server", metavar="CMD", help="runs at the server's end")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
+    parser.add_argument("command", nargs="*", help="runs at the client's end; without one the path measures itself")
     args = parser.parse_args()
-    shape = Shape(args.rtt / 1000, args.mbit * 1e6 / 8, args.loss / 100)
-    for name, shaped in (
-        ("no delay, no loss", Shape(0.0, shape.rate, 0.0)),
-        ("delay, no loss", Shape(shape.rtt, shape.rate, 0.0)),
-        ("delay and loss", shape),
-    ):
-        trip, rate = measure(shaped, max(args.seconds, 3 + 10 * shaped.rtt))
-        print(f"{name:18} handshake {trip:6.1f} ms, one connection at best {rate:4.0f} Mbit/s", flush=True)
-    return 0
+    settings = replace(settings_of(args), loss=args.loss / 100, congestion=args.control)
+    try:
+        if args.command or args.server:
+            return _run_commands(args, settings)
+        from benchmarks.path_limits import measure
+
+        return measure(settings, min(args.seconds, 60.0))
+    except PathUnavailable as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from benchmarks.path import main as imported  # so that there is one PathUnavailable, not two
+
+    sys.exit(imported())

@@ -1,0 +1,88 @@
+"""The emulated path: what is sent arrives, late as told; and however its owner ends, nothing of it stays."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path as FilePath
+
+import pytest
+
+from benchmarks.path import Path, PathSettings, unavailable
+
+pytestmark = pytest.mark.skipif(unavailable() != "", reason="no emulated path on this machine")
+ROOT = FilePath(__file__).parents[2]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return FilePath(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until_gone(*pids: int, seconds: float = 20.0) -> None:
+    until = time.monotonic() + seconds
+    while any(alive(pid) for pid in pids):
+        assert time.monotonic() < until, [pid for pid in pids if alive(pid)]
+        time.sleep(0.02)
+
+
+def test_bytes_cross_the_path_in_no_less_than_its_round_trip() -> None:
+    with Path(PathSettings(rtt=0.1, rate=50e6)) as path:
+        words = (sys.executable, "-m", "benchmarks.path_limits")
+        server = path.server.start(*words, "serve", path.server.address, stdout=subprocess.PIPE, cwd=ROOT)
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        told = path.client.run(*words, "fetch", path.server.address, "1", stdout=subprocess.PIPE, cwd=ROOT).stdout
+        found = json.loads(told)
+        crossed = path.crossed()
+    assert found["rtt_p50"] >= 0.1
+    assert 1e6 < found["bits_per_second"] < 50e6
+    assert crossed.body_bytes >= found["bits_per_second"] * found["seconds"] / 8
+    server.stdout.close()
+    assert server.wait(10) == -signal.SIGKILL  # the path's end was its end
+
+
+def test_an_end_sees_only_its_loopback_and_the_path() -> None:
+    with Path() as path:
+        for side in (path.client, path.server):
+            told = path.client.run("ip", "-o", "link", stdout=subprocess.PIPE).stdout
+            names = {line.split(":")[1].strip().partition("@")[0] for line in told.splitlines()}
+            assert {"lo", "far0"} <= names
+            assert "eth0" not in names
+            assert side.address.startswith("10.77.0.")
+
+
+OWNER = """
+import sys
+from benchmarks.path import Path
+path = Path().__enter__()
+sleeper = path.server.start("sleep", "1000", start_new_session=True)
+print(path._forwarder.pid, sleeper.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_when_its_owner_is_killed_the_path_and_what_runs_in_it_are_gone(number: signal.Signals) -> None:
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        text=True, cwd=ROOT, start_new_session=True,
+    )  # fmt: skip
+    assert owner.stdout is not None
+    assert owner.stdin is not None
+    forwarder, sleeper = map(int, owner.stdout.readline().split())
+    assert alive(forwarder)
+    assert alive(sleeper)
+    os.killpg(owner.pid, number)
+    owner.wait(10)
+    owner.stdout.close()
+    owner.stdin.close()
+    wait_until_gone(forwarder, sleeper)
+
+
+def test_an_unknown_congestion_control_is_told_and_nothing_is_made() -> None:
+    assert "this kernel has no nonesuch: it has" in unavailable("nonesuch")

@@ -1,0 +1,137 @@
+"""A real edge behind a fault proxy behind the describing origin, and a player that believes nothing."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from edge.demo.describing import check
+from edge.words import KIB, MIB
+from tests.support.edgeproc import Edge, client, describing_origin, running_edge
+from tests.support.faultproxy import FaultProxy
+from tests.support.faults import nothing
+
+SIZE = 2 * MIB + 17
+# Short times, so that each fault shows soon; a broken body is resumed at most three times without progress.
+CONFIG = """
+[origin]
+connect_timeout = "1s"
+first_byte_timeout = "1s"
+total_first_byte = "3s"
+stall_timeout = "250ms"
+retries = 2
+resume_max = 3
+far = {far}
+"""
+MODES = {"one-stream": "3600", "parallel": "0.000001"}  # seconds of round trip from which on an origin is far
+GIVEN_UP = frozenset({502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a player got: `status` 0 = not even a head; `whole` = all that was promised, proven byte by byte."""
+
+    status: int
+    got: int
+    whole: bool
+    wrong: tuple[int, ...] = ()
+
+    @property
+    def broken(self) -> bool:
+        """An honest failure: an error's status, or a connection that broke off."""
+        return self.status in GIVEN_UP or not self.whole
+
+
+@dataclass
+class FarBench:
+    """The three of them; `ask` is the player."""
+
+    edge: Edge
+    proxy: FaultProxy
+    http: aiohttp.ClientSession
+    asked: int = 0
+
+    def new_path(self, size: int = SIZE) -> str:
+        """An object that nobody has asked for yet."""
+        self.asked += 1
+        return f"/s/{size}/far-{self.asked}.ts"
+
+    async def ask(self, path: str, part: tuple[int, int] | None = None, *, may_be_wrong: int | None = None) -> Outcome:
+        """GET it and prove each byte that comes, also of an answer that breaks off later.
+
+        `may_be_wrong` names the one byte that the way here has changed.
+        """
+        start, end = part or (0, int(path.split("/")[2]))
+        headers = {"Range": f"bytes={start}-{end - 1}"} if part else {}
+        status, data = 0, bytearray()
+        clean = False
+        try:
+            async with self.http.get(self.edge.url + path, headers=headers) as got:
+                status = got.status
+                if status in GIVEN_UP:
+                    await got.read()
+                    return Outcome(status, 0, whole=False)
+                assert status == (206 if part else 200), f"{path}: {status}"
+                assert int(got.headers["Content-Length"]) == end - start
+                async for chunk in got.content.iter_any():
+                    data += chunk
+            clean = True
+        except aiohttp.ClientError:
+            pass
+        wrong = prove(path, start, bytes(data), may_be_wrong)
+        assert not clean or len(data) == end - start, f"{path}: {len(data)} bytes and a clean end"
+        return Outcome(status, len(data), clean, wrong)
+
+    async def ask_again(self, path: str, **more: int | None) -> None:
+        """On a good day all of it is right: nothing short or mixed was kept."""
+        self.proxy.script = nothing
+        outcome = await self.ask(path, **more)  # type: ignore[arg-type]
+        assert outcome.status == 200
+        assert outcome.whole, f"{path}: broken without a fault, after {outcome.got} bytes"
+        size = int(path.split("/")[2])
+        part = size // 3, size // 3 + 5000
+        outcome = await self.ask(path, part, **more)  # type: ignore[arg-type]
+        assert outcome.whole
+        assert outcome.status == 206
+
+    def requests(self, path: str) -> int:
+        """Origin requests for it so far."""
+        return self.proxy.counts()[path]
+
+
+def prove(path: str, start: int, data: bytes, may_be_wrong: int | None) -> tuple[int, ...]:
+    """The wrong bytes that were allowed to be; any other fails."""
+    if may_be_wrong is None or not start <= may_be_wrong < start + len(data):
+        mismatch = check(path, 1, start, data)
+        assert mismatch is None, f"{path}: {mismatch}"
+        return ()
+    at = may_be_wrong - start
+    assert check(path, 1, start, data[:at]) is None, path
+    assert check(path, 1, may_be_wrong + 1, data[at + 1 :]) is None, path
+    return (may_be_wrong,) if check(path, 1, may_be_wrong, data[at : at + 1]) else ()
+
+
+@asynccontextmanager
+async def far_bench(directory: Path, mode: str) -> AsyncIterator[FarBench]:
+    """`mode` is one of MODES."""
+    config = directory / "edge.toml"
+    config.write_text(CONFIG.format(far=MODES[mode]))
+    async with (
+        describing_origin() as origin,
+        FaultProxy(origin.url) as proxy,
+        running_edge(directory / "c", proxy.url, "--config", str(config), workers=1) as edge,
+        client() as http,
+    ):
+        bench = FarBench(edge, proxy, http)
+        await bench.ask_again(bench.new_path())  # from now on it is known how far the origin is
+        yield bench
+
+
+def positions(count: int, seed: int, size: int = SIZE) -> list[int]:
+    """Bytes where a fault is likely to matter, and others drawn from `seed`; `count` of them in all."""
+    borders = [0, size - 1, MIB, 64 * KIB, 1, MIB - 1, 64 * KIB - 1, size // 2, 2 * MIB, size - 2, MIB + 1, 2 * MIB - 1]
+    drawn = random.Random(seed)
+    return [*borders, *(drawn.randrange(size) for _ in range(count))][:count]
