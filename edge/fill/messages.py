@@ -11,7 +11,7 @@ from typing import Final, Self
 
 from edge.words import CacheStatus, Kind, Reason
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 UNKNOWN: Final = -1  # a length or an end that nobody knows yet
 
 _KINDS: Final = tuple(Kind)
@@ -25,6 +25,7 @@ class Mode(IntEnum):
     FILL = 0  # bytes for a player; kept if they may be
     REFRESH = 1  # nobody waits: renew what is stale
     PASS = 2  # for this client alone; never kept, never shared
+    SOLO = 3  # a request of its own, whatever is stored or under way; kept if it may be
 
 
 class HeadFlag(IntFlag):
@@ -52,6 +53,8 @@ class Type(IntEnum):
     CANCEL = 11
     FREED = 12
     BAD = 13
+    BODY = 14
+    TAKEN = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,9 @@ class Fetch:
     suffix: int = 0
     ranged: bool = False
     pin: Pin | None = None
+    authority: bytes = b""  # whom the client asked: what an unsafe request makes invalid has to be of the same origin
+    has_body: bool = False  # `Body` messages follow
+    body_length: int = UNKNOWN  # UNKNOWN: it is sent in chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +198,26 @@ class Bad:
     reason: Reason
 
 
-Message = Hello | Fetch | Head | Place | Inline | Scratch | End | Fail | Again | Read | Cancel | Freed | Bad
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The next bytes of a request's body; `last`: there are no more. A client that breaks off is told by CANCEL."""
+
+    id: int
+    last: bool
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """So many bytes of a request's body have gone to the origin."""
+
+    id: int
+    count: int
+
+
+Message = (
+    Hello | Fetch | Head | Place | Inline | Scratch | End | Fail | Again | Read | Cancel | Freed | Bad | Body | Taken
+)
 
 
 class _Writer:
@@ -251,6 +276,10 @@ def encode(message: Message) -> bytes:
             return struct.pack("<BQQ", Type.READ, id_, position)
         case Freed(id_, number):
             return struct.pack("<BQI", Type.FREED, id_, number)
+        case Body(id_, last, data):
+            return struct.pack("<BQ?", Type.BODY, id_, last) + data
+        case Taken(id_, count):
+            return struct.pack("<BQQ", Type.TAKEN, id_, count)
         case Again(id_):
             return struct.pack("<BQ", Type.AGAIN, id_)
         case Cancel(id_):
@@ -292,6 +321,7 @@ def _encode_fetch(fetch: Fetch) -> bytes:
     writer.put("?", fetch.pin is not None)
     if fetch.pin is not None:
         writer.put("QQ", fetch.pin.generation, fetch.pin.total).blob(fetch.pin.etag)
+    writer.blob(fetch.authority).put("?q", fetch.has_body, fetch.body_length)
     return writer.done()
 
 
@@ -311,6 +341,11 @@ def decode(raw: bytes) -> Message:
             return Read(*struct.unpack("<QQ", raw[1:]))
         case Type.FREED:
             return Freed(*struct.unpack("<QI", raw[1:]))
+        case Type.BODY:
+            id_, last = struct.unpack_from("<Q?", raw, 1)
+            return Body(id_, bool(last), raw[10:])
+        case Type.TAKEN:
+            return Taken(*struct.unpack("<QQ", raw[1:]))
         case Type.AGAIN:
             return Again(*struct.unpack("<Q", raw[1:]))
         case Type.CANCEL:
@@ -349,6 +384,8 @@ def _decode_fetch(reader: _Reader) -> Fetch:
     if reader.take("?")[0]:
         generation, total = reader.take("QQ")
         pin = Pin(generation, total, reader.blob())
+    authority = reader.blob()
+    has_body, body_length = reader.take("?q")
     return Fetch(
         id_,
         Mode(mode),
@@ -364,4 +401,7 @@ def _decode_fetch(reader: _Reader) -> Fetch:
         suffix,
         bool(ranged),
         pin,
+        authority,
+        bool(has_body),
+        body_length,
     )
