@@ -18,23 +18,18 @@ from cachetools import TTLCache
 
 from edge.clock import Clock
 from edge.fill.carry import Carrier
-from edge.fill.channel import Channel
 from edge.fill.flight import Flight, Reader, Run
 from edge.fill.lead import Lead
+from edge.fill.link import Link
 from edge.fill.messages import (
     PROTOCOL,
     UNKNOWN,
     Again,
     Bad,
-    Body,
-    Cancel,
     Fail,
     Fetch,
-    Freed,
     Hello,
-    Message,
     Mode,
-    Read,
 )
 from edge.fill.settings import FillSettings
 from edge.fill.shop import Shop
@@ -61,60 +56,6 @@ class FillMeters(Protocol):
     def collapsed(self, site: str, result: str) -> None: ...
 
     def corrupt(self, reason: str) -> None: ...
-
-
-class Link:
-    """One worker's connection and its fetches."""
-
-    def __init__(self, desk: "Desk", sock: socket.socket) -> None:
-        self.readers: dict[int, tuple[Flight, Reader]] = {}
-        self._desk = desk
-        self.channel = Channel(sock, self._on_message, self._on_lost)
-
-    def _on_message(self, message: Message, fds: list[int]) -> None:
-        match message:
-            case Fetch():
-                try:
-                    self._desk.fetch(self, message)
-                except Exception:
-                    log.exception("a fetch could not be taken")
-                    self.channel.send(Fail(message.id, 500, Reason.INTERNAL, "internal error"))
-            case Read(id_, position):
-                if entry := self.readers.get(id_):
-                    flight, reader = entry
-                    if not reader.gone:
-                        flight.read(reader, position)
-            case Cancel(id_):
-                if entry := self.readers.pop(id_, None):
-                    entry[1].free_all()
-                    entry[0].leave(entry[1])
-                else:
-                    self._desk.forget(self, id_)
-            case Freed(id_, number):
-                if entry := self.readers.get(id_):
-                    entry[1].free(number)
-                    self.tidy(id_)
-            case Body(id_):
-                if (entry := self.readers.get(id_)) and entry[1].upload is not None:
-                    entry[1].upload.feed(message)
-            case Bad():
-                self._desk.bad(message)
-            case _:
-                raise ValueError(f"a worker does not say {type(message).__name__}")
-
-    def tidy(self, id_: int) -> None:
-        """Forget a fetch that is over and holds no scratch."""
-        entry = self.readers.get(id_)
-        if entry is not None and entry[1].gone and not entry[1].scratch:
-            del self.readers[id_]
-
-    def _on_lost(self) -> None:
-        readers, self.readers = self.readers, {}
-        for flight, reader in readers.values():
-            reader.free_all()
-            if not reader.gone:
-                flight.leave(reader)
-        self._desk.link_lost(self)
 
 
 @dataclass(slots=True)

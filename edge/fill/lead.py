@@ -5,17 +5,17 @@ does to records that are stored already is in `revise`.
 """
 
 from dataclasses import replace
-from typing import Protocol
 
-from edge.errors import EdgeError, OriginError, StoreError
+from edge.errors import EdgeError, OriginError
 from edge.fill import plan, revise
 from edge.fill.carry import Carrier
-from edge.fill.flight import Flight, Reader, Run
+from edge.fill.flight import Flight, Run
 from edge.fill.messages import UNKNOWN, Head, HeadFlag, Mode
+from edge.fill.placing import Placing, Tower
 from edge.fill.plan import Ask
-from edge.fill.records import Layout, record_of, stored_lines, without
+from edge.fill.records import stored_lines
 from edge.fill.shop import Shop
-from edge.fill.sinks import MemorySink, PackSink, ScratchSink, Sink
+from edge.fill.sinks import MemorySink
 from edge.fill.spread import FIRST, Spread
 from edge.fill.upload import Upload
 from edge.http import fields
@@ -28,33 +28,15 @@ from edge.policy.decide import may_serve_on_error
 from edge.policy.invalidation import is_unsafe
 from edge.policy.judge import Head as AnswerHead
 from edge.policy.judge import Verdict, judge
-from edge.policy.variants import selection
 from edge.store.names import name_of
 from edge.store.record import Flag, Record, encode_record
-from edge.store.variants import note_variant
-from edge.words import CacheStatus, Eviction, Kind, Reason
+from edge.words import CacheStatus, Kind, Reason
 
 NOT_MODIFIED = 304
 PARTIAL = 206
 RANGE_NOT_SATISFIABLE = 416
 BODILESS = frozenset({204, 205, NOT_MODIFIED})
 SERVER_ERRORS = frozenset({500, 502, 503, 504})  # RFC 5861 section 4: those that a stale answer may stand in for
-
-
-class Tower(Protocol):
-    """Who knows all flights."""
-
-    def separate(self, flight: Flight, others: list[Reader]) -> None:
-        """The answer is its leader's alone: each of the others asks for itself."""
-
-    def redirect(self, flight: Flight, others: list[Reader]) -> None:
-        """The answer was chosen by what these did not say alike: they look for theirs anew."""
-
-    def rename(self, flight: Flight, name: bytes) -> None:
-        """The flight brings a variant, not what every request for the key gets."""
-
-    def doom(self, name: bytes) -> None:
-        """What is on its way under this name is out of date."""
 
 
 class _AskAgain(Exception):
@@ -77,6 +59,7 @@ class Lead:
         self._pass = flight.fetch.mode is Mode.PASS
         self._get = flight.fetch.method == b"GET"
         self._range_given_up = False
+        self._placing = Placing(shop, flight, stored, tower, self._rules)
         self._whole_ask: Ask | None = None  # what would be asked at once on a near path
         self._answered = 0  # where the first answer ends
         self._spread: Spread | None = None
@@ -263,7 +246,7 @@ class Lead:
         run.stop_at = end
         status = 200 if response.status == PARTIAL else response.status
         answer = AnswerHead(status, response.fields)
-        return await self._begin(answer, response, run, kind, verdict, etag, total, alone=alone)
+        return await self._placing.begin(answer, response, run, kind, verdict, etag, total, alone=alone)
 
     async def _hand_on(self, response: UpstreamResponse, run: Run) -> Carrier:
         """What is only for who asked, and as it is: answers to other methods, to a client's own conditions, parts."""
@@ -275,7 +258,7 @@ class Lead:
         run.end = run.stop_at = self._answered = total
         answer = AnswerHead(response.status, response.fields)
         kind = self._fetch.kind
-        return await self._begin(answer, response, run, kind, verdict, b"", total, alone=True, opaque=True)
+        return await self._placing.begin(answer, response, run, kind, verdict, b"", total, alone=True, opaque=True)
 
     def _stretch(self, ask: Ask, response: UpstreamResponse) -> tuple[int, int, int]:
         """(start, end, total) of the body in the object; UNKNOWN where nobody knows yet."""
@@ -323,98 +306,6 @@ class Lead:
         self._flight.joinable = False
         others = [reader for reader in self._flight.readers if reader.fetch is not self._fetch]
         self._tower.separate(self._flight, others)
-
-    # -- the body --------------------------------------------------------------------------------
-
-    async def _begin(
-        self,
-        answer: AnswerHead,
-        response: UpstreamResponse,
-        run: Run,
-        kind: Kind,
-        verdict: Verdict,
-        etag: bytes,
-        total: int,
-        *,
-        alone: bool,
-        opaque: bool = False,
-    ) -> Carrier:
-        flight, shop, stored = self._flight, self._shop, self._stored
-        stored_name = flight.name
-        keep = verdict.store and not alone and self._get
-        layout = Layout(etag, 0, total, shop.slice_size)
-        now = shop.clock.wall()
-        told = record_of(self._fetch, kind, answer, verdict, layout, self._rules, now=now, opaque=opaque)
-        if verdict.vary and not alone:
-            keep = await self._vary(told, verdict, keep=keep)
-        elif keep:
-            self._tower.rename(flight, name_of(self._fetch.key, shop.secret))
-        continues = stored is not None and plan.same_version(stored, etag, total) and flight.name == stored_name
-        if self._fetch.mode is Mode.SOLO:
-            # Who fills the stored one may be at work on the same part.
-            keep, continues = keep and not (continues and response.status == PARTIAL), False
-        if keep:
-            generation = stored.generation if continues and stored else shop.store.volume.new_generation()
-            told = replace(told, generation=generation)
-            shop.alone.pop(name_of(self._fetch.key, shop.secret), None)
-        record = without(told, verdict.withheld)
-        if continues and keep and stored is not None:
-            for extent in shop.store.volume.extents(stored):
-                flight.covered.add(extent.start, extent.end)
-        combined = bool(etag) and total != UNKNOWN and response.status in (200, PARTIAL)
-        flight.ranges = keep and combined and kind not in shop.rangeless
-        flags = (HeadFlag.STORED if keep else HeadFlag(0)) | (HeadFlag.ALONE if alone else HeadFlag(0))
-        ttfb = response.response_time - response.request_time
-        sink = self._sink(run, kind, verdict, total, keep=keep)
-        if self._fetch.mode is Mode.SOLO and keep and stored is not None:
-            await shop.store.call(shop.store.volume.delete, flight.name, None, Eviction.REPLACED)
-        if told is not record:
-            flight.leaders_record = encode_record(told)
-        word = self._word(alone=alone)
-        flight.set_head(Head(0, flags, word, total, response.member, ttfb, encode_record(record)), record, total)
-        if self._fetch.method == b"HEAD":
-            flight.end_all()
-        return Carrier(shop, flight, run, sink, record, kind, self._rules, keep=keep, request=self._fetch)
-
-    async def _vary(self, record: Record, verdict: Verdict, *, keep: bool) -> bool:
-        """The answer is one of several: it is kept under a name of its own, and waiters who said otherwise leave."""
-        shop, fetch, flight = self._shop, self._fetch, self._flight
-        mine = selection(verdict.vary, fetch.fields)
-        if keep:
-            base = name_of(fetch.key, shop.secret)
-            generation, most = shop.store.volume.new_generation(), self._rules.variants_most
-            volume = shop.store.volume
-            try:
-                name = await shop.store.call(
-                    note_variant, volume, base, record, verdict.vary, mine, generation, most
-                )  # fmt: skip
-                self._tower.rename(flight, name)
-            except (StoreError, OSError):
-                keep = False
-        others = [reader for reader in flight.readers if selection(verdict.vary, reader.fetch.fields) != mine]
-        if not keep:
-            flight.joinable = False
-        self._tower.redirect(flight, others)
-        return keep
-
-    def _word(self, *, alone: bool) -> CacheStatus:
-        if self._fetch.mode is Mode.PASS or alone:
-            return CacheStatus.BYPASS
-        return CacheStatus.MISS if self._stored is None else CacheStatus.EXPIRED
-
-    def _sink(self, run: Run, kind: Kind, verdict: Verdict, total: int, *, keep: bool) -> Sink:
-        flight, shop, settings = self._flight, self._shop, self._shop.settings
-        if not keep:
-            if total != UNKNOWN and total <= settings.inline_limit:
-                return MemorySink(flight, run.start)
-            return ScratchSink(flight, shop.scratch, run.start)
-        # A plain cache has use for what is stale: it is validated, or stands in when nobody answers.
-        short = verdict.fresh_until - shop.clock.wall() < settings.live_below and self._rules.lists_by_content
-        listing = kind in (Kind.PLAYLIST, Kind.MANIFEST)
-        fits = total <= settings.memory_limit  # UNKNOWN fits until it has shown that it does not
-        if fits and run.start == 0 and (total in (UNKNOWN, run.end)) and (short or listing or total == UNKNOWN):
-            return MemorySink(flight)
-        return PackSink(flight, shop.store, run.start, None if run.end == UNKNOWN else run.end)
 
     # -- not modified ----------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge.config.schema import KindSection, RuleSection, RulesSection, Settings, SiteSection
-from edge.delivery.story import DeliverySettings
+from edge.delivery.serving import DeliverySettings
 from edge.fill.settings import FillSettings
 from edge.origin.settings import OriginSettings
 from edge.policy.rules import PROFILES, READS, KindDefaults, LiveDefaults, PathRules, SiteRules, path_pattern

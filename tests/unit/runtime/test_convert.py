@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edge.config.schema import Settings
-from edge.delivery.story import DeliverySettings
+from edge.delivery.serving import DeliverySettings
 from edge.origin.settings import OriginSettings
 from edge.policy.rules import DEFAULTS, SiteRules
 from edge.runtime import convert
