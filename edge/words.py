@@ -65,6 +65,19 @@ class Reason(StrEnum):
     INTERNAL = "internal"
 
 
+class Forward(StrEnum):
+    """Why a request went on to the origin: `fwd` of Cache-Status (RFC 9211 section 2.2)."""
+
+    BYPASS = "bypass"
+    METHOD = "method"
+    URI_MISS = "uri-miss"
+    VARY_MISS = "vary-miss"
+    MISS = "miss"
+    REQUEST = "request"
+    STALE = "stale"
+    PARTIAL = "partial"
+
+
 class Source(StrEnum):
     """Whose fault an error is."""
 
@@ -82,6 +95,7 @@ class Eviction(StrEnum):
     CORRUPT = "corrupt"
     DISK_ERROR = "disk_error"
     REPLACED = "replaced"
+    INVALIDATED = "invalidated"  # an unsafe request has changed it (RFC 9111 section 4.4)
 
 
 class Pending(Enum):

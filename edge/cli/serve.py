@@ -21,6 +21,7 @@ FLAGS: Final = {
     ("cache", "dir"): "--cache-dir",
     ("cache", "size"): "--cache-size",
     ("log", "access"): "--access-log",
+    ("server", "profile"): "--profile",
     ("tls", "cert"): "--tls-cert",
     ("tls", "key"): "--tls-key",
 }
@@ -42,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls-key", metavar="FILE", help="and this private key (PEM)")
     parser.add_argument("--access-log", metavar="FILE", help='a file, "stdout" or "off" (default)')
     parser.add_argument("--node", metavar="NAME", help="this node's name in Via and Cache-Status")
+    parser.add_argument(
+        "--profile",
+        choices=("video", "rfc9111"),
+        help="for players (default), or a plain shared cache; sites of a file have their own",
+    )
     parser.add_argument("--config", metavar="FILE", type=Path, help="TOML; flags win over it")
 
 

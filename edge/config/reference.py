@@ -10,9 +10,18 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from edge.config.explain import model_in
-from edge.config.schema import KindSection, LiveSection, Settings, SiteSection, TlsSection, VolumeSection
+from edge.config.schema import (
+    KindSection,
+    LiveSection,
+    RuleSection,
+    RulesSection,
+    Settings,
+    SiteSection,
+    TlsSection,
+    VolumeSection,
+)
 from edge.config.units import parse_duration, parse_size, write_duration, write_size
-from edge.policy.rules import DEFAULTS
+from edge.policy.rules import DEFAULTS, SiteRules
 
 INTRO: Final = """\
 # Reference configuration of the edge: every key with its default. A key behind a mark (#key = ...) is
@@ -21,6 +30,7 @@ INTRO: Final = """\
 # directory in which the server is started. Flags of `edge serve` win over this file.
 # This file is rendered from the schema: `edge check-config --reference`.
 """
+USUAL: Final = SiteRules()
 EXAMPLES: Final[dict[tuple[type[BaseModel], str], object]] = {
     (TlsSection, "cert"): "/etc/edge/cert.pem",
     (TlsSection, "key"): "/etc/edge/key.pem",
@@ -49,6 +59,7 @@ def render() -> str:
             parts.append(_heading(model) + f"#[[{name}]]\n" + _keys(model, optional=True))
         else:
             parts.append(_heading(model) + f"[{name}]\n" + _keys(model, optional=False))
+    parts.append(_heading(RuleSection) + '#[[site.rule]]\n#path = "/live/**"\n#negative_ttl = "1s"\n')
     parts.append(_heading(LiveSection) + "#[site.live]\n" + _keys(LiveSection, optional=True))
     parts.append(_heading(KindSection) + _meanings(KindSection) + "\n".join(_kinds()) + "\n")
     return "\n".join(parts)
@@ -61,14 +72,22 @@ def _heading(model: type[BaseModel]) -> str:
 
 def _keys(model: type[BaseModel], *, optional: bool) -> str:
     lines = []
-    for name, field in model.model_fields.items():
+    for name in sorted(model.model_fields, key=lambda name: name not in model.__annotations__):  # its own ones first
+        field = model.model_fields[name]
         if model_in(field.annotation) is not None:
             continue
         unset = field.is_required() or field.default in (None, "")
-        value = (EXAMPLES.get((model, name)) or ORIGIN_EXAMPLES[name]) if unset else field.default
+        value = _example(model, name) if unset else field.default
         lines.append(f"# {field.description}")
         lines.append(f"{'#' if unset or optional else ''}{name} = {_value(field, value)}")
     return "\n".join(lines) + "\n"
+
+
+def _example(model: type[BaseModel], name: str) -> object:
+    """What stands for a key that has no default: of rules, what profile `video` has."""
+    if (model, name) in EXAMPLES:
+        return EXAMPLES[model, name]
+    return getattr(USUAL, name) if issubclass(model, RulesSection) else ORIGIN_EXAMPLES[name]
 
 
 def _meanings(model: type[BaseModel]) -> str:
@@ -83,8 +102,14 @@ def _kinds() -> list[str]:
     return lines
 
 
+def _marks(annotation: Any) -> list[Any]:
+    """What is noted at the types within a type: `Seconds | None` has its parser there."""
+    inner = [mark for part in getattr(annotation, "__args__", ()) for mark in _marks(part)]
+    return [*getattr(annotation, "__metadata__", ()), *inner]
+
+
 def _value(field: FieldInfo, value: Any) -> str:
-    parsers = {getattr(mark, "func", None) for mark in field.metadata}
+    parsers = {getattr(mark, "func", None) for mark in (*field.metadata, *_marks(field.annotation))}
     match value:
         case bool():
             return "true" if value else "false"
@@ -94,7 +119,7 @@ def _value(field: FieldInfo, value: Any) -> str:
             return "'" + value + "'" if '"' in value or "\\" in value else f'"{value}"'
         case int() if parse_size in parsers:
             return f'"{write_size(value)}"' if value >= 1024 else str(value)
-        case float() if parse_duration in parsers:
+        case int() | float() if parse_duration in parsers:
             return f'"{write_duration(value)}"'
         case _:
             return str(value)

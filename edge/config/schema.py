@@ -27,8 +27,9 @@ LABEL: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a field's name: RFC 9110 section 5.6.2
 HOST_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\]")
 AUTHORITY: Final = re.compile(rf"(?:{HOST_NAME.pattern})(?::[0-9]{{1,5}})?")
-WEB_ORIGIN: Final = re.compile(r"\*|null|https?://[A-Za-z0-9._-]+(?::[0-9]{1,5})?")
+WEB_ORIGIN: Final = re.compile(r"|\*|null|https?://[A-Za-z0-9._-]+(?::[0-9]{1,5})?")
 VISIBLE: Final = re.compile(r"[\x21-\x7e]*")
+PATH: Final = re.compile(r"[/*][\x21-\x7e]*")
 CACHE_LEAST: Final = 16 * 2**20
 VOLUMES_MOST: Final = 64
 
@@ -76,6 +77,8 @@ HostName = Annotated[
 Authority = Annotated[str, _written_like(AUTHORITY, "write HOST or HOST:PORT")]
 WebOrigin = Annotated[str, _written_like(WEB_ORIGIN, 'write "*" or one origin, "https://player.example"')]
 Parameter = Annotated[str, _written_like(VISIBLE, "write the parameter's name as it stands in a URL")]
+Names = Annotated[tuple[Parameter, ...], Field(strict=False)]
+PathPattern = Annotated[str, _written_like(PATH, 'write a path that begins with "/" or "*"')]
 Url = Annotated[str, AfterValidator(_url)]
 Listens = Annotated[tuple[Listen, ...], Field(strict=False)]
 
@@ -96,6 +99,9 @@ class ServerSection(Section):
         (),
         description="further addresses that stay plain HTTP beside a certificate: for edges behind a shield",
     )
+    profile: Literal["video", "rfc9111"] = Field(
+        "video", description="of the one site that there is without any [[site]]: for players, or a plain cache"
+    )
     workers: int = Field(0, ge=0, le=256, description="worker processes; 0 = one per core")
     node: Label = Field("edge", description="this node's name in Via and Cache-Status")
     drain_timeout: Seconds = Field(30.0, description="how long running answers may take at a stop")
@@ -114,6 +120,9 @@ class ServerSection(Section):
     )
     max_line: Size = Field(8 * 2**10, description="the most for its line, and for each field; at most max_head")
     max_fields: int = Field(100, ge=10, le=1000, description="the most fields that a request may have")
+    max_body: Size = Field(
+        64 * 2**20, description="the most that a request's body may have, where a site allows methods with one"
+    )
     slow_reader: Size = Field(
         4096, description="bytes a second below which, over 30 s, a reader is given up; 0 = never"
     )
@@ -242,30 +251,71 @@ class LiveSection(Section):
     )
 
 
-class SiteSection(Section):
+class RulesSection(Section):
+    """What a site can say of its objects; what is left out stays as the profile has it."""
+
+    drop_params: Names | None = Field(None, description='query parameters outside the cache key; "utm_*": by beginning')
+    token_params: Names | None = Field(None, description="the same for signed URLs")
+    keep_params: Names | None = Field(None, description="if any: only these are in the cache key")
+    sort_params: bool | None = Field(None, description="true: the order of parameters does not matter")
+    forward_params: Names | None = Field(None, description="outside the key and yet told to the origin")
+    forward_fields: Annotated[tuple[Token, ...], Field(strict=False)] | None = Field(
+        None, description='request fields that the origin gets, and that answers may vary by; "*" = every one'
+    )
+    methods: Annotated[tuple[Token, ...], Field(strict=False)] | None = Field(
+        None, description='methods of clients; "*" = every one; unsafe ones are passed and invalidate'
+    )
+    honour_client_cache_control: bool | None = Field(
+        None, description="true: clients may ask for fresher answers; for a shield behind edges that are trusted"
+    )
+    honour_cache_control: bool | None = Field(None, description="false: freshness goes by these defaults alone")
+    keep_set_cookie: bool | None = Field(None, description="true: cookies are the same for all, kept and replayed")
+    every_status: bool | None = Field(None, description="true: every status is kept when its answer allows it")
+    lists_by_content: bool | None = Field(
+        None, description="what a playlist says of itself decides how long it is kept"
+    )
+    heuristic_share: float | None = Field(
+        None, ge=0, le=1, description="without explicit freshness: so much of the time since Last-Modified"
+    )
+    heuristic_most: Seconds | None = Field(None, description="... and at most so long")
+    stale_if_unreachable: Seconds | None = Field(
+        None, description="served though stale when the origin does not answer, unless it forbids that"
+    )
+    exact_ranges: bool | None = Field(None, description="true: a range is asked for as it was asked, not by slices")
+    retry: bool | None = Field(None, description="false: every request is sent to the origin once")
+    variants_most: int | None = Field(None, ge=1, le=1000, description="answers of one object, chosen by Vary")
+    negative_ttl: Seconds | None = Field(None, description="how long 404 and 410 are remembered")
+    negative_ttl_live: Seconds | None = Field(
+        None, description="the same for what is live: it will be there in a moment"
+    )
+    cors_origin: WebOrigin | None = Field(
+        None, description='Access-Control-Allow-Origin; "" = CORS is left to the origin'
+    )
+    preflight_max_age: Seconds | None = Field(None, description="how long browsers remember a preflight")
+    mime_by_path: bool | None = Field(None, description="true: what comes without a media type gets one by its name")
+    cache_status_key: bool | None = Field(None, description="true: Cache-Status tells the cache key")
+    server_timing: bool | None = Field(None, description="true: Server-Timing tells scripts how the cache answered")
+    live: LiveSection | None = Field(None, description="see below")
+    kinds: dict[Annotated[Kind, Field(strict=False)], KindSection] = Field(
+        default_factory=dict, description="defaults by kind of object, see below"
+    )
+
+
+class RuleSection(RulesSection):
+    """What holds for some paths of a site. The first rule that matches wins, and holds beside the site's own."""
+
+    path: PathPattern = Field(description='"*" stands for anything within a segment, "**" for anything at all')
+
+
+class SiteSection(RulesSection):
     """A tenant, chosen by Host. The first site also takes hosts that nobody has."""
 
     name: Label = Field(description="in metrics, logs and cache keys")
     hosts: Annotated[tuple[HostName, ...], Field(strict=False)] = Field((), description="host names, without port")
-    drop_params: Annotated[tuple[Parameter, ...], Field(strict=False)] = Field(
-        ("CMCD",), description="query parameters outside the cache key; utm_* always"
+    profile: Literal["video", "rfc9111"] = Field(
+        "video", description="what holds where nothing is said: for players, or a plain shared cache"
     )
-    token_params: Annotated[tuple[Parameter, ...], Field(strict=False)] = Field(
-        ("token", "expires", "md5", "hdnts", "hdnea"), description="the same for signed URLs"
-    )
-    forward_fields: Annotated[tuple[Token, ...], Field(strict=False)] = Field(
-        (), description="request fields that the origin gets; an answer that varies by one is not shared"
-    )
-    cors_origin: WebOrigin = Field("*", description="Access-Control-Allow-Origin")
-    preflight_max_age: Seconds = Field(86400.0, description="how long browsers remember a preflight")
-    negative_ttl: Seconds = Field(10.0, description="how long 404 and 410 are remembered")
-    negative_ttl_live: Seconds = Field(1.0, description="the same for what is live: it will be there in a moment")
-    honour_cache_control: bool = Field(True, description="false: freshness goes by these defaults alone")
-    keep_set_cookie: bool = Field(False, description="true: cookies are the same for all, kept and replayed")
-    live: LiveSection = Field(default_factory=LiveSection, description="see below")
-    kinds: dict[Annotated[Kind, Field(strict=False)], KindSection] = Field(
-        default_factory=dict, description="defaults by kind of object, see below"
-    )
+    rule: Annotated[tuple[RuleSection, ...], Field(strict=False)] = Field((), description="see below")
 
 
 class LogSection(Section):

@@ -8,20 +8,22 @@ from dataclasses import dataclass
 
 from edge.http.cache_status import format_member
 from edge.http.content_range import format_content_range, format_unsatisfied
-from edge.http.dates import format_date
+from edge.http.dates import format_date, parse_date
 from edge.http.status import reason, status_line
 from edge.policy.cors import cors_lines, preflight_lines
 from edge.policy.rules import SiteRules
 from edge.store.record import Record
-from edge.words import CacheStatus
+from edge.words import CacheStatus, Forward
 
 MUST_BE_IN_304 = (b"cache-control:", b"content-location:", b"date:", b"etag:", b"expires:", b"vary:")
 FORWARDED_BECAUSE = {
-    CacheStatus.MISS: "uri-miss",
-    CacheStatus.EXPIRED: "stale",
-    CacheStatus.REVALIDATED: "stale",
-    CacheStatus.BYPASS: "uri-miss",
+    CacheStatus.MISS: Forward.URI_MISS,
+    CacheStatus.EXPIRED: Forward.STALE,
+    CacheStatus.REVALIDATED: Forward.STALE,
+    CacheStatus.BYPASS: Forward.URI_MISS,
 }
+FROM_CACHE = frozenset({CacheStatus.HIT, CacheStatus.STALE, CacheStatus.UPDATING})
+WITHOUT_LENGTH = (204, 304)  # RFC 9110 section 8.6: 204 must not have one; that of a 304 would be the whole's
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class How:
     stored: bool = False
     fwd_status: int | None = None
     detail: str | None = None
+    fwd: Forward | None = None  # why it went on, where `status` does not tell enough
+    judged: bool = False  # the origin got the request's conditions: its answer is to them
 
 
 HIT = How(CacheStatus.HIT)
@@ -52,7 +56,18 @@ HIT = How(CacheStatus.HIT)
 class Prepared:
     """The parts of a stored answer's head that do not change while its record does not."""
 
-    __slots__ = ("_common", "_for_304", "_second", "_timed", "_whole", "_whole_of", "_wording", "record", "rules")
+    __slots__ = (
+        "_common",
+        "_for_304",
+        "_ranges",
+        "_second",
+        "_timed",
+        "_whole",
+        "_whole_of",
+        "_wording",
+        "record",
+        "rules",
+    )
 
     def __init__(self, record: Record, rules: SiteRules, mime: bytes | None, wording: Wording) -> None:
         self.record = record
@@ -62,7 +77,8 @@ class Prepared:
         if mime is not None and record.status == 200 and not _has(lowered, b"content-type:"):
             stored += b"Content-Type: " + mime + b"\r\n"
         own = cors_lines(rules) + wording.via
-        self._common = stored + b"Accept-Ranges: bytes\r\n" + own
+        self._ranges = b"Accept-Ranges: bytes\r\n" if rules.cors_origin else b""
+        self._common = stored + self._ranges + own
         kept = [line + b"\r\n" for line in stored.split(b"\r\n") if line.lower().startswith(MUST_BE_IN_304)]
         self._for_304 = b"".join(kept) + own
         self._wording = wording
@@ -76,7 +92,7 @@ class Prepared:
         second = int(now)
         if second != self._second:
             self._second = second
-            self._timed = timing_lines(self.record, HIT, now, self._wording)
+            self._timed = timing_lines(self.record, HIT, now, self._wording, self.rules)
         return self._timed
 
     def whole(self, how: How, now: float) -> bytes:
@@ -86,21 +102,31 @@ class Prepared:
             if self._whole_of != int(now):
                 self.timed(now)
                 self._whole_of = self._second
-                self._whole = b"%sContent-Length: %d\r\n%s%s" % (
-                    status_line(record.status), record.total, self._common, self._timed
-                )  # fmt: skip
+                self._whole = b"".join((status_line(record.status), self._length(), self._common, self._timed))
             return self._whole
-        return b"%sContent-Length: %d\r\n%s%s" % (
+        return b"%s%s%s%s" % (
             status_line(record.status),
-            record.total,
+            self._length(),
             self._common,
-            timing_lines(record, how, now, self._wording),
+            timing_lines(record, how, now, self._wording, self.rules),
         )
+
+    def _length(self) -> bytes:
+        if self.record.status in WITHOUT_LENGTH:
+            return b""
+        return b"Content-Length: %d\r\n" % self.record.total
+
+    def date(self) -> int | None:
+        """The stored Date: when the answer was made."""
+        for line in self.record.head.split(b"\r\n"):
+            if line[:5].lower() == b"date:":
+                return parse_date(line[5:].strip())
+        return None
 
     def unknown_length(self, how: How, now: float) -> bytes:
         """The head of a body whose length nobody knows yet."""
-        common = self._common.replace(b"Accept-Ranges: bytes\r\n", b"")
-        return status_line(self.record.status) + common + timing_lines(self.record, how, now, self._wording)
+        common = self._common.replace(self._ranges, b"") if self._ranges else self._common
+        return status_line(self.record.status) + common + timing_lines(self.record, how, now, self._wording, self.rules)
 
     def part(self, start: int, end: int, how: How, now: float) -> bytes:
         """206 with one part (RFC 9110 section 15.3.7.1)."""
@@ -110,7 +136,7 @@ class Prepared:
             format_content_range(start, end, record.total),
             end - start,
             self._common,
-            self.timed(now) if how is HIT else timing_lines(record, how, now, self._wording),
+            self.timed(now) if how is HIT else timing_lines(record, how, now, self._wording, self.rules),
         )
 
     def parts(self, boundary: bytes, length: int, how: How, now: float) -> bytes:
@@ -122,7 +148,7 @@ class Prepared:
             boundary,
             length,
             kept,
-            timing_lines(self.record, how, now, self._wording),
+            timing_lines(self.record, how, now, self._wording, self.rules),
         )
 
     def content_type(self) -> bytes:
@@ -134,7 +160,7 @@ class Prepared:
 
     def not_modified(self, how: How, now: float) -> bytes:
         """304 with the fields that section 15.4.5 names."""
-        timed = timing_lines(self.record, how, now, self._wording)
+        timed = timing_lines(self.record, how, now, self._wording, self.rules)
         return status_line(304) + self._for_304 + timed
 
     def precondition_failed(self, now: float) -> bytes:
@@ -148,31 +174,33 @@ class Prepared:
     def _refusal(self, code: int, more: bytes, now: float) -> bytes:
         own = cors_lines(self.rules) + self._wording.via + b"Accept-Ranges: bytes\r\nCache-Control: no-store\r\n"
         date = b"Date: " + format_date(now) + b"\r\n"
-        timed = timing_lines(self.record, HIT, now, self._wording)
+        timed = timing_lines(self.record, HIT, now, self._wording, self.rules)
         return status_line(code) + more + b"Content-Length: 0\r\n" + date + own + timed
 
 
-def timing_lines(record: Record, how: How, now: float, wording: Wording) -> bytes:
-    """Age (RFC 9111 section 5.1), Cache-Status (RFC 9211) and X-Cache."""
+def timing_lines(record: Record, how: How, now: float, wording: Wording, rules: SiteRules) -> bytes:
+    """Age (RFC 9111 section 5.1), Cache-Status (RFC 9211), X-Cache and, if it is wanted, Server-Timing.
+
+    Age would say that the origin was not asked; an answer that it gave just now has one only if it is old already.
+    """
     age = max(0, int(now - record.base_time))
-    from_cache = how.status in (CacheStatus.HIT, CacheStatus.STALE, CacheStatus.UPDATING)
+    from_cache = how.status in FROM_CACHE
     kept = from_cache or how.stored
     member = format_member(
         wording.node,
         hit=from_cache,
-        fwd=FORWARDED_BECAUSE.get(how.status),
+        fwd=how.fwd or FORWARDED_BECAUSE.get(how.status),
         fwd_status=how.fwd_status,
         ttl=int(record.fresh_until - now) if kept else None,
         stored=how.stored and not from_cache,
         collapsed=how.collapsed,
-        key=None,
+        key=record.key.decode("latin-1") if rules.cache_status_key else None,
         detail=how.detail,
     )
-    return b"Age: %d\r\nCache-Status: %s\r\nX-Cache: %s\r\n" % (
-        age,
-        member,
-        how.status.value.upper().encode(),
-    )
+    status = how.status.value
+    lines = b"Age: %d\r\n" % age if from_cache or age or how.collapsed or rules.cors_origin else b""
+    lines += b"Cache-Status: %s\r\nX-Cache: %s\r\n" % (member, status.upper().encode())
+    return lines + (b'Server-Timing: cache;desc="%s"\r\n' % status.encode() if rules.server_timing else b"")
 
 
 def error(
@@ -203,7 +231,8 @@ def error(
 def preflight(rules: SiteRules, now: float, wording: Wording) -> bytes:
     """The answer to OPTIONS (Fetch standard, CORS preflight), made here, never forwarded."""
     date = b"Date: " + format_date(now) + b"\r\n"
-    return status_line(204) + date + b"Allow: GET, HEAD, OPTIONS\r\n" + preflight_lines(rules) + wording.via
+    allow = b"Allow: %s\r\n" % ", ".join(rules.methods).encode()
+    return status_line(204) + date + allow + preflight_lines(rules) + wording.via
 
 
 def _has(lowered: bytes, name: bytes) -> bool:

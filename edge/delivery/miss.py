@@ -11,11 +11,13 @@ from edge.http.ranges import parse_range
 from edge.policy.decide import may_serve_on_error
 from edge.server.exchange import Exchange
 from edge.store.record import Flag, Record, decode_record
-from edge.words import CacheStatus, Reason
+from edge.words import CacheStatus, Forward, Reason
 
 if TYPE_CHECKING:
     from edge.delivery.story import Delivery
 
+# No answer came: the cache is disconnected (RFC 9111 section 4.2.4). One that is wrong is another matter.
+UNREACHABLE = frozenset(Reason) - {Reason.BAD_RESPONSE, Reason.OBJECT_CHANGED, Reason.INTERNAL}
 LOOKS = 5  # times that a keeper may say "look again" before we give up
 
 
@@ -30,6 +32,8 @@ class Miss(AskListener):
         stale: Record | None,
         stale_body: bytes | None,
         tries: int,
+        mode: Mode = Mode.FILL,
+        why: Forward | None = None,
     ) -> None:
         self._delivery = delivery
         self._exchange = exchange
@@ -37,6 +41,10 @@ class Miss(AskListener):
         self._stale = stale
         self._stale_body = stale_body
         self._tries = tries
+        # Without anything stored conditions are the origin's to judge (RFC 9111 section 4.3.2).
+        self._conditions = place.rules.forwards_all and stale is None and exchange.request.conditional
+        self._mode = Mode.SOLO if self._conditions and mode is Mode.FILL else mode
+        self._why = why
         self._asking: Asking | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -45,7 +53,14 @@ class Miss(AskListener):
         delivery, exchange = self._delivery, self._exchange
         start, end, suffix, ranged = self._wanted()
         fetch = delivery.fetch_of(
-            exchange, self._place, start=start, end=end, suffix=suffix, ranged=ranged, mode=Mode.FILL
+            exchange,
+            self._place,
+            start=start,
+            end=end,
+            suffix=suffix,
+            ranged=ranged,
+            mode=self._mode,
+            conditions=self._conditions,
         )
         exchange.on_gone = self.leave
         self._asking = delivery.volumes[self._place.volume].asker.ask(fetch, self)
@@ -57,12 +72,16 @@ class Miss(AskListener):
         """(start, end, suffix, ranged) of the first part that a Range field asks for; the rest is asked later."""
         asked = self._exchange.request.get(b"range")
         specs = parse_range(asked) if asked is not None and self._exchange.request.method == b"GET" else None
-        if not specs:
+        if not specs or (self._place.rules.exact_ranges and self._needs_whole(len(specs))):
             return 0, UNKNOWN, 0, False
         spec = specs[0]
         if spec.first is None:
             return 0, UNKNOWN, spec.last or 1, True
         return spec.first, UNKNOWN if spec.last is None else spec.last + 1, 0, True
+
+    def _needs_whole(self, parts: int) -> bool:
+        """Several parts, or a condition on them, are answered from the whole, which a plain cache asks for once."""
+        return parts > 1 or (self._stale is None and self._exchange.request.get(b"if-range") is not None)
 
     def leave(self) -> None:
         """The player has gone, or the story goes on elsewhere."""
@@ -86,6 +105,8 @@ class Miss(AskListener):
             collapsed=bool(head.flags & HeadFlag.COLLAPSED),
             stored=bool(head.flags & HeadFlag.STORED),
             fwd_status=304 if head.flags & HeadFlag.REVALIDATED else record.status,
+            fwd=self._why,
+            judged=self._conditions,
         )
         delivery, exchange = self._delivery, self._exchange
         if head.total == UNKNOWN:
@@ -106,11 +127,11 @@ class Miss(AskListener):
         if self._tries >= LOOKS:
             self._give_up(503, "the cache and its keeper do not agree")
         else:
-            self._delivery.look(self._exchange, self._place, self._tries + 1)
+            self._delivery.look_again(self._exchange, self._place, self._tries + 1)
 
     def on_fail(self, status: int, reason: Reason, detail: str) -> None:
         self.leave()
-        if not self._serve_stale():
+        if not self._serve_stale(unreachable=reason in UNREACHABLE):
             self._give_up(status, detail or reason.value)
 
     def on_lost(self) -> None:
@@ -123,17 +144,20 @@ class Miss(AskListener):
     def _too_late(self) -> None:
         up = self._delivery.volumes[self._place.volume].asker.up
         self.leave()
-        if not self._serve_stale():
+        if not self._serve_stale(unreachable=True):
             self._give_up(504 if up else 503, "no answer in time" if up else Reason.KEEPER_DOWN.value)
 
-    def _serve_stale(self) -> bool:
-        """A stale answer stands in for an error where it may (RFC 5861 section 4)."""
+    def _serve_stale(self, *, unreachable: bool) -> bool:
+        """A stale answer stands in for an error where it may (RFC 5861 section 4, RFC 9111 section 4.2.4)."""
         record, delivery = self._stale, self._delivery
-        if record is None:
+        if record is None or self._mode is not Mode.FILL:
             return False
         now = delivery.clock.wall()
-        strict = bool(record.flags & Flag.MUST_REVALIDATE)
-        if not may_serve_on_error(record.fresh_until, record.stale_if_error, strict, now):
+        strict = bool(record.flags & (Flag.MUST_REVALIDATE | Flag.NO_CACHE))
+        window = float(record.stale_if_error)
+        if unreachable:
+            window = max(window, self._place.rules.stale_if_unreachable)
+        if not may_serve_on_error(record.fresh_until, window, strict, now):
             return False
         how = How(CacheStatus.STALE)
         delivery.serve(self._exchange, self._place, record, how, now, body=self._stale_body)

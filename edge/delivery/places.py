@@ -11,7 +11,7 @@ from edge.delivery.memory import Memory
 from edge.http.target import parse_target
 from edge.media.kinds import kind_of
 from edge.media.mime import content_type_for
-from edge.policy.key import cache_key
+from edge.policy.key import cache_key, origin_target
 from edge.policy.rendezvous import ranked
 from edge.policy.rules import SiteRules
 from edge.store.names import name_of
@@ -20,7 +20,10 @@ from edge.words import Kind
 
 @dataclass(slots=True)
 class Place:
-    """A resolved target. `target` is what the origin is asked: path and query, without what the key drops."""
+    """A resolved target. `target` is what the origin is asked: path and query, without what the key drops.
+
+    `heeds`: what requests say of caching is honoured here.
+    """
 
     rules: SiteRules
     key: bytes
@@ -29,6 +32,7 @@ class Place:
     path: bytes
     target: bytes
     mime: bytes | None
+    heeds: bool
     volume: int = 0
 
 
@@ -74,7 +78,7 @@ class Places:
 
     def _resolve(self, host: bytes | None, target: bytes) -> Place:
         found = parse_target(target, host)
-        rules = self._by_host.get(found.host, self.default)
+        rules = self._by_host.get(found.host, self.default).at(found.path)
         # One site has one set of objects, whatever alias, port or scheme it is asked by: its name is the authority.
         site = rules.name.encode()
         key = cache_key(site, found.path, found.query, rules)
@@ -86,7 +90,8 @@ class Places:
             name=name_of(key, self._homes[volume].secret),
             kind=kind_of(found.path),
             path=found.path,
-            target=key[len(site) :],
-            mime=content_type_for(found.path),
+            target=origin_target(found.path, found.query, rules),
+            mime=content_type_for(found.path) if rules.mime_by_path else None,
+            heeds=rules.honour_client_cache_control,
             volume=volume,
         )

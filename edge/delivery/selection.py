@@ -1,6 +1,7 @@
 """Which bytes of an object a Range request gets (RFC 9110 section 14)."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge.http.conditionals import if_range_passes
@@ -25,14 +26,19 @@ class Selection:
         return plan(self.several, self.total, content_type, secrets.token_hex(16).encode())
 
 
-def select_parts(asked: bytes, if_range: bytes | None, record: Record) -> Selection | None:
-    """None = the whole: the field is not understood, not honoured, or If-Range names another version."""
+def select_parts(
+    asked: bytes, if_range: bytes | None, record: Record, date: Callable[[], int | None]
+) -> Selection | None:
+    """None = the whole: the field is not understood, not honoured, or If-Range names another version.
+
+    `date` tells when the answer was made: so a Last-Modified may be as good as a strong entity tag.
+    """
     specs = parse_range(asked)
     if specs is None:
         return None
     if if_range is not None:
         etag = parse_etag(record.etag) if record.etag else None
-        if not if_range_passes(if_range, etag, record.last_modified or None, None):
+        if not if_range_passes(if_range, etag, record.last_modified or None, date()):
             return None
     chosen = select(specs, record.total)
     if isinstance(chosen, Unsatisfiable):

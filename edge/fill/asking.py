@@ -4,12 +4,13 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from edge.fill.channel import Channel
 from edge.fill.messages import (
     PROTOCOL,
+    UNKNOWN,
     Again,
     Bad,
     Cancel,
@@ -24,6 +25,7 @@ from edge.fill.messages import (
     Place,
     Read,
     Scratch,
+    Taken,
 )
 from edge.words import Reason
 
@@ -43,6 +45,10 @@ class AskListener(Protocol):
     def on_again(self) -> None: ...
 
     def on_fail(self, status: int, reason: Reason, detail: str) -> None: ...
+
+    def on_taken(self, count: int) -> None:
+        """So much of the request's body has gone on."""
+        return
 
     def on_lost(self) -> None:
         """The keeper has died; ask again from the byte that was reached."""
@@ -111,6 +117,11 @@ class Asking:
 
     def __repr__(self) -> str:
         return f"<Asking {self.fetch.id} over={self.over} pieces={len(self._pieces)}>"
+
+    def take_whole(self) -> None:
+        """What comes is not the object of which a part was asked: it is told from its first byte on."""
+        self.fetch = replace(self.fetch, start=0, end=UNKNOWN, suffix=0)
+        self._told = 0
 
     def at(self, position: int) -> Bytes | None:
         """The piece that has the byte at `position`, None when it has not come."""
@@ -232,7 +243,7 @@ class Asker:
                 asking.over = True
                 self.send(Cancel(asking.fetch.id))
             if not self.up:
-                self._queued = [m for m in self._queued if not (isinstance(m, Fetch) and m is asking.fetch)]
+                self._queued = [m for m in self._queued if not (isinstance(m, Fetch) and m.id == asking.fetch.id)]
 
     def close(self) -> None:
         self._closed = True
@@ -273,6 +284,8 @@ class Asker:
             case Again():
                 asking.over = True
                 listener.on_again()
+            case Taken(_, count):
+                listener.on_taken(count)
             case Fail(_, status, reason, detail):
                 asking.over = True
                 listener.on_fail(status, reason, detail)

@@ -8,6 +8,7 @@ from edge.fill import plan
 from edge.fill.flight import Flight, Run
 from edge.fill.messages import UNKNOWN, Fetch
 from edge.fill.plan import Ask
+from edge.fill.records import stored_lines
 from edge.fill.shop import Shop
 from edge.fill.sinks import MemorySink, PackSink, ScratchSink, Sink, Unheard
 from edge.fill.spread import FIRST, Spread
@@ -19,6 +20,7 @@ from edge.policy.judge import Head as AnswerHead
 from edge.policy.judge import judge
 from edge.policy.rules import SiteRules
 from edge.store.record import Extent, Record
+from edge.store.variants import lay_mark
 from edge.words import Eviction, Kind, Reason
 
 RESUMABLE = frozenset({Reason.TRUNCATED, Reason.STALLED, Reason.CONNECT_FAILED, Reason.CONNECT_TIMEOUT})
@@ -150,7 +152,7 @@ class Carrier:
 
     def spread(self, start: int) -> Spread:
         """The rest of the run from `start` on, over several connections; not begun."""
-        return Spread(self._shop, self._fetch.target, self._fetch.fields, start, self._run.end)
+        return Spread(self._shop, self._fetch.target, plan.base_fields(self._fetch, self._rules), start, self._run.end)
 
     def follow(self, spread: Spread) -> None:
         """What comes after the first answer is on its way already."""
@@ -194,7 +196,7 @@ class Carrier:
         await self._keep_all()
 
     def _resumable(self) -> bool:
-        etag = plan.strong_etag(plan.stored_lines(self._record))
+        etag = plan.strong_etag(stored_lines(self._record))
         return bool(etag) and self._run.end != UNKNOWN and self._fetch.method == b"GET"
 
     async def _resume(self) -> OriginError | None:
@@ -212,9 +214,9 @@ class Carrier:
             return error
 
     def _request(self, ask: Ask) -> UpstreamRequest:
-        etag = plan.strong_etag(plan.stored_lines(self._record))
-        lines = [*self._fetch.fields, (b"Accept-Encoding", b"identity"), *ask.field(), (b"If-Range", etag)]
-        return UpstreamRequest(b"GET", self._fetch.target, tuple(lines))
+        etag = plan.strong_etag(stored_lines(self._record))
+        lines = (*plan.base_fields(self._fetch, self._rules), *ask.field(), (b"If-Range", etag))
+        return UpstreamRequest(b"GET", self._fetch.target, lines, retry=self._rules.retry)
 
     def _check_same(self, ask: Ask, response: UpstreamResponse, record: Record) -> None:
         """Only bytes of the same version may follow (DESIGN section 12); anything else means that it changed."""
@@ -258,14 +260,14 @@ class Carrier:
     def _keep_extents(self, pack: PackSink) -> None:
         """Extents that are complete are committed while the run goes on (strong validator only)."""
         done = pack.take_complete()
-        if done:
+        if done and not self._flight.doomed:
             store = self._shop.store
             store.post(store.volume.commit, self._flight.name, self._record, list(done))
 
     async def _keep_whole_slices(self) -> None:
         """A broken run: what is complete stays, cut at the last slice border."""
         pack, run = self._sink, self._run
-        if not (isinstance(pack, PackSink) and self._keep and self._flight.ranges):
+        if not (isinstance(pack, PackSink) and self._keep and self._flight.ranges) or self._flight.doomed:
             return
         try:
             await pack.finish()
@@ -281,6 +283,8 @@ class Carrier:
         if self._stopped:
             await self._keep_whole_slices()
             return
+        if self._keep:
+            self._shop.landing[flight.name] = flight
         try:
             await sink.finish()
         except StoreError:
@@ -289,7 +293,7 @@ class Carrier:
         if flight.total == UNKNOWN:
             self._record = replace(self._record, total=run.position)
             flight.set_total(run.position)
-        if not self._keep:
+        if not self._keep or flight.doomed:
             return
         try:
             if isinstance(sink, MemorySink):
@@ -301,6 +305,8 @@ class Carrier:
 
     async def _commit(self, extents: list[Extent]) -> None:
         store = self._shop.store
+        if not extents and self._run.end == 0:
+            extents = [await store.call(lay_mark, store.volume)]
         await store.call(store.volume.commit, self._flight.name, self._record, extents)
 
     async def _keep_memory(self, body: bytes) -> None:
@@ -308,24 +314,26 @@ class Carrier:
         store, settings = self._shop.store, self._shop.settings
         record = self._with_facts(body)
         now = self._shop.clock.wall()
-        if record.fresh_until - now < settings.live_below:
+        if record.fresh_until - now < settings.live_below and self._rules.lists_by_content:
             await store.call(store.volume.put_live, self._flight.name, record, body)
             return
         self._record = record
         pack = PackSink(Unheard(self._flight.slice_size), store, 0, len(body))
-        await pack.put(body)
+        if body:
+            await pack.put(body)
         await pack.finish()
         await self._commit(list(pack.take_complete()))
         pack.release()
 
     def _with_facts(self, body: bytes) -> Record:
         """Freshness of a playlist or manifest that only its content decides (live or not, target duration)."""
-        if self._kind not in (Kind.PLAYLIST, Kind.MANIFEST) or self._record.status != 200:
+        listing = self._kind in (Kind.PLAYLIST, Kind.MANIFEST) and self._rules.lists_by_content
+        if not listing or self._record.status != 200:
             return self._record
         facts = read_playlist(body) if self._kind is Kind.PLAYLIST else read_manifest(body)
         record = self._record
         verdict = judge(
-            AnswerHead(record.status, plan.stored_lines(record)),
+            AnswerHead(record.status, stored_lines(record)),
             method=b"GET",
             kind=self._kind,
             rules=self._rules,

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from edge.fill.messages import Message, decode, encode
+from edge.fill.messages import Message
+from edge.fill.wire import decode, encode
 
 MAX_MESSAGE: Final = 192 * 1024  # below the kernel's default send buffer (208 KiB): a larger one is EMSGSIZE
 READS_AT_ONCE: Final = 64  # then other connections get their turn

@@ -18,22 +18,18 @@ from cachetools import TTLCache
 
 from edge.clock import Clock
 from edge.fill.carry import Carrier
-from edge.fill.channel import Channel
 from edge.fill.flight import Flight, Reader, Run
 from edge.fill.lead import Lead
+from edge.fill.link import Link
 from edge.fill.messages import (
     PROTOCOL,
     UNKNOWN,
     Again,
     Bad,
-    Cancel,
     Fail,
     Fetch,
-    Freed,
     Hello,
-    Message,
     Mode,
-    Read,
 )
 from edge.fill.settings import FillSettings
 from edge.fill.shop import Shop
@@ -42,9 +38,11 @@ from edge.fill.spans import Spans
 from edge.origin.client import OriginClient
 from edge.policy.decide import Decision, decide
 from edge.policy.rules import SiteRules
+from edge.policy.variants import selection
 from edge.store.names import name_of
 from edge.store.record import Flag, Record
 from edge.store.thread import StoreThread
+from edge.store.variants import lists_of, variant_name
 from edge.tasks import Tasks
 from edge.words import Eviction, Reason
 
@@ -58,57 +56,6 @@ class FillMeters(Protocol):
     def collapsed(self, site: str, result: str) -> None: ...
 
     def corrupt(self, reason: str) -> None: ...
-
-
-class Link:
-    """One worker's connection and its fetches."""
-
-    def __init__(self, desk: "Desk", sock: socket.socket) -> None:
-        self.readers: dict[int, tuple[Flight, Reader]] = {}
-        self._desk = desk
-        self.channel = Channel(sock, self._on_message, self._on_lost)
-
-    def _on_message(self, message: Message, fds: list[int]) -> None:
-        match message:
-            case Fetch():
-                try:
-                    self._desk.fetch(self, message)
-                except Exception:
-                    log.exception("a fetch could not be taken")
-                    self.channel.send(Fail(message.id, 500, Reason.INTERNAL, "internal error"))
-            case Read(id_, position):
-                if entry := self.readers.get(id_):
-                    flight, reader = entry
-                    if not reader.gone:
-                        flight.read(reader, position)
-            case Cancel(id_):
-                if entry := self.readers.pop(id_, None):
-                    entry[1].free_all()
-                    entry[0].leave(entry[1])
-                else:
-                    self._desk.forget(self, id_)
-            case Freed(id_, number):
-                if entry := self.readers.get(id_):
-                    entry[1].free(number)
-                    self.tidy(id_)
-            case Bad():
-                self._desk.bad(message)
-            case _:
-                raise ValueError(f"a worker does not say {type(message).__name__}")
-
-    def tidy(self, id_: int) -> None:
-        """Forget a fetch that is over and holds no scratch."""
-        entry = self.readers.get(id_)
-        if entry is not None and entry[1].gone and not entry[1].scratch:
-            del self.readers[id_]
-
-    def _on_lost(self) -> None:
-        readers, self.readers = self.readers, {}
-        for flight, reader in readers.values():
-            reader.free_all()
-            if not reader.gone:
-                flight.leave(reader)
-        self._desk.link_lost(self)
 
 
 @dataclass(slots=True)
@@ -142,6 +89,7 @@ class Desk:
         self.links: set[Link] = set()
         self.flights: dict[bytes, Flight] = {}
         self._alone_flights: set[Flight] = set()
+        self._after_landing: dict[Flight, list[tuple[Link, Fetch]]] = {}  # what it brings is about to be in the index
         self._dropping: dict[bytes, _Dropping] = {}
         hello = self._volume.hello
         self._secret = hello.secret
@@ -155,6 +103,8 @@ class Desk:
             sites=sites,
             scratch=ScratchBudget(settings),
             slice_size=hello.slice_size,
+            secret=hello.secret,
+            landing={},
             alone=TTLCache(settings.pass_memory, settings.pass_seconds, timer=timer),
             rangeless=TTLCache(SMALL_KINDS, settings.rangeless_seconds, timer=timer),
         )
@@ -205,7 +155,7 @@ class Desk:
 
     def fetch(self, link: Link, fetch: Fetch) -> None:
         """Take one fetch of a worker; the answer comes as messages."""
-        name = name_of(fetch.key, self._secret)
+        name, stored, whole = self._find(fetch)
         dropping = self._dropping.get(name)
         if dropping is not None:
             dropping.waiting.append((link, fetch))
@@ -214,10 +164,17 @@ class Desk:
         if len(self.flights) + len(self._alone_flights) >= self._settings.flights_max:
             link.channel.send(Fail(fetch.id, 503, Reason.QUEUE_FULL, "too many fills under way"))
             return
-        if fetch.mode is Mode.PASS or fetch.method != b"GET" or name in self._shop.alone:
-            self._lead(link, name, Reader(link.channel, _as_pass(fetch)), None, shared=False)
+        landing = self._shop.landing.get(name)
+        if landing is not None and fetch.method in (b"GET", b"HEAD"):
+            self._after_landing.setdefault(landing, []).append((link, fetch))
             return
         flight = self.flights.get(name)
+        if flight is not None and fetch.mode is Mode.FILL and self._came_late(flight):
+            fetch = replace(fetch, mode=Mode.SOLO)
+            reader = Reader(link.channel, fetch)
+        if self._by_itself(fetch):
+            self._lead(link, name, reader, stored, shared=False)
+            return
         if flight is not None and flight.joinable and not flight.over:
             if fetch.mode is Mode.FILL:
                 link.readers[fetch.id] = flight, reader
@@ -225,16 +182,51 @@ class Desk:
                 self._meters.collapsed(fetch.site, "shared")
                 link.tidy(fetch.id)
             return
-        live = self._volume.lookup_live(name)
-        stored = live[0] if live is not None else self._volume.lookup(name)
-        if fetch.mode is Mode.FILL and self._satisfied(fetch, stored, whole=live is not None):
+        if fetch.mode is Mode.FILL and self._satisfied(fetch, stored, whole=whole):
             link.channel.send(Again(fetch.id))
             return
-        if stored is not None and live is None and self._cannot_complete(fetch, stored):
+        if stored is not None and not whole and self._cannot_complete(fetch, stored):
             stored = None
         if fetch.mode is Mode.REFRESH and stored is not None and self._fresh(stored):
             return
+        if fetch.mode is Mode.FILL and name_of(fetch.key, self._secret) in self._shop.alone:
+            alone = _as_pass(fetch) if fetch.ranged else replace(fetch, mode=Mode.SOLO)
+            self._lead(link, name, Reader(link.channel, alone), stored, shared=False)
+            return
         self._lead(link, name, reader, stored, shared=True)
+
+    def _came_late(self, flight: Flight) -> bool:
+        """Is the answer that a flight brings known, and stale already? It is for those who waited for it, no more.
+
+        On a video site it is for all who come while it is on its way: 16 MiB again would be worse.
+        """
+        record = flight.record
+        if record is None or flight.over or self._fresh(record):
+            return False
+        return self._shop.rules(flight.fetch.site, flight.fetch.path).exact_ranges
+
+    def _by_itself(self, fetch: Fetch) -> bool:
+        return fetch.mode in (Mode.PASS, Mode.SOLO) or fetch.method != b"GET"
+
+    def _find(self, fetch: Fetch) -> tuple[bytes, Record | None, bool]:
+        """The name of what a fetch asks for, its record, and whether that is in the table of short-lived answers.
+
+        Where answers vary it is the variant's name: that of a stored one, else that by which the newest was chosen.
+        """
+        base = name_of(fetch.key, self._secret)
+        stored, whole = self._look_up(base)
+        if stored is None or not stored.flags & Flag.VARIES:
+            return base, stored, whole
+        names = [variant_name(stored, selection(fields, fetch.fields), self._secret) for fields in lists_of(stored)]
+        for name in names:
+            found, whole = self._look_up(name)
+            if found is not None:
+                return name, found, whole
+        return names[0], None, False
+
+    def _look_up(self, name: bytes) -> tuple[Record | None, bool]:
+        live = self._volume.lookup_live(name)
+        return (live[0], True) if live is not None else (self._volume.lookup(name), False)
 
     def _cannot_complete(self, fetch: Fetch, stored: Record) -> bool:
         """Slices are missing, and this upstream has no ranges: the whole is fetched anew."""
@@ -283,8 +275,9 @@ class Desk:
         else:
             link.readers[reader.fetch.id] = flight, reader
             flight.join(reader)
-        lead = Lead(self._shop, flight, stored, self._separate)
-        if stored is not None and stored.flags & Flag.STRONG and self._fresh(stored):
+        lead = Lead(self._shop, flight, stored, self, reader.upload)
+        complete = shared and stored is not None and bool(stored.flags & Flag.STRONG)
+        if complete and stored is not None and self._fresh(stored):
             lead.go_on(stored)
         else:
             self._tasks.spawn(lead.fly(), f"lead {name.hex()[:8]}")
@@ -292,28 +285,69 @@ class Desk:
     def _start_run(self, flight: Flight, run: Run) -> None:
         record = flight.record
         assert record is not None
-        rules = self._shop.rules(flight.fetch.site)
+        rules = self._shop.rules(flight.fetch.site, flight.fetch.path)
         sink = PackSink(flight, self._store, run.start, run.end)
         carrier = Carrier(self._shop, flight, run, sink, record, record.kind, rules, keep=True, request=flight.fetch)
         run.task = self._tasks.spawn(carrier.start_run(), f"run {run.start}-{run.end}")
 
-    def _separate(self, flight: Flight, others: list[Reader]) -> None:
+    # -- what a lead finds out (Tower) ------------------------------------------------------------
+
+    def separate(self, flight: Flight, others: list[Reader]) -> None:
         """The flight's answer is its leader's alone: each of the others asks for itself (DESIGN D5)."""
         if self.flights.get(flight.name) is flight:
             del self.flights[flight.name]
             self._alone_flights.add(flight)
         for reader in others:
             flight.readers.remove(reader)
-            link = next((link for link in self.links if link.channel is reader.channel), None)
+            link = self._link_of(reader)
             if link is not None:
                 self._meters.collapsed(reader.fetch.site, "failed")
                 alone = Reader(reader.channel, _as_pass(reader.fetch))
                 self._lead(link, flight.name, alone, None, shared=False)
 
+    def redirect(self, flight: Flight, others: list[Reader]) -> None:
+        """The answer is not the one that these would get: each looks for its own, and may share that."""
+        for reader in others:
+            flight.readers.remove(reader)
+            link = self._link_of(reader)
+            if link is not None:
+                self.fetch(link, reader.fetch)
+
+    def rename(self, flight: Flight, name: bytes) -> None:
+        """The flight brings what lies under another name: those who want that join it from now on."""
+        if name == flight.name:
+            return
+        if self.flights.get(flight.name) is flight:
+            del self.flights[flight.name]
+            if name in self.flights:
+                flight.joinable = False
+                self._alone_flights.add(flight)
+            else:
+                self.flights[name] = flight
+        flight.name = name
+
+    def doom(self, name: bytes) -> None:
+        """What is on its way under a name is out of date: its readers get it, nobody joins, nothing is kept."""
+        flight = self.flights.pop(name, None)
+        if flight is not None:
+            flight.doomed = True
+            flight.joinable = False
+            self._alone_flights.add(flight)
+
+    def _link_of(self, reader: Reader) -> Link | None:
+        return next((link for link in self.links if link.channel is reader.channel), None)
+
     def _landed(self, flight: Flight) -> None:
         if self.flights.get(flight.name) is flight:
             del self.flights[flight.name]
         self._alone_flights.discard(flight)
+        if self._shop.landing.get(flight.name) is flight:
+            del self._shop.landing[flight.name]
+        for link, fetch in self._after_landing.pop(flight, ()):
+            if fetch.mode is Mode.REFRESH:
+                self.fetch(link, fetch)
+            else:
+                link.channel.send(Again(fetch.id))
         for link in self.links:
             for id_ in [i for i, (f, _) in link.readers.items() if f is flight]:
                 link.tidy(id_)
@@ -344,7 +378,9 @@ class Desk:
                     self.fetch(link, fetch)
 
     def forget(self, link: Link, id_: int) -> None:
-        """A fetch that waited for a drop has been cancelled."""
+        """A fetch that waited for a drop, or for a landing, has been cancelled."""
+        for flight, waiting in self._after_landing.items():
+            self._after_landing[flight] = [(by, fetch) for by, fetch in waiting if by is not link or fetch.id != id_]
         for dropping in self._dropping.values():
             dropping.waiting = [(by, fetch) for by, fetch in dropping.waiting if by is not link or fetch.id != id_]
 

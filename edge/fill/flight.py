@@ -19,14 +19,15 @@ from edge.fill.messages import UNKNOWN, End, Fail, Fetch, Head, HeadFlag, Messag
 from edge.fill.pieces import Piece, ScratchPiece
 from edge.fill.settings import FillSettings
 from edge.fill.spans import Spans
-from edge.store.record import Record
+from edge.fill.upload import Upload
+from edge.store.record import Record, encode_record
 from edge.words import Reason
 
 
 class Reader:
     """One fetch of one worker: what it wants, how far it has read."""
 
-    __slots__ = ("channel", "collapsed", "end", "fetch", "gone", "position", "scratch", "start")
+    __slots__ = ("channel", "collapsed", "end", "fetch", "gone", "position", "scratch", "start", "suffix", "upload")
 
     def __init__(self, channel: Channel, fetch: Fetch) -> None:
         self.channel = channel
@@ -34,9 +35,11 @@ class Reader:
         self.start = fetch.start
         self.end = fetch.end
         self.position = fetch.start
+        self.suffix = fetch.suffix
         self.collapsed = False
         self.scratch: dict[int, ScratchPiece] = {}  # windows whose descriptor it has and has not freed
         self.gone = False
+        self.upload = Upload(channel, fetch) if fetch.has_body else None
 
     def __repr__(self) -> str:
         return f"<Reader {self.fetch.id} {self.start}-{self.end} at {self.position}>"
@@ -54,12 +57,18 @@ class Reader:
         for number in list(self.scratch):
             self.free(number)
 
+    def take_whole(self) -> None:
+        """What comes is not the object of which a part was asked: an error, or of unknown length. It gets all of it."""
+        self.start = self.position = 0
+        self.end = UNKNOWN
+        self.suffix = 0
+
     def settle(self, total: int) -> None:
         """The object's length is known now: a suffix and an open end become positions."""
         if total == UNKNOWN:
             return
-        if self.fetch.suffix:
-            self.start = max(0, total - self.fetch.suffix)
+        if self.suffix:
+            self.start = max(0, total - self.suffix)
             self.position = max(self.position, self.start)
         self.end = total if self.end == UNKNOWN else min(self.end, total)
 
@@ -109,7 +118,9 @@ class Flight:
         self.head: Head | None = None
         self.record: Record | None = None
         self.total = UNKNOWN
+        self.leaders_record: bytes | None = None  # encoded; with what only who led may have
         self.joinable = True
+        self.doomed = False  # what it brings is out of date: its readers get it, nobody else
         self.ranges = False  # other stretches may be asked for and combined (strong validator, origin with ranges)
         self.over = False
         self.background = False  # a refresh: it goes on though nobody waits
@@ -134,6 +145,8 @@ class Flight:
 
     def leave(self, reader: Reader) -> None:
         """A reader has gone; runs that serve nobody are told."""
+        if reader.upload is not None:
+            reader.upload.break_off()
         if not reader.gone:
             reader.gone = True
             self.readers.remove(reader)
@@ -173,6 +186,9 @@ class Flight:
     def set_total(self, total: int) -> None:
         """A body of unknown length has ended."""
         self.total = total
+        if self.head is not None and self.record is not None:
+            self.record = replace(self.record, total=total)
+            self.head = replace(self.head, record=encode_record(self.record))
         for reader in list(self.readers):
             reader.settle(total)
             self._finish_if_covered(reader)
@@ -185,7 +201,13 @@ class Flight:
             self.fail_reader(reader, 502, Reason.OBJECT_CHANGED, "the object changed at the origin")
             return
         flags = self.head.flags | (HeadFlag.COLLAPSED if reader.collapsed else 0)
-        reader.send(replace(self.head, id=reader.fetch.id, flags=HeadFlag(flags), total=self.total))
+        record = self.head.record
+        if reader.fetch is self.fetch and self.leaders_record is not None:
+            record = self.leaders_record
+        head = replace(self.head, id=reader.fetch.id, flags=HeadFlag(flags), total=self.total, record=record)
+        reader.send(head)
+        if self.record.status != 200 or self.total == UNKNOWN:
+            reader.take_whole()
         reader.settle(self.total)
         for piece in self.pieces:
             self._tell(reader, piece)

@@ -1,21 +1,23 @@
 """The first request of a flight: ask, judge the head, decide where the body goes, and bring it.
 
-One function per outcome. The table of faults in DESIGN section 12 is the specification of this module.
+One function per outcome. The table of faults in DESIGN section 12 is the specification of this module; what an answer
+does to records that are stored already is in `revise`.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from edge.errors import EdgeError, OriginError
-from edge.fill import plan
+from edge.fill import plan, revise
 from edge.fill.carry import Carrier
-from edge.fill.flight import Flight, Reader, Run
+from edge.fill.flight import Flight, Run
 from edge.fill.messages import UNKNOWN, Head, HeadFlag, Mode
+from edge.fill.placing import Placing, Tower
 from edge.fill.plan import Ask
-from edge.fill.records import record_of, refreshed
+from edge.fill.records import stored_lines
 from edge.fill.shop import Shop
-from edge.fill.sinks import MemorySink, PackSink, ScratchSink, Sink
+from edge.fill.sinks import MemorySink
 from edge.fill.spread import FIRST, Spread
+from edge.fill.upload import Upload
 from edge.http import fields
 from edge.media.kinds import kind_of
 from edge.origin.connection import Framing
@@ -23,39 +25,45 @@ from edge.origin.response import UpstreamResponse
 from edge.origin.retry import open_with_retries
 from edge.origin.settings import UpstreamRequest
 from edge.policy.decide import may_serve_on_error
+from edge.policy.invalidation import is_unsafe
 from edge.policy.judge import Head as AnswerHead
 from edge.policy.judge import Verdict, judge
+from edge.store.names import name_of
 from edge.store.record import Flag, Record, encode_record
 from edge.words import CacheStatus, Kind, Reason
 
 NOT_MODIFIED = 304
 PARTIAL = 206
 RANGE_NOT_SATISFIABLE = 416
+BODILESS = frozenset({204, 205, NOT_MODIFIED})
 SERVER_ERRORS = frozenset({500, 502, 503, 504})  # RFC 5861 section 4: those that a stale answer may stand in for
 
 
-OnAlone = Callable[[Flight, list[Reader]], None]
-
-
 class _AskAgain(Exception):
-    """The answer does not serve; another request, differently put, will. Raised at most twice a flight."""
+    """The answer does not serve; another request, differently put, will. Raised at most three times a flight."""
 
 
 class Lead:
     """One flight's first request."""
 
-    def __init__(self, shop: Shop, flight: Flight, stored: Record | None, on_alone: OnAlone) -> None:
+    def __init__(
+        self, shop: Shop, flight: Flight, stored: Record | None, tower: Tower, upload: Upload | None = None
+    ) -> None:
         self._shop = shop
         self._flight = flight
         self._stored = stored
-        self._on_alone = on_alone
+        self._tower = tower
+        self._upload = upload
         self._fetch = flight.fetch
-        self._rules = shop.rules(flight.fetch.site)
+        self._rules = shop.rules(flight.fetch.site, flight.fetch.path)
         self._pass = flight.fetch.mode is Mode.PASS
+        self._get = flight.fetch.method == b"GET"
         self._range_given_up = False
+        self._placing = Placing(shop, flight, stored, tower, self._rules)
         self._whole_ask: Ask | None = None  # what would be asked at once on a near path
         self._answered = 0  # where the first answer ends
         self._spread: Spread | None = None
+        self._unconditional = self._pass or not self._get or plan.client_conditions(flight.fetch)
 
     async def fly(self) -> None:
         """Bring what the flight's readers want, or tell all of them why not; never raises but for cancellation."""
@@ -116,12 +124,14 @@ class Lead:
     def _first_ask(self) -> Ask:
         fetch, settings = self._fetch, self._shop.settings
         self._whole_ask = None
-        if fetch.method == b"HEAD" or self._range_given_up:
+        if not self._get or self._range_given_up:
             return plan.WHOLE
         if self._pass:
             if not fetch.ranged:
                 return plan.WHOLE
             return Ask(fetch.start, fetch.end, fetch.suffix, whole=False)
+        if self._rules.exact_ranges:
+            return Ask(fetch.start, fetch.end, fetch.suffix, whole=False) if fetch.ranged else plan.WHOLE
         rangeless = fetch.kind in self._shop.rangeless
         ask = plan.first_ask(fetch, slice_size=self._shop.slice_size, run_max=settings.run_max, rangeless=rangeless)
         self._whole_ask = ask
@@ -129,11 +139,12 @@ class Lead:
         return plan.first_piece(ask, fetch, FIRST) if far else ask
 
     def _request(self, ask: Ask) -> UpstreamRequest:
-        stored = self._stored
-        lines = [*self._fetch.fields, (b"Accept-Encoding", b"identity"), *ask.field()]
-        if stored is not None and not self._pass:
-            lines.extend(plan.conditional(stored))
-        return UpstreamRequest(self._fetch.method, self._fetch.target, tuple(lines))
+        fetch, safe = self._fetch, not is_unsafe(self._fetch.method)
+        lines = [*plan.base_fields(fetch, self._rules), *ask.field()]
+        if not self._unconditional:
+            lines.extend(plan.conditional(self._stored))
+        retry = self._rules.retry and safe and self._upload is None
+        return UpstreamRequest(fetch.method, fetch.target, tuple(lines), retry=retry, body=self._upload)
 
     # -- a far path ------------------------------------------------------------------------------
 
@@ -148,7 +159,7 @@ class Lead:
             end = min(end, whole.end)
         if end - ask.end < FIRST:
             return None
-        spread = Spread(self._shop, self._fetch.target, self._fetch.fields, ask.end, end)
+        spread = Spread(self._shop, self._fetch.target, plan.base_fields(self._fetch, self._rules), ask.end, end)
         spread.begin()
         return spread
 
@@ -177,19 +188,37 @@ class Lead:
 
     async def _judge(self, ask: Ask, response: UpstreamResponse, run: Run) -> Carrier | None:
         """Decide what this answer is; tell the readers; return who brings its body, None when there is none."""
-        now = self._shop.clock.wall()
-        if response.status == NOT_MODIFIED:
-            await self._renew(response, now)
-            return None
-        stored = self._stored
-        if (
-            response.status in SERVER_ERRORS
-            and stored is not None
-            and may_serve_on_error(
-                stored.fresh_until, stored.stale_if_error, bool(stored.flags & Flag.MUST_REVALIDATE), now
-            )
-        ):
-            raise OriginError(Reason.BAD_RESPONSE, f"the origin answered {response.status}")
+        stored, status = self._stored, response.status
+        if is_unsafe(self._fetch.method):
+            await revise.invalidate(self._shop, self._fetch, response, self._rules, self._tower.doom)
+            return await self._hand_on(response, run)
+        if status == NOT_MODIFIED:
+            return await self._not_modified(response, run)
+        if stored is not None and status in SERVER_ERRORS and self._may_stand_in(stored):
+            raise OriginError(Reason.BAD_RESPONSE, f"the origin answered {status}")
+        if self._fetch.method == b"HEAD":
+            if stored is not None:
+                await revise.note_head(self._shop, self._flight.name, stored, response, self._rules)
+        elif not self._get or not self._as_asked(ask, response):
+            return await self._hand_on(response, run)
+        return await self._bring(ask, response, run)
+
+    def _may_stand_in(self, stored: Record) -> bool:
+        strict = bool(stored.flags & (Flag.MUST_REVALIDATE | Flag.NO_CACHE))
+        return may_serve_on_error(stored.fresh_until, stored.stale_if_error, strict, self._shop.clock.wall())
+
+    def _as_asked(self, ask: Ask, response: UpstreamResponse) -> bool:
+        """A plain cache hands a part on that is not what was asked: its client can read Content-Range itself."""
+        if response.status != PARTIAL or not self._rules.exact_ranges:
+            return True
+        try:
+            plan.verify_partial(ask, response.fields, response.content_length)
+        except OriginError:
+            return False
+        return True
+
+    async def _bring(self, ask: Ask, response: UpstreamResponse, run: Run) -> Carrier:
+        """An answer with a body that is what was asked for."""
         start, end, total = self._stretch(ask, response)
         kind = self._kind(response)
         verdict = self._verdict(response, kind)
@@ -202,7 +231,7 @@ class Lead:
         if alone and not self._pass:
             self._separate(response.status)
             if response.status == PARTIAL and self._falls_short(ask, end, total) and not etag:
-                self._pass = True
+                self._pass = self._unconditional = True
                 raise _AskAgain
         if response.status == PARTIAL and not etag and not self._fetch.ranged and not self._pass:
             self._shop.rangeless[self._fetch.kind] = True  # parts of it cannot be combined: asked for whole from now on
@@ -215,7 +244,21 @@ class Lead:
             self._shop.sizes[_directory(self._fetch.path)] = total
         run.start, run.end, run.position = start, end, start
         run.stop_at = end
-        return await self._begin(response, run, kind, verdict, etag, total, alone=alone)
+        status = 200 if response.status == PARTIAL else response.status
+        answer = AnswerHead(status, response.fields)
+        return await self._placing.begin(answer, response, run, kind, verdict, etag, total, alone=alone)
+
+    async def _hand_on(self, response: UpstreamResponse, run: Run) -> Carrier:
+        """What is only for who asked, and as it is: answers to other methods, to a client's own conditions, parts."""
+        verdict = replace(self._verdict(response, self._fetch.kind), store=False, shareable=False)
+        self._pass = True
+        self._separate(400)
+        length = UNKNOWN if response.content_length is None else response.content_length
+        total = 0 if response.status in BODILESS else length
+        run.end = run.stop_at = self._answered = total
+        answer = AnswerHead(response.status, response.fields)
+        kind = self._fetch.kind
+        return await self._placing.begin(answer, response, run, kind, verdict, b"", total, alone=True, opaque=True)
 
     def _stretch(self, ask: Ask, response: UpstreamResponse) -> tuple[int, int, int]:
         """(start, end, total) of the body in the object; UNKNOWN where nobody knows yet."""
@@ -223,9 +266,12 @@ class Lead:
             part = plan.verify_partial(ask, response.fields, response.content_length)
             return part.start, part.end, part.total
         length = UNKNOWN if response.content_length is None else response.content_length
+        if response.status in BODILESS:
+            length = 0
         # The whole may be sent where the range covers it (RFC 9110 section 14.2): that says nothing of ranges.
         covered = ask.start == 0 and not ask.suffix and 0 <= length <= ask.end
-        if response.status == 200 and not ask.whole and not self._pass and not covered:
+        rangeless = response.status == 200 and not ask.whole and not self._pass and not covered
+        if rangeless and not self._rules.exact_ranges:
             self._shop.rangeless[self._fetch.kind] = True
         if self._fetch.method == b"HEAD":
             return 0, 0, length
@@ -256,113 +302,36 @@ class Lead:
     def _separate(self, status: int) -> None:
         """The answer is the leader's alone: the others ask for themselves, later ones at once."""
         if status < 400:  # an error that says no-store says nothing of the object
-            self._shop.alone[self._flight.name] = True
+            self._shop.alone[name_of(self._fetch.key, self._shop.secret)] = True
         self._flight.joinable = False
         others = [reader for reader in self._flight.readers if reader.fetch is not self._fetch]
-        self._on_alone(self._flight, others)
-
-    # -- the body --------------------------------------------------------------------------------
-
-    async def _begin(
-        self,
-        response: UpstreamResponse,
-        run: Run,
-        kind: Kind,
-        verdict: Verdict,
-        etag: bytes,
-        total: int,
-        *,
-        alone: bool,
-    ) -> Carrier:
-        flight, shop = self._flight, self._shop
-        keep = verdict.store and not alone and self._fetch.method == b"GET"
-        stored = self._stored
-        now = shop.clock.wall()
-        generation = 0
-        if keep:
-            continues = stored is not None and plan.same_version(stored, etag, total)
-            generation = stored.generation if continues and stored else shop.store.volume.new_generation()
-        status = 200 if response.status == PARTIAL else response.status
-        record = record_of(
-            self._fetch,
-            kind,
-            status,
-            response.fields,
-            verdict,
-            etag=etag,
-            generation=generation,
-            total=total,
-            slice_size=shop.slice_size,
-            now=now,
-        )
-        if stored is not None and generation == stored.generation and keep:
-            for extent in shop.store.volume.extents(stored):
-                flight.covered.add(extent.start, extent.end)
-        combined = bool(etag) and total != UNKNOWN and response.status in (200, PARTIAL)
-        flight.ranges = keep and combined and kind not in shop.rangeless
-        flags = (HeadFlag.STORED if keep else HeadFlag(0)) | (HeadFlag.ALONE if alone else HeadFlag(0))
-        word = self._word(alone=alone)
-        ttfb = response.response_time - response.request_time
-        sink = self._sink(run, kind, verdict, total, keep=keep)
-        flight.set_head(Head(0, flags, word, total, response.member, ttfb, encode_record(record)), record, total)
-        if self._fetch.method == b"HEAD":
-            flight.end_all()
-        return Carrier(shop, flight, run, sink, record, kind, self._rules, keep=keep, request=self._fetch)
-
-    def _word(self, *, alone: bool) -> CacheStatus:
-        if self._fetch.mode is Mode.PASS or alone:
-            return CacheStatus.BYPASS
-        return CacheStatus.MISS if self._stored is None else CacheStatus.EXPIRED
-
-    def _sink(self, run: Run, kind: Kind, verdict: Verdict, total: int, *, keep: bool) -> Sink:
-        flight, shop, settings = self._flight, self._shop, self._shop.settings
-        if not keep:
-            if total != UNKNOWN and total <= settings.inline_limit:
-                return MemorySink(flight, run.start)
-            return ScratchSink(flight, shop.scratch, run.start)
-        short = verdict.fresh_until - shop.clock.wall() < settings.live_below
-        listing = kind in (Kind.PLAYLIST, Kind.MANIFEST)
-        fits = total <= settings.memory_limit  # UNKNOWN fits until it has shown that it does not
-        if fits and run.start == 0 and (total in (UNKNOWN, run.end)) and (short or listing or total == UNKNOWN):
-            return MemorySink(flight)
-        return PackSink(flight, shop.store, run.start, None if run.end == UNKNOWN else run.end)
+        self._tower.separate(self._flight, others)
 
     # -- not modified ----------------------------------------------------------------------------
 
-    async def _renew(self, response: UpstreamResponse, now: float) -> None:
-        """304: the stored answer is good again (RFC 9111 section 4.3.4)."""
+    async def _not_modified(self, response: UpstreamResponse, run: Run) -> Carrier | None:
+        """304: the stored answer is good again (RFC 9111 section 4.3.4), or the client's own is."""
         stored = self._stored
-        if stored is None or self._pass:
+        if plan.client_conditions(self._fetch):
+            return await self._hand_on(response, run)
+        if stored is None or self._unconditional:
             raise OriginError(Reason.BAD_RESPONSE, "304 to an unconditional request", retryable=False)
-        lines = tuple(response.fields)
-        if not plan.explicit_freshness(lines):
-            held = plan.stored_lines(stored)
-            lines += tuple((n, v) for n, v in held if n.lower() in plan.FRESHNESS)
-        verdict = judge(
-            AnswerHead(stored.status, lines),
-            method=b"GET",
-            kind=stored.kind,
-            rules=self._rules,
-            request_time=response.request_time,
-            response_time=response.response_time,
-            facts=None,
-        )
-        if len(lines) == len(response.fields) and not plan.explicit_freshness(lines):
-            lifetime = stored.fresh_until - stored.base_time  # what its content told when it was whole
-            verdict = replace(verdict, fresh_until=verdict.base_time + lifetime)
-        record = refreshed(stored, response.fields, verdict, now)
+        if revise.names_another(stored, response.fields):
+            self._unconditional = True
+            raise _AskAgain
         flight, shop = self._flight, self._shop
+        record = await revise.renew(shop, flight.name, stored, response, self._rules)
         for extent in shop.store.volume.extents(stored):
             flight.covered.add(extent.start, extent.end)
         live = shop.store.volume.lookup_live(flight.name)
         if live is not None:
             await MemorySink(flight).put(live[1])  # short-lived answers are told from memory, again
-        await shop.store.call(shop.store.volume.refresh, flight.name, record)
-        flight.ranges = bool(plan.strong_etag(plan.stored_lines(stored)))
+        flight.ranges = bool(plan.strong_etag(stored_lines(stored)))
         ttfb = response.response_time - response.request_time
         flags = HeadFlag.STORED | HeadFlag.REVALIDATED
         head = Head(0, flags, CacheStatus.REVALIDATED, record.total, response.member, ttfb, encode_record(record))
         flight.set_head(head, record, record.total)
+        return None
 
 
 def _directory(path: bytes) -> bytes:

@@ -4,13 +4,15 @@ from dataclasses import dataclass
 
 from edge.errors import OriginError
 from edge.fill.messages import UNKNOWN, Fetch
+from edge.fill.records import stored_lines
 from edge.http import content_range, etags, fields
 from edge.http.fields import Fields
+from edge.policy.rules import SiteRules
+from edge.policy.upstream_fields import CONDITIONS
 from edge.store.record import Flag, Record
 from edge.words import Kind, Reason
 
 FieldList = tuple[tuple[bytes, bytes], ...]
-FRESHNESS = (b"cache-control", b"cdn-cache-control", b"expires")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +79,14 @@ def conditional(record: Record | None) -> FieldList:
     return tuple(asked)
 
 
-def stored_lines(record: Record) -> FieldList:
-    """The stored head as fields."""
-    lines = (line.partition(b":") for line in record.head.split(b"\r\n") if line)
-    return tuple((name, value.strip()) for name, _, value in lines)
+def client_conditions(fetch: Fetch) -> bool:
+    """Do conditions of the client's own go to the origin, whose answer to them is the client's?"""
+    return any(name.lower() in CONDITIONS for name, _ in fetch.fields)
 
 
-def explicit_freshness(response_fields: Fields) -> bool:
-    """Does an answer itself say how long it is good (RFC 9111 section 4.2.1)?"""
-    return any(fields.values(response_fields, name) for name in FRESHNESS)
+def base_fields(fetch: Fetch, rules: SiteRules) -> FieldList:
+    """The fields of every request for an object: the client's that pass, and that slices must not be encoded."""
+    return fetch.fields if rules.forwards_all else (*fetch.fields, (b"Accept-Encoding", b"identity"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,92 +1,164 @@
-"""Pure: the record of an answer, and the short-lived or lasting place that suits it."""
+"""Pure: the record of an answer, before and after a validation."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from edge.fill.messages import Fetch
 from edge.http import dates, fields
 from edge.http.fields import Fields
-from edge.policy.judge import Verdict
+from edge.policy.judge import Head, Verdict, judge
+from edge.policy.rules import SiteRules
 from edge.policy.upstream_fields import stored_fields
 from edge.store.record import Flag, Record
 from edge.words import Kind
+
+# What says how a body is laid out belongs to the body that is stored, not to the 304 (RFC 9111 section 3.2).
+OF_THE_BODY = frozenset({b"content-length", b"content-encoding", b"content-range"})
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How an answer's body is kept: `etag` is its strong validator or empty, `total` its length."""
+
+    etag: bytes
+    generation: int
+    total: int
+    slice_size: int
 
 
 def record_of(
     fetch: Fetch,
     kind: Kind,
-    status: int,
-    response_fields: Fields,
+    answer: Head,
     verdict: Verdict,
+    layout: Layout,
+    rules: SiteRules,
     *,
-    etag: bytes,
-    generation: int,
-    total: int,
-    slice_size: int,
     now: float,
+    opaque: bool = False,
 ) -> Record:
-    """The record of a judged answer; `etag` is its strong validator or empty, `total` its body's length."""
-    given = fields.first(response_fields, b"etag") or b""
-    modified = fields.first(response_fields, b"last-modified")
-    flags = Flag.STRONG if etag else Flag.WHOLE
-    if verdict.no_cache:
-        flags |= Flag.NO_CACHE
-    if verdict.must_revalidate:
-        flags |= Flag.MUST_REVALIDATE
-    if verdict.immutable:
-        flags |= Flag.IMMUTABLE
+    """The record of a judged answer. `opaque`: it is handed on as it is, its Content-Range too."""
+    given = fields.first(answer.fields, b"etag") or b""
+    modified = fields.first(answer.fields, b"last-modified")
     return Record(
-        generation=generation,
+        generation=layout.generation,
         kind=kind,
-        status=status,
-        flags=flags,
-        total=max(total, 0),
-        slice_size=slice_size,
+        status=answer.status,
+        flags=(Flag.STRONG if layout.etag else Flag.WHOLE) | _flags(verdict),
+        total=max(layout.total, 0),
+        slice_size=layout.slice_size,
         base_time=verdict.base_time,
         fresh_until=verdict.fresh_until,
         stored_at=now,
         stale_while_revalidate=int(verdict.stale_while_revalidate),
         stale_if_error=int(verdict.stale_if_error),
-        last_modified=(dates.parse_date(modified) or 0) if modified else 0,
+        last_modified=_unix(modified),
         sequence=0,
         key=fetch.key,
         path=fetch.path[:255],
-        etag=(etag or given)[:255],
+        etag=(layout.etag or given)[:255],
         vary=b"",
         tags=(),
-        head=stored_fields(response_fields, now),
+        head=stored_fields(answer.fields, now, rules, opaque=opaque or answer.status == UNSATISFIED),
         first=None,
     )
 
 
-def refreshed(record: Record, response_fields: Fields, verdict: Verdict, now: float) -> Record:
-    """The record after a 304 (RFC 9111 section 4.3.4): new freshness, and stored fields replaced by those given.
-
-    Content-* fields of a 304 describe nothing that is sent and never replace the stored ones.
-    """
-    given = [
-        (name, value)
-        for name, value in fields.end_to_end(response_fields)
-        if not name.lower().startswith(b"content-") and name.lower() != b"etag"
-    ]
-    names = {name.lower() for name, _ in given}
-    kept = [
-        line for line in record.head.split(b"\r\n") if line and line.partition(b":")[0].strip().lower() not in names
-    ]
-    head = b"".join(line + b"\r\n" for line in kept) + stored_fields(given, now)
-    flags = record.flags & ~(Flag.NO_CACHE | Flag.MUST_REVALIDATE | Flag.IMMUTABLE)
+def _flags(verdict: Verdict) -> int:
+    flags = 0
     if verdict.no_cache:
         flags |= Flag.NO_CACHE
     if verdict.must_revalidate:
         flags |= Flag.MUST_REVALIDATE
     if verdict.immutable:
         flags |= Flag.IMMUTABLE
-    return replace(
-        record,
-        flags=flags,
-        base_time=verdict.base_time,
-        fresh_until=verdict.fresh_until,
-        stored_at=now,
-        stale_while_revalidate=int(verdict.stale_while_revalidate),
-        stale_if_error=int(verdict.stale_if_error),
-        head=head,
+    return flags
+
+
+def _unix(modified: bytes | None) -> int:
+    """Seconds that fit a record; 0 = no Last-Modified that can be compared."""
+    found = dates.parse_date(modified) if modified else None
+    return found if found is not None and 0 < found < 2**32 else 0
+
+
+def without(record: Record, names: tuple[bytes, ...]) -> Record:
+    """The record as others may have it: without the fields that the origin qualified as one client's own."""
+    if not names:
+        return record
+    kept = [line for line in record.head.split(b"\r\n") if line and line.partition(b":")[0].lower() not in names]
+    return replace(record, head=b"".join(line + b"\r\n" for line in kept))
+
+
+def stored_lines(record: Record) -> tuple[tuple[bytes, bytes], ...]:
+    """The stored head as fields."""
+    lines = (line.partition(b":") for line in record.head.split(b"\r\n") if line)
+    return tuple((name, value.strip()) for name, _, value in lines)
+
+
+def renewed_lines(record: Record, given: Fields, now: float) -> Fields:
+    """The stored fields, each one that was given anew replaced (RFC 9111 section 3.2).
+
+    A Date is added where none was given: else the stored one would make the answer old at once.
+    """
+    left = OF_THE_BODY | {b"etag"} if record.flags & Flag.STRONG else OF_THE_BODY  # compared before, as bytes
+    fresh = [(name, value) for name, value in fields.end_to_end(given) if name.lower() not in left]
+    if not fields.first(fresh, b"date"):
+        fresh.append((b"Date", dates.format_date(now)))
+    names = {name.lower() for name, _ in fresh}
+    kept = [(name, value) for name, value in stored_lines(record) if name.lower() not in names]
+    return [*kept, *fresh]
+
+
+def renewed(
+    record: Record, given: Fields, rules: SiteRules, *, request_time: float, response_time: float
+) -> tuple[Record, Verdict]:
+    """The record after a 304, or after an answer to HEAD that describes it, and what is to be thought of it now.
+
+    An answer whose content said how long it is good keeps that life where the origin says nothing else.
+    """
+    lines = renewed_lines(record, given, response_time)
+    verdict = judge(
+        Head(record.status, lines),
+        method=b"GET",
+        kind=record.kind,
+        rules=rules,
+        request_time=request_time,
+        response_time=response_time,
     )
+    fresh_until = verdict.fresh_until
+    if rules.lists_by_content and not explicit_freshness(lines):
+        fresh_until = verdict.base_time + record.fresh_until - record.base_time
+    modified = fields.first(lines, b"last-modified")
+    return (
+        replace(
+            record,
+            flags=record.flags & ~(Flag.NO_CACHE | Flag.MUST_REVALIDATE | Flag.IMMUTABLE) | _flags(verdict),
+            base_time=verdict.base_time,
+            fresh_until=fresh_until,
+            stored_at=response_time,
+            stale_while_revalidate=int(verdict.stale_while_revalidate),
+            stale_if_error=int(verdict.stale_if_error),
+            last_modified=_unix(modified),
+            head=stored_fields(lines, response_time, rules, withheld=verdict.withheld),
+        ),
+        verdict,
+    )
+
+
+UNSATISFIED = 416  # its Content-Range tells how long the object is
+FRESHNESS = (b"cache-control", b"cdn-cache-control", b"expires")
+
+
+def explicit_freshness(response_fields: Fields) -> bool:
+    """Does an answer itself say how long it is good (RFC 9111 section 4.2.1)?"""
+    return any(fields.values(response_fields, name) for name in FRESHNESS)
+
+
+def described(record: Record, given: Fields) -> bool:
+    """Is an answer to HEAD about this record: are the validators and the length that it tells its own (4.3.5)?"""
+    stored = stored_lines(record)
+    for name in (b"etag", b"last-modified"):
+        said = fields.first(given, name)
+        if said is not None and said != fields.first(stored, name):
+            return False
+    length = fields.first(given, b"content-length")
+    return length is None or length == b"%d" % record.total

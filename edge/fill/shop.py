@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from cachetools import LRUCache, TTLCache
 
 from edge.clock import Clock
+from edge.fill.flight import Flight
 from edge.fill.settings import FillSettings
 from edge.fill.sinks import ScratchBudget
 from edge.origin.client import OriginClient
@@ -25,6 +26,8 @@ class Shop:
     sites: Mapping[str, SiteRules]
     scratch: ScratchBudget
     slice_size: int
+    secret: bytes  # the volume's, which keys the names
+    landing: dict[bytes, Flight]  # all has come and is being kept: in a moment it is in the index
     alone: TTLCache[bytes, bool]  # names whose answers are not shareable
     rangeless: TTLCache[Kind, bool]  # kinds for which this upstream ignores Range, or has no strong validator
     spread: int = 0  # bytes asked for in pieces and not given out yet, of all fills
@@ -32,5 +35,6 @@ class Shop:
         default_factory=lambda: LRUCache(4096)
     )  # directory of a path -> length of the last object from there
 
-    def rules(self, site: str) -> SiteRules:
-        return self.sites.get(site) or next(iter(self.sites.values()))
+    def rules(self, site: str, path: bytes) -> SiteRules:
+        """What holds for a path of a site."""
+        return (self.sites.get(site) or next(iter(self.sites.values()))).at(path)

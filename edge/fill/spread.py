@@ -222,7 +222,7 @@ class Spread:
 
     async def _ask(self, piece: _Piece) -> None:
         shop, ask = self._shop, Ask(piece.position, piece.end, whole=False)
-        fields = [*self._fields, (b"Accept-Encoding", b"identity"), *ask.field()]
+        fields = [*self._fields, *ask.field()]
         if self._version is not None:
             fields.append((b"If-Range", self._version[0]))
         begun = shop.clock.monotonic()

@@ -21,6 +21,8 @@ class CacheControl:
     s_maxage: int | None = None
     stale_while_revalidate: int | None = None
     stale_if_error: int | None = None
+    min_fresh: int | None = None  # of requests only (section 5.2.1), as `only_if_cached` and `max_stale`
+    max_stale: int | None = None
     no_store: bool = False
     no_cache: bool = False
     private: bool = False
@@ -40,6 +42,8 @@ _SECONDS: Final = {
     b"s-maxage": "s_maxage",
     b"stale-while-revalidate": "stale_while_revalidate",
     b"stale-if-error": "stale_if_error",
+    b"min-fresh": "min_fresh",
+    b"max-stale": "max_stale",
 }
 _PLAIN: Final = {
     name.replace("_", "-").encode(): name
@@ -67,7 +71,8 @@ def parse_cache_control(values: Iterable[bytes]) -> CacheControl:
     for line in values:
         for name, argument in _directives(line):
             if (field := _SECONDS.get(name)) is not None:
-                found.setdefault(field, _seconds(argument))
+                any_age = argument is None and name == b"max-stale"  # section 5.2.1.2: stale by however much
+                found.setdefault(field, MOST_SECONDS if any_age else _seconds(argument))
             elif (field := _PLAIN.get(name)) is not None:
                 found[field] = True
             elif (field := _LISTS.get(name)) is not None:

@@ -11,12 +11,14 @@ _MONTHS: Final = {
 }
 _NAMES: Final = {number: name for name, number in _MONTHS.items()}
 _TIME: Final = rb"([0-9]{2}):([0-9]{2}):([0-9]{2})"
-_IMF: Final = re.compile(rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) " + _TIME + rb" GMT")
+_IMF: Final = re.compile(
+    rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), ([0-9]{2}) ([a-z]{3}) ([0-9]{4}) " + _TIME + rb" GMT", re.IGNORECASE
+)
 _RFC850: Final = re.compile(
-    rb"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, ([0-9]{2})-([A-Z][a-z]{2})-([0-9]{2}) " + _TIME + rb" GMT"
+    rb"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, ([0-9]{2})-([a-z]{3})-([0-9]{2}) " + _TIME + rb" GMT", re.IGNORECASE
 )
 _ASCTIME: Final = re.compile(
-    rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) ([A-Z][a-z]{2}) ([ 0-9][0-9]) " + _TIME + rb" ([0-9]{4})"
+    rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) ([a-z]{3}) ([ 0-9][0-9]) " + _TIME + rb" ([0-9]{4})", re.IGNORECASE
 )
 _YEAR_OF_SECONDS: Final = 31_556_952  # the mean of the Gregorian calendar
 _FIXED_PIVOT: Final = 70  # without a clock: 70-99 are years of the 20th century, as in POSIX
@@ -26,7 +28,8 @@ def parse_date(value: bytes, now: float | None = None) -> int | None:
     """Unix seconds of a date in one of the three forms, None for anything else.
 
     `now` (unix) settles the century of a two-digit year: one that seems more than 50 years ahead is past.
-    The day of the week has to be one, but not the right one: so do all recipients.
+    The day of the week has to be one, but not the right one: so do all recipients. Letters count in either case:
+    caches are asked to be so generous (RFC 9111 section 4.2), and one grammar serves all uses.
     """
     if match := _IMF.fullmatch(value):
         day, month, year, hour, minute, second = match.groups()
@@ -51,7 +54,7 @@ def _full_year(two_digits: int, now: float | None) -> int:
 
 
 def _unix(year: int, month: bytes, day: bytes, hour: bytes, minute: bytes, second: bytes) -> int | None:
-    number = _MONTHS.get(month)
+    number = _MONTHS.get(month.capitalize())
     if number is None or year < 1 or not 1 <= int(day) <= calendar.monthrange(year, number)[1]:
         return None
     if int(hour) > 23 or int(minute) > 59 or int(second) > 60:  # 60: a leap second

@@ -44,6 +44,12 @@ def parse_target(target: bytes, host: bytes | None) -> Target:
     return Target(name, port, path, query if mark else None)
 
 
+def authority_of(target: bytes, host: bytes | None) -> bytes:
+    """The authority that a request asks: of its absolute-form, else its Host."""
+    match = _ABSOLUTE.fullmatch(target)
+    return match[2] if match else host or b""
+
+
 def _split_host(host: bytes) -> tuple[bytes, int | None]:
     match = _HOST.fullmatch(host)
     if match is None or (match[1].startswith(b"[") and not _is_ipv6(match[1])):

@@ -1,13 +1,18 @@
 """The client: one request, one answer, over a pooled connection."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from edge.clock import Clock
 from edge.errors import OriginError
 from edge.origin.pool import Observer, Pool
 from edge.origin.response import UpstreamResponse
 from edge.origin.settings import OriginSettings, UpstreamRequest
+from edge.tasks import Tasks
+
+STILL_OPEN: Final = 2.0  # seconds: upstreams keep idle connections for five and more
 
 
 class Unobserved:
@@ -34,6 +39,7 @@ class OriginClient:
         self.observer: Observer = observer or Unobserved()
         self.pool = Pool(settings, clock, self.observer)
         self._clock = clock
+        self._tasks = Tasks("origin")
         self._host = (settings.host_header or "").encode() or self.pool.address.authority
         self._member = f"{self.pool.address.host}:{self.pool.address.port}"
 
@@ -50,17 +56,21 @@ class OriginClient:
         first_byte = min(timeout or self.settings.first_byte_timeout, self.settings.first_byte_timeout)
         begun = self._clock.monotonic()
         asked = self._clock.wall()
-        connection = await self.pool.take()
+        connection = await self.pool.take(idle_most=None if request.retry else STILL_OPEN)
+        sending: asyncio.Task[None] | None = None
         try:
             reused = connection.exchanges > 0
             connection.begin(self._head(request), request.method)
+            if request.body is not None:
+                sending = self._tasks.spawn(connection.send_body(request.body), "request body")
+                await connection.sent_or_answered(sending)
             try:
                 head = await connection.head(first_byte)
             except OriginError:
-                if not (reused and connection.untouched and connection.closed):
+                if not (request.retry and reused and connection.untouched and connection.closed):
                     raise
                 self.pool.give_back(connection)
-                connection = await self.pool.take(fresh=True)
+                connection = await self.pool.take(idle_most=0)
                 connection.begin(self._head(request), request.method)
                 head = await connection.head(max(first_byte - (self._clock.monotonic() - begun), 0.0))
             self.observer.ttfb(self._clock.monotonic() - begun)
@@ -78,6 +88,9 @@ class OriginClient:
             self.observer.error(error.reason.value)
             raise
         finally:
+            if sending is not None and not sending.done():
+                sending.cancel()
+                connection.close()  # half a request is on the wire
             self.pool.give_back(connection)
 
     def _head(self, request: UpstreamRequest) -> bytes:
@@ -91,6 +104,9 @@ class OriginClient:
             )
         ]
         lines.extend(b"%s: %s\r\n" % field for field in request.fields)
+        if request.body is not None:
+            length = request.body.length
+            lines.append(b"Transfer-Encoding: chunked\r\n" if length < 0 else b"Content-Length: %d\r\n" % length)
         lines.append(b"\r\n")
         return b"".join(lines)
 
@@ -99,4 +115,5 @@ class OriginClient:
         self.observer = self.pool.observer = observer
 
     async def close(self) -> None:
+        await self._tasks.close()
         await self.pool.close()

@@ -16,7 +16,7 @@ from typing import Any, Final
 import httptools
 
 from edge.errors import OriginError
-from edge.origin.settings import OriginSettings
+from edge.origin.settings import OriginSettings, RequestBody
 from edge.words import KIB, Reason
 
 HIGH_WATER: Final = 512 * KIB  # unread body at which the origin is held back
@@ -60,6 +60,8 @@ class OriginConnection(asyncio.Protocol):
         self.closed = False
         self.idle_since = 0.0
         self.exchanges = 0
+        self._writable = asyncio.Event()
+        self._writable.set()
 
     def _reset(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
@@ -93,6 +95,7 @@ class OriginConnection(asyncio.Protocol):
         self.closed = True
         if self._busy and not self._complete:
             self._on_eof(exc)
+        self._writable.set()
         self._wake()
 
     def eof_received(self) -> bool:
@@ -253,6 +256,37 @@ class OriginConnection(asyncio.Protocol):
         self._method = method
         self.exchanges += 1
         self._transport.write(head)
+
+    async def send_body(self, body: RequestBody) -> None:
+        """Send a request's body as it comes, no faster than the upstream takes it; its break is the request's."""
+        try:
+            async for chunk in body:
+                if self.closed:
+                    return
+                self._transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if body.length < 0 else chunk)
+                async with asyncio.timeout(self._settings.stall_timeout):
+                    await self._writable.wait()
+            if body.length < 0 and not self.closed:
+                self._transport.write(b"0\r\n\r\n")
+        except TimeoutError:
+            self._fail(OriginError(Reason.STALLED, "the upstream does not take the request's body", retryable=False))
+            self._wake()
+        except OriginError as error:
+            self._fail(error)
+            self._wake()
+
+    async def sent_or_answered(self, sending: asyncio.Task[None]) -> None:
+        """Wait until a body has gone, or is not wanted any more: an answer has come, or the connection is lost."""
+        while not (sending.done() or self._head_done or self._error is not None or self.closed):
+            self._waiter = self._loop.create_future()
+            await asyncio.wait((sending, self._waiter), return_when=asyncio.FIRST_COMPLETED)
+            self._waiter = None
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
 
     @property
     def untouched(self) -> bool:

@@ -93,12 +93,16 @@ class Pool:
         else:
             self._idle.appendleft(connection)  # those that have been used are warmer
 
-    async def take(self, *, fresh: bool = False) -> OriginConnection:
-        """A connection that is ready for a request; `fresh` = a new one. OriginError: QUEUE_*, CONNECT_*."""
+    async def take(self, *, idle_most: float | None = None) -> OriginConnection:
+        """A connection that is ready for a request; OriginError: QUEUE_*, CONNECT_*.
+
+        `idle_most`: how long it may have been idle, in seconds (0: a new one); one kept for longer may be on its way
+        to being closed by the upstream.
+        """
         self._last_taken = self._clock.monotonic()
         await self._place_in_line()
         try:
-            connection = None if fresh else self._warmest()
+            connection = self._warmest(self.settings.keepalive if idle_most is None else idle_most)
             if connection is None:
                 connection = await self._open()
         except BaseException:
@@ -139,9 +143,11 @@ class Pool:
                 self._opening += 1
                 turn.set_result(None)
 
-    def _warmest(self) -> OriginConnection | None:
+    def _warmest(self, idle_most: float) -> OriginConnection | None:
         now = self._clock.monotonic()
         while self._idle:
+            if not self._idle[-1].closed and idle_most < now - self._idle[-1].idle_since <= self.settings.keepalive:
+                return None  # the others have been idle for longer
             connection = self._idle.pop()
             if connection.closed or now - connection.idle_since > self.settings.keepalive:
                 connection.close()

@@ -30,8 +30,9 @@ async def open_with_retries(
     """
     settings = client.settings
     deadline = clock.monotonic() + settings.total_first_byte
-    for attempt in range(settings.retries + 1):
-        last = attempt == settings.retries
+    retries = settings.retries if request.retry else 0
+    for attempt in range(retries + 1):
+        last = attempt == retries
         entered = False
         try:
             left = deadline - clock.monotonic()

@@ -1,7 +1,8 @@
 """How an upstream is spoken to, and what it is asked."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Protocol, Self
 from urllib.parse import urlsplit
 
 from edge.errors import ConfigError
@@ -37,13 +38,26 @@ class OriginSettings:
     sni: str | None = None
 
 
+class RequestBody(Protocol):
+    """What a request carries: its length (-1: not known, so it goes in chunks) and its bytes, iterated once."""
+
+    length: int
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """`target` is path and query; the upstream's base path is put before it. Fields without Host and Connection."""
+    """`target` is path and query; the upstream's base path is put before it. Fields without Host and Connection.
+
+    `retry` False: it is sent once, whatever becomes of it, and not on a connection that may be closing.
+    """
 
     method: bytes
     target: bytes
     fields: tuple[tuple[bytes, bytes], ...] = ()
+    retry: bool = True
+    body: RequestBody | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ ALLOWED: Final = (
 
 
 def cors_lines(rules: SiteRules) -> bytes:
-    """Header lines of an answer to a simple request."""
-    return _lines(rules.cors_origin)
+    """Header lines of an answer to a simple request; none where CORS is the origin's own affair."""
+    return _lines(rules.cors_origin) if rules.cors_origin else b""
 
 
 @lru_cache(maxsize=256)  # one for each origin that a site names

@@ -7,6 +7,7 @@ class Decision(StrEnum):
     SERVE_FRESH = "serve_fresh"
     SERVE_STALE_AND_REFRESH = "serve_stale_and_refresh"
     REVALIDATE = "revalidate"
+    CHOOSE = "choose"  # what is kept is no answer: it says how one of several is chosen
 
 
 def decide(

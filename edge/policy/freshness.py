@@ -71,9 +71,20 @@ def _age(fields: Fields) -> float:
     return float(MOST_SECONDS) if len(digits) > 10 else float(min(int(digits or b"0"), MOST_SECONDS))
 
 
+def heuristic_lifetime(fields: Fields, rules: SiteRules, response_time: float) -> float:
+    """A share of the time since the last change (section 4.2.2), 0 when the origin does not tell of one."""
+    given = header.values(fields, b"last-modified")
+    modified = parse_date(given[0], response_time) if len(given) == 1 else None
+    if modified is None:
+        return 0.0
+    since = _date(fields, response_time)
+    unchanged = (response_time if since is None else since) - modified
+    return min(max(0.0, unchanged * rules.heuristic_share), rules.heuristic_most)
+
+
 def default_lifetime(kind: Kind, rules: SiteRules, facts: Facts | None) -> KindDefaults:
     """For an origin that is silent: by kind, and for lists by what their content says (None: unknown yet)."""
-    if kind not in LISTS or (facts is not None and not facts.live):
+    if kind not in LISTS or not rules.lists_by_content or (facts is not None and not facts.live):
         return rules.defaults[kind]
     live = rules.live
     named = facts.period if facts is not None else None
@@ -85,17 +96,22 @@ def default_lifetime(kind: Kind, rules: SiteRules, facts: Facts | None) -> KindD
     return KindDefaults(ttl, stale_while_revalidate=period, stale_if_error=live.error_periods * period)
 
 
+def strict(control: CacheControl) -> bool:
+    """Does the origin forbid to serve it stale (section 4.2.4)? `s-maxage` says so too (section 5.2.2.10)."""
+    return control.must_revalidate or control.proxy_revalidate or control.s_maxage is not None
+
+
 def windows(control: CacheControl, defaults: KindDefaults, explicit: float | None) -> tuple[float, float]:
     """(stale-while-revalidate, stale-if-error) in seconds: the origin's (RFC 5861), else the site's.
 
-    The site's do not apply against the origin's word: section 4.2.4 forbids to serve stale what has s-maxage,
-    and who gives an answer no life at all wants each request checked.
+    None against the origin's word that it is not to be served stale; and who gives an answer no life at all wants
+    each request checked.
     """
+    if strict(control):
+        return 0.0, 0.0
     behind, on_error = defaults.stale_while_revalidate, defaults.stale_if_error
     if explicit == 0:
         behind = 0.0
-    if control.s_maxage is not None:
-        behind = on_error = 0.0
     if control.stale_while_revalidate is not None:
         behind = float(control.stale_while_revalidate)
     if control.stale_if_error is not None:

@@ -23,15 +23,42 @@ def kept_query(query: bytes | None, rules: SiteRules) -> bytes | None:
     """
     if not query:
         return None
-    dropped = _dropped(rules.drop_params, rules.token_params)
-    kept = [
-        part
-        for part in query.split(b"&")
-        if (name := part.partition(b"=")[0].lower()) not in dropped and not name.startswith(b"utm_")
-    ]
+    kept = [part for part in query.split(b"&") if _is_keyed(part, rules)]
+    if rules.sort_params:
+        kept.sort(key=_name)  # stable: parameters of one name keep their order, which may matter
     return b"&".join(kept) or None
 
 
+def origin_target(path: bytes, query: bytes | None, rules: SiteRules) -> bytes:
+    """Path and query as the origin is asked: what is in the key, and what the site passes on by name beside it."""
+    kept = kept_query(query, rules)
+    if query and rules.forward_params:
+        passed = _names(rules.forward_params)
+        more = [part for part in query.split(b"&") if _name(part) in passed and not _is_keyed(part, rules)]
+        kept = b"&".join([*([kept] if kept else []), *more]) or None
+    return path if kept is None else path + b"?" + kept
+
+
+def _is_keyed(part: bytes, rules: SiteRules) -> bool:
+    name = _name(part)
+    if rules.keep_params:
+        return name in _names(rules.keep_params)
+    dropped, prefixes = _dropped(rules.drop_params, rules.token_params)
+    return name not in dropped and not (prefixes and name.startswith(prefixes))
+
+
+def _name(part: bytes) -> bytes:
+    return part.partition(b"=")[0].lower()
+
+
 @lru_cache(maxsize=256)  # one for each site
-def _dropped(drop: tuple[str, ...], token: tuple[str, ...]) -> frozenset[bytes]:
-    return frozenset(name.lower().encode() for name in (*drop, *token))
+def _names(names: tuple[str, ...]) -> frozenset[bytes]:
+    return frozenset(name.lower().encode() for name in names)
+
+
+@lru_cache(maxsize=256)  # one for each site
+def _dropped(drop: tuple[str, ...], token: tuple[str, ...]) -> tuple[frozenset[bytes], tuple[bytes, ...]]:
+    """Names, and beginnings of names (written with a `*` at their end)."""
+    given = [name.lower().encode() for name in (*drop, *token)]
+    prefixes = tuple(name[:-1] for name in given if name.endswith(b"*"))
+    return frozenset(given), prefixes

@@ -1,6 +1,7 @@
 """Which fields pass: of a request towards the origin, of an answer into the store."""
 
 import re
+from collections.abc import Collection
 from typing import Final
 
 from edge.errors import OriginError
@@ -24,14 +25,14 @@ OWN: Final = frozenset(
         b"if-modified-since",
         b"if-unmodified-since",
         b"accept-encoding",
+        b"via",
+        b"cdn-loop",
     }
 )
+CONDITIONS: Final = frozenset({b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"})
 # Written anew for every answer, or ours to say: players get the edge's CORS, not the origin's.
 REPLACED: Final = frozenset(
     {
-        b"content-length",
-        b"content-range",
-        b"age",
         b"accept-ranges",
         b"x-cache",
         b"timing-allow-origin",
@@ -39,30 +40,67 @@ REPLACED: Final = frozenset(
         b"alt-svc",
     }
 )
+FRAMING: Final = frozenset({b"content-length", b"content-range", b"age"})
 CORS_PREFIX: Final = b"access-control-"
 _NAME: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 section 5.6.2
 _BREAKS_FRAMING: Final = re.compile(rb"[\r\n\0]")
 
 
-def request_fields(client_fields: Fields, rules: SiteRules) -> tuple[tuple[bytes, bytes], ...]:
-    """The client's end-to-end fields that the site passes on by name."""
-    if not rules.forward_fields:
-        return ()
-    named = {name.lower().encode() for name in rules.forward_fields} - OWN
-    return tuple(field for field in header.end_to_end(client_fields) if field[0].lower() in named)
+def request_fields(
+    client_fields: Fields, rules: SiteRules, *, node: bytes = b"edge", mark: bytes = b"edge", conditions: bool = False
+) -> tuple[tuple[bytes, bytes], ...]:
+    """The client's end-to-end fields that the site passes on, and ours: Via and CDN-Loop with those before us.
+
+    `node` = our name in Via (RFC 9110 section 7.6.3), `mark` = our member of CDN-Loop (RFC 8586).
+    `conditions`: those of the client go along, since nothing is stored that could be checked for it.
+    """
+    own = OWN - CONDITIONS if conditions else OWN
+    if rules.forwards_all:
+        own -= {b"accept-encoding"}
+        passed = [field for field in header.end_to_end(client_fields) if field[0].lower() not in own]
+    elif rules.forward_fields:
+        named = {name.lower().encode() for name in rules.forward_fields} - own
+        passed = [field for field in header.end_to_end(client_fields) if field[0].lower() in named]
+    else:
+        passed = []
+    passed.append((b"Via", b", ".join([*header.values(client_fields, b"via"), b"1.1 " + node])))
+    passed.append((b"CDN-Loop", b", ".join([*header.values(client_fields, b"cdn-loop"), mark])))
+    return tuple(passed)
 
 
-def stored_fields(fields: Fields, response_time: float) -> bytes:
+def in_a_loop(client_fields: Fields, mark: bytes) -> bool:
+    """Has this request been here before (RFC 8586 section 2)? CDN-Loop names each node that passed it on.
+
+    A member with our name and another parameter is a node of the same name; without one it may be us.
+    """
+    ours = [part.strip(b" \t").lower() for part in mark.split(b";")]
+    for member in header.list_members(header.values(client_fields, b"cdn-loop")):
+        theirs = [part.strip(b" \t").lower() for part in member.split(b";")]
+        if theirs[0] == ours[0] and theirs[1:] in ([], ours[1:]):
+            return True
+    return False
+
+
+def stored_fields(
+    fields: Fields,
+    response_time: float,
+    rules: SiteRules | None = None,
+    *,
+    withheld: Collection[bytes] = (),
+    opaque: bool = False,
+) -> bytes:
     """The origin's end-to-end fields as they are replayed: unchanged, in order, one `Name: value` line each.
 
-    Date is added where it is missing (RFC 9110 section 6.6.1). OriginError: a field that would break our
-    framing.
+    Date is added where it is missing (RFC 9110 section 6.6.1). `withheld`: names that are left out; `opaque`: the
+    part that it is was chosen upstream. OriginError: a field that would break our framing.
     """
+    left_out = FRAMING - {b"content-range"} if opaque else FRAMING
+    own_cors = rules is None or bool(rules.cors_origin)
     lines = []
     dated = False
     for name, value in header.end_to_end(fields):
         low = name.lower()
-        if low in REPLACED or low.startswith(CORS_PREFIX):
+        if low in left_out or low in withheld or (own_cors and _is_ours(low)):
             continue
         if _NAME.fullmatch(name) is None or _BREAKS_FRAMING.search(value):
             raise OriginError(Reason.BAD_RESPONSE, f"malformed field {name[:40]!r}")
@@ -71,3 +109,7 @@ def stored_fields(fields: Fields, response_time: float) -> bytes:
     if not dated:
         lines.append(b"Date: %s\r\n" % format_date(response_time))
     return b"".join(lines)
+
+
+def _is_ours(low: bytes) -> bool:
+    return low in REPLACED or low.startswith(CORS_PREFIX)

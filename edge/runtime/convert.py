@@ -2,13 +2,14 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
-from edge.config.schema import KindSection, Settings, SiteSection
-from edge.delivery.story import DeliverySettings
+from edge.config.schema import KindSection, RuleSection, RulesSection, Settings, SiteSection
+from edge.delivery.serving import DeliverySettings
 from edge.fill.settings import FillSettings
 from edge.origin.settings import OriginSettings
-from edge.policy.rules import DEFAULTS, KindDefaults, LiveDefaults, SiteRules
+from edge.policy.rules import PROFILES, READS, KindDefaults, LiveDefaults, PathRules, SiteRules, path_pattern
 from edge.server.settings import ServerSettings, TlsCert
 from edge.store.eviction import Policy
 from edge.store.volume import VolumeSettings
@@ -60,6 +61,7 @@ def server_settings(settings: Settings) -> ServerSettings:
         max_line=server.max_line,
         max_head=server.max_head,
         max_fields=server.max_fields,
+        max_body=server.max_body if _bodies_allowed(settings) else 0,
         idle_timeout=server.idle_timeout,
         head_timeout=server.head_timeout,
         handshake_timeout=server.handshake_timeout,
@@ -70,37 +72,49 @@ def server_settings(settings: Settings) -> ServerSettings:
     )
 
 
+def _bodies_allowed(settings: Settings) -> bool:
+    """Is there any site whose methods may bring a body? Else a request with one is refused as it comes."""
+    sites = site_rules(settings)
+    return any(rules.methods != READS for site in sites for rules in (site, *(entry.rules for entry in site.paths)))
+
+
 def fill_settings(settings: Settings) -> FillSettings:
     return FillSettings(resume_max=settings.origin.resume_max, parallel_max=settings.origin.parallel_max)
 
 
-def delivery_settings(settings: Settings) -> DeliverySettings:
+def delivery_settings(settings: Settings, secret: bytes = b"") -> DeliverySettings:
+    """`secret` = the volume's; what is made of it tells this node from others of the same name."""
     budget = settings.origin.total_first_byte + PATIENCE
-    return DeliverySettings(node=settings.server.node, first_byte_budget=budget)
+    node = settings.server.node
+    mark = f"{node};n={hashlib.blake2b(b'loop', digest_size=6, key=secret).hexdigest()}" if secret else node
+    return DeliverySettings(node=node, mark=mark.encode(), first_byte_budget=budget)
 
 
 def site_rules(settings: Settings) -> tuple[SiteRules, ...]:
     """At least one site: without any in the file, "default" takes every host."""
-    return tuple(_rules(site) for site in settings.site) or (SiteRules(),)
+    return tuple(_site(site) for site in settings.site) or (PROFILES[settings.server.profile],)
 
 
-def _rules(site: SiteSection) -> SiteRules:
-    live = site.live
-    return SiteRules(
-        name=site.name,
-        hosts=site.hosts,
-        defaults={kind: _defaults(site.kinds.get(kind), usual) for kind, usual in DEFAULTS.items()},
-        live=LiveDefaults(live.least, live.most, live.unknown, live.low_latency, live.error_periods),
-        negative_ttl=site.negative_ttl,
-        negative_ttl_live=site.negative_ttl_live,
-        drop_params=site.drop_params,
-        token_params=site.token_params,
-        forward_fields=site.forward_fields,
-        honour_cache_control=site.honour_cache_control,
-        keep_set_cookie=site.keep_set_cookie,
-        cors_origin=site.cors_origin,
-        preflight_max_age=int(site.preflight_max_age),
-    )
+def _site(site: SiteSection) -> SiteRules:
+    own = _over(replace(PROFILES[site.profile], name=site.name, hosts=site.hosts), site)
+    return replace(own, paths=tuple(_path(own, rule) for rule in site.rule))
+
+
+def _path(own: SiteRules, rule: RuleSection) -> PathRules:
+    return PathRules(rule.path, path_pattern(rule.path), _over(own, rule))
+
+
+def _over(usual: SiteRules, said: RulesSection) -> SiteRules:
+    """What is said, over what holds as it is."""
+    given = {name: getattr(said, name) for name in RulesSection.model_fields if name not in ("live", "kinds")}
+    changed = {name: value for name, value in given.items() if value is not None}
+    if "preflight_max_age" in changed:
+        changed["preflight_max_age"] = int(changed["preflight_max_age"])
+    live = said.live
+    if live is not None:
+        changed["live"] = LiveDefaults(live.least, live.most, live.unknown, live.low_latency, live.error_periods)
+    changed["defaults"] = {kind: _defaults(said.kinds.get(kind), values) for kind, values in usual.defaults.items()}
+    return replace(usual, **changed)
 
 
 def _defaults(said: KindSection | None, usual: KindDefaults) -> KindDefaults:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from edge.clock import Clock
-from edge.delivery.story import Told
+from edge.delivery.serving import Told
 from edge.observe.access_log import AccessLog, Line
 from edge.observe.meters import MEASURED_FROM, Meters
 from edge.server.exchange import Exchange, Outcome

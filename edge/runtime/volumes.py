@@ -15,7 +15,7 @@ from typing import Final
 from edge.clock import Clock
 from edge.config.schema import Settings
 from edge.delivery.places import Home, Places
-from edge.delivery.story import Volume
+from edge.delivery.serving import Volume
 from edge.fill.asking import Asker
 from edge.fill.messages import Hello
 from edge.store.hits import HitCounters

@@ -39,12 +39,13 @@ async def run_worker(child: ChildHandle) -> None:
     await volumes.greeted()
     log = _access_log(child, meters)
     teller = Teller(meters, log, clock)
-    places = Places(rules, volumes.homes())
+    homes = volumes.homes()
+    places = Places(rules, homes)
     delivery = Delivery(
         places,
         volumes.serving,
         clock,
-        convert.delivery_settings(settings),
+        convert.delivery_settings(settings, homes[min(homes)].secret),
         teller.on_closed,
     )
 

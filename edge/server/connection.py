@@ -16,6 +16,7 @@ from aiofastnet import Transport
 
 from edge.errors import BadRequest
 from edge.server.exchange import Body, BodySource, Exchange, FileWindow, Outcome
+from edge.server.incoming import IncomingBody
 from edge.server.lifetime import Lifetime
 from edge.server.observer import Event
 from edge.server.request import Request
@@ -31,6 +32,7 @@ _TURN: Final = 16  # requests answered in a row before other connections get the
 _ONE_WRITE: Final = 64 * KIB  # up to here copying head and body together is cheaper than two buffers
 _STAY: Final = (b"Connection: keep-alive\r\n\r\n", b"\r\n")  # by minor: HTTP/1.0 must be told (RFC 9112 9.3)
 _CLOSE: Final = b"Connection: close\r\n\r\n"
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
 
 
@@ -57,7 +59,10 @@ class Connection(Lifetime):
     def buffer_updated(self, nbytes: int) -> None:
         if self._ending_until:
             return
+        body = self._reader.body
         self._reader.feed(bytes(self.service.view[:nbytes]), self.service.monotonic())
+        if body is not None and not self._body_came(body):
+            return
         if self._exchange is None:
             self._serve()
         if self._reader.full and not self._reading_paused and self._transport is not None:
@@ -69,11 +74,43 @@ class Connection(Lifetime):
         self._eof = True
         if self._ending_until or self.idle:
             return False
+        if self._reader.body is not None:
+            self.abort(Outcome.CLIENT_LEFT)  # the rest of the request will never come
+            return False
         if self._secure:
             # The TLS transport stops writing after close_notify: an answer under way cannot be completed.
             self.abort(Outcome.CLIENT_LEFT)
             return False
         return True
+
+    def _body_came(self, body: IncomingBody) -> bool:
+        """More of a body is there: its handler hears of it. False: its framing is broken, nothing more is served."""
+        refusal, exchange = self._reader.refusal, self._exchange
+        if refusal is None or body.complete:
+            body.tell()
+            return True
+        if exchange is not None and exchange.request.body is not body:
+            return True  # its turn has not come; what waits before it is still good
+        if exchange is not None and exchange.head_sent_at:
+            self.abort(Outcome.CLIENT_LEFT)
+        else:
+            self.service.observer.count(Event.BAD_REQUEST)
+            self._lose(Outcome.CLIENT_LEFT)
+            self._refuse(refusal)
+        return False
+
+    def _body_wanted(self) -> None:
+        """The handler has begun to take a request's body, or has room for more of it."""
+        body, transport = self._reader.body, self._transport
+        if body is None or transport is None or self._ending_until:
+            return
+        if body.expects_continue:
+            body.expects_continue = False
+            transport.write(_CONTINUE)
+        if self._reader.raw and not body.full:
+            self._reader.read_on(self.service.monotonic())
+        if not self._reader.full:
+            self._read_again()
 
     # -- serving ---------------------------------------------------------------------------------
 
@@ -99,6 +136,8 @@ class Connection(Lifetime):
     def _begin(self, request: Request) -> None:
         request.connection = self
         exchange = self._exchange = Exchange(request, self)
+        if request.body is not None:
+            request.body.wire(self._body_wanted)
         try:
             self.service.handler.handle(exchange)
         except Exception:
@@ -161,6 +200,8 @@ class Connection(Lifetime):
         """Keep the connection after this answer?"""
         if self.service.draining or not request.keep_alive or self._requests_left <= 0:
             return False
+        if request.body is not None and not request.body.complete:
+            return False  # what still comes of it is no request
         return not (self._eof or self.service.parting) or bool(self._reader.waiting) or self._reader.raw > 0
 
     def _make_sender(self, transport: Transport, body: BodySource, length: int | None, chunked: bool) -> Sender:

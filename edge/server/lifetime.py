@@ -208,6 +208,12 @@ class Lifetime(asyncio.BufferedProtocol):
             self._close()
 
     def _sweep_answer(self, transport: Transport, now: float) -> None:
+        body = self._reader.body
+        if body is not None and body.started and not body.full:
+            if now - body.last_at >= self.service.settings.body_timeout:
+                self._lose(Outcome.SLOW)
+                self._refuse(BadRequest("the request's body did not come in time", 408))
+            return
         if not self.paused:
             self._gauge = None
             return

@@ -1,8 +1,8 @@
 """Bytes to requests. No sockets, no clock: fed with what arrives, it says what was asked or what is wrong.
 
-A head is cut out of the stream at its blank line and given to llhttp whole. Requests with bodies are refused,
-so that the next head begins where one ends, and no state of the parser spans two reads: how the network cuts
-the stream cannot change what is read from it. Heads are counted here in raw bytes, since the parser would
+A head is cut out of the stream at its blank line and given to llhttp whole; a body is framed by `incoming`, and only
+where it is allowed at all: else a request with one is refused. So no state of the parser spans two reads: how the
+network cuts the stream cannot change what is read from it. Heads are counted here in raw bytes, since the parser would
 collect a field of any length before it says a word.
 """
 
@@ -13,6 +13,7 @@ from typing import Final
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from edge.errors import BadRequest
+from edge.server.incoming import IncomingBody
 from edge.server.request import Request
 from edge.server.settings import ServerSettings
 
@@ -66,12 +67,13 @@ class RequestReader:
 
     `waiting` holds parsed requests, at most the pipeline limit; what came beyond stays raw until `read_on()`.
     `refusal` is the first fault in the stream: nothing after it is read, what waits before it is still good.
-    `started_at` is when the first byte of an unfinished head came.
+    `started_at` is when the first byte of an unfinished head came. `body` belongs to the last request that was parsed,
+    while it has not all come.
     """
 
     __slots__ = (
         "_at", "_data", "_empty_lines", "_hosts", "_limits", "_over", "_parser", "_peer", "_recorder",
-        "_secure", "refusal", "started_at", "waiting",
+        "_secure", "body", "refusal", "started_at", "waiting",
     )  # fmt: skip
 
     def __init__(self, limits: ServerSettings, hosts: Hosts, peer: str = "", secure: bool = False) -> None:
@@ -86,6 +88,7 @@ class RequestReader:
         self._empty_lines = 0
         self._over = False  # the client closes after its last request, or nothing more can be understood
         self.waiting: deque[Request] = deque()
+        self.body: IncomingBody | None = None
         self.refusal: BadRequest | None = None
         self.started_at: float | None = None
 
@@ -99,8 +102,8 @@ class RequestReader:
 
     @property
     def full(self) -> bool:
-        """Do as many requests wait as may?"""
-        return len(self.waiting) >= self._limits.pipeline_limit
+        """Do as many requests wait as may, or as much of a body?"""
+        return len(self.waiting) >= self._limits.pipeline_limit or (self.body is not None and self.body.full)
 
     def feed(self, data: bytes, now: float) -> None:
         """Take what has come at monotonic time `now`."""
@@ -116,6 +119,11 @@ class RequestReader:
         waiting, limit = self.waiting, self._limits.pipeline_limit
         try:
             while at < size and len(waiting) < limit:
+                if self.body is not None:
+                    if self.body.full:
+                        break
+                    at += self._take_body(self.body, data[at:] if at else data, now)
+                    continue
                 if data[at] == _CR and data.startswith(b"\r\n", at):
                     at = self._skip_empty_line(at)
                     continue
@@ -128,16 +136,29 @@ class RequestReader:
                 waiting.append(request)
                 self.started_at = None
                 self._empty_lines = 0
+                if request.body is not None and not request.body.complete:
+                    self.body = request.body
+                    at = end
+                    continue
                 self._over = not request.keep_alive
                 at = end if request.keep_alive else size
         except BadRequest as refusal:
             self.refusal = refusal
+            if self.body is not None and waiting and waiting[-1].body is self.body:
+                waiting.pop()  # a request whose body cannot be read is none
             self._over = True
             at = size
         if at == size:
             self._data, self._at, self.started_at = b"", 0, None
         else:
             self._keep(data, at, now)
+
+    def _take_body(self, body: IncomingBody, data: bytes, now: float) -> int:
+        """Give a body what belongs to it; how many bytes that was."""
+        used = body.feed(data, now)
+        if body.complete:
+            self.body = None
+        return used
 
     def _keep(self, data: bytes, at: int, now: float) -> None:
         """Remember what is not parsed yet, and since when."""
@@ -201,7 +222,35 @@ class RequestReader:
             raise BadRequest("too many header fields", 431)
         first = self._index(fields, minor)
         keep_alive = _keeps_alive(fields, minor) if b"connection" in first else minor == 1
-        return Request(method, target, minor, fields, first, keep_alive, now, self._peer, self._secure)
+        request = Request(method, target, minor, fields, first, keep_alive, now, self._peer, self._secure)
+        if b"transfer-encoding" in first or b"content-length" in first:
+            request.body = self._framed(fields, first, minor, now)
+        return request
+
+    def _framed(
+        self, fields: list[tuple[bytes, bytes]], first: dict[bytes, bytes], minor: int, now: float
+    ) -> IncomingBody | None:
+        """The body that a head announces (RFC 9112 section 6.3); what could be read in two ways is refused."""
+        lengths = {value.strip(b" \t") for name, value in fields if name.lower() == b"content-length"}
+        codings = [value.strip(b" \t").lower() for name, value in fields if name.lower() == b"transfer-encoding"]
+        most = self._limits.max_body
+        if not codings and not b"".join(lengths).strip(b"0"):
+            return None
+        if not most:
+            raise BadRequest("requests with a body are not accepted")
+        if codings and (lengths or codings != [b"chunked"] or minor == 0):
+            raise BadRequest("a body has one framing: Content-Length, or chunked in HTTP/1.1")
+        length = None
+        if lengths:
+            value = lengths.pop()
+            if lengths or not value.isdigit():
+                raise BadRequest("malformed Content-Length")
+            length = int(value) if len(value) <= 18 else most + 1
+            if length > most:
+                raise BadRequest("the request's body is too large", 413)
+        self._parser = HttpRequestParser(self._recorder)  # the old one waits for a body that it will not see
+        expects = first.get(b"expect", b"").lower() == b"100-continue" and minor == 1
+        return IncomingBody(length, most, expects_continue=expects, now=now)
 
     def _index(self, fields: list[tuple[bytes, bytes]], minor: int) -> dict[bytes, bytes]:
         """The first value of each name, lower-case; refuses what makes the request ambiguous or long.
@@ -217,8 +266,6 @@ class RequestReader:
                 raise BadRequest("no Host field")
         elif not self._hosts.valid(host):
             raise BadRequest("invalid Host field")
-        if b"transfer-encoding" in first or first.get(b"content-length", b"").strip(b"0"):
-            raise BadRequest("requests with a body are not accepted")
         return first
 
 

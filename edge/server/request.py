@@ -1,11 +1,14 @@
 """A parsed request, as a handler sees it."""
 
+from edge.server.incoming import IncomingBody
+
 
 class Request:
-    """One request's head; requests here have no bodies. `fields` are as received, OWS at the end included."""
+    """One request's head, and its body where it has one. `fields` are as received, OWS at the end included."""
 
     __slots__ = (
         "_first",
+        "body",
         "connection",
         "fields",
         "host",
@@ -40,6 +43,7 @@ class Request:
         self.received_at = received_at  # monotonic, when its last byte came
         self.peer = peer  # the client's IP address; "" on a Unix socket
         self.secure = secure
+        self.body: IncomingBody | None = None
         self.connection: object = None  # opaque: the same object for all requests of one connection
 
     def __repr__(self) -> str:
@@ -54,6 +58,12 @@ class Request:
         if name_lower not in self._first:
             return []
         return [value.rstrip() for name, value in self.fields if name.lower() == name_lower]
+
+    @property
+    def demanding(self) -> bool:
+        """Does it say what it wants of caches (RFC 9111 sections 5.2.1 and 5.4)?"""
+        first = self._first
+        return b"cache-control" in first or b"pragma" in first
 
     @property
     def conditional(self) -> bool:

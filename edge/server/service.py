@@ -17,6 +17,7 @@ _READ = 64 * KIB  # bytes taken from a socket at once
 _REASONS = {
     400: "Bad Request",
     408: "Request Timeout",
+    413: "Content Too Large",
     414: "URI Too Long",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",

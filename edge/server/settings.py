@@ -25,6 +25,8 @@ class ServerSettings:
     max_line: int = 8 * KIB  # request line, and each field line
     max_head: int = 16 * KIB
     max_fields: int = 100
+    max_body: int = 0  # of a request; 0: those with one are refused, since players send none
+    body_timeout: float = 30 * SECONDS  # without a byte of a request's body that somebody waits for
     max_requests: int = 10_000  # per connection: an old connection does not stay with one worker for ever
     pipeline_limit: int = 16  # requests that wait parsed; then reading pauses
     max_connections: int = 50_000  # per listener and worker; then accepting pauses

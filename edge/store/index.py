@@ -13,6 +13,7 @@ from edge.errors import StoreError
 from edge.store.record import Extent, Record, decode_extent, decode_record, encode_extent, encode_record
 
 TABLES: Final = (b"names", b"extents", b"places", b"paths", b"tags", b"meta")
+VALIDATED_LATER: Final = 60  # seconds that a short-lived answer stays so that a 304 can renew it
 MAX_READERS: Final = 512
 PATH_CUT: Final = 400  # an LMDB key has at most 511 bytes
 _EXTENT_KEY: Final = struct.Struct(">QQ")
@@ -272,12 +273,12 @@ class LiveTable:
         self._bytes -= len(old) if old else 0
 
     def sweep(self, now: float, limit: int = 5000) -> int:
-        """Remove what is past its freshness and every stale window; returns how many."""
+        """Remove what is past its freshness and every stale window, and not to be validated; returns how many."""
         dead = []
         with self._env.begin(db=self._table) as txn:
             for name, value in txn.cursor():
                 record, _ = split_live(bytes(value))
-                grace = max(record.stale_while_revalidate, record.stale_if_error)
+                grace = max(record.stale_while_revalidate, record.stale_if_error, record.validatable * VALIDATED_LATER)
                 if record.fresh_until + grace < now:
                     dead.append(name)
                 if len(dead) >= limit:

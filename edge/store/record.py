@@ -23,6 +23,7 @@ class Flag:
     NO_CACHE: Final = 2  # always revalidated before use
     MUST_REVALIDATE: Final = 4
     IMMUTABLE: Final = 8
+    VARIES: Final = 16  # no answer: says by which request fields the answers of this key are chosen
     WHOLE: Final = 128  # no strong validator: one whole answer or nothing
 
 
@@ -65,6 +66,11 @@ class Record:
     tags: tuple[bytes, ...]
     head: bytes
     first: Extent | None = None
+
+    @property
+    def validatable(self) -> bool:
+        """Can the origin be asked whether it is still good?"""
+        return bool(self.etag or self.last_modified)
 
 
 def checksum(data: bytes | memoryview) -> int:

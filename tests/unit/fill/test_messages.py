@@ -24,9 +24,8 @@ from edge.fill.messages import (
     Place,
     Read,
     Scratch,
-    decode,
-    encode,
 )
+from edge.fill.wire import decode, encode
 from edge.words import CacheStatus, Kind, Reason
 
 u64 = st.integers(0, 2**63 - 1)

@@ -4,8 +4,8 @@ import pytest
 
 from edge.errors import OriginError
 from edge.http.dates import format_date
-from edge.policy.rules import SiteRules
-from edge.policy.upstream_fields import request_fields, stored_fields
+from edge.policy.rules import PROFILES, SiteRules
+from edge.policy.upstream_fields import in_a_loop, request_fields, stored_fields
 from edge.words import Reason
 
 NOW = 1_700_000_000.0
@@ -81,21 +81,64 @@ def test_a_field_that_would_break_our_framing_is_the_origins_error(name: bytes, 
 ASKED = [(b"Cookie", b"a"), (b"X-Pass", b"b"), (b"x-pass", b"c"), (b"Range", b"bytes=0-"), (b"Host", b"h")]
 
 
+PLAIN = PROFILES["rfc9111"]
+OURS = ((b"Via", b"1.1 edge"), (b"CDN-Loop", b"edge"))
+
+
 def test_of_a_clients_fields_none_reaches_the_origin_unnamed() -> None:
-    assert request_fields(ASKED, SiteRules()) == ()
+    assert request_fields(ASKED, SiteRules()) == OURS
 
 
 def test_named_fields_reach_the_origin_with_all_their_lines() -> None:
     rules = SiteRules(forward_fields=("X-PASS",))
-    assert request_fields(ASKED, rules) == ((b"X-Pass", b"b"), (b"x-pass", b"c"))
+    assert request_fields(ASKED, rules) == ((b"X-Pass", b"b"), (b"x-pass", b"c"), *OURS)
 
 
 def test_what_our_own_requests_depend_on_is_never_the_clients() -> None:
-    rules = SiteRules(forward_fields=("range", "Host", "If-None-Match", "Accept-Encoding", "te", "Cookie"))
+    rules = SiteRules(forward_fields=("range", "Host", "If-None-Match", "Accept-Encoding", "te", "Cookie", "Via"))
     given = [*ASKED, (b"If-None-Match", b"*"), (b"Accept-Encoding", b"gzip"), (b"TE", b"trailers")]
-    assert request_fields(given, rules) == ((b"Cookie", b"a"),)
+    assert request_fields(given, rules) == ((b"Cookie", b"a"), *OURS)
 
 
 def test_a_field_that_the_client_nominated_for_its_connection_stays_here() -> None:
     rules = SiteRules(forward_fields=("x-pass",))
-    assert request_fields([*ASKED, (b"Connection", b"x-pass")], rules) == ()
+    assert request_fields([*ASKED, (b"Connection", b"x-pass")], rules) == OURS
+
+
+def test_a_plain_cache_passes_every_end_to_end_field_in_order() -> None:
+    given = [*ASKED, (b"Accept-Encoding", b"gzip"), (b"TE", b"trailers"), (b"If-None-Match", b"*"), (b"X", b"")]
+    passed = ((b"Cookie", b"a"), (b"X-Pass", b"b"), (b"x-pass", b"c"), (b"Accept-Encoding", b"gzip"), (b"X", b""))
+    assert request_fields(given, PLAIN) == (*passed, *OURS)
+
+
+def test_conditions_go_along_only_when_they_are_the_origins_to_judge() -> None:
+    given = [(b"If-None-Match", b'"a"'), (b"if-modified-since", b"b"), (b"Range", b"bytes=0-")]
+    assert request_fields(given, PLAIN, conditions=True) == (*given[:2], *OURS)
+
+
+def test_who_passed_a_request_on_before_us_stays_named() -> None:
+    given = [(b"Via", b"1.0 a"), (b"CDN-Loop", b"x"), (b"via", b"1.1 b"), (b"cdn-loop", b"y; z=1")]
+    ours = ((b"Via", b"1.0 a, 1.1 b, 1.1 n"), (b"CDN-Loop", b"x, y; z=1, n;n=1"))
+    assert request_fields(given, SiteRules(), node=b"n", mark=b"n;n=1") == ours
+
+
+@pytest.mark.parametrize(
+    ("loop", "ours"),
+    [
+        (b"edge", True),
+        (b"a, EDGE ; n=1", True),
+        (b"edge;n=2", False),
+        (b"edge2", False),
+        (b"a;edge", False),
+        (b"", False),
+    ],
+)
+def test_a_loop_is_known_by_our_own_name_unless_it_says_that_another_has_it(loop: bytes, ours: bool) -> None:
+    assert in_a_loop([(b"CDN-Loop", loop)], b"edge;n=1") is ours
+
+
+def test_cors_is_left_to_an_origin_whose_affair_it_is() -> None:
+    lines = [(b"Access-Control-Allow-Origin", b"*"), (b"Age", b"5"), (b"Content-Range", b"bytes 0-1/2"), DATED]
+    assert stored_fields(lines, NOW, PLAIN) == b"Access-Control-Allow-Origin: *\r\nDate: " + DATED[1] + b"\r\n"
+    assert b"Content-Range: bytes 0-1/2\r\n" in stored_fields(lines, NOW, PLAIN, opaque=True)
+    assert stored_fields([(b"X", b"1"), DATED], NOW, PLAIN, withheld=(b"x",)) == b"Date: " + DATED[1] + b"\r\n"

@@ -1,13 +1,13 @@
 """Every setting reaches the room that it is for."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edge.config.schema import Settings
-from edge.delivery.story import DeliverySettings
+from edge.delivery.serving import DeliverySettings
 from edge.origin.settings import OriginSettings
 from edge.policy.rules import DEFAULTS, SiteRules
 from edge.runtime import convert
@@ -66,8 +66,9 @@ CASES = [
     ("origin", "parallel_max", 7, convert.fill_settings, "parallel_max", 7),
 ]
 ELSEWHERE = {
-    ("server", "listen"), ("server", "listen_plain"), ("server", "workers"), ("server", "drain_timeout"), ("server", "retire_timeout"),
-    ("cache", "dir"), ("origin", "client_key"),
+    ("server", "listen"), ("server", "listen_plain"), ("server", "workers"), ("server", "drain_timeout"),
+    ("server", "retire_timeout"),
+    ("cache", "dir"), ("origin", "client_key"), ("server", "profile"), ("server", "max_body"),
 }  # fmt: skip # the supervisor's own, and what is tested in a pair below
 
 
@@ -82,8 +83,8 @@ def test_a_setting_arrives(section: str, key: str, value: Any, into: Any, name: 
 def test_no_setting_is_forgotten() -> None:
     told = {(section, key) for section, key, *_ in CASES} | ELSEWHERE
     for section in ("server", "cache", "origin"):
-        fields = Settings.model_fields[section].annotation.model_fields  # type: ignore[union-attr]
-        assert {(section, key) for key in fields} <= told
+        keys = Settings.model_fields[section].annotation.model_fields  # type: ignore[union-attr]
+        assert {(section, key) for key in keys} <= told
 
 
 def test_a_client_certificate_comes_with_its_key() -> None:
@@ -109,6 +110,24 @@ SITE = {
     "negative_ttl_live": "2s",
     "honour_cache_control": False,
     "keep_set_cookie": True,
+    "profile": "rfc9111",
+    "keep_params": ["k"],
+    "sort_params": True,
+    "forward_params": ["p"],
+    "methods": ["GET", "POST"],
+    "honour_client_cache_control": True,
+    "every_status": True,
+    "lists_by_content": False,
+    "heuristic_share": 0.2,
+    "heuristic_most": "1h",
+    "stale_if_unreachable": "1m",
+    "exact_ranges": True,
+    "retry": False,
+    "variants_most": 3,
+    "mime_by_path": False,
+    "cache_status_key": True,
+    "server_timing": True,
+    "rule": [{"path": "/live/**", "negative_ttl": "4s", "kinds": {"segment": {"ttl": 9}}}],
     "live": {"least": "2s", "most": "7s", "unknown": "3s", "low_latency": "500ms", "error_periods": 2},
     "kinds": {"mp4": {"stale_while_revalidate": "1m"}, "segment": {"ttl": 5, "stale_if_error": 6}},
 }
@@ -123,12 +142,34 @@ def test_every_rule_of_a_site_arrives() -> None:
     assert (rules.negative_ttl, rules.negative_ttl_live) == (3, 2)
     assert (rules.honour_cache_control, rules.keep_set_cookie) == (False, True)
     assert asdict(rules.live) == {"least": 2, "most": 7, "unknown": 3, "low_latency": 0.5, "error_periods": 2}
-    changed = {name for name, value in asdict(rules).items() if value != asdict(SiteRules())[name]}
-    assert changed == set(asdict(rules))  # a rule that is added shows here as not settable
+    changed = {field.name for field in fields(rules) if getattr(rules, field.name) != getattr(SiteRules(), field.name)}
+    assert changed == {field.name for field in fields(rules)}  # a rule that is added shows here as not settable
+
+
+def test_a_path_has_the_rules_of_the_first_pattern_that_matches_over_those_of_its_site() -> None:
+    (rules,) = convert.site_rules(Settings.model_validate({"site": [SITE]}))
+    live = rules.at(b"/live/a/b.ts")
+    assert (live.negative_ttl, live.negative_ttl_live, live.drop_params) == (4, 2, ("d",))
+    assert (live.defaults[Kind.SEGMENT].ttl, live.defaults[Kind.SEGMENT].stale_if_error) == (9, 6)
+    assert rules.at(b"/vod/live/a") is rules
+
+
+def test_bodies_are_taken_only_where_a_site_allows_methods_with_one() -> None:
+    plain = {"server": {"profile": "rfc9111", "max_body": "1KiB"}}
+    assert convert.server_settings(Settings.model_validate(plain)).max_body == 1024
+    assert convert.server_settings(Settings()).max_body == 0
+    posts = {"site": [{"name": "a"}, {"name": "b", "rule": [{"path": "/api/*", "methods": ["POST"]}]}]}
+    assert convert.server_settings(Settings.model_validate(posts)).max_body == 64 * 2**20
+
+
+def test_two_nodes_of_one_name_are_told_apart_by_their_volumes() -> None:
+    marks = {convert.delivery_settings(Settings(), secret).mark for secret in (b"a", b"b", b"a")}
+    assert len(marks) == 2
+    assert all(mark.startswith(b"edge;n=") for mark in marks)
 
 
 def test_what_a_site_leaves_out_of_a_kind_stays_as_usual() -> None:
-    (rules,) = convert.site_rules(Settings.model_validate({"site": [SITE]}))
+    (rules,) = convert.site_rules(Settings.model_validate({"site": [SITE | {"profile": "video"}]}))
     mp4, usual = rules.defaults[Kind.MP4], DEFAULTS[Kind.MP4]
     assert (mp4.ttl, mp4.stale_while_revalidate, mp4.stale_if_error) == (usual.ttl, 60, usual.stale_if_error)
     segment = rules.defaults[Kind.SEGMENT]

@@ -1,0 +1,7 @@
+"""All cases in one list."""
+
+from tests.conformance.case import Case
+from tests.conformance.cases import demands, freshness, invalidating, messages, ranges, stale, storing, validation, vary
+
+AREAS = (freshness, storing, demands, vary, validation, ranges, stale, invalidating, messages)
+CASES: list[Case] = [case for area in AREAS for case in area.CASES]
