@@ -136,6 +136,8 @@ class Asking:
             piece = self._pieces[key]
             if isinstance(piece, PackBytes):
                 continue  # costs nothing, may still grow
+            if isinstance(piece, ScratchBytes) and piece.end == position:
+                continue  # may still grow: the keeper, who knows that its descriptor is here, does not send another
             del self._pieces[key]
             if isinstance(piece, ScratchBytes):
                 self._asker.send(Freed(self.fetch.id, piece.file.number))

@@ -186,7 +186,8 @@ class Carrier:
         tries = 0
         while broken is not None:
             reached = self._run.position
-            if broken.reason not in RESUMABLE or not self._resumable() or tries >= self._shop.settings.resume_max:
+            resumable = broken.reason in RESUMABLE and self._resumable() and tries < self._shop.settings.resume_max
+            if not resumable or (tries and not self._shop.client.may_retry()):
                 await self._give_up(broken)
                 return
             tries += 1

@@ -225,18 +225,19 @@ class Lead:
         etag = plan.strong_etag(response.fields) if response.status in (200, PARTIAL) else b""
         if response.framing is Framing.CLOSE:
             verdict = replace(verdict, store=False)  # an end and a break look the same: never kept
+        if response.status == PARTIAL and not etag and not self._fetch.ranged and not self._pass:
+            self._shop.rangeless[self._fetch.kind] = True  # parts of it cannot be combined: asked for whole from now on
+            self._range_given_up = True
+            raise _AskAgain
         if response.status == PARTIAL and not etag and verdict.store:
             verdict = replace(verdict, store=False, shareable=False)  # never combined: it is this client's alone
         alone = self._pass or not verdict.shareable
         if alone and not self._pass:
             self._separate(response.status)
-            if response.status == PARTIAL and self._falls_short(ask, end, total) and not etag:
+            if response.status == PARTIAL and self._falls_short(ask, end, total):
+                # what is not kept cannot be put together: asked for as the client asked
                 self._pass = self._unconditional = True
                 raise _AskAgain
-        if response.status == PARTIAL and not etag and not self._fetch.ranged and not self._pass:
-            self._shop.rangeless[self._fetch.kind] = True  # parts of it cannot be combined: asked for whole from now on
-            self._range_given_up = True
-            raise _AskAgain
         self._answered = end
         if response.status == PARTIAL and verdict.store and not alone and etag:
             end = self._reach(ask, end, total)

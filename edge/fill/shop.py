@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from cachetools import LRUCache, TTLCache
 
@@ -13,6 +14,33 @@ from edge.origin.client import OriginClient
 from edge.policy.rules import SiteRules
 from edge.store.thread import StoreThread
 from edge.words import Kind
+
+
+class Body(Protocol):
+    """A body that is brought in pieces."""
+
+    @property
+    def wanting(self) -> int | None:
+        """How many pieces it has under way; None if it does not want more."""
+
+    def begin(self) -> None:
+        """Ask for more, as far as there is room."""
+
+
+@dataclass(slots=True)
+class SpreadBudget:
+    """What bodies that come in pieces share; one object for all settings that a keeper has had."""
+
+    held: int = 0  # bytes asked for in pieces and not given out yet
+    pieces: int = 0  # under way, of all bodies
+    bodies: list[Body] = field(default_factory=list)
+
+    def room(self) -> None:
+        """A piece has ended: the bodies that have the fewest under way are next."""
+        wanting = [(body.wanting, number) for number, body in enumerate(self.bodies) if body.wanting is not None]
+        bodies = list(self.bodies)
+        for _, number in sorted(wanting, key=lambda entry: entry[0] or 0)[:2]:
+            bodies[number].begin()
 
 
 @dataclass(slots=True)
@@ -30,7 +58,7 @@ class Shop:
     landing: dict[bytes, Flight]  # all has come and is being kept: in a moment it is in the index
     alone: TTLCache[bytes, bool]  # names whose answers are not shareable
     rangeless: TTLCache[Kind, bool]  # kinds for which this upstream ignores Range, or has no strong validator
-    spread: int = 0  # bytes asked for in pieces and not given out yet, of all fills
+    spread: SpreadBudget = field(default_factory=SpreadBudget)
     sizes: LRUCache[bytes, int] = field(
         default_factory=lambda: LRUCache(4096)
     )  # directory of a path -> length of the last object from there

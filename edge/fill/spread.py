@@ -9,6 +9,7 @@ begin on a guess, before the head of the object is known (`confirm` tells it the
 """
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
@@ -93,18 +94,28 @@ class Spread:
         self._confirmed = asyncio.Event()
         self._pieces: deque[_Piece] = deque()
         self._tasks = Tasks("spread")
-        self._asked = self._hedged = 0
+        self._asked = self._hedged = self._under_way = 0
+        self._open = True
+        shop.spread.bodies.append(self)
         self._broken: OriginError | None = None
 
     def __repr__(self) -> str:
         return f"<Spread {self.start}-{self._end} next={self._next} pieces={len(self._pieces)}>"
 
-    def begin(self) -> None:
-        """Ask for the first pieces."""
+    @property
+    def wanting(self) -> int | None:
+        """How many pieces are under way; None if no more are wanted now."""
         most = self._shop.settings.parallel_max
+        done = not self._open or self._broken is not None or self._next >= self._end
+        return None if done or len(self._pieces) >= most else self._under_way
+
+    def begin(self) -> None:
+        """Ask for the first pieces, or for more."""
+        budget = self._shop.spread
         if not self._size:
+            most = self._shop.settings.parallel_max
             self._size = self._shop.client.pool.path.piece(self._end - self.start, most)
-        while self._next < self._end and len(self._pieces) < most:
+        while self.wanting is not None:
             if self._pieces and not self._may_take_more():
                 return  # one piece always goes on
             size = FIRST if self._next == self.start else self._size
@@ -114,13 +125,26 @@ class Spread:
             piece = _Piece(self._next, end, self._shop.clock.monotonic())
             self._next = end
             self._asked += end - piece.start
-            self._shop.spread += end - piece.start
+            budget.held += end - piece.start
+            budget.pieces += 1
             self._pieces.append(piece)
+            self._under_way += 1
             piece.task = self._tasks.spawn(self._bring(piece), "piece")
+            piece.task.add_done_callback(self._ended)
 
     def _may_take_more(self) -> bool:
-        shop = self._shop
-        return shop.client.pool.spare and shop.spread < shop.settings.spread_total
+        """Is there room, and a connection for it within this body's share of them?"""
+        shop, pool = self._shop, self._shop.client.pool
+        budget, most = shop.spread, pool.for_pieces
+        if self._under_way >= max(1, most // len(budget.bodies)) or budget.pieces >= most:
+            return False  # those that were asked for a moment ago have no connection yet, but will
+        return pool.spare and budget.held < shop.settings.spread_total
+
+    def _ended(self, _: "asyncio.Task[None]") -> None:
+        """A piece is not under way any more: another may be."""
+        self._under_way -= 1
+        self._shop.spread.pieces -= 1
+        self._shop.spread.room()
 
     def confirm(self, etag: bytes, total: int, end: int) -> bool:
         """The head is known: is what was asked on a guess of the same version? `end`: how far to go really."""
@@ -131,7 +155,7 @@ class Spread:
         while self._pieces and self._pieces[-1].start >= end:
             piece = self._pieces.pop()
             self._next = piece.start
-            self._shop.spread -= piece.size
+            self._shop.spread.held -= piece.size
             if piece.task is not None:
                 piece.task.cancel()
         self._end = end
@@ -143,7 +167,10 @@ class Spread:
 
     async def close(self) -> None:
         """Nothing more is wanted: requests under way are broken off."""
-        self._shop.spread -= sum(piece.size for piece in self._pieces)
+        if self._open:
+            self._open = False
+            self._shop.spread.bodies.remove(self)
+            self._shop.spread.held -= sum(piece.size for piece in self._pieces)
         self._pieces.clear()
         await self._tasks.close()
 
@@ -155,13 +182,13 @@ class Spread:
             piece = self._pieces[0]
             while piece.chunks:
                 yield piece.chunks.popleft()
-            if self._broken is not None or piece.error is not None:
+            if self._broken is not None or (piece.error is not None and piece.rival is None):
                 raise self._broken or piece.error or OriginError(Reason.TRUNCATED)
             if piece.done:
                 if piece.position < piece.end:
                     raise OriginError(Reason.TRUNCATED, f"a piece ended at {piece.position} of {piece.end}")
                 self._pieces.popleft()
-                self._shop.spread -= piece.size
+                self._shop.spread.held -= piece.size
                 self.begin()
             elif not piece.chunks:
                 await self._wait(piece)
@@ -192,7 +219,9 @@ class Spread:
 
     async def _race(self, piece: _Piece, rival: _Piece) -> None:
         await self._bring(rival)
+        piece.rival = None
         if piece.done or not rival.done:
+            piece.changed.set()
             return
         if piece.task is not None:
             piece.task.cancel()
@@ -206,6 +235,7 @@ class Spread:
     async def _bring(self, piece: _Piece) -> None:
         """One piece, tried again from the byte where it broke."""
         tries = 0
+        shop = self._shop
         while True:
             reached = piece.received
             try:
@@ -214,11 +244,11 @@ class Spread:
                 return
             except OriginError as error:
                 tries = 0 if piece.received > reached else tries + 1
-                if not error.retryable or tries > self._shop.settings.resume_max:
+                more = error.retryable and tries <= shop.settings.resume_max
+                if not more or (tries and not shop.client.may_retry()):
                     piece.finish(error)
                     return
-            self._shop.client.observer.retry()
-            await asyncio.sleep(PAUSE * (tries + 1))
+            await asyncio.sleep(PAUSE * (tries + random.random()))
 
     async def _ask(self, piece: _Piece) -> None:
         shop, ask = self._shop, Ask(piece.position, piece.end, whole=False)

@@ -7,6 +7,7 @@ from typing import Final
 
 from edge.clock import Clock
 from edge.errors import OriginError
+from edge.origin.budget import retry_budget
 from edge.origin.pool import Observer, Pool
 from edge.origin.response import UpstreamResponse
 from edge.origin.settings import OriginSettings, UpstreamRequest
@@ -38,6 +39,7 @@ class OriginClient:
         self.settings = settings
         self.observer: Observer = observer or Unobserved()
         self.pool = Pool(settings, clock, self.observer)
+        self._retries = retry_budget(clock)
         self._clock = clock
         self._tasks = Tasks("origin")
         self._host = (settings.host_header or "").encode() or self.pool.address.authority
@@ -56,6 +58,7 @@ class OriginClient:
         first_byte = min(timeout or self.settings.first_byte_timeout, self.settings.first_byte_timeout)
         begun = self._clock.monotonic()
         asked = self._clock.wall()
+        self._retries.earn()
         connection = await self.pool.take(idle_most=None if request.retry else STILL_OPEN)
         sending: asyncio.Task[None] | None = None
         try:
@@ -109,6 +112,13 @@ class OriginClient:
             lines.append(b"Transfer-Encoding: chunked\r\n" if length < 0 else b"Content-Length: %d\r\n" % length)
         lines.append(b"\r\n")
         return b"".join(lines)
+
+    def may_retry(self) -> bool:
+        """Is there a try left in the budget? If so, it is taken. What has brought bytes goes on without asking."""
+        if not self._retries.take():
+            return False
+        self.observer.retry()
+        return True
 
     def observe(self, observer: Observer) -> None:
         """Count with `observer` from now on."""

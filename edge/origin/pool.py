@@ -65,8 +65,12 @@ class Pool:
     @property
     def spare(self) -> bool:
         """Are there connections beyond those that first requests may need? Pieces of a spread body take no others."""
-        used = len(self._in_use) + self._opening
-        return not self._line and used < self.settings.max_connections * 3 // 4
+        return not self._line and len(self._in_use) + self._opening < self.for_pieces
+
+    @property
+    def for_pieces(self) -> int:
+        """How many connections may be in use before another piece is asked for."""
+        return max(1, self.settings.max_connections * 3 // 4)
 
     async def keep_warm(self) -> None:
         """Learn how far the upstream is; if it is far and in use, have `warm` connections open. Call it each second."""

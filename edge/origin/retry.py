@@ -39,7 +39,8 @@ async def open_with_retries(
             if left <= 0:
                 raise OriginError(Reason.FIRST_BYTE_TIMEOUT, "no time left for another try", retryable=False)
             async with client.fetch(request, left) as response:
-                if response.status in RETRY_STATUS and not last and deadline - clock.monotonic() > 1.0:
+                worth = response.status in RETRY_STATUS and not last and deadline - clock.monotonic() > 1.0
+                if worth and client.may_retry():
                     raise _Answered
                 entered = True
                 yield response
@@ -47,7 +48,6 @@ async def open_with_retries(
         except _Answered:
             pass
         except OriginError as error:
-            if entered or last or not error.retryable or deadline <= clock.monotonic():
+            if entered or last or not error.retryable or deadline <= clock.monotonic() or not client.may_retry():
                 raise
-        client.observer.retry()
         await asyncio.sleep(random.uniform(*settings.retry_jitter))

@@ -100,3 +100,40 @@ async def test_a_name_that_was_never_resolved_is_an_error(net: Net) -> None:
     with pytest.raises(OriginError) as caught:
         await net.pool.take()
     assert caught.value.reason is Reason.CONNECT_FAILED
+
+    def abort(self) -> None: ...
+
+
+async def test_a_far_upstream_in_use_has_connections_open_ahead_and_an_unused_one_has_none(net: Net) -> None:
+    pool = net.pool
+    await pool.keep_warm()  # one, to see how far it is
+    assert len(net.tried) == 1
+    pool.path.connected(0.2)
+    while pool.counts[1] < pool.settings.warm:
+        before = pool.counts[1]
+        await pool.keep_warm()
+        assert pool.counts[1] > before
+    tried = len(net.tried)
+    await pool.keep_warm()
+    assert len(net.tried) == tried == pool.settings.warm
+    net.clock.advance(pool.settings.keepalive + 1.0)
+    await pool.keep_warm()
+    assert pool.counts == (0, 0, 0)
+
+
+async def test_a_near_upstream_has_none_open_ahead(net: Net) -> None:
+    await net.pool.keep_warm()
+    net.pool.path.connected(0.001)
+    net.clock.advance(1.0)
+    await net.pool.keep_warm()
+    assert len(net.tried) == 1
+
+
+async def test_an_upstream_that_cannot_be_reached_costs_one_try_at_a_time(net: Net) -> None:
+    net.dead = {FIRST, SECOND}
+    await net.pool.keep_warm()
+    assert len(net.tried) == 2
+    assert net.pool.counts == (0, 0, 0)
+    net.dead = set()
+    await net.pool.keep_warm()
+    assert net.pool.counts[1] == 1

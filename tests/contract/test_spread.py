@@ -1,0 +1,398 @@
+"""Bodies from a far origin, brought over several connections: the right bytes or none, and few of them twice."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge.fill.messages import HeadFlag
+from edge.fill.settings import FillSettings
+from edge.fill.spread import FIRST
+from edge.origin.budget import RETRIES_MOST
+from edge.origin.path import PathStatistics
+from edge.origin.settings import OriginSettings
+from edge.words import MIB, Reason
+from tests.support.fillbench import QUICK, FillBench, fill_bench
+from tests.support.rawserver import Asked, RawServer, Script, Wire, answer, range_of
+
+BODY = os.urandom(3 * MIB + 12345)
+OTHER = os.urandom(len(BODY))
+ROUND_TRIP = 0.2  # seconds; a piece lags after twice that
+PATIENT = replace(QUICK, stall_timeout=5.0)
+
+
+class FarPath(PathStatistics):
+    """The loopback, said to be far."""
+
+    def __init__(self) -> None:
+        super().__init__(0.02)
+        super().connected(ROUND_TRIP)
+
+    def connected(self, seconds: float) -> None:
+        super().connected(ROUND_TRIP)
+
+
+@asynccontextmanager
+async def far_bench(
+    directory: Path, script: Script, *, origin: OriginSettings = QUICK, settings: FillSettings | None = None
+) -> AsyncIterator[tuple[RawServer, FillBench]]:
+    async with (
+        RawServer(script) as server,
+        fill_bench(directory, server.url, origin=origin, settings=settings) as bench,
+    ):
+        bench.client.pool.path = FarPath()
+        yield server, bench
+        await bench.settled()
+        assert bench.desk._shop.spread.held == 0
+        assert bench.desk._shop.spread.bodies == []
+
+
+async def correct(asked: Asked, wire: Wire) -> None:
+    await wire.send(answer(asked, BODY))
+
+
+def stored(bench: FillBench, path: str) -> bytes:
+    return b"".join(data for _, data in sorted(bench.stored_bytes(path).items()))
+
+
+def bytes_asked(server: RawServer, total: int) -> int:
+    spans = [range_of(asked, total) for asked in server.asked]
+    return sum(max(0, span[1] - span[0]) for span in spans if span is not None)
+
+
+async def test_a_cold_segment_comes_in_pieces_of_one_version_the_first_one_small(tmp_path: Path) -> None:
+    async with far_bench(tmp_path, correct) as (server, bench):
+        got = await bench.get("/v/1.ts")
+        assert got.bytes() == stored(bench, "/v/1.ts") == BODY
+        assert server.asked[0].fields["range"] == f"bytes=0-{FIRST - 1}"
+        assert len(server.asked) > 8
+        assert all(asked.fields["if-range"] == '"v1"' for asked in server.asked[1:])
+        assert bytes_asked(server, len(BODY)) == len(BODY)
+        assert (await bench.get("/v/1.ts")).again
+
+
+async def test_the_next_segment_is_asked_for_as_a_whole_before_its_head_has_come(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    gate.set()
+
+    async def gated(asked: Asked, wire: Wire) -> None:
+        await gate.wait()
+        await correct(asked, wire)
+
+    async with far_bench(tmp_path, gated) as (server, bench):
+        await bench.get("/v/1.ts")
+        server.asked.clear()
+        gate.clear()
+        got = bench.ask("/v/2.ts")
+        async with asyncio.timeout(5):
+            while bytes_asked(server, len(BODY)) < len(BODY):
+                await asyncio.sleep(0.001)
+        gate.set()
+        assert (await got.finish()).bytes() == BODY
+        assert bytes_asked(server, len(BODY)) == len(BODY)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, FIRST, FIRST + 1, MIB, 2 * MIB + 1, 4 * MIB])
+async def test_a_guess_of_the_length_that_was_wrong_gives_the_right_bytes(tmp_path: Path, size: int) -> None:
+    body = os.urandom(size)
+
+    async def either(asked: Asked, wire: Wire) -> None:
+        await wire.send(answer(asked, BODY if asked.target == "/v/1.ts" else body))
+
+    async with far_bench(tmp_path, either) as (_server, bench):
+        await bench.get("/v/1.ts")
+        got = await bench.get("/v/2.ts")
+        assert got.failed is None
+        assert got.bytes() == body
+        assert stored(bench, "/v/2.ts") == body
+
+
+async def test_an_origin_without_ranges_is_one_stream_and_remembered(tmp_path: Path) -> None:
+    async def whole(asked: Asked, wire: Wire) -> None:
+        asked.fields.pop("range", None)
+        await wire.send(answer(asked, BODY))
+
+    async with far_bench(tmp_path, whole) as (server, bench):
+        assert (await bench.get("/v/1.ts")).bytes() == BODY
+        assert len(server.asked) == 1
+        assert (await bench.get("/v/2.ts")).bytes() == BODY
+        assert len(server.asked) == 2
+        assert "range" not in server.asked[1].fields
+
+
+@pytest.mark.parametrize("etag", ["", 'W/"v1"'])
+async def test_without_a_strong_validator_it_is_one_stream_and_remembered(tmp_path: Path, etag: str) -> None:
+    async def weak(asked: Asked, wire: Wire) -> None:
+        await wire.send(answer(asked, BODY, etag=etag))
+
+    async with far_bench(tmp_path, weak) as (server, bench):
+        assert (await bench.get("/v/1.ts")).bytes() == BODY
+        assert ["range" in asked.fields for asked in server.asked] == [True, False]
+        assert (await bench.get("/v/2.ts")).bytes() == BODY
+        assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("guessed", [False, True])
+@pytest.mark.parametrize("at", [1, 2, 7])
+async def test_a_piece_that_breaks_is_asked_for_again_from_where_it_broke(
+    tmp_path: Path, at: int, guessed: bool
+) -> None:
+    broken: list[str] = []
+
+    async def breaks(asked: Asked, wire: Wire) -> None:
+        raw = answer(asked, BODY)
+        if asked.target == "/v/2.ts" and len(server.asked) == at + 1 and not broken:
+            broken.append(asked.fields["range"])
+            await wire.send(raw[:-1000])
+            wire.close()
+            return
+        await wire.send(raw)
+
+    async with far_bench(tmp_path, breaks) as (server, bench):
+        if guessed:
+            await bench.get("/v/1.ts")
+            server.asked.clear()
+        got = await bench.get("/v/2.ts")
+        assert broken
+        assert got.bytes() == stored(bench, "/v/2.ts") == BODY
+        assert bytes_asked(server, len(BODY)) == len(BODY) + 1000
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+async def test_a_piece_that_fails_for_a_moment_is_asked_for_again(tmp_path: Path, status: int) -> None:
+    refused: list[str] = []
+
+    async def busy(asked: Asked, wire: Wire) -> None:
+        if len(server.asked) > 3 and len(refused) < 2:
+            refused.append(asked.fields["range"])
+            await wire.send(f"HTTP/1.1 {status} Busy\r\nContent-Length: 4\r\n\r\nbusy".encode())
+            return
+        await wire.send(answer(asked, BODY))
+
+    async with far_bench(tmp_path, busy) as (server, bench):
+        got = await bench.get("/v/1.ts")
+        assert len(refused) == 2
+        assert got.bytes() == BODY
+
+
+async def test_an_origin_that_dies_amid_the_pieces_fails_the_fill_after_the_configured_tries(tmp_path: Path) -> None:
+    async def dies(asked: Asked, wire: Wire) -> None:
+        if len(server.asked) > 3:
+            wire.reset()
+            return
+        await wire.send(answer(asked, BODY))
+
+    settings = FillSettings(parallel_max=4)
+    async with far_bench(tmp_path, dies, settings=settings) as (server, bench):
+        got = await bench.get("/v/1.ts")
+        assert got.failed is not None
+        assert got.failed[0] == 502
+        assert BODY.startswith(got.bytes())
+        assert len(server.asked) <= 3 + 4 * 4 + RETRIES_MOST * 1.3
+        assert bench.stored("/v/1.ts") is None or BODY.startswith(stored(bench, "/v/1.ts"))
+
+
+@pytest.mark.parametrize("guessed", [False, True])
+@pytest.mark.parametrize("how", ["etag", "total", "whole"])
+async def test_pieces_of_different_versions_are_never_mixed(tmp_path: Path, how: str, guessed: bool) -> None:
+    async def changes(asked: Asked, wire: Wire) -> None:
+        if asked.target == "/v/1.ts" or len(server.asked) < 4:
+            await wire.send(answer(asked, BODY))
+        elif how == "total":
+            asked.fields.pop("if-range", None)
+            await wire.send(answer(asked, OTHER + b"more"))
+        else:
+            if how == "etag":
+                asked.fields.pop("if-range", None)
+            await wire.send(answer(asked, OTHER, etag='"v2"'))
+
+    async with far_bench(tmp_path, changes) as (server, bench):
+        if guessed:
+            await bench.get("/v/1.ts")
+            server.asked.clear()
+        got = await bench.get("/v/2.ts")
+        assert got.failed is not None
+        assert got.failed[1] is Reason.OBJECT_CHANGED
+        assert BODY.startswith(got.bytes())
+        record = bench.stored("/v/2.ts")
+        assert record is None
+        server.asked.extend(server.asked[:1] * 8)  # from now on all of it is the new version
+        again = await bench.get("/v/2.ts")
+        assert again.failed is None
+        assert again.bytes() == (OTHER + b"more" if how == "total" else OTHER)
+
+
+async def test_a_piece_that_hangs_is_asked_for_on_another_connection_and_the_first_answer_wins(tmp_path: Path) -> None:
+    hung: list[str] = []
+    release = asyncio.Event()
+
+    async def hangs(asked: Asked, wire: Wire) -> None:
+        raw = answer(asked, BODY)
+        if len(server.asked) == 4 and not hung:
+            hung.append(asked.fields["range"])
+            await wire.send(raw[:-20_000])
+            await release.wait()
+        await wire.send(raw)
+
+    async with far_bench(tmp_path, hangs, origin=PATIENT) as (server, bench):
+        got = await bench.get("/v/1.ts")
+        assert got.bytes() == stored(bench, "/v/1.ts") == BODY
+        assert hung
+        assert bytes_asked(server, len(BODY)) == len(BODY) + 20_000
+        release.set()
+
+
+async def test_the_lagging_piece_wins_when_it_comes_before_its_rival(tmp_path: Path) -> None:
+    hung: list[str] = []
+    asked_again = asyncio.Event()
+    release = asyncio.Event()
+
+    async def hangs(asked: Asked, wire: Wire) -> None:
+        raw = answer(asked, BODY)
+        if len(server.asked) == 4 and not hung:
+            hung.append(asked.fields["range"])
+            await wire.send(raw[:-20_000])
+            await asked_again.wait()
+            await wire.send(raw[-20_000:])
+            return
+        if hung and range_of(asked, len(BODY)) in _ends(hung[0]):
+            asked_again.set()
+            await release.wait()
+        await wire.send(raw)
+
+    async with far_bench(tmp_path, hangs, origin=PATIENT) as (server, bench):
+        got = await bench.get("/v/1.ts")
+        assert got.bytes() == BODY
+        assert asked_again.is_set()
+        release.set()
+
+
+def _ends(field: str) -> list[tuple[int, int]]:
+    last = int(field.rpartition("-")[2]) + 1
+    return [(last - 20_000, last)]
+
+
+async def test_a_piece_that_breaks_while_its_rival_is_under_way_waits_for_the_rival(tmp_path: Path) -> None:
+    hung: list[str] = []
+    broke = asyncio.Event()
+
+    async def hangs(asked: Asked, wire: Wire) -> None:
+        raw = answer(asked, BODY)
+        if len(server.asked) == 4 and not hung:
+            hung.append(asked.fields["range"])
+            await wire.send(raw[:-20_000])
+            await asyncio.sleep(ROUND_TRIP * 2.5)
+            await wire.send(b"")
+            broke.set()
+            wire.reset()
+            return
+        if hung and range_of(asked, len(BODY)) in _ends(hung[0]) and not broke.is_set():
+            await broke.wait()
+        await wire.send(raw)
+
+    settings = FillSettings(resume_max=0)
+    async with far_bench(tmp_path, hangs, origin=PATIENT, settings=settings) as (server, bench):
+        got = await bench.get("/v/1.ts")
+        assert broke.is_set()
+        assert got.bytes() == BODY
+
+
+async def test_no_more_pieces_are_under_way_than_allowed(tmp_path: Path) -> None:
+    under_way: set[int] = set()
+    most: list[int] = []
+
+    async def counted(asked: Asked, wire: Wire) -> None:
+        under_way.add(wire.number)
+        most.append(len(under_way))
+        await asyncio.sleep(0.001)
+        await wire.send(answer(asked, BODY))
+        under_way.discard(wire.number)
+
+    async with far_bench(tmp_path, counted, settings=FillSettings(parallel_max=5)) as (_server, bench):
+        assert (await bench.get("/v/1.ts")).bytes() == BODY
+        assert (await bench.get("/v/2.ts")).bytes() == BODY
+        assert 3 <= max(most) <= 6  # five pieces, and the first one
+
+
+async def test_bodies_that_come_later_get_their_share_of_the_connections(tmp_path: Path) -> None:
+    steps = asyncio.Semaphore(0)
+
+    async def held(asked: Asked, wire: Wire) -> None:
+        if asked.fields.get("range") != f"bytes=0-{FIRST - 1}":
+            await steps.acquire()
+        await wire.send(answer(asked, BODY))
+
+    def pieces(path: str) -> int:
+        return sum(asked.target == path for asked in server.asked)
+
+    origin = replace(QUICK, max_connections=32, first_byte_timeout=5.0)
+    async with far_bench(tmp_path, held, origin=origin) as (server, bench):
+        paths = [f"/v{n}/1.ts" for n in range(4)]
+        got = [bench.ask(path) for path in paths]
+        async with asyncio.timeout(5):
+            while min(pieces(path) for path in paths) < 1 or sum(pieces(path) for path in paths) < 4 + 24:
+                await asyncio.sleep(0.001)
+        for _ in range(18):  # pieces of the first body end one after another
+            steps.release()
+        async with asyncio.timeout(5):
+            while sum(pieces(path) for path in paths) < 4 + 24 + 18:
+                await asyncio.sleep(0.001)
+        assert min(pieces(path) for path in paths) >= 5
+        for _ in range(1000):
+            steps.release()
+        for one in got:
+            assert (await one.finish()).bytes() == BODY
+
+
+async def test_a_private_answer_stops_the_pieces_and_reaches_its_leader_alone(tmp_path: Path) -> None:
+    async def private(asked: Asked, wire: Wire) -> None:
+        more = ["Cache-Control: private"] if asked.target == "/v/2.ts" else []
+        await wire.send(answer(asked, BODY, *more))
+
+    async with far_bench(tmp_path, private) as (_server, bench):
+        await bench.get("/v/1.ts")
+        got = [bench.ask("/v/2.ts") for _ in range(3)]
+        for one in got:
+            await one.finish()
+            assert one.bytes() == BODY
+            assert one.head is not None
+            assert one.head.flags & HeadFlag.ALONE
+        await bench.settled()
+        assert bench.stored("/v/2.ts") is None
+
+
+async def test_a_range_and_a_suffix_of_a_cold_film_are_right(tmp_path: Path) -> None:
+    async with far_bench(tmp_path, correct) as (_server, bench):
+        got = await bench.get("/a.mp4", MIB + 5, 2 * MIB + 7)
+        assert got.bytes() == BODY[MIB + 5 : 2 * MIB + 7]
+        assert (await bench.get("/b.mp4", suffix=1000)).bytes() == BODY[-1000:]
+        rest = await bench.get("/a.mp4", 0, len(BODY))
+        assert all(BODY[at : at + len(data)] == data for at, data in rest.body.items())
+        await bench.settled()
+        have = bench.stored_bytes("/a.mp4")
+        assert all(BODY[at : at + len(data)] == data for at, data in have.items())
+
+
+async def test_readers_that_leave_end_the_requests(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def held(asked: Asked, wire: Wire) -> None:
+        if asked.fields.get("range") != f"bytes=0-{FIRST - 1}":
+            await gate.wait()
+        await wire.send(answer(asked, BODY))
+
+    settings = FillSettings(finish_share=0.0)
+    async with far_bench(tmp_path, held, settings=settings, origin=PATIENT) as (_server, bench):
+        got = bench.ask("/a.mp4", 0, len(BODY))
+        await got.headed()
+        assert got.asking is not None
+        got.asking.cancel()
+        gate.set()
+        await bench.settled()
+        assert bench.client.pool.counts[0] == 0
+        again = await bench.get("/a.mp4", 0, len(BODY))
+        assert all(BODY[at : at + len(data)] == data for at, data in again.body.items())
