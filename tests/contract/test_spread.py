@@ -11,7 +11,7 @@ import pytest
 
 from edge.fill.messages import HeadFlag
 from edge.fill.settings import FillSettings
-from edge.fill.spread import FIRST
+from edge.fill.spread import FIRST, Spread
 from edge.origin.budget import RETRIES_MOST
 from edge.origin.path import PathStatistics
 from edge.origin.settings import OriginSettings
@@ -396,3 +396,15 @@ async def test_readers_that_leave_end_the_requests(tmp_path: Path) -> None:
         assert bench.client.pool.counts[0] == 0
         again = await bench.get("/a.mp4", 0, len(BODY))
         assert all(BODY[at : at + len(data)] == data for at, data in again.body.items())
+
+
+async def test_a_piece_that_came_when_its_time_was_up_has_no_rival(tmp_path: Path) -> None:
+    async with far_bench(tmp_path, correct) as (server, bench):
+        spread = Spread(bench.desk._shop, b"/v/1.ts", (), 0, MIB)
+        spread.begin()
+        piece = spread._pieces[0]
+        piece.add(bytes(piece.size), 0.0)
+        spread._hedge(piece)
+        assert piece.rival is None
+        await spread.close()
+        assert len(server.asked) == 0
