@@ -108,7 +108,7 @@ async def test_a_guess_of_the_length_that_was_wrong_gives_the_right_bytes(tmp_pa
         got = await bench.get("/v/2.ts")
         assert got.failed is None
         assert got.bytes() == body
-        assert stored(bench, "/v/2.ts") == body
+        assert stored(bench, "/v/2.ts")[:size] == body  # an empty one has a mark in the pack
 
 
 async def test_an_origin_without_ranges_is_one_stream_and_remembered(tmp_path: Path) -> None:
