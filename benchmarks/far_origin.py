@@ -18,6 +18,7 @@ the path per byte that the viewers got (TCP payload at the near end, retransmiss
 import argparse
 import contextlib
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -46,6 +47,7 @@ NGINX: Final = {
     "slice": "slice 1m; proxy_set_header Range $slice_range; proxy_cache_key $uri$is_args$args$slice_range;",
 }
 CACHES: Final = ("edge", *NGINX, "pieces-16x256", "pieces-32x128")
+PIECES: Final = re.compile(r"pieces-[1-9][0-9]*x[1-9][0-9]*")
 SETTLE: Final = 0.5  # seconds after the last byte in which what is still under way arrives and is counted
 
 
@@ -195,7 +197,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=FilePath, metavar="FILE")
     add_flags(parser)
     args = parser.parse_args()
-    wrong = [name for name in args.caches.split(",") if name not in CACHES]
+    wrong = [name for name in args.caches.split(",") if name not in CACHES and not PIECES.fullmatch(name)]
     if wrong:
         parser.error(f"--caches: no {', '.join(wrong)}; there are {', '.join(CACHES)}")
     args.edge_config = args.edge_config.resolve() if args.edge_config else None

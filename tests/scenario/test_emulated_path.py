@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,3 +87,20 @@ def test_when_its_owner_is_killed_the_path_and_what_runs_in_it_are_gone(number: 
 
 def test_an_unknown_congestion_control_is_told_and_nothing_is_made() -> None:
     assert "this kernel has no nonesuch: it has" in unavailable("nonesuch")
+
+
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+def test_the_far_benchmark_proves_every_byte_and_counts_what_crossed(tmp_path: FilePath) -> None:
+    told = tmp_path / "far.json"
+    words = "--rtt 20 --mbit 100 --loss 0.5 --control cubic --viewers 2 --segments 2 --warm 1 --size 300000 --jobs 3"
+    command = [sys.executable, "-m", "benchmarks.far_origin", *words.split(), "--json", str(told)]
+    command += ["--caches", "edge,slice,pieces-4x64"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(told.read_text())["rows"]
+    assert [row["cache"] for row in rows] == ["edge", "slice", "pieces-4x64"]
+    for row in rows:
+        assert row["segments"] == 4
+        assert row["failed"] == []
+        assert 0.02 <= row["first"]["p50"] <= row["last"]["p50"]
+        assert 1.0 <= row["origin_per_viewer_byte"] < 2.0

@@ -26,6 +26,8 @@ retries = 2
 resume_max = 3
 far = {far}
 """
+RESUME_MAX, TRIES = 3, 3  # as CONFIG has them: resumptions without progress, and tries of one request
+PIECE = 64 * KIB  # the smallest that a parallel fill asks for
 MODES = {"one-stream": "3600", "parallel": "0.000001"}  # seconds of round trip from which on an origin is far
 GIVEN_UP = frozenset({502, 503, 504})
 
@@ -49,6 +51,7 @@ class Outcome:
 class FarBench:
     """The three of them; `ask` is the player."""
 
+    mode: str
     edge: Edge
     proxy: FaultProxy
     http: aiohttp.ClientSession
@@ -85,6 +88,11 @@ class FarBench:
         assert not clean or len(data) == end - start, f"{path}: {len(data)} bytes and a clean end"
         return Outcome(status, len(data), clean, wrong)
 
+    async def ask_status(self, path: str) -> tuple[int, bytes]:
+        """Whatever the answer is: its status and body."""
+        async with self.http.get(self.edge.url + path) as got:
+            return got.status, await got.read()
+
     async def ask_again(self, path: str, **more: int | None) -> None:
         """On a good day all of it is right: nothing short or mixed was kept."""
         self.proxy.script = nothing
@@ -100,6 +108,16 @@ class FarBench:
     def requests(self, path: str) -> int:
         """Origin requests for it so far."""
         return self.proxy.counts()[path]
+
+    def budget(self, passes: int, size: int = SIZE) -> int:
+        """Origin requests that a fill may make which begins `passes` times.
+
+        One stream: a request each. Parallel pieces: all of them each time, of which one is tried again, and two more
+        are asked for twice because they lag.
+        """
+        if self.mode == "one-stream":
+            return passes
+        return TRIES + passes * (-(-size // PIECE) + RESUME_MAX + 2)
 
 
 def prove(path: str, start: int, data: bytes, may_be_wrong: int | None) -> tuple[int, ...]:
@@ -125,7 +143,7 @@ async def far_bench(directory: Path, mode: str) -> AsyncIterator[FarBench]:
         running_edge(directory / "c", proxy.url, "--config", str(config), workers=1) as edge,
         client() as http,
     ):
-        bench = FarBench(edge, proxy, http)
+        bench = FarBench(mode, edge, proxy, http)
         await bench.ask_again(bench.new_path())  # from now on it is known how far the origin is
         yield bench
 

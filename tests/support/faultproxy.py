@@ -6,9 +6,11 @@ Each connection of the edge has one of its own to the origin. What the script do
 
 import asyncio
 import contextlib
+import fcntl
 import re
 import socket
 import struct
+import termios
 from collections import Counter
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -34,6 +36,7 @@ from tests.support.faults import (
 
 CHUNK: Final = 64 * 1024
 HEAD_MOST: Final = 64 * 1024
+ARRIVAL: Final = 0.5
 TICKS: Final = 50  # writes a second when a rate is told
 RANGE: Final = re.compile(rb"(?im)^range: *bytes=(\d+)-(\d*)\r$")
 LENGTH: Final = re.compile(rb"(?im)^content-length: *(\d+)\r$")
@@ -176,6 +179,7 @@ class _Line:
         for fault in faults:
             match fault:
                 case Reset(where) if where == at:
+                    await _arrived(self._writer)
                     _reset(self._writer)
                     raise Gone
                 case Truncate(where) if where == at:
@@ -248,6 +252,21 @@ def _pause(at: int, upto: int, faults: tuple[Fault, ...]) -> float:
             case Rate(rate):
                 pause = max(pause, (upto - at) / rate)
     return pause
+
+
+async def _arrived(writer: asyncio.StreamWriter) -> None:
+    """Wait until the other side's kernel has what was sent, which a reset would overtake and destroy otherwise.
+
+    No event tells it. Who does not read within ARRIVAL seconds loses something: that is a reset, too.
+    """
+    sock = writer.get_extra_info("socket")
+    for _ in range(int(ARRIVAL / 0.001)):
+        try:
+            if not struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4))[0]:
+                return
+        except OSError:
+            return
+        await asyncio.sleep(0.001)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
