@@ -12,7 +12,7 @@ FORWARDED = [
 ] + [
     case("forward-nominated", "9110-7.6.1", "nor what Connection names", step(FRESH, ask=["Connection: keep-alive, X-A", "X-A: 1", "X-B: 2"], sees={"X-A": None, "X-B": "2", "Connection": None})),
     case("forward-order", "9110-5.3", "lines of one field in their order", step(FRESH, ask=["X: 1", "Y: 0", "X: 2"], sees={"X": "1, 2"})),
-    case("forward-via", "9110-7.6.3", "Via tells who passed it on", step(FRESH, ask=["Via: 1.1 before"], sees={"Via": "1.1 before, 1.1 edge"}), video=True),
+    case("forward-via", "9110-7.6.3", "Via tells who passed it on", step(FRESH, ask=["Via: 1.1 before"], sees={"Via": "1.1 before, 1.1 edge"}), video=False),
     case("forward-cdn-loop", "8586-2", "CDN-Loop too", step(FRESH, ask=["CDN-Loop: other"], sees={"CDN-Loop": "~other, edge"}), video=True),
     case("loop-refused", "8586-2", "a request that has been here is refused", step(ask=["CDN-Loop: a, edge"], status=508, body=None), step(FRESH), step(ask=["CDN-Loop: a, edge"], wait=0.3), video=True),
     case("loop-other", "8586-2", "one that has been elsewhere is not", step(FRESH, ask=["CDN-Loop: edges, a; edge"]), video=True),
