@@ -144,7 +144,7 @@ CASES = [
         "an answer that does not vary any more is for all",
         step(FIRST, ask=["Foo: 1"]),
         step(answer(LIFE, body=NEW), ask=["Foo: 2"]),
-        step(ask=["Foo: 1"], body=NEW, wait=0.3),
+        step(ask=["Foo: 1"], body=NEW, soon=True),
     ),
     case(
         "vary-begins",
