@@ -11,6 +11,7 @@ VERBS: Final = {
     "demo": ("edge.cli.demo", "a film, its origin, an edge and a player page, all at once"),
     "check-config": ("edge.cli.check_config", "check a configuration file; say everything that is wrong"),
     "reload": ("edge.cli.reload", "have a running server take up its configuration anew"),
+    "explain": ("edge.cli.explain", "what a URL means under a configuration: site, rule, kind, key, freshness"),
     "inspect": ("edge.cli.inspect", "what a cache directory holds"),
     "version": ("edge.cli.version", "versions of the program and what it runs on"),
 }

@@ -17,7 +17,7 @@ from edge.policy.judge import Verdict
 from edge.policy.rules import SiteRules
 from edge.policy.variants import selection
 from edge.store.names import name_of
-from edge.store.record import Record, encode_record
+from edge.store.record import Flag, Record, encode_record
 from edge.store.variants import note_variant
 from edge.words import CacheStatus, Eviction, Kind
 
@@ -70,7 +70,7 @@ class Placing:
         layout = Layout(etag, 0, total, shop.slice_size)
         now = shop.clock.wall()
         told = record_of(self._fetch, kind, answer, verdict, layout, self._rules, now=now, opaque=opaque)
-        if verdict.vary and not alone:
+        if not alone and (verdict.vary or (keep and self._varied())):
             keep = await self._vary(told, verdict, keep=keep)
         elif keep:
             self._tower.rename(flight, name_of(self._fetch.key, shop.secret))
@@ -100,6 +100,11 @@ class Placing:
         if self._fetch.method == b"HEAD":
             flight.end_all()
         return Carrier(shop, flight, run, sink, record, kind, self._rules, keep=keep, request=self._fetch)
+
+    def _varied(self) -> bool:
+        """Have other answers of this object varied? Then this one, which does not, is kept beside them."""
+        index = self._shop.store.volume.lookup(name_of(self._fetch.key, self._shop.secret))
+        return index is not None and bool(index.flags & Flag.VARIES)
 
     async def _vary(self, record: Record, verdict: Verdict, *, keep: bool) -> bool:
         """The answer is one of several: it is kept under a name of its own, and waiters who said otherwise leave."""

@@ -22,12 +22,12 @@ GONE: Final = frozenset({404, 410})
 
 
 def names_another(stored: Record, given: Fields) -> bool:
-    """Is a 304 about another version than the stored one (RFC 9111 section 4.3.4)? A strong validator tells."""
+    """Is a 304 about another version than the stored one (RFC 9111 section 4.3.4)? Its entity tag tells."""
     said = fields.first(given, b"etag")
     if said is None:
         return False
     tag, own = etags.parse_etag(said), etags.parse_etag(stored.etag)
-    return tag is not None and not tag.weak and (own is None or own.value != tag.value)
+    return tag is not None and (own is None or own.value != tag.value)
 
 
 async def renew(shop: Shop, name: bytes, stored: Record, response: UpstreamResponse, rules: SiteRules) -> Record:

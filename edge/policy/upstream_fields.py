@@ -63,7 +63,10 @@ def request_fields(
         passed = [field for field in header.end_to_end(client_fields) if field[0].lower() in named]
     else:
         passed = []
-    passed.append((b"Via", b", ".join([*header.values(client_fields, b"via"), b"1.1 " + node])))
+    # What is not in the key does not reach the origin: so of Via only our own member, unless every field passes. The
+    # others' members of CDN-Loop have to stay (RFC 8586 section 2.1); an origin that goes by them refuses a loop.
+    before = header.values(client_fields, b"via") if rules.forwards_all else []
+    passed.append((b"Via", b", ".join([*before, b"1.1 " + node])))
     passed.append((b"CDN-Loop", b", ".join([*header.values(client_fields, b"cdn-loop"), mark])))
     return tuple(passed)
 

@@ -16,6 +16,7 @@ from edge.store.record import Extent, Flag, Record, checksum
 from edge.store.volume import Volume
 from edge.words import Eviction, Kind
 
+ANY: Final = b"-"  # stands for an answer without Vary beside others: it suits when none of those does (section 4.1)
 LISTS_MOST: Final = 4  # an origin that names other fields in each answer cannot be helped
 NAME: Final = 16
 MARK: Final = b"\n"
@@ -28,7 +29,7 @@ def variant_name(index: Record, selection: bytes, secret: bytes) -> bytes:
 
 def lists_of(index: Record) -> list[tuple[bytes, ...]]:
     """The lists of request fields that chose this object's answers, newest first."""
-    return [tuple(line.split(b",")) for line in index.vary.split(b"\n")]
+    return [() if line == ANY else tuple(line.split(b",")) for line in index.vary.split(b"\n")]
 
 
 def note_variant(
@@ -43,8 +44,10 @@ def note_variant(
     if index is None or not index.flags & Flag.VARIES:
         index = _make(volume, base, answer, generation)
     name = variant_name(index, selection, volume.hello.secret)
-    line = b",".join(names)
-    lines = [line, *(other for other in index.vary.split(b"\n") if other and other != line)][:LISTS_MOST]
+    line = b",".join(names) or ANY
+    before = [other for other in index.vary.split(b"\n") if other not in (b"", ANY, line)]
+    chosen = [line, *before][:LISTS_MOST] if names else before
+    lines = [*chosen, ANY] if not names or index.vary.endswith(ANY) else chosen
     known = [index.head[at : at + NAME] for at in range(0, len(index.head), NAME)]
     known = [other for other in known if other != name] + [name]
     for old in known[:-most]:

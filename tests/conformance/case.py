@@ -38,7 +38,7 @@ class Step:
     `origin` None: the origin must not be asked. `behind`: asked while the answer comes from the cache. `sees`: what
     the origin's request has to have (a value; None: not at all). `gets`: the same of the client's answer; `status`
     and `body` None: any. `wait`: seconds before the request. `broken`: the client's connection is reset before the
-    answer is whole.
+    answer is whole. `soon`: it comes out so within a moment, when what was fetched behind an answer has been kept.
     """
 
     method: str = "GET"
@@ -58,6 +58,7 @@ class Step:
     gets: Mapping[str, str | None] = field(default_factory=dict)
     wait: float = 0.0
     broken: bool = False
+    soon: bool = False
 
 
 @dataclass(frozen=True, slots=True)

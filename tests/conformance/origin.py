@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -36,12 +36,18 @@ class Seen:
 
 @dataclass
 class Script:
-    """What one case's path answers next, and what was asked of it."""
+    """What one case's path answers next, and what was asked of it. `otherwise`: when nothing is next."""
 
     now: float
+    otherwise: Callable[[Seen], Answer] | None = None
     answers: deque[Answer] = field(default_factory=deque)
     seen: list[Seen] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def next(self, seen: Seen) -> Answer:
+        if self.answers:
+            return self.answers.popleft()
+        return Answer(UNEXPECTED, body="the origin was asked") if self.otherwise is None else self.otherwise(seen)
 
 
 class ScriptedOrigin:
@@ -73,7 +79,7 @@ class ScriptedOrigin:
             writer.write(worded(Answer(UNEXPECTED, body="no such case"), "GET", 0.0))
             return True
         script.seen.append(seen)
-        answer = script.answers.popleft() if script.answers else Answer(UNEXPECTED, body="the origin was asked")
+        answer = script.next(seen)
         script.changed.set()
         if answer.hang_up:
             return False

@@ -107,11 +107,21 @@ async def run_case(case: Case, url: str, origin: ScriptedOrigin) -> None:
         for number, step in enumerate(case.steps, start=1):
             try:
                 async with asyncio.timeout(PATIENCE):
-                    await run_step(case, step, script, client)
+                    await (run_until_right if step.soon else run_step)(case, step, script, client)
             except (Wrong, TimeoutError, ConnectionError, asyncio.IncompleteReadError) as wrong:
                 raise Wrong(f"{case.id} ({case.section}) step {number}: {wrong or type(wrong).__name__}") from None
     finally:
         client.close()
+
+
+async def run_until_right(case: Case, step: Step, script: Script, client: Client) -> None:
+    for _ in range(100):
+        try:
+            await run_step(case, step, script, client)
+            return
+        except Wrong:
+            await asyncio.sleep(0.05)
+    await run_step(case, step, script, client)
 
 
 async def run_step(case: Case, step: Step, script: Script, client: Client) -> None:

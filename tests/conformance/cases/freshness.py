@@ -174,9 +174,9 @@ AGE = [
         "fresh-then-stale",
         "9111-4.2",
         "after its life an answer is asked for again",
-        step(answer(CC + "max-age=2")),
+        step(answer(CC + "max-age=4")),
         HIT,
-        step(answer(CC + "max-age=3600", body=NEW), wait=3.1),
+        step(answer(CC + "max-age=3600", body=NEW), wait=5.1),
         video=True,
     ),
 ]

@@ -12,9 +12,9 @@ FORWARDED = [
 ] + [
     case("forward-nominated", "9110-7.6.1", "nor what Connection names", step(FRESH, ask=["Connection: keep-alive, X-A", "X-A: 1", "X-B: 2"], sees={"X-A": None, "X-B": "2", "Connection": None})),
     case("forward-order", "9110-5.3", "lines of one field in their order", step(FRESH, ask=["X: 1", "Y: 0", "X: 2"], sees={"X": "1, 2"})),
-    case("forward-via", "9110-7.6.3", "Via tells who passed it on", step(FRESH, ask=["Via: 1.1 before"], sees={"Via": "1.1 before, 1.1 edge"}), video=True),
+    case("forward-via", "9110-7.6.3", "Via tells who passed it on", step(FRESH, ask=["Via: 1.1 before"], sees={"Via": "1.1 before, 1.1 edge"}), video=False),
     case("forward-cdn-loop", "8586-2", "CDN-Loop too", step(FRESH, ask=["CDN-Loop: other"], sees={"CDN-Loop": "~other, edge"}), video=True),
-    case("loop-refused", "8586-2", "a request that has been here is refused", step(ask=["CDN-Loop: a, edge"], status=508, body=None), step(FRESH), step(ask=["CDN-Loop: a, edge"], wait=0.3), video=True),
+    case("loop-refused", "8586-2", "a request that has been here is refused", step(ask=["CDN-Loop: a, edge"], status=508, body=None), step(FRESH), step(ask=["CDN-Loop: a, edge"], soon=True), video=True),
     case("loop-other", "8586-2", "one that has been elsewhere is not", step(FRESH, ask=["CDN-Loop: edges, a; edge"]), video=True),
     case("target-as-asked", "9112-3.2.1", "path and query reach the origin as they are", step(FRESH, at="/a%2Fb//c;d?e=%20f&g", sees_target="{path}"), video=True),
 ]  # fmt: skip
@@ -67,7 +67,7 @@ TARGETED = [
 ] + [
     case("cdn-cc-told", "9213-3.1", "it is passed on as it is", step(answer(CDN + "max-age=3600"), gets={"CDN-Cache-Control": "max-age=3600"}), step(gets={"CDN-Cache-Control": "max-age=3600"}), video=True),
     case("cdn-cc-age", "9213-2.2", "Age counts against it", step(answer(CDN + "max-age=10", "Age: 20")), AGAIN),
-    case("cdn-cc-swr", "9213-2.2", "stale-while-revalidate in it", step(answer(CDN + "max-age=10, stale-while-revalidate=60", "Age: 20")), step(behind=answer(LIFE, body=NEW)), step(body=NEW, wait=0.5)),
+    case("cdn-cc-swr", "9213-2.2", "stale-while-revalidate in it", step(answer(CDN + "max-age=10, stale-while-revalidate=60", "Age: 20")), step(behind=answer(LIFE, body=NEW)), step(body=NEW, soon=True)),
     case("cdn-cc-other-target", "9213-2", "another cache's field means nothing", step(answer("Other-CDN-Cache-Control: max-age=3600", CC + "no-store")), AGAIN),
 ]  # fmt: skip
 CASES = [*FORWARDED, *INTERIM, *TOLD, *TARGETED]

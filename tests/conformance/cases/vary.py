@@ -141,10 +141,11 @@ CASES = [
     case(
         "vary-no-more",
         S,
-        "an answer that does not vary any more is for all",
+        "an answer that does not vary is for those whom no variant suits",
         step(FIRST, ask=["Foo: 1"]),
         step(answer(LIFE, body=NEW), ask=["Foo: 2"]),
-        step(ask=["Foo: 1"], body=NEW, wait=0.3),
+        step(ask=["Foo: 3"], body=NEW),
+        step(ask=["Foo: 1"]),
     ),
     case(
         "vary-begins",

@@ -1,0 +1,83 @@
+"""`edge explain`: what a URL means, told without a server."""
+
+from pathlib import Path
+
+import pytest
+
+from edge.cli.main import main
+
+CONFIG = """
+[origin]
+url = "https://origin.example:8443/base"
+host = "films.example"
+[[site]]
+name = "films"
+hosts = ["films.example"]
+drop_params = ["sid"]
+forward_fields = ["X-Pass"]
+[[site.rule]]
+path = "/live/**"
+negative_ttl = "2s"
+[site.rule.kinds.segment]
+ttl = "1h"
+[[site.rule]]
+path = "/live/x*"
+[[site]]
+name = "api"
+hosts = ["api.example"]
+profile = "rfc9111"
+"""
+
+
+def told(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, str]:
+    assert main(["explain", *args]) == 0
+    return {line[:10].strip(): line[10:] for line in capsys.readouterr().out.splitlines()}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    path = tmp_path / "edge.toml"
+    path.write_text(CONFIG)
+    return str(path)
+
+
+def test_a_url_is_told_with_its_site_rule_kind_key_and_what_would_be_asked(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = told(capsys, "--config", config, "http://FILMS.example:8080/live/x/1.m4s?sid=5&a=1")
+    assert found["site"].startswith("films (profile video; by its host")
+    assert found["rule"] == "1: path /live/**"
+    assert (found["kind"], found["key"]) == ("segment", "films/live/x/1.m4s?a=1")
+    assert "1h (default of kind segment)" in found["fresh"]
+    assert "negative_ttl = 2.0" in found["differs"]
+    assert found["upstream"] == "https://origin.example:8443"
+    assert found["asks"] == "GET /base/live/x/1.m4s?a=1"
+    assert "Host: films.example" in found["with"]
+    assert found["passes"].endswith("X-Pass")
+
+
+def test_where_no_rule_matches_the_sites_own_hold(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = told(capsys, "--config", config, "http://films.example/vod/a.m3u8")
+    assert found["rule"].startswith("none")
+    assert "a live one for half its period" in found["fresh"]
+
+
+def test_a_plain_site_guesses_instead_of_having_defaults(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = told(capsys, "--config", config, "http://api.example/a?sid=1")
+    assert found["key"] == "api/a?sid=1"
+    assert "10% of the time since Last-Modified" in found["fresh"]
+    assert found["passes"].endswith("every end-to-end field")
+    assert found["differs"] == "nothing from its profile"
+
+
+def test_flags_will_do_without_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    found = told(capsys, "--profile", "rfc9111", "--origin", "http://o", "http://any.example/")
+    assert found["site"].startswith("default (profile rfc9111; the first one")
+    assert found["upstream"] == "http://o:80"
+    assert "none yet" in told(capsys, "http://any.example/")["upstream"]
+
+
+@pytest.mark.parametrize("url", ["films.example/a", "ftp://a/b", "http:///a", "http://a b/"])
+def test_what_is_no_url_is_told(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", url]) == 2
+    assert "URL" in capsys.readouterr().err
