@@ -11,7 +11,7 @@ from cachetools import TTLCache
 from edge.clock import Clock
 from edge.errors import OriginError
 from edge.origin.connection import OriginConnection, tls_context
-from edge.origin.path import PathStatistics
+from edge.origin.path import PathStatistics, round_trip
 from edge.origin.settings import Address, OriginSettings
 from edge.words import Reason
 
@@ -214,9 +214,8 @@ class Pool:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setblocking(False)
-            begun = self._clock.monotonic()
             await loop.sock_connect(sock, sockaddr)
-            self.path.connected(self._clock.monotonic() - begun)
+            self.path.connected(round_trip(sock))
             host = (self.settings.sni or self.address.host) if self._tls else None
             await aiofastnet.create_connection(loop, lambda: connection, sock=sock, ssl=self._tls, server_hostname=host)
         except BaseException:

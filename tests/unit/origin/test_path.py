@@ -1,6 +1,9 @@
 """What is learned of the path to an upstream, and what follows for the size of pieces."""
 
-from edge.origin.path import GOODPUT_FIRST, PIECE_LEAST, PIECE_MOST, PathStatistics
+import socket
+import time
+
+from edge.origin.path import GOODPUT_FIRST, PIECE_LEAST, PIECE_MOST, PathStatistics, round_trip
 from edge.words import KIB, MIB
 
 
@@ -65,3 +68,12 @@ def test_a_piece_lags_after_longer_than_the_others_took() -> None:
         path.brought(256 * KIB, 1.0)
     assert path.stall > at_once[0]
     assert path.slow > at_once[1]
+
+
+def test_the_round_trip_is_the_kernels_however_long_the_process_was_kept_from_looking() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        with socket.socket() as sock:
+            sock.setblocking(False)
+            sock.connect_ex(listening.getsockname())
+            time.sleep(0.03)
+            assert 0 < round_trip(sock) < 0.02
