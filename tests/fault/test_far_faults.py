@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edge.words import KIB, MIB
-from tests.support.farbench import RESUME_MAX, SIZE, TRIES, FarBench, far_bench, positions
+from tests.support.farbench import MODES, RESUME_MAX, SIZE, TRIES, FarBench, far_bench, positions
 from tests.support.faults import (
     Drip,
     Fault,
@@ -34,7 +34,7 @@ from tests.support.faults import (
 
 SEED = 20261123
 FEW, MANY = 4, 300  # positions in a body: of the usual run, and with --long
-modes = pytest.mark.parametrize("mode", ["one-stream", pytest.param("parallel", marks=pytest.mark.long)])
+modes = pytest.mark.parametrize("mode", MODES)
 counts = pytest.mark.parametrize(
     "count", [FEW, pytest.param(MANY, marks=[pytest.mark.long, pytest.mark.timeout(1800)])]
 )
