@@ -3,7 +3,7 @@
 import pytest
 
 from edge.errors import BadRequest
-from edge.http.target import Target, parse_target, valid_host
+from edge.http.target import Target, authority_of, parse_target, valid_host
 
 
 @pytest.mark.parametrize(
@@ -132,3 +132,17 @@ def test_what_is_no_authority_is_refused(host: bytes) -> None:
 def test_what_is_no_target_is_refused(target: bytes) -> None:
     with pytest.raises(BadRequest):
         parse_target(target, b"example.org")
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "authority"),
+    [
+        (b"/a", b"h:1", b"h:1"),
+        (b"http://g:2/a", b"h:1", b"g:2"),
+        (b"*", None, b""),
+    ],
+)
+def test_whom_a_request_asks_is_told_by_its_absolute_form_first(
+    target: bytes, host: bytes | None, authority: bytes
+) -> None:
+    assert authority_of(target, host) == authority

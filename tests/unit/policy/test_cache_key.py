@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge.policy.key import cache_key, kept_query
+from edge.policy.key import cache_key, kept_query, origin_target
 from edge.policy.rules import SiteRules
 
 
@@ -40,3 +40,23 @@ def test_a_path_is_kept_byte_for_byte() -> None:
 def test_sites_do_not_share_keys() -> None:
     rules = SiteRules()
     assert cache_key(b"a", b"/p", None, rules) != cache_key(b"b", b"/p", None, rules)
+
+
+def test_beginnings_of_names_are_written_with_a_star() -> None:
+    rules = SiteRules(drop_params=("x_*",), token_params=())
+    assert kept_query(b"X_a=1&x_=2&xa=3&utm_b=4", rules) == b"xa=3&utm_b=4"
+
+
+def test_a_site_may_name_what_it_keeps_and_that_order_does_not_matter() -> None:
+    rules = SiteRules(keep_params=("b", "A"), sort_params=True)
+    assert kept_query(b"b=2&c=3&a=1&B=0", rules) == b"a=1&b=2&B=0"
+    assert kept_query(b"c=3", rules) is None
+
+
+def test_the_origin_is_asked_by_the_key_and_told_what_is_passed_on_by_name() -> None:
+    rules = SiteRules(forward_params=("Token", "a"))
+    assert origin_target(b"/p", b"a=1&token=x&CMCD=y", rules) == b"/p?a=1&token=x"
+    assert origin_target(b"/p", b"token=x", rules) == b"/p?token=x"
+    assert origin_target(b"/p", b"CMCD=y", rules) == b"/p"
+    assert origin_target(b"/p", None, rules) == b"/p"
+    assert origin_target(b"/p", b"token=x&b", SiteRules()) == b"/p?b"
