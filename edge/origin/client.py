@@ -12,7 +12,9 @@ from edge.origin.pool import Observer, Pool
 from edge.origin.response import UpstreamResponse
 from edge.origin.settings import OriginSettings, UpstreamRequest
 from edge.tasks import Tasks
+from edge.words import KIB
 
+GOODPUT_LEAST: Final = 32 * KIB  # bytes of a body that tell something of its connection
 STILL_OPEN: Final = 2.0  # seconds: upstreams keep idle connections for five and more
 
 
@@ -59,7 +61,7 @@ class OriginClient:
         begun = self._clock.monotonic()
         asked = self._clock.wall()
         self._retries.earn()
-        connection = await self.pool.take(idle_most=None if request.retry else STILL_OPEN)
+        connection = await self.pool.take(idle_most=None if request.retry else STILL_OPEN, urgency=request.urgency)
         sending: asyncio.Task[None] | None = None
         try:
             reused = connection.exchanges > 0
@@ -73,7 +75,7 @@ class OriginClient:
                 if not (request.retry and reused and connection.untouched and connection.closed):
                     raise
                 self.pool.give_back(connection)
-                connection = await self.pool.take(idle_most=0)
+                connection = await self.pool.take(idle_most=0, urgency=request.urgency)
                 connection.begin(self._head(request), request.method)
                 head = await connection.head(max(first_byte - (self._clock.monotonic() - begun), 0.0))
             self.observer.ttfb(self._clock.monotonic() - begun)
@@ -94,6 +96,8 @@ class OriginClient:
             if sending is not None and not sending.done():
                 sending.cancel()
                 connection.close()  # half a request is on the wire
+            if connection.received >= GOODPUT_LEAST:
+                connection.goodput = connection.received / (self._clock.monotonic() - begun)
             self.pool.give_back(connection)
 
     def _head(self, request: UpstreamRequest) -> bytes:
@@ -111,7 +115,10 @@ class OriginClient:
             length = request.body.length
             lines.append(b"Transfer-Encoding: chunked\r\n" if length < 0 else b"Content-Length: %d\r\n" % length)
         lines.append(b"\r\n")
-        return b"".join(lines)
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1 or b"\0" in head:
+            raise ValueError("a line break within a request's field")  # one request must not become two
+        return head
 
     def may_retry(self) -> bool:
         """Is there a try left in the budget? If so, it is taken. What has brought bytes goes on without asking."""

@@ -1,6 +1,7 @@
 """The origin client on its own: connections, limits, time-outs, cancellation."""
 
 import asyncio
+import socket
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from edge.clock import SystemClock
 from edge.errors import ConfigError, OriginError
 from edge.origin.client import OriginClient
+from edge.origin.dial import NOTSENT_LOWAT
 from edge.origin.retry import open_with_retries
 from edge.origin.settings import Address, UpstreamRequest
 from edge.words import Reason
@@ -189,3 +191,35 @@ def test_where_urls_lead(url: str, expected: tuple[object, ...]) -> None:
 def test_other_urls_are_refused_with_a_hint(url: str) -> None:
     with pytest.raises(ConfigError, match=r"origin\.url"):
         Address.of(url)
+
+
+@pytest.mark.parametrize("bad", [b"a\r\nX: y", b"a\nb", b"a\rb", b"a\0b"])
+async def test_one_request_never_becomes_two(bad: bytes) -> None:
+    async with RawServer(fine) as origin:
+        client = client_for(origin.url)
+        for request in (UpstreamRequest(b"GET", b"/" + bad), UpstreamRequest(b"GET", b"/", ((b"X", bad),))):
+            with pytest.raises(ValueError, match="line break"):
+                await body(client, request)
+        assert origin.asked == []
+        assert client.pool.counts[0] == 0
+        await client.close()
+
+
+async def test_socket_options_are_set_before_the_connection_is_made() -> None:
+    async with RawServer(fine) as origin:
+        client = client_for(origin.url, receive_buffer=65536, notsent_lowat=16384, congestion_control="reno")
+        async with client.fetch(GET) as response:
+            sock = response._connection._transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= 65536
+            assert sock.getsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT) == 16384
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0") == b"reno"
+        await client.close()
+
+
+async def test_a_congestion_control_that_this_kernel_does_not_have_is_an_error() -> None:
+    async with RawServer(fine) as origin:
+        client = client_for(origin.url, congestion_control="nonesuch")
+        with pytest.raises(OriginError) as failed:
+            await body(client)
+        assert failed.value.reason is Reason.CONNECT_FAILED
+        await client.close()
