@@ -145,7 +145,13 @@ class Lead:
             lines.extend(plan.conditional(self._stored))
         retry = self._rules.retry and safe and self._upload is None
         return UpstreamRequest(
-            fetch.method, fetch.target, tuple(lines), retry=retry, body=self._upload, urgency=plan.urgency(fetch)
+            fetch.method,
+            fetch.target,
+            tuple(lines),
+            retry=retry,
+            body=self._upload,
+            urgency=plan.urgency(fetch),
+            hedge=retry and plan.may_hedge(fetch),
         )
 
     # -- a far path ------------------------------------------------------------------------------

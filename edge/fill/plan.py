@@ -75,6 +75,11 @@ def urgency(fetch: Fetch) -> Urgency:
     return _URGENCY.get(fetch.kind, Urgency.SEGMENT)
 
 
+def may_hedge(fetch: Fetch) -> bool:
+    """Segments and what a start waits for; lists and parts are late on purpose, until they are there."""
+    return fetch.method == b"GET" and urgency(fetch) in (Urgency.START, Urgency.SEGMENT)
+
+
 SPREAD = frozenset({Kind.SEGMENT, Kind.PART, Kind.MP4})  # large, with validators: worth several requests
 
 

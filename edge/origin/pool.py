@@ -29,6 +29,8 @@ class Observer(Protocol):
 
     def retry(self) -> None: ...
 
+    def hedge(self) -> None: ...
+
 
 class Pool:
     """At most `max_connections` in use; who comes when all are waits in line, at most `queue_timeout`."""

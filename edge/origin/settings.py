@@ -73,6 +73,7 @@ class UpstreamRequest:
     retry: bool = True
     body: RequestBody | None = None
     urgency: Urgency = Urgency.SEGMENT
+    hedge: bool = False  # it may be sent a second time when its first byte is late
 
 
 @dataclass(frozen=True, slots=True)
