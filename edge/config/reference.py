@@ -39,6 +39,7 @@ EXAMPLES: Final[dict[tuple[type[BaseModel], str], object]] = {
     (VolumeSection, "size"): 8 * 10**12,
 }
 ORIGIN_EXAMPLES: Final[dict[str, object]] = {
+    "congestion_control": "bbr",
     "url": "http://origin.example:8080",
     "host": "films.example",
     "server_name": "origin.example",

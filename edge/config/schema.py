@@ -223,6 +223,12 @@ class OriginSection(Section):
     far: Wait = Field(0.02, description="round trip from which on bodies come over several connections at once")
     parallel_max: int = Field(64, ge=1, le=128, description="so many of them for one body; 1 = never more")
     warm: int = Field(32, ge=0, le=1000, description="connections kept open ahead while a far origin is in use")
+    congestion_control: Label | None = Field(
+        None, description="how these connections send; unless set, as the kernel does"
+    )
+    receive_buffer: Size = Field(0, description="bytes; 0 = the kernel's own, which grows with the path")
+    send_buffer: Size = Field(0, description="the same towards the origin")
+    notsent_lowat: Size = Field(0, description="unsent bytes that the kernel takes ahead; 0 = its own choice")
 
     @model_validator(mode="after")
     def _pair(self) -> Self:

@@ -217,7 +217,8 @@ class Carrier:
     def _request(self, ask: Ask) -> UpstreamRequest:
         etag = plan.strong_etag(stored_lines(self._record))
         lines = (*plan.base_fields(self._fetch, self._rules), *ask.field(), (b"If-Range", etag))
-        return UpstreamRequest(b"GET", self._fetch.target, lines, retry=self._rules.retry)
+        urgency = plan.urgency(self._fetch)
+        return UpstreamRequest(b"GET", self._fetch.target, lines, retry=self._rules.retry, urgency=urgency)
 
     def _check_same(self, ask: Ask, response: UpstreamResponse, record: Record) -> None:
         """Only bytes of the same version may follow (DESIGN section 12); anything else means that it changed."""

@@ -144,7 +144,15 @@ class Lead:
         if not self._unconditional:
             lines.extend(plan.conditional(self._stored))
         retry = self._rules.retry and safe and self._upload is None
-        return UpstreamRequest(fetch.method, fetch.target, tuple(lines), retry=retry, body=self._upload)
+        return UpstreamRequest(
+            fetch.method,
+            fetch.target,
+            tuple(lines),
+            retry=retry,
+            body=self._upload,
+            urgency=plan.urgency(fetch),
+            hedge=retry and plan.may_hedge(fetch),
+        )
 
     # -- a far path ------------------------------------------------------------------------------
 

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from edge.errors import OriginError
-from edge.fill.messages import UNKNOWN, Fetch
+from edge.fill.messages import UNKNOWN, Fetch, Mode
 from edge.fill.records import stored_lines
 from edge.http import content_range, etags, fields
 from edge.http.fields import Fields
+from edge.origin.settings import Urgency
 from edge.policy.rules import SiteRules
 from edge.policy.upstream_fields import CONDITIONS
 from edge.store.record import Flag, Record
@@ -54,6 +55,29 @@ def first_ask(fetch: Fetch, *, slice_size: int, run_max: int, rangeless: bool) -
     if fetch.end != UNKNOWN:
         end = min(end, fetch.end + -fetch.end % slice_size)
     return Ask(start, end, whole=False)
+
+
+_URGENCY = {
+    Kind.PLAYLIST: Urgency.LIST,
+    Kind.MANIFEST: Urgency.LIST,
+    Kind.PART: Urgency.LIVE,
+    Kind.INIT: Urgency.START,
+    Kind.KEY: Urgency.START,
+}
+
+
+def urgency(fetch: Fetch) -> Urgency:
+    """Whose turn comes first when all connections to the upstream are in use."""
+    if fetch.mode is Mode.REFRESH:
+        return Urgency.RENEWAL
+    if fetch.kind is Kind.MP4 and fetch.start == 0:
+        return Urgency.START
+    return _URGENCY.get(fetch.kind, Urgency.SEGMENT)
+
+
+def may_hedge(fetch: Fetch) -> bool:
+    """Segments and what a start waits for; lists and parts are late on purpose, until they are there."""
+    return fetch.method == b"GET" and urgency(fetch) in (Urgency.START, Urgency.SEGMENT)
 
 
 SPREAD = frozenset({Kind.SEGMENT, Kind.PART, Kind.MP4})  # large, with validators: worth several requests

@@ -75,6 +75,7 @@ CATALOGUE: Final = (
     Metric("edge_upstream_ttfb_seconds", _H, "From a request to its answer's head.", ("upstream",), TTFB),
     Metric("edge_upstream_connect_seconds", _H, "Of new connections, with TLS.", ("upstream",), TTFB),
     Metric("edge_upstream_retries_total", _C, "Further tries.", ("upstream", "member")),
+    Metric("edge_upstream_hedges_total", _C, "Requests sent twice for a late first byte.", ("upstream", "member")),
     Metric("edge_upstream_errors_total", _C, "Tries that failed.", ("upstream", "member", "reason")),
     Metric("edge_upstream_connections", _G, "Connections to upstreams.", ("upstream", "state")),
     Metric("edge_cache_size_bytes", _G, "Bytes that packs take.", ("volume",)),

@@ -135,6 +135,9 @@ class UpstreamMeters:
     def retry(self) -> None:
         self._meters.count("edge_upstream_retries_total", *self._labels)
 
+    def hedge(self) -> None:
+        self._meters.count("edge_upstream_hedges_total", *self._labels)
+
 
 class FillMeters:
     """What the fill room tells."""

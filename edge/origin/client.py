@@ -8,11 +8,15 @@ from typing import Final
 from edge.clock import Clock
 from edge.errors import OriginError
 from edge.origin.budget import retry_budget
+from edge.origin.connection import OriginConnection, ResponseHead
+from edge.origin.hedge import Hedge, race
 from edge.origin.pool import Observer, Pool
 from edge.origin.response import UpstreamResponse
 from edge.origin.settings import OriginSettings, UpstreamRequest
 from edge.tasks import Tasks
+from edge.words import KIB, Reason
 
+GOODPUT_LEAST: Final = 32 * KIB  # bytes of a body that tell something of its connection
 STILL_OPEN: Final = 2.0  # seconds: upstreams keep idle connections for five and more
 
 
@@ -31,6 +35,8 @@ class Unobserved:
 
     def retry(self) -> None: ...
 
+    def hedge(self) -> None: ...
+
 
 class OriginClient:
     """Speaks to one upstream."""
@@ -40,6 +46,7 @@ class OriginClient:
         self.observer: Observer = observer or Unobserved()
         self.pool = Pool(settings, clock, self.observer)
         self._retries = retry_budget(clock)
+        self._hedge = Hedge(clock)
         self._clock = clock
         self._tasks = Tasks("origin")
         self._host = (settings.host_header or "").encode() or self.pool.address.authority
@@ -59,7 +66,7 @@ class OriginClient:
         begun = self._clock.monotonic()
         asked = self._clock.wall()
         self._retries.earn()
-        connection = await self.pool.take(idle_most=None if request.retry else STILL_OPEN)
+        connection = await self.pool.take(idle_most=None if request.retry else STILL_OPEN, urgency=request.urgency)
         sending: asyncio.Task[None] | None = None
         try:
             reused = connection.exchanges > 0
@@ -68,15 +75,16 @@ class OriginClient:
                 sending = self._tasks.spawn(connection.send_body(request.body), "request body")
                 await connection.sent_or_answered(sending)
             try:
-                head = await connection.head(first_byte)
+                connection, head = await self._first_head(connection, request, first_byte)
             except OriginError:
                 if not (request.retry and reused and connection.untouched and connection.closed):
                     raise
                 self.pool.give_back(connection)
-                connection = await self.pool.take(idle_most=0)
-                connection.begin(self._head(request), request.method)
+                connection = await self._send(request, idle_most=0)
                 head = await connection.head(max(first_byte - (self._clock.monotonic() - begun), 0.0))
             self.observer.ttfb(self._clock.monotonic() - begun)
+            if request.hedge:
+                self._hedge.note(self._clock.monotonic() - begun)
             self.observer.request(head.status)
             yield UpstreamResponse(
                 connection,
@@ -94,7 +102,31 @@ class OriginClient:
             if sending is not None and not sending.done():
                 sending.cancel()
                 connection.close()  # half a request is on the wire
+            if connection.received >= GOODPUT_LEAST:
+                connection.goodput = connection.received / (self._clock.monotonic() - begun)
             self.pool.give_back(connection)
+
+    async def _send(self, request: UpstreamRequest, idle_most: float | None = None) -> OriginConnection:
+        connection = await self.pool.take(idle_most=idle_most, urgency=request.urgency)
+        connection.begin(self._head(request), request.method)
+        return connection
+
+    async def _first_head(
+        self, connection: OriginConnection, request: UpstreamRequest, left: float
+    ) -> tuple[OriginConnection, ResponseHead]:
+        """The head, on this connection or, when it is late, on the one of two that is faster."""
+        after = self._hedge.after if request.hedge else None
+        if after is None or after >= left:
+            return connection, await connection.head(left)
+        try:
+            return connection, await connection.head(after)
+        except OriginError as error:
+            if error.reason is not Reason.FIRST_BYTE_TIMEOUT:
+                raise
+        if not self.pool.spare or not self._hedge.take():
+            return connection, await connection.head(left - after)
+        self.observer.hedge()
+        return await race(self._tasks, connection, left - after, lambda: self._send(request), self.pool.give_back)
 
     def _head(self, request: UpstreamRequest) -> bytes:
         lines = [
@@ -111,7 +143,10 @@ class OriginClient:
             length = request.body.length
             lines.append(b"Transfer-Encoding: chunked\r\n" if length < 0 else b"Content-Length: %d\r\n" % length)
         lines.append(b"\r\n")
-        return b"".join(lines)
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1 or b"\0" in head:
+            raise ValueError("a line break within a request's field")  # one request must not become two
+        return head
 
     def may_retry(self) -> bool:
         """Is there a try left in the budget? If so, it is taken. What has brought bytes goes on without asking."""

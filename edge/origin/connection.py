@@ -8,7 +8,6 @@ llhttp calls back while it is fed; callbacks only record. What they recorded is 
 
 import asyncio
 import re
-import ssl
 from collections import deque
 from enum import StrEnum
 from typing import Any, Final
@@ -21,9 +20,12 @@ from edge.words import KIB, Reason
 
 HIGH_WATER: Final = 512 * KIB  # unread body at which the origin is held back
 LOW_WATER: Final = 128 * KIB
+HTTP: Final = b"HTTP/"
+KEEP_ALIVE_MARGIN: Final = 1.0  # seconds before an upstream closes in which nothing is sent any more
 MAX_INTERIM: Final = 8  # 1xx answers before one that counts
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_KEEP_ALIVE: Final = re.compile(rb"(?i)\btimeout=([0-9]{1,6})\b")
 
 
 class Framing(StrEnum):
@@ -60,6 +62,8 @@ class OriginConnection(asyncio.Protocol):
         self.closed = False
         self.idle_since = 0.0
         self.exchanges = 0
+        self.idle_most = settings.keepalive  # less, if the upstream says that it closes earlier
+        self.goodput = 0.0  # bytes a second of its last body that was long enough to tell
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -78,9 +82,9 @@ class OriginConnection(asyncio.Protocol):
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
         self._new: list[bytes] = []
-        self._seen_any = False
+        self._first = b""
         self._ended_messages = 0
-        self._in_trailer = False
+        self._barren = 0  # bytes since the last one of body: chunk extensions, trailers
         self.received = 0
 
     def __repr__(self) -> str:
@@ -105,9 +109,16 @@ class OriginConnection(asyncio.Protocol):
         if not self._busy or self._complete or self._error is not None:
             self.close()  # bytes that nobody asked for: nothing on this connection can be trusted any more
             return
-        self._seen_any = True
+        if len(self._first) < len(HTTP):  # llhttp takes other protocols, too
+            self._first += data[: len(HTTP) - len(self._first)]
+            if not HTTP.startswith(self._first):
+                self._fail(OriginError(Reason.BAD_RESPONSE, "not HTTP", retryable=False))
+                self._wake()
+                return
         if not self._head_done:
             self._head_bytes += len(data)
+        else:
+            self._barren += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -120,11 +131,15 @@ class OriginConnection(asyncio.Protocol):
         self._take_new()
         if not self._head_done and self._head_bytes > self._settings.max_head_bytes:
             self._fail(OriginError(Reason.BAD_RESPONSE, "head is too large", retryable=False))
+        if self._barren > self._settings.max_head_bytes and not self._complete:
+            self._fail(OriginError(Reason.BAD_RESPONSE, "chunk extensions or trailers are too large", retryable=False))
         if self._complete and self._ended_messages > 1:
             self.close()
         self._wake()
 
     def _take_new(self) -> None:
+        if self._new:
+            self._barren = 0
         for chunk in self._new:
             self._chunks.append(chunk)
             self._buffered += len(chunk)
@@ -153,13 +168,20 @@ class OriginConnection(asyncio.Protocol):
             self._interim += 1
             self._head = ResponseHead()
             return
-        head.minor = 1 if self._parser.get_http_version() == "1.1" else 0
+        version = self._parser.get_http_version()
+        head.minor = 1 if version == "1.1" else 0
         self._head_done = True
         head.keep_alive = bool(self._parser.should_keep_alive())
-        self._judge_head(head)
+        self._note_keep_alive(head)
+        if version not in ("1.0", "1.1"):
+            self._refuse(f"HTTP/{version}")
+        else:
+            self._judge_head(head)
 
     def on_body(self, body: bytes) -> None:
-        if not self._complete and self._head_done and self._error is None:
+        if self._complete:
+            self._ended_messages += 1  # a body where there is none, as after HEAD: what follows it is anybody's guess
+        elif self._head_done and self._error is None:
             self._new.append(body)
 
     def on_message_complete(self) -> None:
@@ -198,6 +220,13 @@ class OriginConnection(asyncio.Protocol):
         else:
             self._set_framing(head, lengths, codings)
 
+    def _note_keep_alive(self, head: ResponseHead) -> None:
+        """Some say when they close (`Keep-Alive: timeout=5`): a request sent in that moment would be lost."""
+        for name, value in head.fields:
+            if name.lower() == b"keep-alive" and (found := _KEEP_ALIVE.search(value)):
+                told = max(0.0, float(found[1]) - KEEP_ALIVE_MARGIN)
+                self.idle_most = min(self._settings.keepalive, told)
+
     def _set_framing(self, head: ResponseHead, lengths: list[bytes], codings: list[bytes]) -> None:
         if lengths:
             head.content_length = int(lengths[0])
@@ -222,7 +251,7 @@ class OriginConnection(asyncio.Protocol):
         if self._error is not None:
             return
         if not self._head_done:
-            reason = Reason.CONNECT_FAILED if not self._seen_any else Reason.TRUNCATED
+            reason = Reason.CONNECT_FAILED if not self._first else Reason.TRUNCATED
             self._error = OriginError(reason, f"closed before an answer ({exc or 'end of stream'})")
         elif self._head.framing is Framing.CLOSE and exc is None:
             self._complete = True
@@ -291,7 +320,7 @@ class OriginConnection(asyncio.Protocol):
     @property
     def untouched(self) -> bool:
         """Has nothing at all come back for the request under way?"""
-        return not self._seen_any
+        return not self._first
 
     @property
     def reusable(self) -> bool:
@@ -348,16 +377,3 @@ class OriginConnection(asyncio.Protocol):
             await self._waiter
         finally:
             self._waiter = None
-
-
-def tls_context(settings: OriginSettings) -> ssl.SSLContext:
-    """A context for an https upstream."""
-    context = ssl.create_default_context(cafile=settings.ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    if not settings.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if settings.client_cert:
-        context.load_cert_chain(settings.client_cert, settings.client_key)
-    return context

@@ -2,12 +2,11 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Final, Protocol, Self
+from enum import IntEnum
+from typing import Protocol, Self
 from urllib.parse import urlsplit
 
 from edge.errors import ConfigError
-
-Observed: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +28,10 @@ class OriginSettings:
     keepalive: float = 75.0
     warm: int = 32  # connections kept open ahead to a far upstream that is in use
     far: float = 0.02  # a round trip from which on a body is brought over several connections
+    congestion_control: str | None = None  # of what is sent upwards: request bodies
+    receive_buffer: int = 0  # bytes; 0 = as the kernel sees fit, which grows with the path
+    send_buffer: int = 0
+    notsent_lowat: int = 0
     max_head_bytes: int = 64 * 1024
     max_fields: int = 256
     ca_file: str | None = None
@@ -36,6 +39,17 @@ class OriginSettings:
     client_cert: str | None = None
     client_key: str | None = None
     sni: str | None = None
+
+
+class Urgency(IntEnum):
+    """Who comes first when all connections are in use; the least number."""
+
+    LIST = 0  # a player's playlist or manifest
+    LIVE = 1  # a part at the live edge
+    START = 2  # what a start waits for: initialisation, keys, the beginning of a film
+    SEGMENT = 3
+    RENEWAL = 4  # nobody waits for it
+    AHEAD = 5  # nobody has asked for it yet
 
 
 class RequestBody(Protocol):
@@ -58,6 +72,8 @@ class UpstreamRequest:
     fields: tuple[tuple[bytes, bytes], ...] = ()
     retry: bool = True
     body: RequestBody | None = None
+    urgency: Urgency = Urgency.SEGMENT
+    hedge: bool = False  # it may be sent a second time when its first byte is late
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from edge.config.schema import Settings
 from edge.errors import ConfigError
-from edge.origin.connection import tls_context
+from edge.origin.dial import tls_context
 from edge.runtime import convert
 from edge.server.tls import make_server_context
 

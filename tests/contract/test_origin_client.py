@@ -1,13 +1,15 @@
 """The origin client on its own: connections, limits, time-outs, cancellation."""
 
 import asyncio
+import socket
 from dataclasses import replace
 
 import pytest
 
 from edge.clock import SystemClock
 from edge.errors import ConfigError, OriginError
-from edge.origin.client import OriginClient
+from edge.origin.client import OriginClient, Unobserved
+from edge.origin.dial import NOTSENT_LOWAT
 from edge.origin.retry import open_with_retries
 from edge.origin.settings import Address, UpstreamRequest
 from edge.words import Reason
@@ -189,3 +191,150 @@ def test_where_urls_lead(url: str, expected: tuple[object, ...]) -> None:
 def test_other_urls_are_refused_with_a_hint(url: str) -> None:
     with pytest.raises(ConfigError, match=r"origin\.url"):
         Address.of(url)
+
+
+@pytest.mark.parametrize("bad", [b"a\r\nX: y", b"a\nb", b"a\rb", b"a\0b"])
+async def test_one_request_never_becomes_two(bad: bytes) -> None:
+    async with RawServer(fine) as origin:
+        client = client_for(origin.url)
+        for request in (UpstreamRequest(b"GET", b"/" + bad), UpstreamRequest(b"GET", b"/", ((b"X", bad),))):
+            with pytest.raises(ValueError, match="line break"):
+                await body(client, request)
+        assert origin.asked == []
+        assert client.pool.counts[0] == 0
+        await client.close()
+
+
+async def test_socket_options_are_set_before_the_connection_is_made() -> None:
+    async with RawServer(fine) as origin:
+        client = client_for(origin.url, receive_buffer=65536, notsent_lowat=16384, congestion_control="reno")
+        async with client.fetch(GET) as response:
+            sock = response._connection._transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= 65536
+            assert sock.getsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT) == 16384
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0") == b"reno"
+        await client.close()
+
+
+async def test_a_congestion_control_that_this_kernel_does_not_have_is_an_error() -> None:
+    async with RawServer(fine) as origin:
+        client = client_for(origin.url, congestion_control="nonesuch")
+        with pytest.raises(OriginError) as failed:
+            await body(client)
+        assert failed.value.reason is Reason.CONNECT_FAILED
+        await client.close()
+
+
+HEDGED = replace(GET, hedge=True)
+
+
+class Hedges(Unobserved):
+    """Counts requests that were sent twice."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def hedge(self) -> None:
+        self.count += 1
+
+
+class Late:
+    """An origin that leaves the first answer to /late waiting."""
+
+    def __init__(self) -> None:
+        self.late: list[Wire] = []
+        self.release = asyncio.Event()
+
+    async def __call__(self, asked: Asked, wire: Wire) -> None:
+        if asked.target == "/late" and not self.late:
+            self.late.append(wire)
+            await self.release.wait()
+        await wire.send(answer(asked, b"hello"))
+
+
+async def learnt(client: OriginClient) -> None:
+    """Enough quick answers, so that a late one is known as late."""
+    for _ in range(40):
+        assert await body(client, HEDGED) == b"hello"
+
+
+async def test_a_late_first_byte_is_asked_for_on_another_connection() -> None:
+    late = Late()
+    async with RawServer(late) as origin:
+        client = client_for(origin.url, first_byte_timeout=5.0)
+        client.observe(hedges := Hedges())
+        await learnt(client)
+        assert await body(client, replace(HEDGED, target=b"/late")) == b"hello"
+        assert hedges.count == 1
+        assert len(origin.asked) == 42
+        assert client.pool.counts[0] == 0
+        await client.close()
+
+
+async def test_the_late_answer_wins_when_it_comes_before_the_second_one() -> None:
+    late = Late()
+
+    async def release(asked: Asked, wire: Wire) -> None:
+        if late.late:
+            late.release.set()
+            await wire.reader.read()
+        await late(asked, wire)
+
+    async with RawServer(release) as origin:
+        client = client_for(origin.url, first_byte_timeout=5.0)
+        await learnt(client)
+        assert await body(client, replace(HEDGED, target=b"/late")) == b"hello"
+        assert client.pool.counts[0] == 0
+        await client.close()
+
+
+async def test_what_may_not_be_hedged_waits() -> None:
+    late = Late()
+    async with RawServer(late) as origin:
+        client = client_for(origin.url, first_byte_timeout=0.5)
+        await learnt(client)
+        with pytest.raises(OriginError) as failed:
+            await body(client, replace(GET, target=b"/late"))
+        assert failed.value.reason is Reason.FIRST_BYTE_TIMEOUT
+        assert len(origin.asked) == 41
+        await client.close()
+
+
+async def test_an_upstream_that_is_slow_all_over_is_not_asked_twice_for_everything() -> None:
+    slow = asyncio.Event()
+
+    async def script(asked: Asked, wire: Wire) -> None:
+        if slow.is_set():
+            await asyncio.sleep(0.2)
+        await wire.send(answer(asked, b"hello"))
+
+    async with RawServer(script) as origin:
+        client = client_for(origin.url, first_byte_timeout=5.0)
+        client.observe(hedges := Hedges())
+        await learnt(client)
+        slow.set()
+        await asyncio.gather(*(body(client, HEDGED) for _ in range(60)))
+        assert 1 <= hedges.count <= 0.05 * 100
+        await client.close()
+
+
+async def test_hedging_can_be_cancelled_at_any_moment() -> None:
+    async def silent(asked: Asked, wire: Wire) -> None:
+        if asked.target == "/late":
+            await wire.reader.read()
+        await wire.send(answer(asked, b"hello"))
+
+    async with RawServer(silent) as origin:
+        client = client_for(origin.url, first_byte_timeout=5.0)
+        client.observe(hedges := Hedges())
+        await learnt(client)
+        asking = asyncio.ensure_future(body(client, replace(HEDGED, target=b"/late")))
+        while not hedges.count:
+            await asyncio.sleep(0.001)
+        while client.pool.counts[0] < 2:
+            await asyncio.sleep(0.001)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert client.pool.counts[0] == 0
+        await client.close()

@@ -1,15 +1,18 @@
 """What is asked of an origin, and which partial answers are believed (DESIGN section 12)."""
 
+from dataclasses import replace
+
 import pytest
 
 from edge.errors import OriginError
 from edge.fill.messages import UNKNOWN, Fetch, Mode
-from edge.fill.plan import WHOLE, Ask, Partial, first_ask, strong_etag, verify_partial
+from edge.fill.plan import WHOLE, Ask, Partial, first_ask, strong_etag, urgency, verify_partial
+from edge.origin.settings import Urgency
 from edge.words import MIB, Kind, Reason
 
 
 def fetch(kind: Kind = Kind.SEGMENT, **more: object) -> Fetch:
-    return Fetch(1, Mode.FILL, "default", b"GET", b"/a", b"k", b"/a", kind, **more)  # type: ignore[arg-type]
+    return replace(Fetch(1, Mode.FILL, "default", b"GET", b"/a", b"k", b"/a", kind), **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -97,3 +100,20 @@ def test_a_partial_answer_that_does_not_fit_is_refused(
 )
 def test_only_one_well_formed_strong_tag_is_a_validator(given: list[bytes], expected: bytes) -> None:
     assert strong_etag([(b"ETag", value) for value in given]) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (fetch(Kind.PLAYLIST), Urgency.LIST),
+        (fetch(Kind.MANIFEST), Urgency.LIST),
+        (fetch(Kind.PART), Urgency.LIVE),
+        (fetch(Kind.INIT), Urgency.START),
+        (fetch(Kind.MP4), Urgency.START),
+        (fetch(Kind.MP4, start=MIB, ranged=True), Urgency.SEGMENT),
+        (fetch(Kind.SEGMENT), Urgency.SEGMENT),
+        (fetch(Kind.PLAYLIST, mode=Mode.REFRESH), Urgency.RENEWAL),
+    ],
+)
+def test_what_a_player_cannot_go_on_without_comes_first(asked: Fetch, expected: Urgency) -> None:
+    assert urgency(asked) is expected

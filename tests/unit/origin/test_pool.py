@@ -10,7 +10,8 @@ from edge.clock import FakeClock
 from edge.errors import OriginError
 from edge.origin.client import Unobserved
 from edge.origin.connection import OriginConnection
-from edge.origin.pool import DNS_SECONDS, Pool
+from edge.origin.names import DNS_SECONDS, STALE_SECONDS
+from edge.origin.pool import OPEN_AHEAD, Pool
 from edge.origin.settings import OriginSettings
 from edge.words import Reason
 
@@ -34,7 +35,7 @@ class Net:
         self.gate.set()
         self.pool = Pool(OriginSettings("http://origin.example"), self.clock, Unobserved())
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._resolve, raising=False)
-        monkeypatch.setattr(self.pool, "_connect_to", self._connect)
+        monkeypatch.setattr(self.pool.dialer, "connect_to", self._connect)
 
     async def _resolve(self, *_: Any, **__: Any) -> list[tuple[Any, ...]]:
         self.asked += 1
@@ -85,14 +86,40 @@ async def test_when_no_address_answers_the_last_ones_error_is_told(net: Net) -> 
 async def test_while_names_cannot_be_resolved_the_last_answer_is_used_on(net: Net) -> None:
     await net.pool.take()
     net.names = None
-    net.clock.advance(DNS_SECONDS + 1)
+    net.clock.advance(STALE_SECONDS + 1)
     await net.pool.take()
     assert net.asked == 2
     assert net.tried == [FIRST, FIRST]
     net.names = [entry(SECOND)]
-    net.clock.advance(DNS_SECONDS + 1)
+    net.clock.advance(STALE_SECONDS + 1)
     await net.pool.take()
     assert net.tried[-1] == SECOND
+
+
+async def test_a_name_is_resolved_anew_behind_what_is_in_use(net: Net) -> None:
+    await net.pool.take()
+    net.names = [entry(SECOND)]
+    net.clock.advance(DNS_SECONDS + 1)
+    await net.pool.take()
+    assert net.tried == [FIRST, FIRST]
+    while net.asked < 2:
+        await asyncio.sleep(0)
+    await net.pool.take()
+    assert net.tried[-1] == SECOND
+
+
+async def test_many_who_need_a_name_ask_for_it_once(net: Net) -> None:
+    await asyncio.gather(*(net.pool.take() for _ in range(50)))
+    assert net.asked == 1
+
+
+async def test_an_address_that_failed_stays_last_when_the_name_is_resolved_anew(net: Net) -> None:
+    net.dead.add(FIRST)
+    await net.pool.take()
+    net.clock.advance(STALE_SECONDS + 1)
+    await net.pool.take()
+    assert net.asked == 2
+    assert net.tried == [FIRST, SECOND, SECOND]
 
 
 async def test_a_name_that_was_never_resolved_is_an_error(net: Net) -> None:
@@ -100,8 +127,6 @@ async def test_a_name_that_was_never_resolved_is_an_error(net: Net) -> None:
     with pytest.raises(OriginError) as caught:
         await net.pool.take()
     assert caught.value.reason is Reason.CONNECT_FAILED
-
-    def abort(self) -> None: ...
 
 
 async def test_a_far_upstream_in_use_has_connections_open_ahead_and_an_unused_one_has_none(net: Net) -> None:
@@ -137,3 +162,39 @@ async def test_an_upstream_that_cannot_be_reached_costs_one_try_at_a_time(net: N
     net.dead = set()
     await net.pool.keep_warm()
     assert net.pool.counts[1] == 1
+
+
+async def test_connections_that_the_upstream_has_closed_are_opened_ahead_anew(net: Net) -> None:
+    pool = net.pool
+    pool.path.connected(0.2)
+    for _ in range(8):
+        await pool.keep_warm()
+    assert pool.counts[1] == pool.settings.warm
+    for connection in list(pool._idle)[1:]:
+        connection.close()
+    await pool.keep_warm()
+    assert pool.counts[1] == 1 + OPEN_AHEAD
+
+
+async def test_far_away_the_connection_that_brought_most_is_used_first(net: Net) -> None:
+    pool = net.pool
+    pool.path.connected(0.2)
+    await pool.keep_warm()
+    for number, connection in enumerate(pool._idle):
+        connection.goodput = float(number % 5)
+    taken = [(await pool.take()).goodput for _ in range(OPEN_AHEAD)]
+    assert taken == sorted(taken, reverse=True)
+
+
+async def test_near_by_the_connection_used_last_is_used_first(net: Net) -> None:
+    pool = net.pool
+    pool.path.connected(0.001)
+    first, second = await pool.take(), await pool.take()
+    for connection in (first, second):
+        connection._complete = connection._head.keep_alive = True
+        connection._ended_messages = 1
+        connection._transport = None
+        pool.give_back(connection)
+        net.clock.advance(1.0)
+    assert await pool.take() is second
+    assert await pool.take(idle_most=1.5) not in (first, second)

@@ -1,0 +1,103 @@
+"""Opening a connection to an upstream: its addresses in turn, TLS, and the options of its sockets."""
+
+import asyncio
+import socket
+import ssl
+from typing import Any, Final
+
+import aiofastnet
+
+from edge.clock import Clock
+from edge.errors import OriginError
+from edge.origin.connection import OriginConnection
+from edge.origin.names import Names
+from edge.origin.path import PathStatistics, round_trip
+from edge.origin.settings import Address, OriginSettings
+from edge.words import Reason
+
+ADDRESSES_IN_TIME: Final = 3  # how many that are silent may be tried within one connect time-out
+NOTSENT_LOWAT: Final = 25  # TCP_NOTSENT_LOWAT, which the socket module does not name before 3.13
+
+
+class Dialer:
+    """Opens connections to one upstream; OriginError CONNECT_FAILED, CONNECT_TIMEOUT."""
+
+    def __init__(self, settings: OriginSettings, address: Address, clock: Clock, path: PathStatistics) -> None:
+        self._settings = settings
+        self._address = address
+        self._path = path
+        self._names = Names(address.host, address.port, clock)
+        self._tls = tls_context(settings) if address.secure else None
+
+    def __repr__(self) -> str:
+        return f"<Dialer {self._names}>"
+
+    async def open(self) -> OriginConnection:
+        """A connection that is ready for a request, within the connect time-out."""
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout):
+                return await self._connect(await self._names.addresses())
+        except TimeoutError:
+            detail = f"no connection in {self._settings.connect_timeout:.1f} s"
+            raise OriginError(Reason.CONNECT_TIMEOUT, detail) from None
+        except OSError as error:  # ssl.SSLError is one too
+            raise OriginError(Reason.CONNECT_FAILED, str(error)) from error
+
+    async def close(self) -> None:
+        await self._names.close()
+
+    async def _connect(self, addresses: list[Any]) -> OriginConnection:
+        """The first address that answers, each having its share of the time."""
+        share = self._settings.connect_timeout / min(len(addresses), ADDRESSES_IN_TIME)
+        order = list(addresses)  # others may connect, and put a failed address last, meanwhile
+        for entry in order[:-1]:
+            try:
+                async with asyncio.timeout(share):
+                    return await self.connect_to(entry)
+            except (OSError, TimeoutError):
+                self._names.failed(entry)
+        return await self.connect_to(order[-1])
+
+    async def connect_to(self, entry: Any) -> OriginConnection:
+        """Whatever happens, cancellation included, no socket is left open."""
+        family, kind, protocol, _, sockaddr = entry
+        loop = asyncio.get_running_loop()
+        connection = OriginConnection(self._settings)
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setblocking(False)
+            set_options(sock, self._settings)
+            await loop.sock_connect(sock, sockaddr)
+            self._path.connected(round_trip(sock))
+            host = (self._settings.sni or self._address.host) if self._tls else None
+            await aiofastnet.create_connection(loop, lambda: connection, sock=sock, ssl=self._tls, server_hostname=host)
+        except BaseException:
+            connection.close()
+            sock.close()
+            raise
+        return connection
+
+
+def set_options(sock: socket.socket, settings: OriginSettings) -> None:
+    """Before it connects: buffers decide what window the handshake can offer. OSError: not on this kernel."""
+    if settings.congestion_control:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, settings.congestion_control.encode())
+    if settings.receive_buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, settings.receive_buffer)
+    if settings.send_buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.send_buffer)
+    if settings.notsent_lowat:
+        sock.setsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT, settings.notsent_lowat)
+
+
+def tls_context(settings: OriginSettings) -> ssl.SSLContext:
+    """A context for an https upstream."""
+    context = ssl.create_default_context(cafile=settings.ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    if not settings.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if settings.client_cert:
+        context.load_cert_chain(settings.client_cert, settings.client_key)
+    return context
