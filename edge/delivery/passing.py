@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Final
 from edge.delivery.answer import How
 from edge.delivery.places import Place
 from edge.fill.asking import Asking, AskListener
-from edge.fill.messages import UNKNOWN, Body, Head, Mode
+from edge.fill.messages import UNKNOWN, Body, Head, Invalidate, Mode
+from edge.fill.records import stored_lines
+from edge.http.target import parse_target
+from edge.policy.invalidation import invalidated, is_unsafe
 from edge.server.exchange import Exchange
-from edge.store.record import decode_record
+from edge.store.record import Record, decode_record
 from edge.words import KIB, CacheStatus, Forward, Reason
 
 if TYPE_CHECKING:
@@ -105,10 +108,23 @@ class Passing(AskListener):
         record = decode_record(head.record)
         how = How(CacheStatus.BYPASS, fwd=Forward.METHOD, fwd_status=record.status)
         delivery, exchange = self._delivery, self._exchange
+        self._invalidate_elsewhere(record)
         if head.total == UNKNOWN:
             delivery.serve_unknown(exchange, self._place, record, how, asking)
         else:
             delivery.serve(exchange, self._place, record, how, delivery.clock.wall(), asking=asking)
+
+    def _invalidate_elsewhere(self, record: Record) -> None:
+        """Location and Content-Location may name what lives on another volume, of which that keeper knows nothing."""
+        request, own = self._exchange.request, self._place
+        if len(self._delivery.volumes) == 1 or not is_unsafe(request.method):
+            return
+        asked = parse_target(request.target, request.host)
+        for target in invalidated(request.method, record.status, asked, stored_lines(record)):
+            text = target.path if target.query is None else target.path + b"?" + target.query
+            place = self._delivery.places.find(target.host, text)
+            if place.volume != own.volume:
+                self._delivery.volumes[place.volume].asker.tell(Invalidate(place.name))
 
     def on_bytes(self) -> None:
         raise AssertionError("bytes come after the head")

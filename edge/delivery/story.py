@@ -46,7 +46,7 @@ class Delivery(Serving):
         on_closed: Callable[[Exchange], None],
     ) -> None:
         super().__init__(places.default, volumes, clock, settings)
-        self._places = places
+        self.places = places
         self._refreshing: LRUCache[bytes, float] = LRUCache(REFRESHES)
         self._on_closed = on_closed
 
@@ -57,7 +57,7 @@ class Delivery(Serving):
         request = exchange.request
         exchange.on_closed = self._on_closed
         try:
-            place = self._places.find(request.host, request.target)
+            place = self.places.find(request.host, request.target)
         except BadRequest as refused:
             self.refuse(exchange, None, refused.status, refused.detail)
             return

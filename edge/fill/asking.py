@@ -21,6 +21,7 @@ from edge.fill.messages import (
     Head,
     Hello,
     Inline,
+    Invalidate,
     Message,
     Place,
     Read,
@@ -226,8 +227,8 @@ class Asker:
         self.send(fetch)
         return asking
 
-    def tell(self, message: Fetch | Bad) -> None:
-        """Say something that has no answer: a refresh, a bad extent."""
+    def tell(self, message: Fetch | Bad | Invalidate) -> None:
+        """Say something that has no answer: a refresh, a bad extent, an object that was changed."""
         if self.up:
             self.send(message)
 

@@ -354,6 +354,11 @@ class Desk:
 
     # -- reports ---------------------------------------------------------------------------------
 
+    def invalidate(self, name: bytes) -> None:
+        """An unsafe request, answered through another volume's keeper, has changed this one's object."""
+        self.doom(name)
+        self._store.post(self._volume.delete, name, None, Eviction.INVALIDATED)
+
     def bad(self, message: Bad) -> None:
         """A stored extent did not verify: drop it, so that it is fetched again."""
         self._meters.corrupt(message.reason.value)

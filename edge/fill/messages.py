@@ -186,6 +186,28 @@ class Taken:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Invalidate:
+    """An unsafe request has changed what lies under this name."""
+
+    name: bytes
+
+
 Message = (
-    Hello | Fetch | Head | Place | Inline | Scratch | End | Fail | Again | Read | Cancel | Freed | Bad | Body | Taken
+    Hello
+    | Fetch
+    | Head
+    | Place
+    | Inline
+    | Scratch
+    | End
+    | Fail
+    | Again
+    | Read
+    | Cancel
+    | Freed
+    | Bad
+    | Body
+    | Taken
+    | Invalidate
 )

@@ -21,6 +21,7 @@ from edge.fill.messages import (
     HeadFlag,
     Hello,
     Inline,
+    Invalidate,
     Message,
     Mode,
     Pin,
@@ -54,6 +55,7 @@ class Type(IntEnum):
     BAD = 13
     BODY = 14
     TAKEN = 15
+    INVALIDATE = 16
 
 
 class _Writer:
@@ -116,6 +118,8 @@ def encode(message: Message) -> bytes:
             return struct.pack("<BQ?", Type.BODY, id_, last) + data
         case Taken(id_, count):
             return struct.pack("<BQQ", Type.TAKEN, id_, count)
+        case Invalidate(name):
+            return struct.pack("<B", Type.INVALIDATE) + name
         case Again(id_):
             return struct.pack("<BQ", Type.AGAIN, id_)
         case Cancel(id_):
@@ -182,6 +186,8 @@ def decode(raw: bytes) -> Message:
             return Body(id_, bool(last), raw[10:])
         case Type.TAKEN:
             return Taken(*struct.unpack("<QQ", raw[1:]))
+        case Type.INVALIDATE:
+            return Invalidate(raw[1:])
         case Type.AGAIN:
             return Again(*struct.unpack("<Q", raw[1:]))
         case Type.CANCEL:

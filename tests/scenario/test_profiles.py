@@ -1,7 +1,12 @@
 """Sites of both profiles on one edge, rules by path, loops, and what is told of the cache."""
 
+import asyncio
+import time
 from pathlib import Path
 
+from tests.conformance.build import answer
+from tests.conformance.case import BODY
+from tests.conformance.origin import Script, scripted_origin
 from tests.support.edgeproc import client, describing_origin, running_edge
 
 SEGMENT = "/s/1000/seg.ts"
@@ -59,3 +64,24 @@ async def test_an_edge_that_is_its_own_origin_says_so(tmp_path: Path) -> None:
                 assert got.status == 200  # two nodes of one name are no loop
             async with http.get(near.url + "/s/1001/seg.ts", headers={"CDN-Loop": "same"}) as got:
                 assert got.status == 508
+
+
+async def test_what_a_location_names_is_invalid_on_whichever_volume_it_lives(tmp_path: Path) -> None:
+    text = "".join(f'[[volume]]\npath = "{tmp_path / name}"\nsize = "64MiB"\n' for name in "ab")
+    (tmp_path / "edge.toml").write_text(text)
+    flags = ("--config", str(tmp_path / "edge.toml"), "--profile", "rfc9111")
+    async with scripted_origin() as origin, running_edge(None, origin.url, *flags) as edge, client() as http:
+        for number in range(12):  # on one volume or the other
+            path = f"/c/x/{number}"
+            script = origin.scripts["x"] = Script(time.time())
+            script.answers.extend((answer("Cache-Control: max-age=60"), answer(f"Location: {path}", body="done")))
+            async with http.get(edge.url + path) as got:
+                assert await got.text() == BODY
+            async with http.post(edge.url + "/c/x/act") as got:
+                assert await got.text() == "done"
+            script.answers.append(answer("Cache-Control: max-age=60", body="new"))
+            async with asyncio.timeout(10):
+                while True:  # another keeper hears of it in a moment
+                    async with http.get(edge.url + path) as got:
+                        if await got.text() == "new":
+                            break

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from edge.fill.messages import (
     Again,
     Bad,
+    Body,
     Cancel,
     End,
     Fail,
@@ -18,12 +19,14 @@ from edge.fill.messages import (
     HeadFlag,
     Hello,
     Inline,
+    Invalidate,
     Message,
     Mode,
     Pin,
     Place,
     Read,
     Scratch,
+    Taken,
 )
 from edge.fill.wire import decode, encode
 from edge.words import CacheStatus, Kind, Reason
@@ -47,9 +50,15 @@ fetches = st.builds(
     suffix=u64,
     ranged=st.booleans(),
     pin=st.none() | st.builds(Pin, u64, u64, blob),
+    authority=blob,
+    has_body=st.booleans(),
+    body_length=st.integers(-1, 2**62),
 )
 messages = st.one_of(
     fetches,
+    st.builds(Body, u64, st.booleans(), blob),
+    st.builds(Taken, u64, u64),
+    st.builds(Invalidate, blob),
     st.builds(Hello, st.integers(0, 2**31), blob),
     st.builds(
         Head,
