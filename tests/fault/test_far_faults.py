@@ -33,6 +33,7 @@ from tests.support.faults import (
 )
 
 SEED = 20261123
+FLAPPED = 200_000  # bytes of an object: 4 players ask for at most 15 MB of them a second
 FEW, MANY = 4, 300  # positions in a body: of the usual run, and with --long
 modes = pytest.mark.parametrize("mode", MODES)
 counts = pytest.mark.parametrize(
@@ -198,9 +199,9 @@ async def flap(bench: FarBench, cycles: int, up: float, down: float) -> int:
     async def play() -> None:
         nonlocal broken
         while not until.is_set():
-            broken += (await bench.ask(bench.new_path())).broken
+            broken += (await bench.ask(bench.new_path(FLAPPED))).broken
             assert (await bench.ask(kept)).whole
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
 
     players = [asyncio.create_task(play()) for _ in range(4)]
     for _ in range(cycles):

@@ -27,8 +27,10 @@ resume_max = 3
 far = {far}
 """
 RESUME_MAX, TRIES = 3, 3  # as CONFIG has them: resumptions without progress, and tries of one request
+BUSY = 2  # a machine that is busy for a stall's 250 ms makes a stall of its own: seen once in 900 bodies
 PIECE = 64 * KIB  # the smallest that a parallel fill asks for
 MODES = {"one-stream": "3600", "parallel": "0.000001"}  # seconds of round trip from which on an origin is far
+ROOM = ("--cache-size", "4GB")  # for all that a run brings: nothing is evicted, so what was kept is a hit
 GIVEN_UP = frozenset({502, 503, 504})
 
 
@@ -78,7 +80,8 @@ class FarBench:
                     await got.read()
                     return Outcome(status, 0, whole=False)
                 assert status == (206 if part else 200), f"{path}: {status}"
-                assert int(got.headers["Content-Length"]) == end - start
+                length = int(got.headers["Content-Length"])
+                assert length == end - start, f"{path} {part}: {length} bytes promised"
                 async for chunk in got.content.iter_any():
                     data += chunk
             clean = True
@@ -97,13 +100,11 @@ class FarBench:
         """On a good day all of it is right: nothing short or mixed was kept."""
         self.proxy.script = nothing
         outcome = await self.ask(path, **more)  # type: ignore[arg-type]
-        assert outcome.status == 200
-        assert outcome.whole, f"{path}: broken without a fault, after {outcome.got} bytes"
+        assert outcome.whole, f"{path}: broken without a fault, {outcome}"
         size = int(path.split("/")[2])
         part = size // 3, size // 3 + 5000
         outcome = await self.ask(path, part, **more)  # type: ignore[arg-type]
-        assert outcome.whole
-        assert outcome.status == 206
+        assert outcome.whole, f"{path} {part}: broken without a fault, {outcome}"
 
     def requests(self, path: str) -> int:
         """Origin requests for it so far."""
@@ -116,7 +117,7 @@ class FarBench:
         are asked for twice because they lag.
         """
         if self.mode == "one-stream":
-            return passes
+            return passes + BUSY
         return TRIES + passes * (-(-size // PIECE) + RESUME_MAX + 2)
 
 
@@ -140,7 +141,7 @@ async def far_bench(directory: Path, mode: str) -> AsyncIterator[FarBench]:
     async with (
         describing_origin() as origin,
         FaultProxy(origin.url) as proxy,
-        running_edge(directory / "c", proxy.url, "--config", str(config), workers=1) as edge,
+        running_edge(directory / "c", proxy.url, "--config", str(config), *ROOM, workers=1) as edge,
         client() as http,
     ):
         bench = FarBench(mode, edge, proxy, http)
