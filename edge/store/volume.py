@@ -6,6 +6,7 @@ All of it is synchronous and called from one store thread (`thread.StoreThread`)
 
 from collections import Counter as Tally
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,7 +40,8 @@ class Volume:
         self._opened, self._clock, self._counter = opened, clock, opened.counter
         self._rebuild = opened.rebuild
         self._generation = opened.first_generation
-        self._sequence = self.index.meta(b"sequence") + files.GENERATION_STEP
+        # Above all that any run before has used, also where the index is lost: generations only ever grow.
+        self._sequence = max(self.index.meta(b"sequence") + files.GENERATION_STEP, self._generation << 16)
 
     @classmethod
     def open(
@@ -182,9 +184,8 @@ class Volume:
             self._sequence += 1
             txn.set_meta(b"sequence", self._sequence)
         self.evictions[reason] += 1
-        if self.packs.active is not None:
-            entry = DeleteEntry(name, known.generation, self._sequence)
-            self.packs.log(self.packs.active.number, entry)
+        with suppress(StoreError):  # on a disk that has failed nothing can be made durable: requests go on
+            self.packs.log_for_certain(DeleteEntry(name, known.generation, self._sequence))
         return True
 
     def drop_extent(self, name: bytes, generation: int, start: int, reason: Eviction) -> bool:

@@ -210,3 +210,19 @@ def _work(directory: Path, disk: Disk) -> None:
             disk.left = 1 << 60  # type: ignore[attr-defined]
             disk.for_ever = False  # type: ignore[attr-defined]
             volume.close(clean=False)
+
+
+def test_a_deletion_is_not_undone_by_a_kill_and_a_lost_index_after_it(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 1000)
+    volume.flush_journals()
+    assert volume.delete(name(volume, "/a"), None, Eviction.PURGE)
+    volume.close(clean=False)
+    open_volume(tmp_path).close(clean=False)
+    for index in (tmp_path / "v").glob("index-*"):
+        shutil.rmtree(index)
+    volume = open_volume(tmp_path)
+    while volume.rebuild_step():
+        pass
+    assert volume.lookup(name(volume, "/a")) is None
+    volume.close()
