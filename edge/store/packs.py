@@ -38,6 +38,7 @@ class Pack:
     __slots__ = (
         "fd",
         "journal_at",
+        "journal_dirty",
         "journal_fd",
         "number",
         "open_reservations",
@@ -55,6 +56,7 @@ class Pack:
         self.fd = -1
         self.journal_fd = -1
         self.journal_at = 0
+        self.journal_dirty = False  # appended to since its last fdatasync
         self.sealed = False
         self.open_reservations = 0
         self.synced = 0
@@ -194,6 +196,14 @@ class Packs:
         raw = b"".join(encode_entry(entry) for entry in entries)
         self._disk.pwrite(pack.journal_fd, raw, pack.journal_at)
         pack.journal_at += len(raw)
+        pack.journal_dirty = True
+
+    def sync_journals(self) -> None:
+        """Make what was appended durable: else the kernel would leave it in memory for half a minute."""
+        for pack in self.all.values():
+            if pack.journal_dirty and pack.journal_fd >= 0:
+                self._disk.fdatasync(pack.journal_fd)
+                pack.journal_dirty = False
 
     def retire(self) -> list[Pack]:
         """Close the files of sealed packs that nothing writes to any more; their journals get the last entry."""

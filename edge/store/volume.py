@@ -227,10 +227,17 @@ class Volume:
 
     def flush_journals(self) -> None:
         """Make data durable, then write the entries that name it; seal the journals of full packs."""
+        failed: OSError | None = None
         for pack, entries in self.packs.to_flush():
-            self.packs.sync(pack)
-            self.packs.flushed(pack, entries)
+            try:
+                self.packs.sync(pack)
+                self.packs.flushed(pack, entries)
+            except OSError as error:  # what is not surely on the disk is not promised; the other packs are
+                failed = error
+        self.packs.sync_journals()
         self.packs.retire()
+        if failed is not None:
+            raise failed
 
     @property
     def rebuilding(self) -> bool:
