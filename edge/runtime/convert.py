@@ -12,7 +12,7 @@ from edge.origin.settings import OriginSettings
 from edge.policy.rules import PROFILES, READS, KindDefaults, LiveDefaults, PathRules, SiteRules, path_pattern
 from edge.server.settings import ServerSettings, TlsCert
 from edge.store.eviction import Policy
-from edge.store.volume import VolumeSettings
+from edge.store.settings import VolumeSettings
 
 PATIENCE = 0.5  # a worker waits so much longer than the keeper's own budget, in seconds: the keeper's error says more
 

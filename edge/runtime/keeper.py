@@ -118,9 +118,9 @@ async def _report(
         in_use, idle, waiting = client.pool.counts
         for state, count in (("active", in_use), ("idle", idle), ("waiting", waiting)):
             meters.gauge("edge_upstream_connections", client.settings.name, state, to=count)
-        for reason, count in volume.take_evictions().items():
+        for reason, count in volume.tallies.take_evictions().items():
             meters.count("edge_cache_evictions_total", label, reason, by=count)
-        for name, count in volume.take_counts().items():
+        for name, count in volume.tallies.take_counts().items():
             meters.count(name, label, by=count)
         meters.count("edge_store_errors_total", label, by=store.take_errors())
         await asyncio.sleep(REPORT_SECONDS)

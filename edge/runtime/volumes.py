@@ -20,7 +20,7 @@ from edge.fill.asking import Asker
 from edge.fill.messages import Hello
 from edge.store.hits import HitCounters
 from edge.store.reader import Reader
-from edge.store.volume import VolumeHello
+from edge.store.settings import VolumeHello
 from edge.tasks import Tasks
 
 LATE_SECONDS: Final = 3.0  # at the start, for keepers that are later than the first

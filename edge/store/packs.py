@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 from edge.errors import StoreError
 from edge.store.disk import Disk
 from edge.store.files import Counter
-from edge.store.journal import Entry, SealedEntry, encode_entry, header
+from edge.store.journal import DeleteEntry, Entry, SealedEntry, encode_entry, header
 from edge.words import GIB, MIB
 
 ALIGN: Final = 4096  # extents start on a page, so that residency is asked for whole pages of one extent
@@ -37,6 +38,7 @@ class Pack:
     __slots__ = (
         "fd",
         "journal_at",
+        "journal_dirty",
         "journal_fd",
         "number",
         "open_reservations",
@@ -54,6 +56,7 @@ class Pack:
         self.fd = -1
         self.journal_fd = -1
         self.journal_at = 0
+        self.journal_dirty = False  # appended to since its last fdatasync
         self.sealed = False
         self.open_reservations = 0
         self.synced = 0
@@ -152,12 +155,25 @@ class Packs:
             pack.open_reservations -= 1
 
     def log(self, pack_number: int, entry: Entry) -> None:
-        """Have an entry written at the next flush; a pack of an earlier run passes it to the active one."""
+        """Have an entry written at the next flush; a pack of an earlier run passes it to the active one.
+
+        A deletion names no data that would have to be durable first, and an index that is trusted after a kill -9
+        does not show what is missing in it: it is handed to the kernel at once.
+        """
         pack = self.all.get(pack_number)
         if pack is None or pack.journal_fd < 0:
             pack = self.active
-        if pack is not None:
-            pack.waiting.append(entry)
+        if pack is None:
+            return
+        if isinstance(entry, DeleteEntry):
+            with suppress(OSError):
+                self.flushed(pack, [entry])
+                return
+        pack.waiting.append(entry)
+
+    def log_for_certain(self, entry: Entry) -> None:
+        """Have an entry written that concerns no pack of its own; StoreError when no pack can be begun for it."""
+        self.log((self.active or self._begin()).number, entry)
 
     def to_flush(self) -> list[tuple[Pack, list[Entry]]]:
         """Packs with waiting entries, and those entries; sync the packs, then give both to `flushed`."""
@@ -180,6 +196,14 @@ class Packs:
         raw = b"".join(encode_entry(entry) for entry in entries)
         self._disk.pwrite(pack.journal_fd, raw, pack.journal_at)
         pack.journal_at += len(raw)
+        pack.journal_dirty = True
+
+    def sync_journals(self) -> None:
+        """Make what was appended durable: else the kernel would leave it in memory for half a minute."""
+        for pack in self.all.values():
+            if pack.journal_dirty and pack.journal_fd >= 0:
+                self._disk.fdatasync(pack.journal_fd)
+                pack.journal_dirty = False
 
     def retire(self) -> list[Pack]:
         """Close the files of sealed packs that nothing writes to any more; their journals get the last entry."""

@@ -14,7 +14,7 @@ from edge.store.hits import HitCounters
 from edge.store.index import LiveTable, ReadIndex, split_live
 from edge.store.record import Extent, Record, blocks, checksum, decode_record
 from edge.store.residency import Residency
-from edge.store.volume import VolumeHello
+from edge.store.settings import VolumeHello
 from edge.words import KIB, Reason
 
 MEMO: Final = 10_000  # decoded records kept; a record costs about 1.5 KiB

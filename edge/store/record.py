@@ -87,6 +87,18 @@ def blocks(start: int, length: int, slice_size: int) -> Iterator[tuple[int, int]
         start = border
 
 
+def sums_match(record: Record, extent: Extent, data: bytes) -> bool:
+    """Do the bytes of a whole extent have the checksums that were written down?"""
+    if len(data) != extent.length:
+        return False
+    view = memoryview(data)
+    pieces = blocks(extent.start, extent.length, record.slice_size)
+    return all(
+        checksum(view[start - extent.start : end - extent.start]) == expected
+        for (start, end), expected in zip(pieces, extent.sums, strict=False)
+    )
+
+
 def encode_extent(extent: Extent) -> bytes:
     sums = extent.sums
     head = _EXTENT.pack(extent.start, extent.length, extent.pack, extent.offset, len(sums))

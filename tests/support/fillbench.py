@@ -18,8 +18,9 @@ from edge.origin.client import OriginClient
 from edge.origin.settings import OriginSettings
 from edge.policy.rules import SiteRules
 from edge.store.record import Record, decode_record
+from edge.store.settings import VolumeSettings
 from edge.store.thread import StoreThread
-from edge.store.volume import Volume, VolumeSettings
+from edge.store.volume import Volume
 from edge.words import MIB, Reason
 
 

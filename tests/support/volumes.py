@@ -8,8 +8,9 @@ from edge.clock import FakeClock
 from edge.demo.describing import body_slice
 from edge.store.disk import Disk
 from edge.store.names import name_of
-from edge.store.record import Extent, Flag, Record, blocks, checksum
-from edge.store.volume import Volume, VolumeSettings, sums_match
+from edge.store.record import Extent, Flag, Record, blocks, checksum, sums_match
+from edge.store.settings import VolumeSettings
+from edge.store.volume import Volume
 from edge.words import KIB, MIB, Kind
 
 SLICE = 64 * KIB

@@ -13,7 +13,8 @@ from edge.cli import serve
 from edge.cli.main import VERBS, main
 from edge.clock import SystemClock
 from edge.config.load import ConfigErrors
-from edge.store.volume import Volume, VolumeSettings
+from edge.store.settings import VolumeSettings
+from edge.store.volume import Volume
 from tests.support.certificate import self_signed
 
 

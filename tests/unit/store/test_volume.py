@@ -83,7 +83,7 @@ def test_a_deleted_object_does_not_come_back_with_a_rebuild(tmp_path: Path) -> N
 def test_room_is_made_oldest_first_within_the_bound_and_what_was_hit_stays(tmp_path: Path) -> None:
     fd = create_hits_file()
     volume = open_volume(tmp_path)
-    volume._hits = hits = HitCounters(fd)
+    volume.room.hits = hits = HitCounters(fd)
     put(volume, "/hot", 1, 500_000)
     for n in range(60):
         hits.touch(name(volume, "/hot"))
@@ -96,7 +96,7 @@ def test_room_is_made_oldest_first_within_the_bound_and_what_was_hit_stays(tmp_p
     assert prove(volume, "/hot") == {0: 500_000}
     assert prove(volume, "/0") is None
     assert prove(volume, "/59") == {0: 900_000}
-    assert volume.rewritten_bytes > 0
+    assert volume.tallies.rewritten_bytes > 0
     kept = [n for n in range(60) if prove(volume, f"/{n}") is not None]
     assert kept == list(range(kept[0], 60))
     volume.close()
@@ -106,12 +106,12 @@ def test_room_is_made_oldest_first_within_the_bound_and_what_was_hit_stays(tmp_p
 def test_a_pack_that_was_damaged_is_found_when_it_is_moved_and_its_extent_dropped(tmp_path: Path) -> None:
     fd = create_hits_file()
     volume = open_volume(tmp_path)
-    volume._hits = HitCounters(fd)
+    volume.room.hits = HitCounters(fd)
     put(volume, "/hot", 1, 500_000)
     record = volume.lookup(name(volume, "/hot"))
     assert record is not None
     assert record.first is not None
-    volume._hits.touch(name(volume, "/hot"))
+    volume.room.hits.touch(name(volume, "/hot"))
     with volume.packs.pack_path(record.first.pack).open("r+b") as file:
         file.seek(record.first.offset + 1234)
         file.write(b"\xff")
@@ -210,3 +210,19 @@ def _work(directory: Path, disk: Disk) -> None:
             disk.left = 1 << 60  # type: ignore[attr-defined]
             disk.for_ever = False  # type: ignore[attr-defined]
             volume.close(clean=False)
+
+
+def test_a_deletion_is_not_undone_by_a_kill_and_a_lost_index_after_it(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 1000)
+    volume.flush_journals()
+    assert volume.delete(name(volume, "/a"), None, Eviction.PURGE)
+    volume.close(clean=False)
+    open_volume(tmp_path).close(clean=False)
+    for index in (tmp_path / "v").glob("index-*"):
+        shutil.rmtree(index)
+    volume = open_volume(tmp_path)
+    while volume.rebuild_step():
+        pass
+    assert volume.lookup(name(volume, "/a")) is None
+    volume.close()

@@ -1,0 +1,140 @@
+"""A volume's start and its end: lock, identity, counter, packs, a trusted index or one that is rebuilt (DESIGN 9)."""
+
+import shutil
+import uuid
+from pathlib import Path
+
+from edge.store import files
+from edge.store.disk import Disk
+from edge.store.index import Index, LiveTable
+from edge.store.packs import EXTENT_LIMIT, Packs, pack_size_for
+from edge.store.recovery import Rebuild, complete_journals
+from edge.store.settings import VolumeHello, VolumeSettings
+from edge.words import GIB
+
+SUMS_LIMIT = 64  # slices an extent may have (DESIGN section 9)
+
+
+class Opened:
+    """What a volume holds while it is open. `begin` takes the lock and starts; `let_go` gives everything back."""
+
+    identity: files.Identity
+    counter: files.Counter
+    packs: Packs
+    index: Index
+    live: LiveTable
+    live_path: Path
+
+    def __init__(self, directory: Path, settings: VolumeSettings, disk: Disk, boot: str) -> None:
+        self.directory, self.settings, self.disk = directory, settings, disk
+        self._boot = boot
+        self.rebuild: Rebuild | None = None
+        self.pack_size = settings.pack_size or pack_size_for(settings.size_bytes)
+        self.extent_max = min(EXTENT_LIMIT, SUMS_LIMIT * settings.slice_size, self.pack_size)
+        files.check_size(settings.size_bytes)
+        disk.mkdir(directory)
+        self._lock_fd = files.take_lock(disk, directory / "edge.lock")
+
+    def __repr__(self) -> str:
+        return f"<Opened {self.directory}>"
+
+    @classmethod
+    def begin(cls, directory: Path, settings: VolumeSettings, disk: Disk, boot: str | None) -> "Opened":
+        """VolumeBusy: another keeper has it. FormatUnknown: not ours. OSError: the disk."""
+        opened = cls(directory, settings, disk, files.boot_id() if boot is None else boot)
+        try:
+            opened._start()
+        except BaseException:
+            opened.let_go()
+            raise
+        return opened
+
+    def _start(self) -> None:
+        disk, directory, boot = self.disk, self.directory, self._boot
+        self.identity = files.identity(disk, directory)
+        self.counter = files.Counter(disk, directory / "counter")
+        self.packs = Packs(directory, disk, self.counter, self.identity.volume, self.pack_size, self.extent_max)
+        self.counter.at_least(max(self.packs.all, default=0) + 1, 0)
+        mark = files.read_mark(directory / "clean")
+        trusted = mark is not None and (mark.clean or (mark.boot == boot and boot != ""))
+        self.first_pack = self.counter.next_pack  # of this run; the packs of earlier runs are never appended to
+        dirty_from = self.first_pack if mark is None or mark.clean else min(mark.next_pack, self.first_pack)
+        self._dirty_from = dirty_from
+        # Within one boot the page cache has what was written, whoever was killed. After another one, packs since
+        # the last clean stop are verified before first use.
+        same_boot = mark is not None and mark.boot == boot and boot != ""
+        self.suspect = (self.first_pack, self.first_pack) if same_boot else (dirty_from, self.first_pack)
+        self.epoch = mark.epoch if mark is not None and trusted else (mark.epoch + 1 if mark else 1)
+        self._open_index(trusted)
+        self.write_mark(clean=False)
+        self.first_generation = max(self.counter.raise_limit(), 1)
+        self.live_path = self._make_live_path()
+        self.live = LiveTable(self.live_path, self.settings.live_bytes, readonly=False)
+
+    def _open_index(self, trusted: bool) -> None:
+        path = self._index_path()
+        exists = (path / "data.mdb").exists()
+        if trusted and exists:
+            try:
+                self.index = Index(path, self._map_bytes())
+                complete_journals(self.packs, self.index, self.disk, self.identity.volume)
+                return
+            except Exception:  # a damaged LMDB file raises whatever lmdb makes of it: rebuild
+                self.epoch += 1
+                path = self._index_path()
+        elif trusted:
+            self.epoch += 1
+            path = self._index_path()
+        for old in self._index_base().glob("index-*"):
+            shutil.rmtree(old, ignore_errors=True)
+        self.index = Index(path, self._map_bytes())
+        if self.packs.all:
+            self.suspect = (0, self.first_pack)
+            self.rebuild = Rebuild(self.packs, self.index, self.disk, self.identity.volume, self.counter)
+
+    def _map_bytes(self) -> int:
+        # Sparse: 1 % of the volume is 400 bytes for each 40 KB stored, far more than video needs.
+        return self.settings.index_map_bytes or min(max(GIB, self.settings.size_bytes // 100), 256 * GIB)
+
+    def _index_base(self) -> Path:
+        return self.settings.index_dir or self.directory
+
+    def _index_path(self) -> Path:
+        return self._index_base() / f"index-{self.epoch}"
+
+    def _make_live_path(self) -> Path:
+        """A new place for each keeper: readers reopen it at its hello; what earlier keepers left is removed."""
+        base = self.settings.live_dir or (Path("/dev/shm") if Path("/dev/shm").is_dir() else self.directory)
+        stem = f"edge-live-{self.identity.volume}"
+        for old in base.glob(stem + "-*"):
+            shutil.rmtree(old, ignore_errors=True)
+        return base / f"{stem}-{uuid.uuid4().hex[:8]}"
+
+    def write_mark(self, *, clean: bool) -> None:
+        next_pack = self.counter.next_pack if clean else self._dirty_from
+        mark = files.CleanMark(self._boot, self.epoch, next_pack, clean)
+        files.write_mark(self.disk, self.directory / "clean", mark)
+
+    @property
+    def hello(self) -> VolumeHello:
+        return VolumeHello(
+            directory=str(self.directory.resolve()),
+            index_path=str(self.index.path.resolve()),
+            live_path=str(self.live_path),
+            epoch=self.epoch,
+            secret=self.identity.secret,
+            suspect_from=self.suspect[0],
+            suspect_to=self.suspect[1],
+            slice_size=self.settings.slice_size,
+            index_map_bytes=self._map_bytes(),
+            live_bytes=self.settings.live_bytes,
+        )
+
+    def let_go(self) -> None:
+        """Close what is open, also half-way through a start that failed."""
+        for part in ("packs", "index", "live", "counter"):
+            if hasattr(self, part):
+                getattr(self, part).close()
+        if hasattr(self, "live_path"):
+            shutil.rmtree(self.live_path, ignore_errors=True)
+        self.disk.close(self._lock_fd)

@@ -1,0 +1,149 @@
+"""Making room: the oldest pack leaves, what was hit in it is appended anew (DESIGN D3)."""
+
+from dataclasses import replace
+
+from edge.errors import StoreError
+from edge.store.disk import Disk
+from edge.store.eviction import victims
+from edge.store.hits import HitCounters
+from edge.store.index import Index, Placed, Writing
+from edge.store.journal import ExtentEntry, ObjectEntry
+from edge.store.packs import Packs
+from edge.store.record import Extent, Flag, sums_match
+from edge.store.settings import VolumeSettings
+from edge.store.tallies import Tallies
+from edge.words import MIB, Eviction
+
+MOVE_STEP = 8 * MIB  # bytes appended anew in one step of eviction, so that fills are not held up
+
+
+class Room:
+    """Keeps a volume's packs within their bound, a step at a time; runs in the store thread."""
+
+    def __init__(
+        self, packs: Packs, index: Index, disk: Disk, settings: VolumeSettings, pack_size: int, tallies: Tallies
+    ) -> None:
+        self.hits: HitCounters | None = None
+        self._packs, self._index, self._disk = packs, index, disk
+        self._settings, self._pack_size, self._tallies = settings, pack_size, tallies
+        self._staying: list[Placed] = []
+        self._going: list[Placed] = []
+        self._evicting: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<Room evicting={self._evicting} staying={len(self._staying)} going={len(self._going)}>"
+
+    def ensure(self, length: int) -> None:
+        """Room for `length` bytes now, or StoreError."""
+        most = self._settings.size_bytes + 2 * self._pack_size
+        if self._packs.used_bytes + self._pack_size > most:
+            while self.is_needed() and self.evict_step():
+                pass
+            if self._packs.used_bytes + length > most:
+                raise StoreError("the volume is full and nothing can be evicted")
+        if self._lacks_space() and not self._make_space():
+            raise StoreError("the file system has too little free space")
+
+    def _lacks_space(self) -> bool:
+        return self._disk.free_ratio(self._packs.directory) < self._settings.min_free_ratio
+
+    def _make_space(self) -> bool:
+        """Evict whole packs until the file system has its minimum free again; False when that does not help."""
+        while self._lacks_space():
+            if not self.evict_step(keep=False):
+                return False
+        return True
+
+    def is_needed(self) -> bool:
+        """Is less than a pack free? Eviction runs ahead, so that a fill never waits for it."""
+        return self._evicting is not None or self._packs.used_bytes + self._pack_size > self._settings.size_bytes
+
+    def evict_step(self, *, keep: bool = True) -> bool:
+        """A bounded step of making room; False when there is nothing to evict."""
+        if self._evicting is None:
+            pack = self._packs.oldest()
+            if pack is None:
+                return False
+            self._evicting = pack.number
+            self._staying, self._going = self._divide(pack.number, keep=keep)
+        moved = 0
+        while self._staying and moved < MOVE_STEP:
+            entry = self._staying.pop(0)
+            if self._append_anew(entry):
+                moved += entry.length
+            else:
+                self._going.append(entry)
+        if not self._staying:
+            self._finish_eviction()
+        return True
+
+    def _divide(self, number: int, *, keep: bool) -> tuple[list[Placed], list[Placed]]:
+        placed: list[Placed] = []
+        while batch := self._index.placed(number, placed[-1].offset if placed else -1):
+            placed.extend(batch)
+        if not keep or self.hits is None:
+            return [], placed
+        return victims(self._settings.policy, placed, self.hits.count, self._pack_size // 2)
+
+    def _append_anew(self, entry: Placed) -> bool:
+        """Read, verify, write elsewhere, point the index there. False when it is not worth or not possible."""
+        record = self._index.record(entry.name)
+        if record is None or record.generation != entry.generation:
+            return False
+        extent = next((found for found in self._index.extents(record) if found.start == entry.start), None)
+        if extent is None or extent.pack != entry.pack or not record.flags:
+            return False
+        try:
+            data = self._read_pack(extent)
+            if not sums_match(record, extent, data):
+                return False
+            place = self._packs.reserve(extent.length)
+            self._packs.write(place, 0, data)
+        except (OSError, StoreError):
+            return False
+        moved = replace(extent, pack=place.pack, offset=place.offset)
+        with self._index.writing() as txn:
+            txn.move_extent(entry.name, record, extent, moved)
+        self._packs.release(place.pack)
+        self._packs.log(place.pack, ObjectEntry(entry.name, record))
+        self._packs.log(place.pack, ExtentEntry(entry.name, record.generation, moved))
+        if self.hits is not None:
+            self.hits.halve(entry.name)
+        self._tallies.rewritten_bytes += extent.length
+        return True
+
+    def _read_pack(self, extent: Extent) -> bytes:
+        fd = self._disk.open(self._packs.pack_path(extent.pack), 0)
+        try:
+            return self._disk.pread(fd, extent.length, extent.offset)
+        finally:
+            self._disk.close(fd)
+
+    def _finish_eviction(self) -> None:
+        going, self._going = self._going, []
+        for at in range(0, len(going), 1000):
+            with self._index.writing() as txn:
+                for entry in going[at : at + 1000]:
+                    self._forget(txn, entry)
+        pack = self._packs.all.get(self._evicting or 0)
+        self._evicting = None
+        if pack is not None:
+            self._packs.remove(pack)
+
+    def _forget(self, txn: Writing, entry: Placed) -> None:
+        record = txn.record(entry.name)
+        txn.remove_place(entry)
+        if record is None or record.generation != entry.generation:
+            return
+        self._tallies.evictions[Eviction.CAPACITY] += 1
+        self._tallies.evicted_bytes += entry.length
+        first = record.first
+        inline = first is not None and first.start == entry.start
+        extent = first if inline else txn.extent(record.generation, entry.start)
+        if extent is None or extent.pack != entry.pack:
+            return
+        others = [e for e in self._index.extents(record) if e.start != entry.start and e.pack != entry.pack]
+        if record.flags & Flag.STRONG and others:
+            txn.put_record(entry.name, txn.remove_extent(entry.name, record, extent))
+        else:
+            txn.remove_record(entry.name, record, [extent, *others])
