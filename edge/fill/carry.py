@@ -5,9 +5,10 @@ from dataclasses import replace
 
 from edge.errors import EdgeError, OriginError, StoreError
 from edge.fill import plan
-from edge.fill.flight import Flight, Run
+from edge.fill.flight import Flight
 from edge.fill.messages import UNKNOWN, Fetch
 from edge.fill.plan import Ask
+from edge.fill.readers import Run
 from edge.fill.records import stored_lines
 from edge.fill.shop import Shop
 from edge.fill.sinks import MemorySink, PackSink, ScratchSink, Sink, Unheard

@@ -18,7 +18,7 @@ from cachetools import TTLCache
 
 from edge.clock import Clock
 from edge.fill.carry import Carrier
-from edge.fill.flight import Flight, Reader, Run
+from edge.fill.flight import Flight
 from edge.fill.lead import Lead
 from edge.fill.link import Link
 from edge.fill.messages import (
@@ -31,6 +31,7 @@ from edge.fill.messages import (
     Hello,
     Mode,
 )
+from edge.fill.readers import Reader, Run
 from edge.fill.settings import FillSettings
 from edge.fill.shop import Shop
 from edge.fill.sinks import PackSink, ScratchBudget

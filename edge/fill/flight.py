@@ -14,84 +14,13 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from edge.fill.channel import Channel
 from edge.fill.messages import UNKNOWN, End, Fail, Fetch, Head, HeadFlag, Message
-from edge.fill.pieces import Piece, ScratchPiece
+from edge.fill.pieces import Piece
+from edge.fill.readers import Reader, Run
 from edge.fill.settings import FillSettings
 from edge.fill.spans import Spans
-from edge.fill.upload import Upload
 from edge.store.record import Record, encode_record
 from edge.words import Reason
-
-
-class Reader:
-    """One fetch of one worker: what it wants, how far it has read."""
-
-    __slots__ = ("channel", "collapsed", "end", "fetch", "gone", "position", "scratch", "start", "suffix", "upload")
-
-    def __init__(self, channel: Channel, fetch: Fetch) -> None:
-        self.channel = channel
-        self.fetch = fetch
-        self.start = fetch.start
-        self.end = fetch.end
-        self.position = fetch.start
-        self.suffix = fetch.suffix
-        self.collapsed = False
-        self.scratch: dict[int, ScratchPiece] = {}  # windows whose descriptor it has and has not freed
-        self.gone = False
-        self.upload = Upload(channel, fetch) if fetch.has_body else None
-
-    def __repr__(self) -> str:
-        return f"<Reader {self.fetch.id} {self.start}-{self.end} at {self.position}>"
-
-    def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
-        self.channel.send(message, fds)
-
-    def free(self, number: int) -> None:
-        """It has sent a scratch window and closed it."""
-        piece = self.scratch.pop(number, None)
-        if piece is not None:
-            piece.freed_by(self)
-
-    def free_all(self) -> None:
-        for number in list(self.scratch):
-            self.free(number)
-
-    def take_whole(self) -> None:
-        """What comes is not the object of which a part was asked: an error, or of unknown length. It gets all of it."""
-        self.start = self.position = 0
-        self.end = UNKNOWN
-        self.suffix = 0
-
-    def settle(self, total: int) -> None:
-        """The object's length is known now: a suffix and an open end become positions."""
-        if total == UNKNOWN:
-            return
-        if self.suffix:
-            self.start = max(0, total - self.suffix)
-            self.position = max(self.position, self.start)
-        self.end = total if self.end == UNKNOWN else min(self.end, total)
-
-
-class Run:
-    """A stretch that one origin request brings: [start, end), `position` is the next byte to come."""
-
-    __slots__ = ("end", "moved", "position", "start", "stop_at", "task")
-
-    def __init__(self, start: int, end: int) -> None:
-        self.start = start
-        self.end = end
-        self.position = start
-        self.stop_at = end  # lowered to a slice border when nobody waits any more
-        self.moved = asyncio.Event()  # a reader has read, joined or left
-        self.task: asyncio.Task[None] | None = None
-
-    def __repr__(self) -> str:
-        return f"<Run {self.start}-{self.end} at {self.position}>"
-
-    def brings(self, position: int) -> bool:
-        """Also bytes that have come and are being written: they are covered in a moment."""
-        return self.start <= position and (self.end == UNKNOWN or position < self.end)
 
 
 class Flight:
@@ -157,6 +86,8 @@ class Flight:
     def read(self, reader: Reader, position: int) -> None:
         """A reader has got as far as `position`."""
         reader.position = max(reader.position, position)
+        ready = self.covered.reach(reader.position) - reader.position
+        reader.pace(ready, asyncio.get_running_loop().time(), self.settings)
         self.look_after(reader)
         self.wake_runs()
 
@@ -309,17 +240,16 @@ class Flight:
         gap = self.missing(reader)
         while gap is not None:
             start, end = gap
-            if start - reader.position >= self.settings.ahead or len(self.runs) >= self.settings.runs_per_flight:
+            if not reader.may_have(start, self.settings) or len(self.runs) >= self.settings.runs_per_flight:
                 return
             bringing = next((run for run in self.runs if run.brings(start)), None)
             if bringing is None:
-                self._begin(start, end)
-                return
+                bringing = self._begin(start, end)
             if bringing.end == UNKNOWN or bringing.end >= end:
                 return
             gap = self.covered.gap(bringing.end, reader.end)
 
-    def _begin(self, start: int, end: int) -> None:
+    def _begin(self, start: int, end: int) -> Run:
         low = max(start - start % self.slice_size, self.covered.before(start))
         high = min(end + -end % self.slice_size, self.total, low + self.settings.run_max)
         for run in self.runs:
@@ -333,6 +263,7 @@ class Flight:
         run = Run(low, high)
         self.runs.append(run)
         self._start_run(self, run)
+        return run
 
     def end_run(self, run: Run) -> None:
         """A run is over: complete, stopped or failed; readers who still miss something get the next one."""
@@ -356,5 +287,4 @@ class Flight:
         readers = list(self.readers_of(run))
         if not readers:
             return True
-        furthest = max(max(reader.position, run.start) for reader in readers)
-        return run.position - furthest < self.settings.ahead
+        return any(reader.may_have(run.position, self.settings, run.start) for reader in readers)

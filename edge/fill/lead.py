@@ -9,10 +9,11 @@ from dataclasses import replace
 from edge.errors import EdgeError, OriginError
 from edge.fill import plan, revise
 from edge.fill.carry import Carrier
-from edge.fill.flight import Flight, Run
+from edge.fill.flight import Flight
 from edge.fill.messages import UNKNOWN, Head, HeadFlag, Mode
 from edge.fill.placing import Placing, Tower
 from edge.fill.plan import Ask
+from edge.fill.readers import Run
 from edge.fill.records import stored_lines
 from edge.fill.shop import Shop
 from edge.fill.sinks import MemorySink

@@ -16,6 +16,7 @@ from typing import Final
 
 from edge.errors import OriginError
 from edge.fill import plan
+from edge.fill.asked import AskedPiece
 from edge.fill.messages import UNKNOWN
 from edge.fill.plan import Ask, FieldList
 from edge.fill.shop import Shop
@@ -27,56 +28,6 @@ from edge.words import KIB, Reason
 FIRST: Final = 64 * KIB  # the size of a run's first piece, which must come first
 PAUSE: Final = 0.05  # seconds before a piece is tried again
 HEDGED_SHARE: Final = 0.05  # of the bytes asked for may be asked for twice
-
-
-class _Piece:
-    """[start, end) of the object: what has come of it and was not given out yet."""
-
-    __slots__ = (
-        "changed",
-        "chunks",
-        "done",
-        "end",
-        "error",
-        "looked_at",
-        "moved_at",
-        "received",
-        "rival",
-        "size",
-        "start",
-        "task",
-    )
-
-    def __init__(self, start: int, end: int, now: float) -> None:
-        self.start = start
-        self.end = end
-        self.size = end - start
-        self.received = 0
-        self.chunks: deque[bytes] = deque()
-        self.done = False
-        self.error: OriginError | None = None
-        self.changed = asyncio.Event()
-        self.looked_at = self.moved_at = now
-        self.task: asyncio.Task[None] | None = None
-        self.rival: _Piece | None = None
-
-    def __repr__(self) -> str:
-        return f"<_Piece {self.start}-{self.end} +{self.received} done={self.done}>"
-
-    @property
-    def position(self) -> int:
-        return self.start + self.received
-
-    def add(self, chunk: bytes, now: float) -> None:
-        self.chunks.append(chunk)
-        self.received += len(chunk)
-        self.moved_at = now
-        self.changed.set()
-
-    def finish(self, error: OriginError | None = None) -> None:
-        self.error = error
-        self.done = error is None
-        self.changed.set()
 
 
 class Spread:
@@ -92,7 +43,7 @@ class Spread:
         self._size = 0  # of a piece; known when the first is asked for
         self._version: tuple[bytes, int] | None = None
         self._confirmed = asyncio.Event()
-        self._pieces: deque[_Piece] = deque()
+        self._pieces: deque[AskedPiece] = deque()
         self._tasks = Tasks("spread")
         self._asked = self._hedged = self._under_way = 0
         self._open = True
@@ -113,7 +64,8 @@ class Spread:
         """Ask for the first pieces, or for more."""
         budget = self._shop.spread
         if not self._size:
-            most = self._shop.settings.parallel_max
+            share = max(1, self._shop.client.pool.for_pieces // len(budget.bodies))
+            most = min(self._shop.settings.parallel_max, share)
             self._size = self._shop.client.pool.path.piece(self._end - self.start, most)
         while self.wanting is not None:
             if self._pieces and not self._may_take_more():
@@ -122,15 +74,18 @@ class Spread:
             end = min(self._next + size, self._end)
             if self._end - end < FIRST:
                 end = self._end  # no crumbs
-            piece = _Piece(self._next, end, self._shop.clock.monotonic())
+            piece = AskedPiece(self._next, end, self._shop.clock.monotonic())
             self._next = end
-            self._asked += end - piece.start
-            budget.held += end - piece.start
-            budget.pieces += 1
+            self._asked += piece.size
+            budget.held += piece.size
             self._pieces.append(piece)
-            self._under_way += 1
-            piece.task = self._tasks.spawn(self._bring(piece), "piece")
-            piece.task.add_done_callback(self._ended)
+            self._launch(piece)
+
+    def _launch(self, piece: AskedPiece) -> None:
+        self._shop.spread.pieces += 1
+        self._under_way += 1
+        piece.task = self._tasks.spawn(self._bring(piece), "piece")
+        piece.task.add_done_callback(self._ended)
 
     def _may_take_more(self) -> bool:
         """Is there room, and a connection for it within this body's share of them?"""
@@ -193,7 +148,7 @@ class Spread:
             elif not piece.chunks:
                 await self._wait(piece)
 
-    async def _wait(self, piece: _Piece) -> None:
+    async def _wait(self, piece: AskedPiece) -> None:
         piece.changed.clear()
         path, clock = self._shop.client.pool.path, self._shop.clock
         left = min(piece.moved_at + path.stall, piece.looked_at + path.slow) - clock.monotonic()
@@ -205,7 +160,7 @@ class Spread:
         except TimeoutError:
             self._hedge(piece)
 
-    def _hedge(self, piece: _Piece) -> None:
+    def _hedge(self, piece: AskedPiece) -> None:
         """The piece that all wait for lags: ask for what is left of it on another connection, too."""
         size = piece.end - piece.position
         if piece.done or piece.chunks or size <= 0:
@@ -214,10 +169,10 @@ class Spread:
             piece.moved_at = piece.looked_at = self._shop.clock.monotonic()  # not now; look again later
             return
         self._hedged += size
-        rival = piece.rival = _Piece(piece.position, piece.end, self._shop.clock.monotonic())
+        rival = piece.rival = AskedPiece(piece.position, piece.end, self._shop.clock.monotonic())
         rival.task = self._tasks.spawn(self._race(piece, rival), "rival")
 
-    async def _race(self, piece: _Piece, rival: _Piece) -> None:
+    async def _race(self, piece: AskedPiece, rival: AskedPiece) -> None:
         await self._bring(rival)
         piece.rival = None
         if piece.done or not rival.done:
@@ -232,7 +187,7 @@ class Spread:
 
     # -- asking ----------------------------------------------------------------------------------
 
-    async def _bring(self, piece: _Piece) -> None:
+    async def _bring(self, piece: AskedPiece) -> None:
         """One piece, tried again from the byte where it broke."""
         tries = 0
         shop = self._shop
@@ -250,7 +205,7 @@ class Spread:
                     return
             await asyncio.sleep(PAUSE * (tries + random.random()))
 
-    async def _ask(self, piece: _Piece) -> None:
+    async def _ask(self, piece: AskedPiece) -> None:
         shop, ask = self._shop, Ask(piece.position, piece.end, whole=False)
         fields = [*self._fields, *ask.field()]
         if self._version is not None:
@@ -270,7 +225,7 @@ class Spread:
         if beyond:  # the end, if the guess was too long: then nobody wants this piece
             await self._confirmed.wait()
             raise OriginError(Reason.BAD_RESPONSE, "416 within the object", retryable=False)
-        shop.client.pool.path.brought(ask.end - ask.start, shop.clock.monotonic() - begun)
+        shop.client.pool.path.brought(piece.end - ask.start, shop.clock.monotonic() - begun)
 
     def _check(self, ask: Ask, response: UpstreamResponse) -> None:
         if response.status in (200, 412, 416):
