@@ -223,6 +223,9 @@ class OriginSection(Section):
     far: Wait = Field(0.02, description="round trip from which on bodies come over several connections at once")
     parallel_max: int = Field(64, ge=1, le=128, description="so many of them for one body; 1 = never more")
     warm: int = Field(32, ge=0, le=1000, description="connections kept open ahead while a far origin is in use")
+    read_ahead: Size = Field(
+        32 * 2**20, description="fetched before a player that reads a far film in ranges; 0 = none"
+    )
     congestion_control: Label | None = Field(
         None, description="how these connections send; unless set, as the kernel does"
     )

@@ -16,7 +16,7 @@ from edge.fill.spread import FIRST, Spread
 from edge.media.playlists import read_manifest, read_playlist
 from edge.origin.response import UpstreamResponse
 from edge.origin.retry import open_with_retries
-from edge.origin.settings import UpstreamRequest
+from edge.origin.settings import UpstreamRequest, Urgency
 from edge.policy.judge import Head as AnswerHead
 from edge.policy.judge import judge
 from edge.policy.rules import SiteRules
@@ -130,7 +130,7 @@ class Carrier:
 
     def _set_stop(self) -> None:
         flight, run = self._flight, self._run
-        if flight.background or next(flight.readers_of(run), None) is not None:
+        if flight.background or run.ahead or next(flight.readers_of(run), None) is not None:
             run.stop_at = run.end
             return
         if run.end == UNKNOWN or not self._keep:
@@ -153,7 +153,12 @@ class Carrier:
 
     def spread(self, start: int) -> Spread:
         """The rest of the run from `start` on, over several connections; not begun."""
-        return Spread(self._shop, self._fetch.target, plan.base_fields(self._fetch, self._rules), start, self._run.end)
+        fields = plan.base_fields(self._fetch, self._rules)
+        return Spread(self._shop, self._fetch.target, fields, start, self._run.end, self._urgency)
+
+    @property
+    def _urgency(self) -> Urgency:
+        return Urgency.AHEAD if self._run.ahead else plan.urgency(self._fetch)
 
     def follow(self, spread: Spread) -> None:
         """What comes after the first answer is on its way already."""
@@ -218,8 +223,7 @@ class Carrier:
     def _request(self, ask: Ask) -> UpstreamRequest:
         etag = plan.strong_etag(stored_lines(self._record))
         lines = (*plan.base_fields(self._fetch, self._rules), *ask.field(), (b"If-Range", etag))
-        urgency = plan.urgency(self._fetch)
-        return UpstreamRequest(b"GET", self._fetch.target, lines, retry=self._rules.retry, urgency=urgency)
+        return UpstreamRequest(b"GET", self._fetch.target, lines, retry=self._rules.retry, urgency=self._urgency)
 
     def _check_same(self, ask: Ask, response: UpstreamResponse, record: Record) -> None:
         """Only bytes of the same version may follow (DESIGN section 12); anything else means that it changed."""

@@ -161,6 +161,9 @@ class Desk:
         if dropping is not None:
             dropping.waiting.append((link, fetch))
             return
+        if fetch.mode is Mode.AHEAD:
+            self._fetch_ahead(link, name, fetch, stored)
+            return
         reader = Reader(link.channel, fetch)
         if len(self.flights) + len(self._alone_flights) >= self._settings.flights_max:
             link.channel.send(Fail(fetch.id, 503, Reason.QUEUE_FULL, "too many fills under way"))
@@ -195,6 +198,23 @@ class Desk:
             self._lead(link, name, Reader(link.channel, alone), stored, shared=False)
             return
         self._lead(link, name, reader, stored, shared=True)
+
+    def _fetch_ahead(self, link: Link, name: bytes, fetch: Fetch, stored: Record | None) -> None:
+        """Nobody waits for it: only on a far path, with connections to spare, and of the version that is being read."""
+        pool, pin = self._shop.client.pool, fetch.pin
+        if pin is None or not pool.path.far or not pool.spare or fetch.kind in self._shop.rangeless:
+            return
+        flight = self.flights.get(name)
+        if flight is not None:
+            record = flight.record
+            if record is not None and (record.etag, flight.total) == (pin.etag, pin.total):
+                flight.fetch_ahead(fetch.start, fetch.end)
+            return
+        known = stored is not None and bool(stored.flags & Flag.STRONG) and self._fresh(stored)
+        if stored is None or not known or (stored.etag, stored.total) != (pin.etag, pin.total):
+            return
+        if self._shop.landing.get(name) is None and len(self.flights) < self._settings.flights_max // 2:
+            self._lead(link, name, Reader(link.channel, fetch), stored, shared=True)
 
     def _came_late(self, flight: Flight) -> bool:
         """Is the answer that a flight brings known, and stale already? It is for those who waited for it, no more.
@@ -271,15 +291,18 @@ class Desk:
             self.flights[name] = flight
         else:
             self._alone_flights.add(flight)
-        if reader.fetch.mode is Mode.REFRESH:
+        mode = reader.fetch.mode
+        if mode is Mode.REFRESH:
             flight.background = True
+        elif mode is Mode.AHEAD:
+            flight.fetch = replace(reader.fetch, mode=Mode.FILL)  # who comes later waits
         else:
             link.readers[reader.fetch.id] = flight, reader
             flight.join(reader)
         lead = Lead(self._shop, flight, stored, self, reader.upload)
         complete = shared and stored is not None and bool(stored.flags & Flag.STRONG)
         if complete and stored is not None and self._fresh(stored):
-            lead.go_on(stored)
+            lead.go_on(stored, ahead=mode is Mode.AHEAD)
         else:
             self._tasks.spawn(lead.fly(), f"lead {name.hex()[:8]}")
 

@@ -249,7 +249,19 @@ class Flight:
                 return
             gap = self.covered.gap(bringing.end, reader.end)
 
-    def _begin(self, start: int, end: int) -> Run:
+    def fetch_ahead(self, start: int, end: int) -> None:
+        """Bring what somebody will ask for, in as few runs as there are holes; what is too much now is left out."""
+        if self.head is None or not self.ranges or self.over:
+            return
+        gap = self.covered.gap(start, min(end, self.total))
+        while gap is not None and len(self.runs) < self.settings.runs_per_flight // 2:
+            low = gap[0]
+            bringing = next((run for run in self.runs if run.brings(low)), None) or self._begin(*gap, ahead=True)
+            if bringing.end == UNKNOWN:
+                return
+            gap = self.covered.gap(bringing.end, min(end, self.total))
+
+    def _begin(self, start: int, end: int, *, ahead: bool = False) -> Run:
         low = max(start - start % self.slice_size, self.covered.before(start))
         high = min(end + -end % self.slice_size, self.total, low + self.settings.run_max)
         for run in self.runs:
@@ -260,7 +272,7 @@ class Flight:
         beyond = self.covered.gap(start, high)
         if beyond is not None:
             high = min(high, beyond[1])
-        run = Run(low, high)
+        run = Run(low, high, ahead=ahead)
         self.runs.append(run)
         self._start_run(self, run)
         return run

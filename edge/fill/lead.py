@@ -81,14 +81,19 @@ class Lead:
         finally:
             flight.end_run(run)
 
-    def go_on(self, stored: Record) -> None:
-        """The head is in the index and fresh, only slices are missing: their runs ask with If-Range."""
+    def go_on(self, stored: Record, *, ahead: bool) -> None:
+        """The head is in the index and fresh, only slices are missing: their runs ask with If-Range.
+
+        `ahead`: nobody waits for them yet.
+        """
         flight = self._flight
         for extent in self._shop.store.volume.extents(stored):
             flight.covered.add(extent.start, extent.end)
         flight.ranges = True
         head = Head(0, HeadFlag.STORED, CacheStatus.MISS, stored.total, "", 0.0, encode_record(stored))
         flight.set_head(head, stored, stored.total)
+        if ahead:
+            flight.fetch_ahead(self._fetch.start, self._fetch.end)
         flight.check_idle()
 
     async def _ask(self, run: Run) -> None:

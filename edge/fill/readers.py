@@ -103,13 +103,14 @@ class Reader:
 class Run:
     """A stretch that one origin request brings: [start, end), `position` is the next byte to come."""
 
-    __slots__ = ("end", "moved", "position", "start", "stop_at", "task")
+    __slots__ = ("ahead", "end", "moved", "position", "start", "stop_at", "task")
 
-    def __init__(self, start: int, end: int) -> None:
+    def __init__(self, start: int, end: int, *, ahead: bool = False) -> None:
         self.start = start
         self.end = end
         self.position = start
         self.stop_at = end  # lowered to a slice border when nobody waits any more
+        self.ahead = ahead  # nobody has asked for it yet: it goes on all the same
         self.moved = asyncio.Event()  # a reader has read, joined or left
         self.task: asyncio.Task[None] | None = None
 

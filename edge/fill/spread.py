@@ -21,7 +21,7 @@ from edge.fill.messages import UNKNOWN
 from edge.fill.plan import Ask, FieldList
 from edge.fill.shop import Shop
 from edge.origin.response import UpstreamResponse
-from edge.origin.settings import UpstreamRequest
+from edge.origin.settings import UpstreamRequest, Urgency
 from edge.tasks import Tasks
 from edge.words import KIB, Reason
 
@@ -33,10 +33,19 @@ HEDGED_SHARE: Final = 0.05  # of the bytes asked for may be asked for twice
 class Spread:
     """Iterate once for the bytes of [start, end); OriginError when they cannot be had. `close` it in the end."""
 
-    def __init__(self, shop: Shop, target: bytes, fields: FieldList, start: int, end: int) -> None:
+    def __init__(
+        self,
+        shop: Shop,
+        target: bytes,
+        fields: FieldList,
+        start: int,
+        end: int,
+        urgency: Urgency = Urgency.SEGMENT,
+    ) -> None:
         self._shop = shop
         self._target = target
         self._fields = fields
+        self._urgency = urgency
         self.start = start
         self._end = end
         self._next = start
@@ -211,7 +220,8 @@ class Spread:
         if self._version is not None:
             fields.append((b"If-Range", self._version[0]))
         begun = shop.clock.monotonic()
-        async with shop.client.fetch(UpstreamRequest(b"GET", self._target, tuple(fields))) as response:
+        request = UpstreamRequest(b"GET", self._target, tuple(fields), urgency=self._urgency)
+        async with shop.client.fetch(request) as response:
             beyond = response.status == 416 and not self._confirmed.is_set()
             if not beyond:
                 self._check(ask, response)

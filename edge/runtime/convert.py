@@ -91,7 +91,8 @@ def delivery_settings(settings: Settings, secret: bytes = b"") -> DeliverySettin
     budget = settings.origin.total_first_byte + PATIENCE
     node = settings.server.node
     mark = f"{node};n={hashlib.blake2b(b'loop', digest_size=6, key=secret).hexdigest()}" if secret else node
-    return DeliverySettings(node=node, mark=mark.encode(), first_byte_budget=budget)
+    ahead = settings.origin.read_ahead
+    return DeliverySettings(node=node, mark=mark.encode(), first_byte_budget=budget, read_ahead=ahead)
 
 
 def site_rules(settings: Settings) -> tuple[SiteRules, ...]:

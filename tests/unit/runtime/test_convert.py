@@ -63,6 +63,7 @@ CASES = [
     ("origin", "keepalive", "7s", convert.origin_settings, "keepalive", 7),
     ("origin", "far", "7s", convert.origin_settings, "far", 7),
     ("origin", "warm", 7, convert.origin_settings, "warm", 7),
+    ("origin", "read_ahead", "1MiB", convert.delivery_settings, "read_ahead", 2**20),
     ("origin", "congestion_control", "bbr", convert.origin_settings, "congestion_control", "bbr"),
     ("origin", "receive_buffer", "1MiB", convert.origin_settings, "receive_buffer", 2**20),
     ("origin", "send_buffer", "1MiB", convert.origin_settings, "send_buffer", 2**20),
