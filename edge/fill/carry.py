@@ -14,6 +14,7 @@ from edge.fill.shop import Shop
 from edge.fill.sinks import MemorySink, PackSink, ScratchSink, Sink, Unheard
 from edge.fill.spread import FIRST, Spread
 from edge.media.playlists import read_manifest, read_playlist
+from edge.origin.breaker import State
 from edge.origin.response import UpstreamResponse
 from edge.origin.retry import open_with_retries
 from edge.origin.settings import UpstreamRequest, Urgency
@@ -154,7 +155,7 @@ class Carrier:
     def spread(self, start: int) -> Spread:
         """The rest of the run from `start` on, over several connections; not begun."""
         fields = plan.base_fields(self._fetch, self._rules)
-        return Spread(self._shop, self._fetch.target, fields, start, self._run.end, self._urgency)
+        return Spread(self._shop, self._flight.client, self._fetch.target, fields, start, self._run.end, self._urgency)
 
     @property
     def _urgency(self) -> Urgency:
@@ -193,7 +194,9 @@ class Carrier:
         while broken is not None:
             reached = self._run.position
             resumable = broken.reason in RESUMABLE and self._resumable() and tries < self._shop.settings.resume_max
-            if not resumable or (tries and not self._shop.client.may_retry()):
+            if resumable and (tries or self._flight.client.breaker.state is not State.CLOSED):
+                self._flight.next_client()  # it has brought nothing since it was asked to go on, or nobody anything
+            if not resumable or (tries and not self._flight.client.may_retry()):
                 await self._give_up(broken)
                 return
             tries += 1
@@ -208,13 +211,15 @@ class Carrier:
 
     async def _resume(self) -> OriginError | None:
         run, record, shop = self._run, self._record, self._shop
-        if shop.settings.parallel_max > 1 and shop.client.pool.path.far and run.end - run.position > 2 * FIRST:
+        if shop.settings.parallel_max > 1 and self._flight.client.pool.path.far and run.end - run.position > 2 * FIRST:
             spread = self.spread(run.position)
             spread.confirm(record.etag, record.total, run.end)
             return await self._take_spread(spread)
         ask = Ask(run.position, run.end, whole=False)
         try:
-            async with open_with_retries(self._shop.client, self._request(ask), self._shop.clock) as response:
+            asking = open_with_retries(tuple(self._flight.clients), self._request(ask), self._shop.clock)
+            async with asking as (client, response):
+                self._flight.prefer(client)
                 self._check_same(ask, response, record)
                 return await self.take(response)
         except OriginError as error:
@@ -248,7 +253,7 @@ class Carrier:
             flight.end_run(run)
 
     async def _give_up(self, broken: OriginError) -> None:
-        if broken.reason is Reason.OBJECT_CHANGED:
+        if broken.reason is Reason.OBJECT_CHANGED and not self._flight.switched:
             self._flight.joinable = False
             await self._forget()
         self._flight.announce()

@@ -36,7 +36,7 @@ from edge.fill.settings import FillSettings
 from edge.fill.shop import Shop
 from edge.fill.sinks import PackSink, ScratchBudget
 from edge.fill.spans import Spans
-from edge.origin.client import OriginClient
+from edge.origin.group import Group
 from edge.policy.decide import Decision, decide
 from edge.policy.rules import SiteRules
 from edge.policy.variants import selection
@@ -75,7 +75,7 @@ class Desk:
         self,
         settings: FillSettings,
         store: StoreThread,
-        client: OriginClient,
+        group: Group,
         sites: Mapping[str, SiteRules],
         clock: Clock,
         meters: FillMeters,
@@ -98,7 +98,7 @@ class Desk:
         timer = clock.monotonic
         self._shop = Shop(
             settings=settings,
-            client=client,
+            group=group,
             store=store,
             clock=clock,
             sites=sites,
@@ -120,16 +120,16 @@ class Desk:
         link.channel.send(self._hello())
         return link
 
-    def adopt(self, settings: FillSettings, sites: Mapping[str, SiteRules], client: OriginClient | None = None) -> None:
+    def adopt(self, settings: FillSettings, sites: Mapping[str, SiteRules], group: Group | None = None) -> None:
         """Go by new settings from the next fetch on; what is under way keeps its own.
 
         The rules of sites that are no more stay until the next time: workers of before still ask for them.
         """
         before = self._shop
         self._settings = settings
-        self._shop = replace(before, settings=settings, sites={**self._sites, **sites}, client=client or before.client)
+        self._shop = replace(before, settings=settings, sites={**self._sites, **sites}, group=group or before.group)
         self._sites = dict(sites)
-        if client is not None:
+        if group is not None:
             before.rangeless.clear()
 
     def link_lost(self, link: Link) -> None:
@@ -201,7 +201,7 @@ class Desk:
 
     def _fetch_ahead(self, link: Link, name: bytes, fetch: Fetch, stored: Record | None) -> None:
         """Nobody waits for it: only on a far path, with connections to spare, and of the version that is being read."""
-        pool, pin = self._shop.client.pool, fetch.pin
+        pool, pin = self._shop.group.order(name)[0].pool, fetch.pin
         if pin is None or not pool.path.far or not pool.spare or fetch.kind in self._shop.rangeless:
             return
         flight = self.flights.get(name)
@@ -283,6 +283,7 @@ class Desk:
             reader.fetch,
             self._settings,
             slice_size=self._slice_size,
+            clients=self._shop.group.order(name),
             on_idle=self._landed,
             start_run=self._start_run,
         )

@@ -19,6 +19,7 @@ from edge.fill.pieces import Piece
 from edge.fill.readers import Reader, Run
 from edge.fill.settings import FillSettings
 from edge.fill.spans import Spans
+from edge.origin.client import OriginClient
 from edge.store.record import Record, encode_record
 from edge.words import Reason
 
@@ -33,6 +34,7 @@ class Flight:
         settings: FillSettings,
         *,
         slice_size: int,
+        clients: list[OriginClient],
         on_idle: Callable[["Flight"], None],
         start_run: Callable[["Flight", Run], None],
     ) -> None:
@@ -52,6 +54,8 @@ class Flight:
         self.doomed = False  # what it brings is out of date: its readers get it, nobody else
         self.ranges = False  # other stretches may be asked for and combined (strong validator, origin with ranges)
         self.over = False
+        self.clients = clients  # whom to ask, the one that has answered last first
+        self.switched = False  # another member goes on with what one has begun: it may have another version of it
         self.background = False  # a refresh: it goes on though nobody waits
         self._on_idle = on_idle
         self._start_run = start_run
@@ -103,6 +107,25 @@ class Flight:
             for piece in list(self.pieces):
                 piece.drop()
             self._on_idle(self)
+
+    # -- upstream --------------------------------------------------------------------------------
+
+    @property
+    def client(self) -> OriginClient:
+        """The member that this object is asked of."""
+        return self.clients[0]
+
+    def prefer(self, client: OriginClient) -> None:
+        """It has answered: what follows is asked of it."""
+        if self.clients[0] is not client:
+            self.clients.remove(client)
+            self.clients.insert(0, client)
+            self.switched = self.head is not None
+
+    def next_client(self) -> None:
+        """The member that is asked has failed: the next one, if there is one."""
+        self.clients.append(self.clients.pop(0))
+        self.switched = len(self.clients) > 1
 
     # -- head ------------------------------------------------------------------------------------
 

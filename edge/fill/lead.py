@@ -21,6 +21,7 @@ from edge.fill.spread import FIRST, Spread
 from edge.fill.upload import Upload
 from edge.http import fields
 from edge.media.kinds import kind_of
+from edge.origin.client import OriginClient
 from edge.origin.connection import Framing
 from edge.origin.response import UpstreamResponse
 from edge.origin.retry import open_with_retries
@@ -102,7 +103,9 @@ class Lead:
         carrier: Carrier | None = None
         self._spread = self._guess(ask)
         try:
-            async with open_with_retries(self._shop.client, self._request(ask), self._shop.clock) as response:
+            asking = open_with_retries(tuple(self._flight.clients), self._request(ask), self._shop.clock)
+            async with asking as (client, response):
+                await self._prefer(client)
                 if response.status == RANGE_NOT_SATISFIABLE and not ask.whole and not self._fetch.ranged:
                     self._range_given_up = True  # an empty object has no bytes 0-
                     raise _AskAgain
@@ -121,6 +124,12 @@ class Lead:
             raise
         finally:
             await self._drop_spread()
+
+    async def _prefer(self, client: OriginClient) -> None:
+        """What was asked on a guess of a member that has failed meanwhile is of no use."""
+        if client is not self._flight.client:
+            await self._drop_spread()
+        self._flight.prefer(client)
 
     async def _drop_spread(self) -> None:
         spread, self._spread = self._spread, None
@@ -141,7 +150,7 @@ class Lead:
         rangeless = fetch.kind in self._shop.rangeless
         ask = plan.first_ask(fetch, slice_size=self._shop.slice_size, run_max=settings.run_max, rangeless=rangeless)
         self._whole_ask = ask
-        far = settings.parallel_max > 1 and self._shop.client.pool.path.far and not rangeless
+        far = settings.parallel_max > 1 and self._flight.client.pool.path.far and not rangeless
         return plan.first_piece(ask, fetch, FIRST) if far else ask
 
     def _request(self, ask: Ask) -> UpstreamRequest:
@@ -173,7 +182,14 @@ class Lead:
             end = min(end, whole.end)
         if end - ask.end < FIRST:
             return None
-        spread = Spread(self._shop, self._fetch.target, plan.base_fields(self._fetch, self._rules), ask.end, end)
+        spread = Spread(
+            self._shop,
+            self._flight.client,
+            self._fetch.target,
+            plan.base_fields(self._fetch, self._rules),
+            ask.end,
+            end,
+        )
         spread.begin()
         return spread
 

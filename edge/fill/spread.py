@@ -20,6 +20,7 @@ from edge.fill.asked import AskedPiece
 from edge.fill.messages import UNKNOWN
 from edge.fill.plan import Ask, FieldList
 from edge.fill.shop import Shop
+from edge.origin.client import OriginClient
 from edge.origin.response import UpstreamResponse
 from edge.origin.settings import UpstreamRequest, Urgency
 from edge.tasks import Tasks
@@ -36,6 +37,7 @@ class Spread:
     def __init__(
         self,
         shop: Shop,
+        client: OriginClient,
         target: bytes,
         fields: FieldList,
         start: int,
@@ -43,6 +45,7 @@ class Spread:
         urgency: Urgency = Urgency.SEGMENT,
     ) -> None:
         self._shop = shop
+        self._client = client
         self._target = target
         self._fields = fields
         self._urgency = urgency
@@ -73,9 +76,9 @@ class Spread:
         """Ask for the first pieces, or for more."""
         budget = self._shop.spread
         if not self._size:
-            share = max(1, self._shop.client.pool.for_pieces // len(budget.bodies))
+            share = max(1, self._client.pool.for_pieces // len(budget.bodies))
             most = min(self._shop.settings.parallel_max, share)
-            self._size = self._shop.client.pool.path.piece(self._end - self.start, most)
+            self._size = self._client.pool.path.piece(self._end - self.start, most)
         while self.wanting is not None:
             if self._pieces and not self._may_take_more():
                 return  # one piece always goes on
@@ -98,7 +101,7 @@ class Spread:
 
     def _may_take_more(self) -> bool:
         """Is there room, and a connection for it within this body's share of them?"""
-        shop, pool = self._shop, self._shop.client.pool
+        shop, pool = self._shop, self._client.pool
         budget, most = shop.spread, pool.for_pieces
         if self._under_way >= max(1, most // len(budget.bodies)) or budget.pieces >= most:
             return False  # those that were asked for a moment ago have no connection yet, but will
@@ -159,7 +162,7 @@ class Spread:
 
     async def _wait(self, piece: AskedPiece) -> None:
         piece.changed.clear()
-        path, clock = self._shop.client.pool.path, self._shop.clock
+        path, clock = self._client.pool.path, self._shop.clock
         left = min(piece.moved_at + path.stall, piece.looked_at + path.slow) - clock.monotonic()
         if piece.rival is not None or left > 3600:
             await piece.changed.wait()
@@ -174,7 +177,7 @@ class Spread:
         size = piece.end - piece.position
         if piece.done or piece.chunks or size <= 0:
             return  # it came in the very moment in which the patience ended
-        if self._hedged + size > max(FIRST, HEDGED_SHARE * self._asked) or not self._shop.client.pool.spare:
+        if self._hedged + size > max(FIRST, HEDGED_SHARE * self._asked) or not self._client.pool.spare:
             piece.moved_at = piece.looked_at = self._shop.clock.monotonic()  # not now; look again later
             return
         self._hedged += size
@@ -209,7 +212,7 @@ class Spread:
             except OriginError as error:
                 tries = 0 if piece.received > reached else tries + 1
                 more = error.retryable and tries <= shop.settings.resume_max
-                if not more or (tries and not shop.client.may_retry()):
+                if not more or (tries and not self._client.may_retry()):
                     piece.finish(error)
                     return
             await asyncio.sleep(PAUSE * (tries + random.random()))
@@ -221,7 +224,7 @@ class Spread:
             fields.append((b"If-Range", self._version[0]))
         begun = shop.clock.monotonic()
         request = UpstreamRequest(b"GET", self._target, tuple(fields), urgency=self._urgency)
-        async with shop.client.fetch(request) as response:
+        async with self._client.fetch(request) as response:
             beyond = response.status == 416 and not self._confirmed.is_set()
             if not beyond:
                 self._check(ask, response)
@@ -235,7 +238,7 @@ class Spread:
         if beyond:  # the end, if the guess was too long: then nobody wants this piece
             await self._confirmed.wait()
             raise OriginError(Reason.BAD_RESPONSE, "416 within the object", retryable=False)
-        shop.client.pool.path.brought(piece.end - ask.start, shop.clock.monotonic() - begun)
+        self._client.pool.path.brought(piece.end - ask.start, shop.clock.monotonic() - begun)
 
     def _check(self, ask: Ask, response: UpstreamResponse) -> None:
         if response.status in (200, 412, 416):

@@ -400,7 +400,7 @@ async def test_readers_that_leave_end_the_requests(tmp_path: Path) -> None:
 
 async def test_a_piece_that_came_when_its_time_was_up_has_no_rival(tmp_path: Path) -> None:
     async with far_bench(tmp_path, correct) as (server, bench):
-        spread = Spread(bench.desk._shop, b"/v/1.ts", (), 0, MIB)
+        spread = Spread(bench.desk._shop, bench.client, b"/v/1.ts", (), 0, MIB)
         spread.begin()
         piece = spread._pieces[0]
         piece.add(bytes(piece.size), 0.0)
