@@ -56,7 +56,7 @@ def summary(settings: Settings) -> str:
             ("admin", f"http://{settings.admin.listen}"),
             ("workers", str(settings.server.workers or "one per core")),
             ("cache", volumes),
-            ("origin", settings.origin.url or "none yet: give it with --origin"),
+            ("origin", ", ".join(upstream.url for upstream in settings.upstreams) or "none yet: give it with --origin"),
             ("sites", "; ".join(sites) or "one for every host"),
             ("log", settings.log.access),
         )

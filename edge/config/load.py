@@ -50,8 +50,8 @@ def load_settings(
 
 def require_origin(settings: Settings) -> None:
     """A server needs an origin: said here, since a file may be checked without one."""
-    if not settings.origin.url:
-        hint = "say where misses are fetched: --origin URL, or url in section [origin]"
+    if not settings.upstreams:
+        hint = "say where misses are fetched: --origin URL, url in section [origin], or [[upstream]]"
         raise ConfigErrors([ConfigError("origin.url", "", hint)])
 
 

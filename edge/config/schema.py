@@ -20,6 +20,7 @@ from pydantic import (
 
 from edge.config.units import parse_duration, parse_listen, parse_size
 from edge.errors import ConfigError
+from edge.origin.group import MemberRole, Selection
 from edge.origin.settings import Address
 from edge.words import Kind
 
@@ -32,6 +33,7 @@ VISIBLE: Final = re.compile(r"[\x21-\x7e]*")
 PATH: Final = re.compile(r"[/*][\x21-\x7e]*")
 CACHE_LEAST: Final = 16 * 2**20
 VOLUMES_MOST: Final = 64
+UPSTREAMS_MOST: Final = 64
 
 
 def _written_like(pattern: re.Pattern[str], hint: str) -> AfterValidator:
@@ -223,6 +225,13 @@ class OriginSection(Section):
     far: Wait = Field(0.02, description="round trip from which on bodies come over several connections at once")
     parallel_max: int = Field(64, ge=1, le=128, description="so many of them for one body; 1 = never more")
     warm: int = Field(32, ge=0, le=1000, description="connections kept open ahead while a far origin is in use")
+    selection: Annotated[Selection, Field(strict=False)] = Field(
+        Selection.RENDEZVOUS,
+        description="which of several [[upstream]] is asked: rendezvous (by object), primary-backup, least-latency",
+    )
+    read_ahead: Size = Field(
+        32 * 2**20, description="fetched before a player that reads a far film in ranges; 0 = none"
+    )
     congestion_control: Label | None = Field(
         None, description="how these connections send; unless set, as the kernel does"
     )
@@ -235,6 +244,20 @@ class OriginSection(Section):
         if self.client_key and not self.client_cert:
             raise ValueError("client_key needs client_cert beside it")
         return self
+
+
+class UpstreamSection(Section):
+    """One of several servers that misses are fetched from: shields first, then origins. With any of these, url, host
+    and server_name of [origin] are not used; all else there is for each of them.
+    """
+
+    url: Url = Field(min_length=1, description="http://host[:port][/base/path] or https://...")
+    role: Annotated[MemberRole, Field(strict=False)] = Field(
+        MemberRole.ORIGIN, description="shield: an edge of ours, asked before any origin; origin"
+    )
+    weight: float = Field(1.0, gt=0, le=1000, description="its share of the objects beside others of its role")
+    host: Authority | None = Field(None, description="Host to send; the URL's own unless set")
+    server_name: HostName | None = Field(None, description="name in the TLS handshake; the URL's own unless set")
 
 
 class KindSection(Section):
@@ -339,6 +362,7 @@ class Settings(Section):
     cache: CacheSection = Field(default_factory=CacheSection)
     volume: Annotated[tuple[VolumeSection, ...], Field(strict=False)] = ()
     origin: OriginSection = Field(default_factory=OriginSection)
+    upstream: Annotated[tuple[UpstreamSection, ...], Field(strict=False)] = ()
     log: LogSection = Field(default_factory=LogSection)
     tls: Annotated[tuple[TlsSection, ...], Field(strict=False)] = ()
     site: Annotated[tuple[SiteSection, ...], Field(strict=False)] = ()
@@ -365,6 +389,25 @@ class Settings(Section):
                 raise ValueError(f"two volumes have the path {path!r}")
         if len(value) > VOLUMES_MOST:
             raise ValueError(f"at most {VOLUMES_MOST} volumes")
+        return value
+
+    @property
+    def upstreams(self) -> tuple[UpstreamSection, ...]:
+        """None, if nothing says where misses are fetched."""
+        origin = self.origin
+        if self.upstream or not origin.url:
+            return self.upstream
+        return (UpstreamSection(url=origin.url, host=origin.host, server_name=origin.server_name),)
+
+    @field_validator("upstream")
+    @classmethod
+    def _own_urls(cls, value: tuple[UpstreamSection, ...]) -> tuple[UpstreamSection, ...]:
+        urls = [upstream.url for upstream in value]
+        for url in urls:
+            if urls.count(url) > 1:
+                raise ValueError(f"two upstreams have the url {url!r}")
+        if len(value) > UPSTREAMS_MOST:
+            raise ValueError(f"at most {UPSTREAMS_MOST} upstreams")
         return value
 
     @property

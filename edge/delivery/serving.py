@@ -9,6 +9,7 @@ from edge.delivery.body import ObjectBody
 from edge.delivery.memory import Memory
 from edge.delivery.places import Place
 from edge.delivery.selection import Selection, select_parts
+from edge.delivery.sequels import Sequels
 from edge.fill.asking import Asker, Asking
 from edge.fill.messages import UNKNOWN, Fetch, Mode, Pin
 from edge.http.conditionals import Outcome, evaluate, parse_preconditions
@@ -20,8 +21,9 @@ from edge.server.exchange import Exchange, FileWindow
 from edge.store.reader import Reader
 from edge.store.record import Record
 from edge.tasks import Tasks
-from edge.words import KIB, MIB, CacheStatus
+from edge.words import KIB, MIB, CacheStatus, Kind
 
+MP4 = Kind.MP4
 SMALL = 32 * KIB  # bodies up to here leave in one write with their head: cheaper than a sendfile of their own
 AT_ONCE = MIB  # what is wholly in memory and no longer than one window needs no body of its own
 AT_ONCE_TLS = 256 * KIB
@@ -35,6 +37,7 @@ class DeliverySettings:
     mark: bytes = b"edge"  # our member of CDN-Loop: unlike that of any other node
     first_byte_budget: float = 10.0  # a keeper answers by 9.5 s; this guards against one that is gone
     prepared: int = 20_000  # heads kept ready
+    read_ahead: int = 32 * MIB  # bytes fetched before a player that reads a film in ranges; 0 = none
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class Serving:
         self.wording = Wording(settings.node)
         self._default = default
         self._prepared: Memory[bytes, Prepared] = Memory(settings.prepared)
+        self._sequels = Sequels(settings.read_ahead)
 
     def refuse(self, exchange: Exchange, place: Place | None, status: int, detail: str, more: bytes = b"") -> None:
         """An answer of our own making: an error, with CORS and a clear body."""
@@ -125,6 +129,8 @@ class Serving:
             start, end = chosen.start, chosen.end
             head = prepared.part(start, end, how, now)
             code = 206
+            if place.kind is MP4 and record.generation:
+                self._read_ahead(exchange, place, record, start, end)
         exchange.context = Told(place, code, how)
         if body is not None:
             exchange.respond(head, body[start:end], length=end - start)
@@ -134,6 +140,16 @@ class Serving:
             exchange.respond(head, b"", length=end - start)
         else:
             self._respond(exchange, place, record, head, start, end, asking)
+
+    def _read_ahead(self, exchange: Exchange, place: Place, record: Record, start: int, end: int) -> None:
+        """Have the keeper fetch what this player will ask for next."""
+        whole = record.first is not None and record.first.length >= record.total
+        stretch = None if whole else self._sequels.next(place.name, start, end, record.total)
+        if stretch is not None:
+            pin = Pin(record.generation, record.total, record.etag)
+            start, end = stretch
+            fetch = self.fetch_of(exchange, place, start=start, end=end, ranged=True, pin=pin, mode=Mode.AHEAD)
+            self.volumes[place.volume].asker.tell(fetch)
 
     def _respond(
         self,

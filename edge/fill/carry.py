@@ -5,17 +5,19 @@ from dataclasses import replace
 
 from edge.errors import EdgeError, OriginError, StoreError
 from edge.fill import plan
-from edge.fill.flight import Flight, Run
+from edge.fill.flight import Flight
 from edge.fill.messages import UNKNOWN, Fetch
 from edge.fill.plan import Ask
+from edge.fill.readers import Run
 from edge.fill.records import stored_lines
 from edge.fill.shop import Shop
 from edge.fill.sinks import MemorySink, PackSink, ScratchSink, Sink, Unheard
 from edge.fill.spread import FIRST, Spread
 from edge.media.playlists import read_manifest, read_playlist
+from edge.origin.breaker import State
 from edge.origin.response import UpstreamResponse
 from edge.origin.retry import open_with_retries
-from edge.origin.settings import UpstreamRequest
+from edge.origin.settings import UpstreamRequest, Urgency
 from edge.policy.judge import Head as AnswerHead
 from edge.policy.judge import judge
 from edge.policy.rules import SiteRules
@@ -129,7 +131,7 @@ class Carrier:
 
     def _set_stop(self) -> None:
         flight, run = self._flight, self._run
-        if flight.background or next(flight.readers_of(run), None) is not None:
+        if flight.background or run.ahead or next(flight.readers_of(run), None) is not None:
             run.stop_at = run.end
             return
         if run.end == UNKNOWN or not self._keep:
@@ -152,7 +154,12 @@ class Carrier:
 
     def spread(self, start: int) -> Spread:
         """The rest of the run from `start` on, over several connections; not begun."""
-        return Spread(self._shop, self._fetch.target, plan.base_fields(self._fetch, self._rules), start, self._run.end)
+        fields = plan.base_fields(self._fetch, self._rules)
+        return Spread(self._shop, self._flight.client, self._fetch.target, fields, start, self._run.end, self._urgency)
+
+    @property
+    def _urgency(self) -> Urgency:
+        return Urgency.AHEAD if self._run.ahead else plan.urgency(self._fetch)
 
     def follow(self, spread: Spread) -> None:
         """What comes after the first answer is on its way already."""
@@ -187,7 +194,9 @@ class Carrier:
         while broken is not None:
             reached = self._run.position
             resumable = broken.reason in RESUMABLE and self._resumable() and tries < self._shop.settings.resume_max
-            if not resumable or (tries and not self._shop.client.may_retry()):
+            if resumable and (tries or self._flight.client.breaker.state is not State.CLOSED):
+                self._flight.next_client()  # it has brought nothing since it was asked to go on, or nobody anything
+            if not resumable or (tries and not self._flight.client.may_retry()):
                 await self._give_up(broken)
                 return
             tries += 1
@@ -202,13 +211,15 @@ class Carrier:
 
     async def _resume(self) -> OriginError | None:
         run, record, shop = self._run, self._record, self._shop
-        if shop.settings.parallel_max > 1 and shop.client.pool.path.far and run.end - run.position > 2 * FIRST:
+        if shop.settings.parallel_max > 1 and self._flight.client.pool.path.far and run.end - run.position > 2 * FIRST:
             spread = self.spread(run.position)
             spread.confirm(record.etag, record.total, run.end)
             return await self._take_spread(spread)
         ask = Ask(run.position, run.end, whole=False)
         try:
-            async with open_with_retries(self._shop.client, self._request(ask), self._shop.clock) as response:
+            asking = open_with_retries(tuple(self._flight.clients), self._request(ask), self._shop.clock)
+            async with asking as (client, response):
+                self._flight.prefer(client)
                 self._check_same(ask, response, record)
                 return await self.take(response)
         except OriginError as error:
@@ -217,8 +228,7 @@ class Carrier:
     def _request(self, ask: Ask) -> UpstreamRequest:
         etag = plan.strong_etag(stored_lines(self._record))
         lines = (*plan.base_fields(self._fetch, self._rules), *ask.field(), (b"If-Range", etag))
-        urgency = plan.urgency(self._fetch)
-        return UpstreamRequest(b"GET", self._fetch.target, lines, retry=self._rules.retry, urgency=urgency)
+        return UpstreamRequest(b"GET", self._fetch.target, lines, retry=self._rules.retry, urgency=self._urgency)
 
     def _check_same(self, ask: Ask, response: UpstreamResponse, record: Record) -> None:
         """Only bytes of the same version may follow (DESIGN section 12); anything else means that it changed."""
@@ -243,7 +253,7 @@ class Carrier:
             flight.end_run(run)
 
     async def _give_up(self, broken: OriginError) -> None:
-        if broken.reason is Reason.OBJECT_CHANGED:
+        if broken.reason is Reason.OBJECT_CHANGED and not self._flight.switched:
             self._flight.joinable = False
             await self._forget()
         self._flight.announce()

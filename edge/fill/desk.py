@@ -18,7 +18,7 @@ from cachetools import TTLCache
 
 from edge.clock import Clock
 from edge.fill.carry import Carrier
-from edge.fill.flight import Flight, Reader, Run
+from edge.fill.flight import Flight
 from edge.fill.lead import Lead
 from edge.fill.link import Link
 from edge.fill.messages import (
@@ -31,11 +31,12 @@ from edge.fill.messages import (
     Hello,
     Mode,
 )
+from edge.fill.readers import Reader, Run
 from edge.fill.settings import FillSettings
 from edge.fill.shop import Shop
 from edge.fill.sinks import PackSink, ScratchBudget
 from edge.fill.spans import Spans
-from edge.origin.client import OriginClient
+from edge.origin.group import Group
 from edge.policy.decide import Decision, decide
 from edge.policy.rules import SiteRules
 from edge.policy.variants import selection
@@ -74,7 +75,7 @@ class Desk:
         self,
         settings: FillSettings,
         store: StoreThread,
-        client: OriginClient,
+        group: Group,
         sites: Mapping[str, SiteRules],
         clock: Clock,
         meters: FillMeters,
@@ -97,7 +98,7 @@ class Desk:
         timer = clock.monotonic
         self._shop = Shop(
             settings=settings,
-            client=client,
+            group=group,
             store=store,
             clock=clock,
             sites=sites,
@@ -119,16 +120,16 @@ class Desk:
         link.channel.send(self._hello())
         return link
 
-    def adopt(self, settings: FillSettings, sites: Mapping[str, SiteRules], client: OriginClient | None = None) -> None:
+    def adopt(self, settings: FillSettings, sites: Mapping[str, SiteRules], group: Group | None = None) -> None:
         """Go by new settings from the next fetch on; what is under way keeps its own.
 
         The rules of sites that are no more stay until the next time: workers of before still ask for them.
         """
         before = self._shop
         self._settings = settings
-        self._shop = replace(before, settings=settings, sites={**self._sites, **sites}, client=client or before.client)
+        self._shop = replace(before, settings=settings, sites={**self._sites, **sites}, group=group or before.group)
         self._sites = dict(sites)
-        if client is not None:
+        if group is not None:
             before.rangeless.clear()
 
     def link_lost(self, link: Link) -> None:
@@ -159,6 +160,9 @@ class Desk:
         dropping = self._dropping.get(name)
         if dropping is not None:
             dropping.waiting.append((link, fetch))
+            return
+        if fetch.mode is Mode.AHEAD:
+            self._fetch_ahead(link, name, fetch, stored)
             return
         reader = Reader(link.channel, fetch)
         if len(self.flights) + len(self._alone_flights) >= self._settings.flights_max:
@@ -194,6 +198,23 @@ class Desk:
             self._lead(link, name, Reader(link.channel, alone), stored, shared=False)
             return
         self._lead(link, name, reader, stored, shared=True)
+
+    def _fetch_ahead(self, link: Link, name: bytes, fetch: Fetch, stored: Record | None) -> None:
+        """Nobody waits for it: only on a far path, with connections to spare, and of the version that is being read."""
+        pool, pin = self._shop.group.order(name)[0].pool, fetch.pin
+        if pin is None or not pool.path.far or not pool.spare or fetch.kind in self._shop.rangeless:
+            return
+        flight = self.flights.get(name)
+        if flight is not None:
+            record = flight.record
+            if record is not None and (record.etag, flight.total) == (pin.etag, pin.total):
+                flight.fetch_ahead(fetch.start, fetch.end)
+            return
+        known = stored is not None and bool(stored.flags & Flag.STRONG) and self._fresh(stored)
+        if stored is None or not known or (stored.etag, stored.total) != (pin.etag, pin.total):
+            return
+        if self._shop.landing.get(name) is None and len(self.flights) < self._settings.flights_max // 2:
+            self._lead(link, name, Reader(link.channel, fetch), stored, shared=True)
 
     def _came_late(self, flight: Flight) -> bool:
         """Is the answer that a flight brings known, and stale already? It is for those who waited for it, no more.
@@ -262,6 +283,7 @@ class Desk:
             reader.fetch,
             self._settings,
             slice_size=self._slice_size,
+            clients=self._shop.group.order(name),
             on_idle=self._landed,
             start_run=self._start_run,
         )
@@ -270,15 +292,18 @@ class Desk:
             self.flights[name] = flight
         else:
             self._alone_flights.add(flight)
-        if reader.fetch.mode is Mode.REFRESH:
+        mode = reader.fetch.mode
+        if mode is Mode.REFRESH:
             flight.background = True
+        elif mode is Mode.AHEAD:
+            flight.fetch = replace(reader.fetch, mode=Mode.FILL)  # who comes later waits
         else:
             link.readers[reader.fetch.id] = flight, reader
             flight.join(reader)
         lead = Lead(self._shop, flight, stored, self, reader.upload)
         complete = shared and stored is not None and bool(stored.flags & Flag.STRONG)
         if complete and stored is not None and self._fresh(stored):
-            lead.go_on(stored)
+            lead.go_on(stored, ahead=mode is Mode.AHEAD)
         else:
             self._tasks.spawn(lead.fly(), f"lead {name.hex()[:8]}")
 

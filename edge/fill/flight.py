@@ -14,84 +14,14 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from edge.fill.channel import Channel
 from edge.fill.messages import UNKNOWN, End, Fail, Fetch, Head, HeadFlag, Message
-from edge.fill.pieces import Piece, ScratchPiece
+from edge.fill.pieces import Piece
+from edge.fill.readers import Reader, Run
 from edge.fill.settings import FillSettings
 from edge.fill.spans import Spans
-from edge.fill.upload import Upload
+from edge.origin.client import OriginClient
 from edge.store.record import Record, encode_record
 from edge.words import Reason
-
-
-class Reader:
-    """One fetch of one worker: what it wants, how far it has read."""
-
-    __slots__ = ("channel", "collapsed", "end", "fetch", "gone", "position", "scratch", "start", "suffix", "upload")
-
-    def __init__(self, channel: Channel, fetch: Fetch) -> None:
-        self.channel = channel
-        self.fetch = fetch
-        self.start = fetch.start
-        self.end = fetch.end
-        self.position = fetch.start
-        self.suffix = fetch.suffix
-        self.collapsed = False
-        self.scratch: dict[int, ScratchPiece] = {}  # windows whose descriptor it has and has not freed
-        self.gone = False
-        self.upload = Upload(channel, fetch) if fetch.has_body else None
-
-    def __repr__(self) -> str:
-        return f"<Reader {self.fetch.id} {self.start}-{self.end} at {self.position}>"
-
-    def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
-        self.channel.send(message, fds)
-
-    def free(self, number: int) -> None:
-        """It has sent a scratch window and closed it."""
-        piece = self.scratch.pop(number, None)
-        if piece is not None:
-            piece.freed_by(self)
-
-    def free_all(self) -> None:
-        for number in list(self.scratch):
-            self.free(number)
-
-    def take_whole(self) -> None:
-        """What comes is not the object of which a part was asked: an error, or of unknown length. It gets all of it."""
-        self.start = self.position = 0
-        self.end = UNKNOWN
-        self.suffix = 0
-
-    def settle(self, total: int) -> None:
-        """The object's length is known now: a suffix and an open end become positions."""
-        if total == UNKNOWN:
-            return
-        if self.suffix:
-            self.start = max(0, total - self.suffix)
-            self.position = max(self.position, self.start)
-        self.end = total if self.end == UNKNOWN else min(self.end, total)
-
-
-class Run:
-    """A stretch that one origin request brings: [start, end), `position` is the next byte to come."""
-
-    __slots__ = ("end", "moved", "position", "start", "stop_at", "task")
-
-    def __init__(self, start: int, end: int) -> None:
-        self.start = start
-        self.end = end
-        self.position = start
-        self.stop_at = end  # lowered to a slice border when nobody waits any more
-        self.moved = asyncio.Event()  # a reader has read, joined or left
-        self.task: asyncio.Task[None] | None = None
-
-    def __repr__(self) -> str:
-        return f"<Run {self.start}-{self.end} at {self.position}>"
-
-    def brings(self, position: int) -> bool:
-        """Also bytes that have come and are being written: they are covered in a moment."""
-        return self.start <= position and (self.end == UNKNOWN or position < self.end)
 
 
 class Flight:
@@ -104,6 +34,7 @@ class Flight:
         settings: FillSettings,
         *,
         slice_size: int,
+        clients: list[OriginClient],
         on_idle: Callable[["Flight"], None],
         start_run: Callable[["Flight", Run], None],
     ) -> None:
@@ -123,6 +54,8 @@ class Flight:
         self.doomed = False  # what it brings is out of date: its readers get it, nobody else
         self.ranges = False  # other stretches may be asked for and combined (strong validator, origin with ranges)
         self.over = False
+        self.clients = clients  # whom to ask, the one that has answered last first
+        self.switched = False  # another member goes on with what one has begun: it may have another version of it
         self.background = False  # a refresh: it goes on though nobody waits
         self._on_idle = on_idle
         self._start_run = start_run
@@ -157,6 +90,8 @@ class Flight:
     def read(self, reader: Reader, position: int) -> None:
         """A reader has got as far as `position`."""
         reader.position = max(reader.position, position)
+        ready = self.covered.reach(reader.position) - reader.position
+        reader.pace(ready, asyncio.get_running_loop().time(), self.settings)
         self.look_after(reader)
         self.wake_runs()
 
@@ -172,6 +107,25 @@ class Flight:
             for piece in list(self.pieces):
                 piece.drop()
             self._on_idle(self)
+
+    # -- upstream --------------------------------------------------------------------------------
+
+    @property
+    def client(self) -> OriginClient:
+        """The member that this object is asked of."""
+        return self.clients[0]
+
+    def prefer(self, client: OriginClient) -> None:
+        """It has answered: what follows is asked of it."""
+        if self.clients[0] is not client:
+            self.clients.remove(client)
+            self.clients.insert(0, client)
+            self.switched = self.head is not None
+
+    def next_client(self) -> None:
+        """The member that is asked has failed: the next one, if there is one."""
+        self.clients.append(self.clients.pop(0))
+        self.switched = len(self.clients) > 1
 
     # -- head ------------------------------------------------------------------------------------
 
@@ -309,17 +263,28 @@ class Flight:
         gap = self.missing(reader)
         while gap is not None:
             start, end = gap
-            if start - reader.position >= self.settings.ahead or len(self.runs) >= self.settings.runs_per_flight:
+            if not reader.may_have(start, self.settings) or len(self.runs) >= self.settings.runs_per_flight:
                 return
             bringing = next((run for run in self.runs if run.brings(start)), None)
             if bringing is None:
-                self._begin(start, end)
-                return
+                bringing = self._begin(start, end)
             if bringing.end == UNKNOWN or bringing.end >= end:
                 return
             gap = self.covered.gap(bringing.end, reader.end)
 
-    def _begin(self, start: int, end: int) -> None:
+    def fetch_ahead(self, start: int, end: int) -> None:
+        """Bring what somebody will ask for, in as few runs as there are holes; what is too much now is left out."""
+        if self.head is None or not self.ranges or self.over:
+            return
+        gap = self.covered.gap(start, min(end, self.total))
+        while gap is not None and len(self.runs) < self.settings.runs_per_flight // 2:
+            low = gap[0]
+            bringing = next((run for run in self.runs if run.brings(low)), None) or self._begin(*gap, ahead=True)
+            if bringing.end == UNKNOWN:
+                return
+            gap = self.covered.gap(bringing.end, min(end, self.total))
+
+    def _begin(self, start: int, end: int, *, ahead: bool = False) -> Run:
         low = max(start - start % self.slice_size, self.covered.before(start))
         high = min(end + -end % self.slice_size, self.total, low + self.settings.run_max)
         for run in self.runs:
@@ -330,9 +295,10 @@ class Flight:
         beyond = self.covered.gap(start, high)
         if beyond is not None:
             high = min(high, beyond[1])
-        run = Run(low, high)
+        run = Run(low, high, ahead=ahead)
         self.runs.append(run)
         self._start_run(self, run)
+        return run
 
     def end_run(self, run: Run) -> None:
         """A run is over: complete, stopped or failed; readers who still miss something get the next one."""
@@ -356,5 +322,4 @@ class Flight:
         readers = list(self.readers_of(run))
         if not readers:
             return True
-        furthest = max(max(reader.position, run.start) for reader in readers)
-        return run.position - furthest < self.settings.ahead
+        return any(reader.may_have(run.position, self.settings, run.start) for reader in readers)

@@ -9,10 +9,11 @@ from dataclasses import replace
 from edge.errors import EdgeError, OriginError
 from edge.fill import plan, revise
 from edge.fill.carry import Carrier
-from edge.fill.flight import Flight, Run
+from edge.fill.flight import Flight
 from edge.fill.messages import UNKNOWN, Head, HeadFlag, Mode
 from edge.fill.placing import Placing, Tower
 from edge.fill.plan import Ask
+from edge.fill.readers import Run
 from edge.fill.records import stored_lines
 from edge.fill.shop import Shop
 from edge.fill.sinks import MemorySink
@@ -20,6 +21,7 @@ from edge.fill.spread import FIRST, Spread
 from edge.fill.upload import Upload
 from edge.http import fields
 from edge.media.kinds import kind_of
+from edge.origin.client import OriginClient
 from edge.origin.connection import Framing
 from edge.origin.response import UpstreamResponse
 from edge.origin.retry import open_with_retries
@@ -80,14 +82,19 @@ class Lead:
         finally:
             flight.end_run(run)
 
-    def go_on(self, stored: Record) -> None:
-        """The head is in the index and fresh, only slices are missing: their runs ask with If-Range."""
+    def go_on(self, stored: Record, *, ahead: bool) -> None:
+        """The head is in the index and fresh, only slices are missing: their runs ask with If-Range.
+
+        `ahead`: nobody waits for them yet.
+        """
         flight = self._flight
         for extent in self._shop.store.volume.extents(stored):
             flight.covered.add(extent.start, extent.end)
         flight.ranges = True
         head = Head(0, HeadFlag.STORED, CacheStatus.MISS, stored.total, "", 0.0, encode_record(stored))
         flight.set_head(head, stored, stored.total)
+        if ahead:
+            flight.fetch_ahead(self._fetch.start, self._fetch.end)
         flight.check_idle()
 
     async def _ask(self, run: Run) -> None:
@@ -96,7 +103,9 @@ class Lead:
         carrier: Carrier | None = None
         self._spread = self._guess(ask)
         try:
-            async with open_with_retries(self._shop.client, self._request(ask), self._shop.clock) as response:
+            asking = open_with_retries(tuple(self._flight.clients), self._request(ask), self._shop.clock)
+            async with asking as (client, response):
+                await self._prefer(client)
                 if response.status == RANGE_NOT_SATISFIABLE and not ask.whole and not self._fetch.ranged:
                     self._range_given_up = True  # an empty object has no bytes 0-
                     raise _AskAgain
@@ -115,6 +124,12 @@ class Lead:
             raise
         finally:
             await self._drop_spread()
+
+    async def _prefer(self, client: OriginClient) -> None:
+        """What was asked on a guess of a member that has failed meanwhile is of no use."""
+        if client is not self._flight.client:
+            await self._drop_spread()
+        self._flight.prefer(client)
 
     async def _drop_spread(self) -> None:
         spread, self._spread = self._spread, None
@@ -135,7 +150,7 @@ class Lead:
         rangeless = fetch.kind in self._shop.rangeless
         ask = plan.first_ask(fetch, slice_size=self._shop.slice_size, run_max=settings.run_max, rangeless=rangeless)
         self._whole_ask = ask
-        far = settings.parallel_max > 1 and self._shop.client.pool.path.far and not rangeless
+        far = settings.parallel_max > 1 and self._flight.client.pool.path.far and not rangeless
         return plan.first_piece(ask, fetch, FIRST) if far else ask
 
     def _request(self, ask: Ask) -> UpstreamRequest:
@@ -167,7 +182,14 @@ class Lead:
             end = min(end, whole.end)
         if end - ask.end < FIRST:
             return None
-        spread = Spread(self._shop, self._fetch.target, plan.base_fields(self._fetch, self._rules), ask.end, end)
+        spread = Spread(
+            self._shop,
+            self._flight.client,
+            self._fetch.target,
+            plan.base_fields(self._fetch, self._rules),
+            ask.end,
+            end,
+        )
         spread.begin()
         return spread
 

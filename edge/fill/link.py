@@ -5,8 +5,9 @@ import socket
 from typing import TYPE_CHECKING
 
 from edge.fill.channel import Channel
-from edge.fill.flight import Flight, Reader
+from edge.fill.flight import Flight
 from edge.fill.messages import Bad, Body, Cancel, Fail, Fetch, Freed, Invalidate, Message, Read
+from edge.fill.readers import Reader
 from edge.words import Reason
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ class Mode(IntEnum):
     FILL = 0  # bytes for a player; kept if they may be
     REFRESH = 1  # nobody waits: renew what is stale
     PASS = 2  # for this client alone; never kept, never shared
+    AHEAD = 4  # nobody waits yet: a player that reads in order will ask for it
     SOLO = 3  # a request of its own, whatever is stored or under way; kept if it may be
 
 

@@ -6,8 +6,9 @@ from typing import Protocol
 from edge.errors import StoreError
 from edge.fill import plan
 from edge.fill.carry import Carrier
-from edge.fill.flight import Flight, Reader, Run
+from edge.fill.flight import Flight
 from edge.fill.messages import UNKNOWN, Head, HeadFlag, Mode
+from edge.fill.readers import Reader, Run
 from edge.fill.records import Layout, record_of, without
 from edge.fill.shop import Shop
 from edge.fill.sinks import MemorySink, PackSink, ScratchSink, Sink

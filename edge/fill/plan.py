@@ -70,6 +70,8 @@ def urgency(fetch: Fetch) -> Urgency:
     """Whose turn comes first when all connections to the upstream are in use."""
     if fetch.mode is Mode.REFRESH:
         return Urgency.RENEWAL
+    if fetch.mode is Mode.AHEAD:
+        return Urgency.AHEAD
     if fetch.kind is Kind.MP4 and fetch.start == 0:
         return Urgency.START
     return _URGENCY.get(fetch.kind, Urgency.SEGMENT)

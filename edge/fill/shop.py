@@ -10,7 +10,7 @@ from edge.clock import Clock
 from edge.fill.flight import Flight
 from edge.fill.settings import FillSettings
 from edge.fill.sinks import ScratchBudget
-from edge.origin.client import OriginClient
+from edge.origin.group import Group
 from edge.policy.rules import SiteRules
 from edge.store.thread import StoreThread
 from edge.words import Kind
@@ -48,7 +48,7 @@ class Shop:
     """What a fill works with; one per keeper, wired in `desk`."""
 
     settings: FillSettings
-    client: OriginClient
+    group: Group
     store: StoreThread
     clock: Clock
     sites: Mapping[str, SiteRules]

@@ -16,11 +16,13 @@ from typing import Final
 
 from edge.errors import OriginError
 from edge.fill import plan
+from edge.fill.asked import AskedPiece
 from edge.fill.messages import UNKNOWN
 from edge.fill.plan import Ask, FieldList
 from edge.fill.shop import Shop
+from edge.origin.client import OriginClient
 from edge.origin.response import UpstreamResponse
-from edge.origin.settings import UpstreamRequest
+from edge.origin.settings import UpstreamRequest, Urgency
 from edge.tasks import Tasks
 from edge.words import KIB, Reason
 
@@ -29,70 +31,31 @@ PAUSE: Final = 0.05  # seconds before a piece is tried again
 HEDGED_SHARE: Final = 0.05  # of the bytes asked for may be asked for twice
 
 
-class _Piece:
-    """[start, end) of the object: what has come of it and was not given out yet."""
-
-    __slots__ = (
-        "changed",
-        "chunks",
-        "done",
-        "end",
-        "error",
-        "looked_at",
-        "moved_at",
-        "received",
-        "rival",
-        "size",
-        "start",
-        "task",
-    )
-
-    def __init__(self, start: int, end: int, now: float) -> None:
-        self.start = start
-        self.end = end
-        self.size = end - start
-        self.received = 0
-        self.chunks: deque[bytes] = deque()
-        self.done = False
-        self.error: OriginError | None = None
-        self.changed = asyncio.Event()
-        self.looked_at = self.moved_at = now
-        self.task: asyncio.Task[None] | None = None
-        self.rival: _Piece | None = None
-
-    def __repr__(self) -> str:
-        return f"<_Piece {self.start}-{self.end} +{self.received} done={self.done}>"
-
-    @property
-    def position(self) -> int:
-        return self.start + self.received
-
-    def add(self, chunk: bytes, now: float) -> None:
-        self.chunks.append(chunk)
-        self.received += len(chunk)
-        self.moved_at = now
-        self.changed.set()
-
-    def finish(self, error: OriginError | None = None) -> None:
-        self.error = error
-        self.done = error is None
-        self.changed.set()
-
-
 class Spread:
     """Iterate once for the bytes of [start, end); OriginError when they cannot be had. `close` it in the end."""
 
-    def __init__(self, shop: Shop, target: bytes, fields: FieldList, start: int, end: int) -> None:
+    def __init__(
+        self,
+        shop: Shop,
+        client: OriginClient,
+        target: bytes,
+        fields: FieldList,
+        start: int,
+        end: int,
+        urgency: Urgency = Urgency.SEGMENT,
+    ) -> None:
         self._shop = shop
+        self._client = client
         self._target = target
         self._fields = fields
+        self._urgency = urgency
         self.start = start
         self._end = end
         self._next = start
         self._size = 0  # of a piece; known when the first is asked for
         self._version: tuple[bytes, int] | None = None
         self._confirmed = asyncio.Event()
-        self._pieces: deque[_Piece] = deque()
+        self._pieces: deque[AskedPiece] = deque()
         self._tasks = Tasks("spread")
         self._asked = self._hedged = self._under_way = 0
         self._open = True
@@ -113,8 +76,9 @@ class Spread:
         """Ask for the first pieces, or for more."""
         budget = self._shop.spread
         if not self._size:
-            most = self._shop.settings.parallel_max
-            self._size = self._shop.client.pool.path.piece(self._end - self.start, most)
+            share = max(1, self._client.pool.for_pieces // len(budget.bodies))
+            most = min(self._shop.settings.parallel_max, share)
+            self._size = self._client.pool.path.piece(self._end - self.start, most)
         while self.wanting is not None:
             if self._pieces and not self._may_take_more():
                 return  # one piece always goes on
@@ -122,19 +86,22 @@ class Spread:
             end = min(self._next + size, self._end)
             if self._end - end < FIRST:
                 end = self._end  # no crumbs
-            piece = _Piece(self._next, end, self._shop.clock.monotonic())
+            piece = AskedPiece(self._next, end, self._shop.clock.monotonic())
             self._next = end
-            self._asked += end - piece.start
-            budget.held += end - piece.start
-            budget.pieces += 1
+            self._asked += piece.size
+            budget.held += piece.size
             self._pieces.append(piece)
-            self._under_way += 1
-            piece.task = self._tasks.spawn(self._bring(piece), "piece")
-            piece.task.add_done_callback(self._ended)
+            self._launch(piece)
+
+    def _launch(self, piece: AskedPiece) -> None:
+        self._shop.spread.pieces += 1
+        self._under_way += 1
+        piece.task = self._tasks.spawn(self._bring(piece), "piece")
+        piece.task.add_done_callback(self._ended)
 
     def _may_take_more(self) -> bool:
         """Is there room, and a connection for it within this body's share of them?"""
-        shop, pool = self._shop, self._shop.client.pool
+        shop, pool = self._shop, self._client.pool
         budget, most = shop.spread, pool.for_pieces
         if self._under_way >= max(1, most // len(budget.bodies)) or budget.pieces >= most:
             return False  # those that were asked for a moment ago have no connection yet, but will
@@ -193,9 +160,9 @@ class Spread:
             elif not piece.chunks:
                 await self._wait(piece)
 
-    async def _wait(self, piece: _Piece) -> None:
+    async def _wait(self, piece: AskedPiece) -> None:
         piece.changed.clear()
-        path, clock = self._shop.client.pool.path, self._shop.clock
+        path, clock = self._client.pool.path, self._shop.clock
         left = min(piece.moved_at + path.stall, piece.looked_at + path.slow) - clock.monotonic()
         if piece.rival is not None or left > 3600:
             await piece.changed.wait()
@@ -205,19 +172,19 @@ class Spread:
         except TimeoutError:
             self._hedge(piece)
 
-    def _hedge(self, piece: _Piece) -> None:
+    def _hedge(self, piece: AskedPiece) -> None:
         """The piece that all wait for lags: ask for what is left of it on another connection, too."""
         size = piece.end - piece.position
         if piece.done or piece.chunks or size <= 0:
             return  # it came in the very moment in which the patience ended
-        if self._hedged + size > max(FIRST, HEDGED_SHARE * self._asked) or not self._shop.client.pool.spare:
+        if self._hedged + size > max(FIRST, HEDGED_SHARE * self._asked) or not self._client.pool.spare:
             piece.moved_at = piece.looked_at = self._shop.clock.monotonic()  # not now; look again later
             return
         self._hedged += size
-        rival = piece.rival = _Piece(piece.position, piece.end, self._shop.clock.monotonic())
+        rival = piece.rival = AskedPiece(piece.position, piece.end, self._shop.clock.monotonic())
         rival.task = self._tasks.spawn(self._race(piece, rival), "rival")
 
-    async def _race(self, piece: _Piece, rival: _Piece) -> None:
+    async def _race(self, piece: AskedPiece, rival: AskedPiece) -> None:
         await self._bring(rival)
         piece.rival = None
         if piece.done or not rival.done:
@@ -232,7 +199,7 @@ class Spread:
 
     # -- asking ----------------------------------------------------------------------------------
 
-    async def _bring(self, piece: _Piece) -> None:
+    async def _bring(self, piece: AskedPiece) -> None:
         """One piece, tried again from the byte where it broke."""
         tries = 0
         shop = self._shop
@@ -245,18 +212,19 @@ class Spread:
             except OriginError as error:
                 tries = 0 if piece.received > reached else tries + 1
                 more = error.retryable and tries <= shop.settings.resume_max
-                if not more or (tries and not shop.client.may_retry()):
+                if not more or (tries and not self._client.may_retry()):
                     piece.finish(error)
                     return
             await asyncio.sleep(PAUSE * (tries + random.random()))
 
-    async def _ask(self, piece: _Piece) -> None:
+    async def _ask(self, piece: AskedPiece) -> None:
         shop, ask = self._shop, Ask(piece.position, piece.end, whole=False)
         fields = [*self._fields, *ask.field()]
         if self._version is not None:
             fields.append((b"If-Range", self._version[0]))
         begun = shop.clock.monotonic()
-        async with shop.client.fetch(UpstreamRequest(b"GET", self._target, tuple(fields))) as response:
+        request = UpstreamRequest(b"GET", self._target, tuple(fields), urgency=self._urgency)
+        async with self._client.fetch(request) as response:
             beyond = response.status == 416 and not self._confirmed.is_set()
             if not beyond:
                 self._check(ask, response)
@@ -270,7 +238,7 @@ class Spread:
         if beyond:  # the end, if the guess was too long: then nobody wants this piece
             await self._confirmed.wait()
             raise OriginError(Reason.BAD_RESPONSE, "416 within the object", retryable=False)
-        shop.client.pool.path.brought(ask.end - ask.start, shop.clock.monotonic() - begun)
+        self._client.pool.path.brought(piece.end - ask.start, shop.clock.monotonic() - begun)
 
     def _check(self, ask: Ask, response: UpstreamResponse) -> None:
         if response.status in (200, 412, 416):

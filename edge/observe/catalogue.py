@@ -77,6 +77,12 @@ CATALOGUE: Final = (
     Metric("edge_upstream_retries_total", _C, "Further tries.", ("upstream", "member")),
     Metric("edge_upstream_hedges_total", _C, "Requests sent twice for a late first byte.", ("upstream", "member")),
     Metric("edge_upstream_errors_total", _C, "Tries that failed.", ("upstream", "member", "reason")),
+    Metric(
+        "edge_circuit_breaker_state",
+        _G,
+        "Keepers whose breaker of a member is closed, open or half-open.",
+        ("upstream", "member", "state"),
+    ),
     Metric("edge_upstream_connections", _G, "Connections to upstreams.", ("upstream", "state")),
     Metric("edge_cache_size_bytes", _G, "Bytes that packs take.", ("volume",)),
     Metric("edge_cache_max_size_bytes", _G, "Bytes that packs may take.", ("volume",)),

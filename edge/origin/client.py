@@ -7,6 +7,7 @@ from typing import Final
 
 from edge.clock import Clock
 from edge.errors import OriginError
+from edge.origin.breaker import Breaker
 from edge.origin.budget import retry_budget
 from edge.origin.connection import OriginConnection, ResponseHead
 from edge.origin.hedge import Hedge, race
@@ -17,6 +18,7 @@ from edge.tasks import Tasks
 from edge.words import KIB, Reason
 
 GOODPUT_LEAST: Final = 32 * KIB  # bytes of a body that tell something of its connection
+CANNOT_SERVE: Final = frozenset({502, 503, 504})
 STILL_OPEN: Final = 2.0  # seconds: upstreams keep idle connections for five and more
 
 
@@ -47,10 +49,11 @@ class OriginClient:
         self.pool = Pool(settings, clock, self.observer)
         self._retries = retry_budget(clock)
         self._hedge = Hedge(clock)
+        self.breaker = Breaker(clock)
         self._clock = clock
         self._tasks = Tasks("origin")
         self._host = (settings.host_header or "").encode() or self.pool.address.authority
-        self._member = f"{self.pool.address.host}:{self.pool.address.port}"
+        self.member = f"{self.pool.address.host}:{self.pool.address.port}"
 
     def __repr__(self) -> str:
         return f"<OriginClient {self.settings.url} {self.pool}>"
@@ -66,9 +69,11 @@ class OriginClient:
         begun = self._clock.monotonic()
         asked = self._clock.wall()
         self._retries.earn()
-        connection = await self.pool.take(idle_most=None if request.retry else STILL_OPEN, urgency=request.urgency)
+        connection: OriginConnection | None = None
         sending: asyncio.Task[None] | None = None
+        answered = False
         try:
+            connection = await self.pool.take(idle_most=None if request.retry else STILL_OPEN, urgency=request.urgency)
             reused = connection.exchanges > 0
             connection.begin(self._head(request), request.method)
             if request.body is not None:
@@ -86,25 +91,33 @@ class OriginClient:
             if request.hedge:
                 self._hedge.note(self._clock.monotonic() - begun)
             self.observer.request(head.status)
+            answered = True
+            if head.status in CANNOT_SERVE:
+                self.breaker.failed()
+            else:
+                self.breaker.succeeded()
             yield UpstreamResponse(
                 connection,
                 head,
                 self.observer,
-                member=self._member,
+                member=self.member,
                 stall_timeout=self.settings.stall_timeout,
                 request_time=asked,
                 response_time=self._clock.wall(),
             )
         except OriginError as error:
             self.observer.error(error.reason.value)
+            if not answered and error.retryable:
+                self.breaker.failed()
             raise
         finally:
-            if sending is not None and not sending.done():
-                sending.cancel()
-                connection.close()  # half a request is on the wire
-            if connection.received >= GOODPUT_LEAST:
-                connection.goodput = connection.received / (self._clock.monotonic() - begun)
-            self.pool.give_back(connection)
+            if connection is not None:
+                if sending is not None and not sending.done():
+                    sending.cancel()
+                    connection.close()  # half a request is on the wire
+                if connection.received >= GOODPUT_LEAST:
+                    connection.goodput = connection.received / (self._clock.monotonic() - begun)
+                self.pool.give_back(connection)
 
     async def _send(self, request: UpstreamRequest, idle_most: float | None = None) -> OriginConnection:
         connection = await self.pool.take(idle_most=idle_most, urgency=request.urgency)
@@ -154,6 +167,17 @@ class OriginClient:
             return False
         self.observer.retry()
         return True
+
+    async def probe(self) -> None:
+        """Can it be connected to? Its breaker hears of it."""
+        try:
+            connection = await self.pool.dialer.open()
+        except OriginError as error:
+            self.observer.error(error.reason.value)
+            self.breaker.failed()
+        else:
+            connection.close()
+            self.breaker.succeeded()
 
     def observe(self, observer: Observer) -> None:
         """Count with `observer` from now on."""

@@ -2,18 +2,18 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from edge.clock import Clock
 from edge.errors import OriginError
-from edge.origin.client import OriginClient
+from edge.origin.client import CANNOT_SERVE, OriginClient
 from edge.origin.response import UpstreamResponse
 from edge.origin.settings import UpstreamRequest
 from edge.words import Reason
 
-RETRY_STATUS: Final = frozenset({502, 503, 504})
+MEMBERS_MOST: Final = 4  # of a group are asked for one answer, if the retries allow no more
 
 
 class _Answered(Exception):
@@ -22,32 +22,34 @@ class _Answered(Exception):
 
 @asynccontextmanager
 async def open_with_retries(
-    client: OriginClient, request: UpstreamRequest, clock: Clock
-) -> AsyncIterator[UpstreamResponse]:
-    """An answer within `total_first_byte` seconds over all tries; the last try's answer or error is what counts.
+    clients: Sequence[OriginClient], request: UpstreamRequest, clock: Clock
+) -> AsyncIterator[tuple[OriginClient, UpstreamResponse]]:
+    """An answer, and who gave it, within `total_first_byte` seconds over all tries; the last try is what counts.
 
+    A member that fails is followed by the next one at once; when all have been asked, the first again after a moment.
     Errors of the body, raised inside the caller's block, are the caller's: they are not retried here.
     """
-    settings = client.settings
+    settings = clients[0].settings
     deadline = clock.monotonic() + settings.total_first_byte
-    retries = settings.retries if request.retry else 0
-    for attempt in range(retries + 1):
-        last = attempt == retries
+    tries = max(settings.retries + 1, min(len(clients), MEMBERS_MOST)) if request.retry else 1
+    for attempt in range(tries):
+        client, last = clients[attempt % len(clients)], attempt + 1 == tries
         entered = False
         try:
             left = deadline - clock.monotonic()
             if left <= 0:
                 raise OriginError(Reason.FIRST_BYTE_TIMEOUT, "no time left for another try", retryable=False)
             async with client.fetch(request, left) as response:
-                worth = response.status in RETRY_STATUS and not last and deadline - clock.monotonic() > 1.0
+                worth = response.status in CANNOT_SERVE and not last and deadline - clock.monotonic() > 1.0
                 if worth and client.may_retry():
                     raise _Answered
                 entered = True
-                yield response
+                yield client, response
                 return
         except _Answered:
             pass
         except OriginError as error:
             if entered or last or not error.retryable or deadline <= clock.monotonic() or not client.may_retry():
                 raise
-        await asyncio.sleep(random.uniform(*settings.retry_jitter))
+        if (attempt + 1) % len(clients) == 0:
+            await asyncio.sleep(random.uniform(*settings.retry_jitter))

@@ -2,12 +2,13 @@
 
 import hashlib
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.config.schema import KindSection, RuleSection, RulesSection, Settings, SiteSection
 from edge.delivery.serving import DeliverySettings
 from edge.fill.settings import FillSettings
+from edge.origin.group import MemberRole
 from edge.origin.settings import OriginSettings
 from edge.policy.rules import PROFILES, READS, KindDefaults, LiveDefaults, PathRules, SiteRules, path_pattern
 from edge.server.settings import ServerSettings, TlsCert
@@ -17,11 +18,34 @@ from edge.store.settings import VolumeSettings
 PATIENCE = 0.5  # a worker waits so much longer than the keeper's own budget, in seconds: the keeper's error says more
 
 
+@dataclass(frozen=True, slots=True)
+class SaidMember:
+    """A member of the upstream, before anything is made of it."""
+
+    origin: OriginSettings
+    weight: float
+    role: MemberRole
+
+
+def members(settings: Settings) -> tuple[SaidMember, ...]:
+    """Who misses are fetched from; at least one in a server."""
+    return tuple(
+        SaidMember(_origin(settings, said.url, said.host, said.server_name), said.weight, said.role)
+        for said in settings.upstreams
+    )
+
+
 def origin_settings(settings: Settings) -> OriginSettings:
+    """What section [origin] says, of itself and for all members."""
+    origin = settings.origin
+    return _origin(settings, origin.url, origin.host, origin.server_name)
+
+
+def _origin(settings: Settings, url: str, host: str | None, server_name: str | None) -> OriginSettings:
     origin = settings.origin
     return OriginSettings(
-        url=origin.url,
-        host_header=origin.host,
+        url=url,
+        host_header=host,
         connect_timeout=origin.connect_timeout,
         first_byte_timeout=origin.first_byte_timeout,
         total_first_byte=origin.total_first_byte,
@@ -41,7 +65,7 @@ def origin_settings(settings: Settings) -> OriginSettings:
         verify=origin.verify,
         client_cert=origin.client_cert,
         client_key=origin.client_key,
-        sni=origin.server_name,
+        sni=server_name,
     )
 
 
@@ -91,7 +115,8 @@ def delivery_settings(settings: Settings, secret: bytes = b"") -> DeliverySettin
     budget = settings.origin.total_first_byte + PATIENCE
     node = settings.server.node
     mark = f"{node};n={hashlib.blake2b(b'loop', digest_size=6, key=secret).hexdigest()}" if secret else node
-    return DeliverySettings(node=node, mark=mark.encode(), first_byte_budget=budget)
+    ahead = settings.origin.read_ahead
+    return DeliverySettings(node=node, mark=mark.encode(), first_byte_budget=budget, read_ahead=ahead)
 
 
 def site_rules(settings: Settings) -> tuple[SiteRules, ...]:

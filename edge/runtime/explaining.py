@@ -89,12 +89,13 @@ def _differences(rules: SiteRules) -> str:
 
 
 def _upstream(settings: Settings, place: Place) -> list[tuple[str, str]]:
-    if not settings.origin.url:
+    if not settings.upstreams:
         return [("upstream", "none yet: give it with --origin, or url in section [origin]")]
-    address = Address.of(settings.origin.url)
+    first = settings.upstreams[0]
+    address = Address.of(first.url)
     scheme = "https" if address.secure else "http"
     sent = request_fields((), place.rules, node=settings.server.node.encode(), mark=settings.server.node.encode())
-    host = settings.origin.host or address.authority.decode()
+    host = first.host or address.authority.decode()
     asked = [f"Host: {host}", *(f"{name.decode()}: {value.decode()}" for name, value in sent)]
     passed = "every end-to-end field" if place.rules.forwards_all else ", ".join(place.rules.forward_fields) or "none"
     return [

@@ -10,7 +10,9 @@ from edge.config.schema import Settings
 from edge.fill.desk import Desk
 from edge.observe.meters import FillMeters, Meters, UpstreamMeters, measure_lag
 from edge.observe.slots import SlotWriter
+from edge.origin.breaker import State
 from edge.origin.client import OriginClient
+from edge.origin.group import Group, Member, Selection
 from edge.runtime import convert
 from edge.runtime.child import ChildHandle
 from edge.store.hits import HitCounters
@@ -33,36 +35,39 @@ async def run_keeper(child: ChildHandle) -> None:
     store = StoreThread(volume)
     store.start()
 
-    def upstream(settings: Settings) -> OriginClient:
-        origin = convert.origin_settings(settings)
-        client = OriginClient(origin, clock)
-        address = client.pool.address
-        client.observe(UpstreamMeters(meters, slots, origin.name, f"{address.host}:{address.port}"))
-        return client
+    def upstream(settings: Settings) -> Group:
+        members = []
+        for said in convert.members(settings):
+            client = OriginClient(said.origin, clock)
+            client.observe(UpstreamMeters(meters, slots, said.origin.name, client.member))
+            members.append(Member(client, said.weight, said.role))
+        return Group(members, Selection(settings.origin.selection))
 
-    client = upstream(settings)
+    told = convert.members(settings), settings.origin.selection
+    group = upstream(settings)
     sites = {rules.name: rules for rules in convert.site_rules(settings)}
-    desk = Desk(convert.fill_settings(settings), store, client, sites, clock, FillMeters(meters))
+    desk = Desk(convert.fill_settings(settings), store, group, sites, clock, FillMeters(meters))
     link = socket.socket(fileno=charter.link_fd)
     link.setblocking(False)
     loop = asyncio.get_running_loop()
     loop.add_reader(link.fileno(), _accept, link, desk)
 
     def adopt(new: Settings) -> None:
-        nonlocal client
+        nonlocal group, told
         sites = {rules.name: rules for rules in convert.site_rules(new)}
-        if convert.origin_settings(new) == client.settings:
+        if (convert.members(new), new.origin.selection) == told:
             desk.adopt(convert.fill_settings(new), sites)
             return
-        before, client = client, upstream(new)
-        desk.adopt(convert.fill_settings(new), sites, client)
-        before.pool.retire()
+        told = convert.members(new), new.origin.selection
+        before, group = group, upstream(new)
+        desk.adopt(convert.fill_settings(new), sites, group)
+        before.retire()
 
     child.on_new_settings(adopt)
     tasks = Tasks("keeper")
     tasks.spawn(measure_lag(slots, "keeper", clock), "lag")
-    tasks.spawn(_keep_warm(lambda: client), "warm")
-    tasks.spawn(_report(store, desk, lambda: client, meters, settings.volume_label(charter.number)), "report")
+    tasks.spawn(_keep_warm(lambda: group), "warm")
+    tasks.spawn(_report(store, desk, lambda: group, meters, settings.volume_label(charter.number)), "report")
     stats = volume.stats()
     state = "index rebuilding behind" if stats.rebuilding else f"{stats.objects} objects"
     child.say(
@@ -74,7 +79,7 @@ async def run_keeper(child: ChildHandle) -> None:
     loop.remove_reader(link.fileno())
     await tasks.close()
     await desk.close()
-    await client.close()
+    await group.close()
     await store.close(clean=True)
 
 
@@ -95,15 +100,13 @@ def _accept(link: socket.socket, desk: Desk) -> None:
     desk.attach(sock)
 
 
-async def _keep_warm(current: Callable[[], OriginClient]) -> None:
+async def _keep_warm(current: Callable[[], Group]) -> None:
     while True:
-        await current().pool.keep_warm()
+        await current().keep_warm()
         await asyncio.sleep(WARM_SECONDS)
 
 
-async def _report(
-    store: StoreThread, desk: Desk, current: Callable[[], OriginClient], meters: Meters, label: str
-) -> None:
+async def _report(store: StoreThread, desk: Desk, current: Callable[[], Group], meters: Meters, label: str) -> None:
     """Gauges and slow counters, once a second."""
     volume = store.volume
     seconds = 0.0
@@ -114,10 +117,7 @@ async def _report(
         meters.gauge("edge_cache_objects", label, to=stats.objects)
         meters.gauge("edge_cache_index_load_progress_ratio", label, to=stats.rebuild_progress)
         meters.gauge("edge_flights", to=len(desk.flights))
-        client = current()
-        in_use, idle, waiting = client.pool.counts
-        for state, count in (("active", in_use), ("idle", idle), ("waiting", waiting)):
-            meters.gauge("edge_upstream_connections", client.settings.name, state, to=count)
+        _report_upstream(current(), meters)
         for reason, count in volume.tallies.take_evictions().items():
             meters.count("edge_cache_evictions_total", label, reason, by=count)
         for name, count in volume.tallies.take_counts().items():
@@ -128,3 +128,14 @@ async def _report(
         if seconds >= READER_CHECK_SECONDS:
             seconds = 0.0
             await store.call(volume.index.reader_check)
+
+
+def _report_upstream(group: Group, meters: Meters) -> None:
+    name = group.members[0].client.settings.name
+    counts = [member.client.pool.counts for member in group.members]
+    for number, state in enumerate(("active", "idle", "waiting")):
+        meters.gauge("edge_upstream_connections", name, state, to=sum(count[number] for count in counts))
+    for member in group.members:
+        for state in State:
+            to = int(member.client.breaker.state is state)
+            meters.gauge("edge_circuit_breaker_state", name, member.client.member, state.value, to=to)

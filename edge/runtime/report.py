@@ -40,8 +40,9 @@ def facts(
         f"event loop: {loop_factory()[1]}"
     )
     yield from _send_paths(players)
-    host = f", asked for as {settings.origin.host}" if settings.origin.host else ""
-    yield f"misses are fetched from {settings.origin.url}{host}"
+    for upstream in settings.upstreams:
+        host = f", asked for as {upstream.host}" if upstream.host else ""
+        yield f"misses are fetched from {upstream.url}{host}"
     if settings.log.access != "off":
         yield f"access log: {settings.log.access}, addresses: {settings.log.anonymise}"
     if descriptors is not None and descriptors < FEW_DESCRIPTORS:

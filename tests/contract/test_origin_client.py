@@ -165,7 +165,7 @@ async def test_tries_stay_within_their_number_and_their_time() -> None:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         with pytest.raises(OriginError) as failed:
-            async with open_with_retries(client, GET, SystemClock()):
+            async with open_with_retries([client], GET, SystemClock()):
                 raise AssertionError("there is no answer")
         assert failed.value.status == 504
         assert loop.time() - begun < 2.0

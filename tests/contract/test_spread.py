@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.fill.messages import HeadFlag
+from edge.fill.messages import HeadFlag, Mode, Pin
 from edge.fill.settings import FillSettings
 from edge.fill.spread import FIRST, Spread
 from edge.origin.budget import RETRIES_MOST
@@ -400,7 +400,7 @@ async def test_readers_that_leave_end_the_requests(tmp_path: Path) -> None:
 
 async def test_a_piece_that_came_when_its_time_was_up_has_no_rival(tmp_path: Path) -> None:
     async with far_bench(tmp_path, correct) as (server, bench):
-        spread = Spread(bench.desk._shop, b"/v/1.ts", (), 0, MIB)
+        spread = Spread(bench.desk._shop, bench.client, b"/v/1.ts", (), 0, MIB)
         spread.begin()
         piece = spread._pieces[0]
         piece.add(bytes(piece.size), 0.0)
@@ -408,3 +408,80 @@ async def test_a_piece_that_came_when_its_time_was_up_has_no_rival(tmp_path: Pat
         assert piece.rival is None
         await spread.close()
         assert len(server.asked) == 0
+
+
+FILM = os.urandom(12 * MIB)
+
+
+async def film(asked: Asked, wire: Wire) -> None:
+    await wire.send(answer(asked, FILM))
+
+
+def ahead(bench: FillBench, start: int, end: int, *, etag: bytes = b'"v1"') -> None:
+    bench.ask("/a.mp4", start, end, mode=Mode.AHEAD, pin=Pin(0, len(FILM), etag))
+
+
+async def has(bench: FillBench, end: int) -> None:
+    async with asyncio.timeout(10):
+        while sum(map(len, bench.stored_bytes("/a.mp4").values())) < end:
+            await asyncio.sleep(0.005)
+
+
+async def test_what_is_fetched_ahead_is_there_when_it_is_asked_for(tmp_path: Path) -> None:
+    async with far_bench(tmp_path, film) as (server, bench):
+        await bench.get("/a.mp4", 0, MIB)
+        ahead(bench, MIB, 5 * MIB)
+        await has(bench, 5 * MIB)
+        await bench.settled()
+        server.asked.clear()
+        assert (await bench.get("/a.mp4", MIB, 5 * MIB)).again
+        assert server.asked == []
+        assert stored(bench, "/a.mp4") == FILM[: 5 * MIB]
+
+
+async def test_fetching_ahead_goes_on_beside_who_reads_and_after_it_has_left(tmp_path: Path) -> None:
+    async with far_bench(tmp_path, film) as (server, bench):
+        got = bench.ask("/a.mp4", 0, MIB)
+        await got.headed()
+        ahead(bench, MIB, 4 * MIB)
+        assert (await got.finish()).bytes() == FILM[:MIB]
+        await has(bench, 4 * MIB)
+        assert stored(bench, "/a.mp4") == FILM[: 4 * MIB]
+        assert bytes_asked(server, len(FILM)) == 4 * MIB
+
+
+async def test_who_asks_for_what_is_being_fetched_ahead_joins_it(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def held(asked: Asked, wire: Wire) -> None:
+        if len(server.asked) > 20:
+            await gate.wait()
+        await film(asked, wire)
+
+    async with far_bench(tmp_path, held, origin=replace(QUICK, first_byte_timeout=5.0)) as (server, bench):
+        await bench.get("/a.mp4", 0, MIB)
+        ahead(bench, MIB, 4 * MIB)
+        got = bench.ask("/a.mp4", MIB, 3 * MIB)
+        await got.headed()
+        gate.set()
+        assert (await got.finish()).bytes() == FILM[MIB : 3 * MIB]
+        await bench.settled()
+        assert bytes_asked(server, len(FILM)) == 4 * MIB
+
+
+@pytest.mark.parametrize("why", ["near", "busy", "another version", "unknown"])
+async def test_nothing_is_fetched_ahead(tmp_path: Path, why: str) -> None:
+    async with far_bench(tmp_path, film) as (server, bench):
+        if why != "unknown":
+            await bench.get("/a.mp4", 0, MIB)
+        server.asked.clear()
+        pool = bench.client.pool
+        if why == "near":
+            pool.path = PathStatistics(0.02)
+        held = [await pool.take() for _ in range(pool.for_pieces if why == "busy" else 0)]
+        ahead(bench, MIB, 4 * MIB, etag=b'"v0"' if why == "another version" else b'"v1"')
+        assert (await bench.get("/a.mp4", 0, MIB)).again or why == "unknown"
+        for connection in held:
+            pool.give_back(connection)
+        assert all(asked.fields["range"].startswith("bytes=0-") or why == "unknown" for asked in server.asked)
+        assert len(server.asked) == 0 or why == "unknown"

@@ -15,6 +15,7 @@ from edge.fill.messages import UNKNOWN, Fetch, Head, Mode, Pin
 from edge.fill.settings import FillSettings
 from edge.media.kinds import kind_of
 from edge.origin.client import OriginClient
+from edge.origin.group import Group, Member, Selection
 from edge.origin.settings import OriginSettings
 from edge.policy.rules import SiteRules
 from edge.store.record import Record, decode_record
@@ -210,6 +211,8 @@ async def fill_bench(
     size: int = 256 * MIB,
     volume_settings: VolumeSettings | None = None,
     disk: object = None,
+    more: tuple[str, ...] = (),
+    selection: Selection = Selection.PRIMARY_BACKUP,
 ) -> AsyncIterator[FillBench]:
     """A running bench over `directory`."""
     clock = SystemClock()
@@ -218,7 +221,8 @@ async def fill_bench(
     store = StoreThread(volume)
     store.start()
     client = OriginClient(replace(origin, url=origin_url), clock)
-    desk = Desk(settings or FillSettings(), store, client, {"default": rules or SiteRules()}, clock, Silent())
+    group = Group((Member(client), *(Member(OriginClient(replace(origin, url=url), clock)) for url in more)), selection)
+    desk = Desk(settings or FillSettings(), store, group, {"default": rules or SiteRules()}, clock, Silent())
     link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     path = str(directory / "link")
     link.bind(path)
@@ -236,5 +240,5 @@ async def fill_bench(
         link.close()
         asker.close()
         await desk.close()
-        await client.close()
+        await group.close()
         await store.close()

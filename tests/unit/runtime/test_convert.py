@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from edge.config.schema import Settings
 from edge.delivery.serving import DeliverySettings
+from edge.origin.group import MemberRole
 from edge.origin.settings import OriginSettings
 from edge.policy.rules import DEFAULTS, SiteRules
 from edge.runtime import convert
@@ -63,6 +65,7 @@ CASES = [
     ("origin", "keepalive", "7s", convert.origin_settings, "keepalive", 7),
     ("origin", "far", "7s", convert.origin_settings, "far", 7),
     ("origin", "warm", 7, convert.origin_settings, "warm", 7),
+    ("origin", "read_ahead", "1MiB", convert.delivery_settings, "read_ahead", 2**20),
     ("origin", "congestion_control", "bbr", convert.origin_settings, "congestion_control", "bbr"),
     ("origin", "receive_buffer", "1MiB", convert.origin_settings, "receive_buffer", 2**20),
     ("origin", "send_buffer", "1MiB", convert.origin_settings, "send_buffer", 2**20),
@@ -72,7 +75,7 @@ CASES = [
 ELSEWHERE = {
     ("server", "listen"), ("server", "listen_plain"), ("server", "workers"), ("server", "drain_timeout"),
     ("server", "retire_timeout"),
-    ("cache", "dir"), ("origin", "client_key"), ("server", "profile"), ("server", "max_body"),
+    ("cache", "dir"), ("origin", "client_key"), ("origin", "selection"), ("server", "profile"), ("server", "max_body"),
 }  # fmt: skip # the supervisor's own, and what is tested in a pair below
 
 
@@ -180,3 +183,32 @@ def test_what_a_site_leaves_out_of_a_kind_stays_as_usual() -> None:
     assert (segment.ttl, segment.stale_while_revalidate, segment.stale_if_error) == (5, 0, 6)
     assert rules.defaults[Kind.INIT] == DEFAULTS[Kind.INIT]
     assert set(rules.defaults) == set(DEFAULTS) == set(Kind)
+
+
+def test_upstreams_are_members_with_the_settings_of_the_origin() -> None:
+    raw = {
+        "origin": {"connect_timeout": "7s"},
+        "upstream": [
+            {"url": "http://s", "role": "shield", "weight": 2.0},
+            {"url": "https://o", "host": "films.example", "server_name": "o.example"},
+        ],
+    }
+    shield, origin = convert.members(Settings.model_validate(raw))
+    assert (shield.origin.url, shield.weight, shield.role) == ("http://s", 2.0, MemberRole.SHIELD)
+    assert (origin.origin.url, origin.weight, origin.role) == ("https://o", 1.0, MemberRole.ORIGIN)
+    assert (origin.origin.host_header, origin.origin.sni) == ("films.example", "o.example")
+    assert shield.origin.connect_timeout == origin.origin.connect_timeout == 7
+
+
+def test_an_origin_alone_is_the_only_member_and_nothing_is_none() -> None:
+    (only,) = convert.members(Settings.model_validate({"origin": {"url": "http://o", "host": "h"}}))
+    assert only.origin == convert.origin_settings(Settings.model_validate({"origin": {"url": "http://o", "host": "h"}}))
+    assert convert.members(Settings()) == ()
+
+
+@pytest.mark.parametrize(
+    "upstream", [[{"url": "http://a"}, {"url": "http://a"}], [{"url": ""}], [{"url": "http://a", "weight": 0.0}]]
+)
+def test_upstreams_that_cannot_be_are_refused(upstream: list[dict[str, Any]]) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"upstream": upstream})

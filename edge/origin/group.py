@@ -1,0 +1,109 @@
+"""An upstream: a group of members, and which of them is asked for an object.
+
+Shields come before origins. Among those of one role the selection decides; members whose breaker is open come last.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from edge.origin.breaker import State
+from edge.origin.client import OriginClient
+from edge.policy.rendezvous import score
+
+
+class MemberRole(StrEnum):
+    """What a member is; those named first are asked first."""
+
+    SHIELD = "shield"
+    ORIGIN = "origin"
+
+
+class Selection(StrEnum):
+    """How a member is chosen among those of its role."""
+
+    RENDEZVOUS = "rendezvous"  # by object: each has a member of its own, and few move when one comes or goes
+    PRIMARY_BACKUP = "primary-backup"  # as they are written; the next one only when the first fails
+    LEAST_LATENCY = "least-latency"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One server of an upstream."""
+
+    client: OriginClient
+    weight: float = 1.0
+    role: MemberRole = MemberRole.ORIGIN
+
+    @property
+    def identity(self) -> bytes:
+        """The same on every edge and after every restart."""
+        return self.client.pool.address.authority[-64:]
+
+
+class Group:
+    """At least one member."""
+
+    def __init__(self, members: Sequence[Member], selection: Selection = Selection.RENDEZVOUS) -> None:
+        self.members = tuple(members)
+        self._selection = selection
+        self._tiers = [[member for member in self.members if member.role is role] for role in MemberRole]
+
+    @classmethod
+    def of(cls, client: OriginClient) -> "Group":
+        """Only one."""
+        return cls((Member(client),))
+
+    def __repr__(self) -> str:
+        return f"<Group {[member.client for member in self.members]}>"
+
+    def order(self, name: bytes) -> list[OriginClient]:
+        """All members, in the order in which they are to be asked for this object."""
+        if len(self.members) == 1:
+            return [self.members[0].client]
+        able: list[OriginClient] = []
+        others: list[OriginClient] = []
+        for tier in self._tiers:
+            for member in self._ranked(name, tier):
+                breaker, first = member.client.breaker, not able
+                state = breaker.state
+                serves = state is State.CLOSED or (state is State.HALF_OPEN and first and breaker.take_trial())
+                (able if serves else others).append(member.client)
+        return able + others
+
+    def _ranked(self, name: bytes, tier: Iterable[Member]) -> list[Member]:
+        match self._selection:
+            case Selection.RENDEZVOUS:
+                return sorted(tier, key=lambda member: _score(name, member), reverse=True)
+            case Selection.LEAST_LATENCY:
+                return sorted(tier, key=_latency)
+            case Selection.PRIMARY_BACKUP:
+                return list(tier)
+
+    # -- all of them -----------------------------------------------------------------------------
+
+    async def keep_warm(self) -> None:
+        """Call it each second: see `Pool.keep_warm`; members that are away are tried."""
+        for member in self.members:
+            client = member.client
+            if len(self.members) > 1 and client.breaker.state is State.HALF_OPEN and client.breaker.take_trial():
+                await client.probe()
+            else:
+                await client.pool.keep_warm()
+
+    def retire(self) -> None:
+        """Keep nothing any more: each connection is closed when its exchange is over."""
+        for member in self.members:
+            member.client.pool.retire()
+
+    async def close(self) -> None:
+        for member in self.members:
+            await member.client.close()
+
+
+def _score(name: bytes, member: Member) -> float:
+    return score(name, member.identity, member.weight * member.client.breaker.share)
+
+
+def _latency(member: Member) -> float:
+    return member.client.pool.path.rtt or 0.0  # one that nobody knows yet is tried

@@ -1,0 +1,112 @@
+"""Which member of an upstream is asked for an object, and who comes after it."""
+
+from collections import Counter
+
+import pytest
+
+from edge.clock import FakeClock
+from edge.origin.breaker import FAILURES, OPEN_FIRST, START_SECONDS
+from edge.origin.client import OriginClient
+from edge.origin.group import Group, Member, MemberRole, Selection
+from edge.origin.settings import OriginSettings
+
+NAMES = [b"object %d" % number for number in range(4000)]
+
+
+def member(clock: FakeClock, host: str, **more: object) -> Member:
+    return Member(OriginClient(OriginSettings(f"http://{host}.example"), clock), **more)  # type: ignore[arg-type]
+
+
+def hosts(group: Group, name: bytes = b"a") -> list[str]:
+    return [client.pool.address.host.partition(".")[0] for client in group.order(name)]
+
+
+def shares(group: Group) -> Counter[str]:
+    return Counter(hosts(group, name)[0] for name in NAMES)
+
+
+def fail(group: Group, host: str) -> None:
+    for each in group.members:
+        if each.client.pool.address.host.startswith(host):
+            for _ in range(FAILURES):
+                each.client.breaker.failed()
+
+
+async def test_by_rendezvous_each_object_has_a_member_of_its_own_in_proportion_to_the_weights() -> None:
+    clock = FakeClock()
+    group = Group([member(clock, "a"), member(clock, "b"), member(clock, "c", weight=2.0)])
+    found = shares(group)
+    assert found["c"] == pytest.approx(len(NAMES) / 2, rel=0.1)
+    assert found["a"] == pytest.approx(len(NAMES) / 4, rel=0.15)
+
+
+async def test_when_a_member_goes_only_its_objects_move() -> None:
+    clock = FakeClock()
+    group = Group([member(clock, host) for host in "abcd"])
+    before = {name: hosts(group, name)[0] for name in NAMES}
+    fail(group, "b")
+    after = {name: hosts(group, name)[0] for name in NAMES}
+    moved = [name for name in NAMES if before[name] != after[name]]
+    assert all(before[name] == "b" for name in moved)
+    assert len(moved) <= len(NAMES) * (1 / 4 + 0.05)
+    assert all(hosts(group, name)[-1] == "b" for name in moved)
+
+
+async def test_the_order_of_names_in_the_file_changes_nothing() -> None:
+    clock = FakeClock()
+    one, other = (Group([member(clock, host) for host in order]) for order in ("abc", "cab"))
+    assert all(hosts(one, name) == hosts(other, name) for name in NAMES[:200])
+
+
+async def test_shields_come_before_origins() -> None:
+    clock = FakeClock()
+    shield = {"role": MemberRole.SHIELD}
+    group = Group([member(clock, "o"), member(clock, "s", **shield), member(clock, "t", **shield)])
+    assert {tuple(hosts(group, name)) for name in NAMES} == {("s", "t", "o"), ("t", "s", "o")}
+    fail(group, "s")
+    assert hosts(group) == ["t", "o", "s"]
+    fail(group, "t")
+    assert hosts(group)[0] == "o"
+
+
+async def test_primary_and_backup_keep_their_order() -> None:
+    clock = FakeClock()
+    group = Group([member(clock, "b"), member(clock, "a")], Selection.PRIMARY_BACKUP)
+    assert shares(group) == {"b": len(NAMES)}
+    fail(group, "b")
+    assert shares(group) == {"a": len(NAMES)}
+
+
+async def test_the_nearest_is_asked_first_and_one_that_nobody_knows_is_tried() -> None:
+    clock = FakeClock()
+    group = Group([member(clock, "a"), member(clock, "b"), member(clock, "c")], Selection.LEAST_LATENCY)
+    group.members[0].client.pool.path.connected(0.2)
+    group.members[2].client.pool.path.connected(0.1)
+    assert hosts(group) == ["b", "c", "a"]
+
+
+async def test_when_all_are_away_the_first_is_asked_all_the_same() -> None:
+    clock = FakeClock()
+    group = Group([member(clock, "a"), member(clock, "b")], Selection.PRIMARY_BACKUP)
+    fail(group, "a")
+    fail(group, "b")
+    assert hosts(group) == ["a", "b"]
+
+
+async def test_one_request_at_a_time_tries_a_member_that_may_be_back_and_its_objects_come_back_slowly() -> None:
+    clock = FakeClock()
+    group = Group([member(clock, host) for host in "ab"])
+    before = shares(group)
+    fail(group, "b")
+    clock.advance(OPEN_FIRST)
+    assert shares(group)["b"] == 1
+    group.members[1].client.breaker.succeeded()
+    assert 0 < shares(group)["b"] < before["b"] / 2
+    clock.advance(START_SECONDS)
+    assert shares(group) == before
+
+
+async def test_of_one_member_nothing_is_asked_but_that() -> None:
+    group = Group.of(member(FakeClock(), "a").client)
+    fail(group, "a")
+    assert hosts(group) == ["a"]
