@@ -24,6 +24,7 @@ class Flag:
     MUST_REVALIDATE: Final = 4
     IMMUTABLE: Final = 8
     VARIES: Final = 16  # no answer: says by which request fields the answers of this key are chosen
+    STALE: Final = 64  # purged softly: asked about before its next use, however fresh it says to be
     WHOLE: Final = 128  # no strong validator: one whole answer or nothing
 
 

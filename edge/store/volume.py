@@ -14,14 +14,18 @@ from pathlib import Path
 from typing import Self
 
 from edge.clock import Clock
-from edge.errors import StoreError
+from edge.errors import FormatUnknown, StoreError
+from edge.policy.purges import Purge
 from edge.store import files
 from edge.store.disk import Disk
 from edge.store.eviction import Policy, admit, victims
 from edge.store.hits import HitCounters
+from edge.store.index import FORMAT as INDEX_FORMAT
 from edge.store.index import Index, LiveTable, Placed, split_live
 from edge.store.journal import DeleteEntry, ExtentEntry, ObjectEntry
 from edge.store.packs import EXTENT_LIMIT, Packs, Reservation, pack_size_for
+from edge.store.purge import Purging
+from edge.store.purgelog import PurgeLog
 from edge.store.record import Extent, Flag, Record, blocks, checksum
 from edge.store.recovery import Rebuild, complete_journals
 from edge.words import GIB, MIB, Eviction
@@ -139,6 +143,7 @@ class Volume:
         self.extent_max = min(EXTENT_LIMIT, SUMS_LIMIT * settings.slice_size, self.pack_size)
         self.packs = Packs(directory, disk, self._counter, self._identity.volume, self.pack_size, self.extent_max)
         self._counter.at_least(max(self.packs.all, default=0) + 1, 0)
+        self._purges = PurgeLog(disk, directory / "purges", self._identity.volume, min(self.packs.all, default=0))
         mark = files.read_mark(directory / "clean")
         trusted = mark is not None and (mark.clean or (mark.boot == boot and boot != ""))
         self._boot = boot
@@ -154,9 +159,11 @@ class Volume:
         self._write_mark(clean=False)
         self._generation = max(self._counter.raise_limit(), 1)
         self.keep_generations()
-        self._sequence = self.index.meta(b"sequence") + files.GENERATION_STEP
+        # Above all that any run before has used, also where the index is lost: generations only ever grow.
+        self._sequence = max(self.index.meta(b"sequence") + files.GENERATION_STEP, self._generation << 16)
         self.live_path = self._make_live_path()
         self.live = LiveTable(self.live_path, settings.live_bytes, readonly=False)
+        self._finish_purges()
 
     def _open_index(self, trusted: bool) -> None:
         path = self._index_path()
@@ -164,6 +171,9 @@ class Volume:
         if trusted and exists:
             try:
                 self.index = Index(path, self._map_bytes())
+                if self.index.meta(b"format") != INDEX_FORMAT:
+                    self.index.close()
+                    raise FormatUnknown("an index of another format")
                 complete_journals(self.packs, self.index, self._disk, self._identity.volume)
                 return
             except Exception:  # a damaged LMDB file raises whatever lmdb makes of it: rebuild
@@ -177,7 +187,9 @@ class Volume:
         self.index = Index(path, self._map_bytes())
         if self.packs.all:
             self.suspect = (0, self.first_pack)
-            self._rebuild = Rebuild(self.packs, self.index, self._disk, self._identity.volume, self._counter)
+            self._rebuild = Rebuild(
+                self.packs, self.index, self._disk, self._identity.volume, self._counter, self._purges
+            )
 
     def _map_bytes(self) -> int:
         # Sparse: 1 % of the volume is 400 bytes for each 40 KB stored, far more than video needs.
@@ -325,7 +337,7 @@ class Volume:
                 return False
             self._sequence += 1
             record = replace(record, sequence=self._sequence, first=known.first)
-            txn.put_record(name, record)
+            txn.renew_record(name, known, record)
             txn.set_meta(b"sequence", self._sequence)
         if self.packs.active is not None:
             self.packs.log(self.packs.active.number, ObjectEntry(name, record, refresh=True))
@@ -368,6 +380,37 @@ class Volume:
         if self.index.record(name) is not None:
             self.delete(name, None, Eviction.REPLACED)
         return self.live.put(name, record, body)
+
+    # -- purges ----------------------------------------------------------------------------------
+
+    def begin_purge(self, what: Purge, before: int) -> Purging:
+        """Note a purge for ever and return what is to be done; OSError: it cannot be noted. See `Purging`."""
+        self._sequence += 1
+        number, oldest = self._sequence, min(self.packs.all, default=0)
+        self._purges.append(what, number, self._counter.next_pack - 1, oldest)
+        purging = Purging(self, what, number, before)
+        purging.begin()
+        return purging
+
+    def try_purge(self, what: Purge) -> Purging:
+        """The same, only counting."""
+        purging = Purging(self, what, self._sequence, self._generation, dry=True)
+        purging.begin()
+        return purging
+
+    def end_purge(self, sequence: int) -> None:
+        """All that was begun so far is done: a start need not do it again."""
+        with self.index.writing() as txn:
+            txn.set_meta(b"purged", sequence)
+            txn.set_meta(b"sequence", self._sequence)
+
+    def _finish_purges(self) -> None:
+        """What a killed run had begun."""
+        for what, logged in self._purges.since(self.index.meta(b"purged")):
+            purging = Purging(self, what, logged.sequence, 0)
+            while purging.step():
+                pass
+            self.end_purge(logged.sequence)
 
     def sweep_live(self) -> int:
         return self.live.sweep(self._clock.wall())
@@ -533,7 +576,7 @@ class Volume:
 
     def _let_go(self) -> None:
         """Close what is open, also half-way through a start that failed."""
-        for part in ("packs", "index", "live", "_counter"):
+        for part in ("packs", "index", "live", "_counter", "_purges"):
             if hasattr(self, part):
                 getattr(self, part).close()
         if hasattr(self, "live_path"):
