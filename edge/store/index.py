@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -12,7 +12,18 @@ from typing import Any, Final
 import lmdb
 
 from edge.errors import StoreError
-from edge.store.record import Extent, Record, decode_extent, decode_record, encode_extent, encode_record
+from edge.store.record import (
+    Extent,
+    Flag,
+    Glance,
+    Record,
+    decode_extent,
+    decode_record,
+    encode_extent,
+    encode_record,
+    glance,
+    marked,
+)
 
 TABLES: Final = (b"names", b"extents", b"places", b"keys", b"tags", b"meta")
 FORMAT: Final = 2  # an index of another format is rebuilt; 1 had no side table by key
@@ -132,19 +143,16 @@ class Index:
                     found.append(Placed(pack, offset, name, generation, start, length))
         return found
 
-    def scan(self, side: Side, prefix: bytes, after: bytes, limit: int) -> list[tuple[bytes, bytes, Record]]:
-        """(row, name, record) of the rows that begin with `prefix`, behind row `after`, at most `limit`."""
-        found: list[tuple[bytes, bytes, Record]] = []
+    def rows(self, side: Side, prefix: bytes, after: bytes, limit: int) -> list[bytes]:
+        """The rows of a side table that begin with `prefix`, behind row `after`, at most `limit`."""
+        found: list[bytes] = []
         table = self._keys if side is Side.KEYS else self._tags
         with self._env.begin() as txn, txn.cursor(db=table) as cursor:
             if cursor.set_range(after + b"\0" if after else prefix):
                 for row in cursor.iternext(keys=True, values=False):
                     if len(found) >= limit or not row.startswith(prefix):
                         break
-                    name = row[-16:]
-                    raw = txn.get(name, db=self._names)
-                    if raw is not None:
-                        found.append((row, name, decode_record(raw)))
+                    found.append(row)
         return found
 
     def objects(self) -> int:
@@ -174,20 +182,6 @@ class Writing:
     def extent(self, generation: int, start: int) -> Extent | None:
         raw = self._txn.get(extent_key(generation, start), db=self.extents_table)
         return decode_extent(raw)[0] if raw is not None else None
-
-    def extents(self, record: Record) -> list[Extent]:
-        """All extents of a generation, the inline one first."""
-        found = [record.first] if record.first is not None else []
-        if record.first is not None and record.first.length == record.total:
-            return found  # one extent has it all
-        prefix = struct.pack(">Q", record.generation)
-        with self._txn.cursor(db=self.extents_table) as cursor:
-            if cursor.set_range(prefix):
-                for key, value in cursor:
-                    if not key.startswith(prefix):
-                        break
-                    found.append(decode_extent(value)[0])
-        return found
 
     def put_record(self, name: bytes, record: Record) -> None:
         """Write a record; the side tables get their rows."""
@@ -239,10 +233,42 @@ class Writing:
         for extent in extents:
             self._txn.delete(_PLACE_KEY.pack(extent.pack, extent.offset), db=self.places)
             self._txn.delete(extent_key(record.generation, extent.start), db=self.extents_table)
-        self._txn.delete(record.key[:KEY_CUT] + b"\0" + name, db=self.keys)
-        for tag in record.tags:
-            self._txn.delete(tag_row(tag) + name, db=self.tags)
+        self._remove_rows(name, record.key, record.tags)
         self._txn.delete(name, db=self.names)
+
+    def _remove_rows(self, name: bytes, key: bytes, tags: Sequence[bytes]) -> None:
+        self._txn.delete(key[:KEY_CUT] + b"\0" + name, db=self.keys)
+        for tag in tags:
+            self._txn.delete(tag_row(tag) + name, db=self.tags)
+
+    def purge(self, names: Iterable[bytes], meant: Callable[[Glance], bool], *, soft: bool) -> tuple[int, int]:
+        """Forget, or mark stale, those that are meant; (objects, bytes). Written for 100,000 of them: 10 us each."""
+        objects = length = 0
+        with self._txn.cursor(db=self.names) as cursor:
+            for name in names:
+                if not cursor.set_key(name):
+                    continue
+                raw = cursor.value()
+                seen = glance(raw)
+                if not meant(seen):
+                    continue
+                objects += 1
+                whole = seen.first_length == seen.total
+                length += seen.first_length if whole else sum(e.length for e in self._further(raw))
+                if soft:
+                    cursor.put(name, marked(raw, Flag.STALE))
+                    continue
+                cursor.delete()
+                if whole:
+                    self._txn.delete(_PLACE_KEY.pack(seen.first_pack, seen.first_offset), db=self.places)
+                    self._remove_rows(name, seen.key, seen.tags)
+                else:
+                    record = decode_record(raw)
+                    self.remove_record(name, record, self._further(raw))
+        return objects, length
+
+    def _further(self, raw: bytes) -> list[Extent]:
+        return self._index.extents(decode_record(raw))
 
     def remove_place(self, placed: Placed) -> None:
         self._txn.delete(_PLACE_KEY.pack(placed.pack, placed.offset), db=self.places)

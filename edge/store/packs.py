@@ -159,6 +159,10 @@ class Packs:
         if pack is not None:
             pack.waiting.append(entry)
 
+    def log_for_certain(self, entry: Entry) -> None:
+        """Have an entry written that concerns no pack of its own; StoreError when no pack can be begun for it."""
+        self.log((self.active or self._begin()).number, entry)
+
     def to_flush(self) -> list[tuple[Pack, list[Entry]]]:
         """Packs with waiting entries, and those entries; sync the packs, then give both to `flushed`."""
         taken = []

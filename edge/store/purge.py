@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from edge.policy.purges import Purge, Scope
 from edge.store.index import KEY_CUT, Side, tag_row
-from edge.store.record import Flag, Record
+from edge.store.record import Flag, Glance, Record
 from edge.words import Eviction
 
 if TYPE_CHECKING:
     from edge.store.volume import Volume
 
 STEP: Final = 500  # objects: some 10 ms, while commits and writes wait
+NAME: Final = 16  # bytes at a row's end
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Purging:
         self._volume, self._what = volume, what
         self.sequence, self._before, self._dry = sequence, before, dry
         self._ranges = ranges(what)
+        self._sure = len(what.text) < KEY_CUT and not what.site  # what its rows name is what is meant
         self._after = b""
         self.objects = 0
         self.length = 0
@@ -79,41 +81,31 @@ class Purging:
         if not self._ranges:
             return False
         where = self._ranges[0]
-        found = self._volume.index.scan(where.side, where.prefix, self._after, STEP)
-        meant = [(name, record) for _, name, record in found if self._means(record)]
-        self.objects += len(meant)
+        index = self._volume.index
+        found = index.rows(where.side, where.prefix, self._after, STEP)
+        names = [row[-NAME:] for row in found]
         if self._dry:
-            self.length += sum(self._stored(record) for _, record in meant)
-        elif self._what.soft:
-            self._mark(meant)
+            for record in filter(None, map(index.record, names)):
+                if self._means(record):
+                    self.objects += 1
+                    self.length += sum(extent.length for extent in index.extents(record))
         else:
-            self._remove(meant)
+            with index.writing() as txn:
+                objects, length = txn.purge(names, self._means, soft=self._what.soft)
+            self.objects += objects
+            self.length += length
+            if not self._what.soft:
+                self._volume.evictions[Eviction.PURGE] += objects
         if len(found) < STEP:
             self._ranges.pop(0)
             self._after = b""
         else:
-            self._after = found[-1][0]
+            self._after = found[-1]
         return bool(self._ranges)
 
-    def _means(self, record: Record) -> bool:
-        if record.sequence > self.sequence or not self._what.matches(record.key, record.tags):
+    def _means(self, record: Record | Glance) -> bool:
+        if record.sequence > self.sequence:
+            return False
+        if not self._sure and not self._what.matches(record.key, record.tags):
             return False
         return not (self._what.soft and record.flags & Flag.STALE)
-
-    def _stored(self, record: Record) -> int:
-        return sum(extent.length for extent in self._volume.index.extents(record))
-
-    def _mark(self, meant: list[tuple[bytes, Record]]) -> None:
-        with self._volume.index.writing() as txn:
-            for name, record in meant:
-                txn.put_record(name, replace(record, flags=record.flags | Flag.STALE))
-        self.length += sum(self._stored(record) for _, record in meant)
-
-    def _remove(self, meant: list[tuple[bytes, Record]]) -> None:
-        index = self._volume.index
-        with index.writing() as txn:
-            for name, record in meant:
-                extents = txn.extents(record)
-                self.length += sum(extent.length for extent in extents)
-                txn.remove_record(name, record, extents)
-        self._volume.evictions[Eviction.PURGE] += len(meant)

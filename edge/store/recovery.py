@@ -149,7 +149,10 @@ class Rebuild:
         self.sequence = max(self.sequence, record.sequence)
         self.generation = max(self.generation, record.generation)
         revised = self._purges.revised(record)
-        if revised is None or self._deleted.get(name, -1) >= record.sequence:
+        if revised is None:  # what older entries say of this name is older still
+            self._take_delete(txn, name, record.sequence + 1)
+            return
+        if self._deleted.get(name, -1) >= record.sequence:
             return
         record = revised
         known = txn.record(name)

@@ -9,6 +9,7 @@ import shutil
 import uuid
 from collections import Counter as Tally
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -354,9 +355,8 @@ class Volume:
             self._sequence += 1
             txn.set_meta(b"sequence", self._sequence)
         self.evictions[reason] += 1
-        if self.packs.active is not None:
-            entry = DeleteEntry(name, known.generation, self._sequence)
-            self.packs.log(self.packs.active.number, entry)
+        with suppress(StoreError):  # on a disk that has failed nothing can be made durable: requests go on
+            self.packs.log_for_certain(DeleteEntry(name, known.generation, self._sequence))
         return True
 
     def drop_extent(self, name: bytes, generation: int, start: int, reason: Eviction) -> bool:
