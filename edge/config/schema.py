@@ -299,6 +299,9 @@ class RulesSection(Section):
     )
     preflight_max_age: Seconds | None = Field(None, description="how long browsers remember a preflight")
     mime_by_path: bool | None = Field(None, description="true: what comes without a media type gets one by its name")
+    hide_tags: bool | None = Field(
+        None, description="false: clients are told Surrogate-Key and Cache-Tag; for a shield behind edges"
+    )
     cache_status_key: bool | None = Field(None, description="true: Cache-Status tells the cache key")
     server_timing: bool | None = Field(None, description="true: Server-Timing tells scripts how the cache answered")
     live: LiveSection | None = Field(None, description="see below")

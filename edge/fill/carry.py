@@ -276,7 +276,7 @@ class Carrier:
         except StoreError:
             return
         extents = pack.take_complete()
-        if extents and run.position > run.start:
+        if extents and run.position > run.start and not self._flight.doomed:
             store = self._shop.store
             await store.call(store.volume.commit, self._flight.name, self._record, list(extents))
 
@@ -309,6 +309,8 @@ class Carrier:
         store = self._shop.store
         if not extents and self._run.end == 0:
             extents = [await store.call(lay_mark, store.volume)]
+        if self._flight.doomed:  # in the meantime
+            return
         await store.call(store.volume.commit, self._flight.name, self._record, extents)
 
     async def _keep_memory(self, body: bytes) -> None:

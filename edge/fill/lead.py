@@ -206,6 +206,8 @@ class Lead:
             raise OriginError(Reason.BAD_RESPONSE, f"the origin answered {status}")
         if self._fetch.method == b"HEAD":
             if stored is not None:
+                self._tower.recheck(self._flight, stored)
+            if stored is not None and not self._flight.doomed:
                 await revise.note_head(self._shop, self._flight.name, stored, response, self._rules)
         elif not self._get or not self._as_asked(ask, response):
             return await self._hand_on(response, run)
@@ -329,6 +331,9 @@ class Lead:
             self._unconditional = True
             raise _AskAgain
         flight, shop = self._flight, self._shop
+        self._tower.recheck(flight, stored)
+        if flight.doomed:
+            return None  # its readers have asked anew
         record = await revise.renew(shop, flight.name, stored, response, self._rules)
         for extent in shop.store.volume.extents(stored):
             flight.covered.add(extent.start, extent.end)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edge.fill.channel import Channel
 from edge.fill.flight import Flight, Reader
-from edge.fill.messages import Bad, Body, Cancel, Fail, Fetch, Freed, Message, Read
+from edge.fill.messages import Bad, Body, Cancel, Fail, Fetch, Forget, Freed, Message, Read
 from edge.words import Reason
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Link:
                     entry[1].upload.feed(message)
             case Bad():
                 self._desk.bad(message)
+            case Forget():
+                self._desk.purge(self, message)
             case _:
                 raise ValueError(f"a worker does not say {type(message).__name__}")
 

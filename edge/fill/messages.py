@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Final
 
+from edge.policy.purges import Purge
 from edge.words import CacheStatus, Kind, Reason
 
 PROTOCOL: Final = 2
@@ -186,6 +187,41 @@ class Taken:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Purge `what`; `dry`: only say what that would be."""
+
+    id: int
+    what: Purge
+    dry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What a purge has forgotten; `error`: why it is not done, or would not outlive a crash."""
+
+    id: int
+    objects: int
+    length: int
+    error: str = ""
+
+
 Message = (
-    Hello | Fetch | Head | Place | Inline | Scratch | End | Fail | Again | Read | Cancel | Freed | Bad | Body | Taken
+    Hello
+    | Fetch
+    | Head
+    | Place
+    | Inline
+    | Scratch
+    | End
+    | Fail
+    | Again
+    | Read
+    | Cancel
+    | Freed
+    | Bad
+    | Body
+    | Taken
+    | Forget
+    | Forgotten
 )

@@ -16,6 +16,8 @@ from edge.fill.messages import (
     End,
     Fail,
     Fetch,
+    Forget,
+    Forgotten,
     Freed,
     Head,
     HeadFlag,
@@ -29,11 +31,13 @@ from edge.fill.messages import (
     Scratch,
     Taken,
 )
+from edge.policy.purges import Purge, Scope
 from edge.words import CacheStatus, Kind, Reason
 
 _KINDS: Final = tuple(Kind)
 _STATUSES: Final = tuple(CacheStatus)
 _REASONS: Final = tuple(Reason)
+_SCOPES: Final = tuple(Scope)
 
 
 class Type(IntEnum):
@@ -54,6 +58,8 @@ class Type(IntEnum):
     BAD = 13
     BODY = 14
     TAKEN = 15
+    FORGET = 16
+    FORGOTTEN = 17
 
 
 class _Writer:
@@ -126,6 +132,11 @@ def encode(message: Message) -> bytes:
             return _Writer(Type.FAIL).put("QHB", id_, status, _REASONS.index(reason)).text(detail).done()
         case Bad(name, generation, start, reason):
             return _Writer(Type.BAD).blob(name).put("QQB", generation, start, _REASONS.index(reason)).done()
+        case Forget(id_, what, dry):
+            scope = _SCOPES.index(what.scope)
+            return _Writer(Type.FORGET).put("Q?B?", id_, dry, scope, what.soft).blob(what.text).blob(what.site).done()
+        case Forgotten(id_, objects, length, error):
+            return _Writer(Type.FORGOTTEN).put("QQQ", id_, objects, length).text(error).done()
         case Head():
             return _encode_head(message)
         case Fetch():
@@ -202,6 +213,14 @@ def decode(raw: bytes) -> Message:
             reader = _Reader(raw)
             id_, flags, status, total, ttfb = reader.take("QBBqd")
             return Head(id_, HeadFlag(flags), _STATUSES[status], total, reader.text(), ttfb, reader.blob())
+        case Type.FORGET:
+            reader = _Reader(raw)
+            id_, dry, scope, soft = reader.take("Q?B?")
+            return Forget(id_, Purge(_SCOPES[scope], reader.blob(), reader.blob(), bool(soft)), bool(dry))
+        case Type.FORGOTTEN:
+            reader = _Reader(raw)
+            id_, objects, length = reader.take("QQQ")
+            return Forgotten(id_, objects, length, reader.text())
         case Type.FETCH:
             return _decode_fetch(_Reader(raw))
 

@@ -309,7 +309,12 @@ class Volume:
         known = txn.record(name)
         pack = extents[0].pack if extents else (self.packs.active.number if self.packs.active else 0)
         if known is not None and known.generation == record.generation:
-            record = known
+            if record.stored_at > known.stored_at:  # the same version, and the origin has just said so
+                self._sequence += 1
+                record = replace(record, sequence=self._sequence, first=known.first)
+                logged.append((pack, ObjectEntry(name, record, refresh=True)))
+            else:
+                record = known
         else:
             if known is not None:
                 if known.generation > record.generation:
