@@ -235,7 +235,7 @@ class Asker:
         if self.up:
             self.send(message)
 
-    async def forget(self, what: Purge, *, dry: bool = False) -> Forgotten:
+    async def forget(self, *whats: Purge, dry: bool = False) -> Forgotten:
         """Have the keeper purge; ConnectionError when it is down, or dies at it: then nobody knows."""
         if not self.up:
             raise ConnectionError("the keeper is down")
@@ -243,7 +243,7 @@ class Asker:
         done: asyncio.Future[Forgotten] = asyncio.get_running_loop().create_future()
         self._forgetting[id_] = done
         try:
-            self.send(Forget(id_, what, dry))
+            self.send(Forget(id_, whats, dry))
             return await done
         finally:
             self._forgetting.pop(id_, None)

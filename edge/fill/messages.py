@@ -189,10 +189,10 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Purge `what`; `dry`: only say what that would be."""
+    """Purge; `dry`: only say what that would be. All of `whats` are soft, or none."""
 
     id: int
-    what: Purge
+    whats: tuple[Purge, ...]
     dry: bool = False
 
 

@@ -132,9 +132,11 @@ def encode(message: Message) -> bytes:
             return _Writer(Type.FAIL).put("QHB", id_, status, _REASONS.index(reason)).text(detail).done()
         case Bad(name, generation, start, reason):
             return _Writer(Type.BAD).blob(name).put("QQB", generation, start, _REASONS.index(reason)).done()
-        case Forget(id_, what, dry):
-            scope = _SCOPES.index(what.scope)
-            return _Writer(Type.FORGET).put("Q?B?", id_, dry, scope, what.soft).blob(what.text).blob(what.site).done()
+        case Forget(id_, whats, dry):
+            writer = _Writer(Type.FORGET).put("Q?I", id_, dry, len(whats))
+            for what in whats:
+                writer.put("B?", _SCOPES.index(what.scope), what.soft).blob(what.text).blob(what.site)
+            return writer.done()
         case Forgotten(id_, objects, length, error):
             return _Writer(Type.FORGOTTEN).put("QQQ", id_, objects, length).text(error).done()
         case Head():
@@ -215,14 +217,19 @@ def decode(raw: bytes) -> Message:
             return Head(id_, HeadFlag(flags), _STATUSES[status], total, reader.text(), ttfb, reader.blob())
         case Type.FORGET:
             reader = _Reader(raw)
-            id_, dry, scope, soft = reader.take("Q?B?")
-            return Forget(id_, Purge(_SCOPES[scope], reader.blob(), reader.blob(), bool(soft)), bool(dry))
+            id_, dry, count = reader.take("Q?I")
+            return Forget(id_, tuple(_decode_purge(reader) for _ in range(count)), bool(dry))
         case Type.FORGOTTEN:
             reader = _Reader(raw)
             id_, objects, length = reader.take("QQQ")
             return Forgotten(id_, objects, length, reader.text())
         case Type.FETCH:
             return _decode_fetch(_Reader(raw))
+
+
+def _decode_purge(reader: _Reader) -> Purge:
+    scope, soft = reader.take("B?")
+    return Purge(_SCOPES[scope], reader.blob(), reader.blob(), bool(soft))
 
 
 def _decode_fetch(reader: _Reader) -> Fetch:

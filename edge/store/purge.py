@@ -4,6 +4,7 @@ Order is that of the queue: what was to be committed before the purge began is i
 what is committed meanwhile has a higher sequence number and stays.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from edge.store.volume import Volume
 
 STEP: Final = 500  # objects: some 10 ms, while commits and writes wait
+RANGES_A_STEP: Final = 200  # most of them name one object, or none
 NAME: Final = 16  # bytes at a row's end
 
 
@@ -28,7 +30,7 @@ class Range:
 
 
 def ranges(what: Purge) -> list[Range]:
-    """Where the objects of a purge are found; more may lie there, none lies elsewhere."""
+    """Where the objects of one purge are found; more may lie there, none lies elsewhere."""
     if what.scope is Scope.TAG:
         return [Range(Side.TAGS, tag_row(what.text))]
     if what.scope is Scope.PREFIX or len(what.text) >= KEY_CUT:
@@ -44,17 +46,18 @@ class Purging:
     which have no sequence number, by generation. `dry`: nothing is changed.
     """
 
-    def __init__(self, volume: "Volume", what: Purge, sequence: int, before: int, *, dry: bool = False) -> None:
-        self._volume, self._what = volume, what
+    def __init__(
+        self, volume: "Volume", whats: Sequence[Purge], sequence: int, before: int, *, dry: bool = False
+    ) -> None:
+        self._volume, self._whats = volume, whats
         self.sequence, self._before, self._dry = sequence, before, dry
-        self._ranges = ranges(what)
-        self._sure = len(what.text) < KEY_CUT and not what.site  # what its rows name is what is meant
+        self._ranges = [(what, where) for what in reversed(whats) for where in ranges(what)]  # the last comes first
         self._after = b""
         self.objects = 0
         self.length = 0
 
     def __repr__(self) -> str:
-        return f"<Purging {self._what} objects={self.objects}>"
+        return f"<Purging {len(self._whats)} ranges={len(self._ranges)} objects={self.objects}>"
 
     def begin(self) -> None:
         """What is short-lived goes at once: the table is small."""
@@ -72,40 +75,44 @@ class Purging:
         self.objects += len(seen)
 
     def _revised_live(self, record: Record) -> Record | None:
-        if record.generation >= self._before or not self._what.matches(record.key, record.tags):
+        if record.generation >= self._before:
             return record
-        return replace(record, flags=record.flags | Flag.STALE) if self._what.soft else None
+        for what in self._whats:
+            if what.matches(record.key, record.tags):
+                return replace(record, flags=record.flags | Flag.STALE) if what.soft else None
+        return record
 
     def step(self) -> bool:
         """Forget some objects; False when none is left."""
-        if not self._ranges:
-            return False
-        where = self._ranges[0]
         index = self._volume.index
-        found = index.rows(where.side, where.prefix, self._after, STEP)
-        names = [row[-NAME:] for row in found]
-        if self._dry:
-            for record in filter(None, map(index.record, names)):
-                if self._means(record):
-                    self.objects += 1
-                    self.length += sum(extent.length for extent in index.extents(record))
-        else:
-            with index.writing() as txn:
-                objects, length = txn.purge(names, self._means, soft=self._what.soft)
-            self.objects += objects
-            self.length += length
-            if not self._what.soft:
-                self._volume.evictions[Eviction.PURGE] += objects
-        if len(found) < STEP:
-            self._ranges.pop(0)
-            self._after = b""
-        else:
-            self._after = found[-1]
+        left, looked = STEP, 0
+        while self._ranges and left > 0 and looked < RANGES_A_STEP:
+            what, where = self._ranges[-1]
+            found = index.rows(where.side, where.prefix, self._after, left)
+            if found:
+                self._take(what, [row[-NAME:] for row in found])
+            self._after = found[-1] if len(found) == left else b""
+            left, looked = left - len(found), looked + 1
+            if not self._after:
+                self._ranges.pop()
         return bool(self._ranges)
 
-    def _means(self, record: Record | Glance) -> bool:
-        if record.sequence > self.sequence:
-            return False
-        if not self._sure and not self._what.matches(record.key, record.tags):
-            return False
-        return not (self._what.soft and record.flags & Flag.STALE)
+    def _take(self, what: Purge, names: list[bytes]) -> None:
+        index = self._volume.index
+        sure = len(what.text) < KEY_CUT and not what.site  # what the rows name is what is meant
+
+        def meant(record: Record | Glance) -> bool:
+            if record.sequence > self.sequence or not (sure or what.matches(record.key, record.tags)):
+                return False
+            return not (what.soft and record.flags & Flag.STALE)
+
+        if self._dry:
+            kept = [record for record in map(index.record, names) if record is not None and meant(record)]
+            objects, length = len(kept), sum(extent.length for record in kept for extent in index.extents(record))
+        else:
+            with index.writing() as txn:
+                objects, length = txn.purge(names, meant, soft=what.soft)
+            if not what.soft:
+                self._volume.evictions[Eviction.PURGE] += objects
+        self.objects += objects
+        self.length += length

@@ -8,6 +8,7 @@ import os
 import struct
 import uuid
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -78,16 +79,17 @@ class PurgeLog:
         if what.scope is Scope.PREFIX:
             self._lengths.add(len(what.text))
 
-    def append(self, what: Purge, sequence: int, last_pack: int, oldest_pack: int) -> None:
-        """Note a purge; it is durable when this returns. OSError: it is not."""
+    def append(self, whats: Sequence[Purge], sequence: int, last_pack: int, oldest_pack: int) -> None:
+        """Note purges; they are durable when this returns. OSError: they are not."""
         if len(self.entries) >= ENTRIES_MOST:
             self._make_room(oldest_pack)
         logged = Logged(sequence, last_pack)
-        raw = _encode(what, logged)
+        raw = b"".join(_encode(what, logged) for what in whats)
         self._disk.pwrite(self._fd, raw, self._end)
         self._disk.fdatasync(self._fd)
         self._end += len(raw)
-        self._note(what, logged)
+        for what in whats:
+            self._note(what, logged)
 
     def _make_room(self, oldest_pack: int) -> None:
         entries = list(self.entries.items())

@@ -388,18 +388,18 @@ class Volume:
 
     # -- purges ----------------------------------------------------------------------------------
 
-    def begin_purge(self, what: Purge, before: int) -> Purging:
-        """Note a purge for ever and return what is to be done; OSError: it cannot be noted. See `Purging`."""
+    def begin_purge(self, whats: Sequence[Purge], before: int) -> Purging:
+        """Note purges for ever and return what is to be done; OSError: it cannot be noted. See `Purging`."""
         self._sequence += 1
         number, oldest = self._sequence, min(self.packs.all, default=0)
-        self._purges.append(what, number, self._counter.next_pack - 1, oldest)
-        purging = Purging(self, what, number, before)
+        self._purges.append(whats, number, self._counter.next_pack - 1, oldest)
+        purging = Purging(self, whats, number, before)
         purging.begin()
         return purging
 
-    def try_purge(self, what: Purge) -> Purging:
+    def try_purge(self, whats: Sequence[Purge]) -> Purging:
         """The same, only counting."""
-        purging = Purging(self, what, self._sequence, self._generation, dry=True)
+        purging = Purging(self, whats, self._sequence, self._generation, dry=True)
         purging.begin()
         return purging
 
@@ -412,7 +412,7 @@ class Volume:
     def _finish_purges(self) -> None:
         """What a killed run had begun."""
         for what, logged in self._purges.since(self.index.meta(b"purged")):
-            purging = Purging(self, what, logged.sequence, 0)
+            purging = Purging(self, [what], logged.sequence, 0)
             while purging.step():
                 pass
             self.end_purge(logged.sequence)
