@@ -7,6 +7,7 @@ from edge.errors import EdgeError, OriginError, StoreError
 from edge.fill import plan
 from edge.fill.flight import Flight, Run
 from edge.fill.messages import UNKNOWN, Fetch
+from edge.fill.patience import let_players_go_first
 from edge.fill.plan import Ask
 from edge.fill.records import stored_lines
 from edge.fill.shop import Shop
@@ -233,6 +234,7 @@ class Carrier:
         """A later run of a flight whose head is known: ask for its stretch, bring it, keep it."""
         flight, run = self._flight, self._run
         try:
+            await let_players_go_first(self._shop, flight)
             await self.complete(await self._resume())
         except EdgeError as error:
             flight.fail_run(run, error.status, error.reason, str(error))

@@ -11,6 +11,7 @@ from edge.fill import plan, revise
 from edge.fill.carry import Carrier
 from edge.fill.flight import Flight, Run
 from edge.fill.messages import UNKNOWN, Head, HeadFlag, Mode
+from edge.fill.patience import let_players_go_first
 from edge.fill.placing import Placing, Tower
 from edge.fill.plan import Ask
 from edge.fill.records import stored_lines
@@ -71,6 +72,7 @@ class Lead:
         run = Run(0, UNKNOWN)
         flight.runs.append(run)
         try:
+            await let_players_go_first(self._shop, flight)
             await self._ask(run)
         except EdgeError as error:
             flight.fail(error.status, error.reason, str(error))

@@ -67,6 +67,7 @@ class Fetch:
     authority: bytes = b""  # whom the client asked: what an unsafe request makes invalid has to be of the same origin
     has_body: bool = False  # `Body` messages follow
     body_length: int = UNKNOWN  # UNKNOWN: it is sent in chunks
+    patient: bool = False  # nobody waits for it: players' fetches go first
 
 
 @dataclass(frozen=True, slots=True)

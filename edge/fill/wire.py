@@ -170,7 +170,7 @@ def _encode_fetch(fetch: Fetch) -> bytes:
     writer.put("?", fetch.pin is not None)
     if fetch.pin is not None:
         writer.put("QQ", fetch.pin.generation, fetch.pin.total).blob(fetch.pin.etag)
-    writer.blob(fetch.authority).put("?q", fetch.has_body, fetch.body_length)
+    writer.blob(fetch.authority).put("?q?", fetch.has_body, fetch.body_length, fetch.patient)
     return writer.done()
 
 
@@ -247,7 +247,7 @@ def _decode_fetch(reader: _Reader) -> Fetch:
         generation, total = reader.take("QQ")
         pin = Pin(generation, total, reader.blob())
     authority = reader.blob()
-    has_body, body_length = reader.take("?q")
+    has_body, body_length, patient = reader.take("?q?")
     return Fetch(
         id_,
         Mode(mode),
@@ -266,4 +266,5 @@ def _decode_fetch(reader: _Reader) -> Fetch:
         authority,
         bool(has_body),
         body_length,
+        bool(patient),
     )
