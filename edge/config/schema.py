@@ -157,7 +157,15 @@ class TlsSection(Section):
 class AdminSection(Section):
     """Metrics and health: never on the players' port."""
 
-    listen: Listen = Field("127.0.0.1:9180", description="address of /metrics, /healthz, /readyz")
+    listen: Listen = Field("127.0.0.1:9180", description="address of /metrics, /healthz, /readyz and the admin API")
+
+
+class OperatorSection(Section):
+    """Who may use the admin API over TCP (/v1/...); over the control socket its owner may do everything."""
+
+    name: Label = Field(description="in the log")
+    role: Literal["read", "purge", "admin"] = Field("read", description="each may do what those before it may")
+    token_file: str = Field(min_length=1, description="a file with the bearer token, at least 16 characters")
 
 
 class CacheSection(Section):
@@ -342,6 +350,7 @@ class Settings(Section):
     cache: CacheSection = Field(default_factory=CacheSection)
     volume: Annotated[tuple[VolumeSection, ...], Field(strict=False)] = ()
     origin: OriginSection = Field(default_factory=OriginSection)
+    operator: Annotated[tuple[OperatorSection, ...], Field(strict=False)] = ()
     log: LogSection = Field(default_factory=LogSection)
     tls: Annotated[tuple[TlsSection, ...], Field(strict=False)] = ()
     site: Annotated[tuple[SiteSection, ...], Field(strict=False)] = ()

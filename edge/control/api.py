@@ -27,7 +27,7 @@ class Node(Protocol):
 
     def top(self, count: int) -> dict[str, Any]: ...
 
-    def explain(self, url: str) -> dict[str, Any]: ...
+    async def explain(self, url: str) -> dict[str, Any]: ...
 
     def config(self) -> dict[str, Any]: ...
 
@@ -146,7 +146,7 @@ async def _top(api: Api, request: web.Request, _: None) -> Answer:
 
 
 async def _explain(api: Api, request: web.Request, _: None) -> Answer:
-    return api.node.explain(request.query.get("url", ""))
+    return await api.node.explain(request.query.get("url", ""))
 
 
 async def _config(api: Api, _: web.Request, __: None) -> Answer:

@@ -403,6 +403,13 @@ class Volume:
         purging.begin()
         return purging
 
+    def purge_now(self, what: Purge) -> None:
+        """The whole of a purge at once, before anybody is served."""
+        purging = self.begin_purge([what], self.new_generation())
+        while purging.step():
+            pass
+        self.end_purge(purging.sequence)
+
     def end_purge(self, sequence: int) -> None:
         """All that was begun so far is done: a start need not do it again."""
         with self.index.writing() as txn:
