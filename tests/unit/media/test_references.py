@@ -64,7 +64,7 @@ def test_lists_and_whole_files_are_named() -> None:
         '<AdaptationSet><Representation id="1"><SegmentList><Initialization sourceURL="i.mp4"/>'
         '<SegmentURL media="1.m4s"/>'
         '</SegmentList></Representation><Representation id="2">'
-        '<BaseURL>film.mp4</BaseURL><SegmentBase/></Representation>'
+        "<BaseURL>film.mp4</BaseURL><SegmentBase/></Representation>"
         "</AdaptationSet>"
     )
     assert in_manifest(body, "http://a/m.mpd") == ["http://a/i.mp4", "http://a/1.m4s", "http://a/film.mp4"]
