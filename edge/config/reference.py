@@ -13,6 +13,7 @@ from edge.config.explain import model_in
 from edge.config.schema import (
     KindSection,
     LiveSection,
+    OperatorSection,
     RuleSection,
     RulesSection,
     Settings,
@@ -35,6 +36,8 @@ EXAMPLES: Final[dict[tuple[type[BaseModel], str], object]] = {
     (TlsSection, "cert"): "/etc/edge/cert.pem",
     (TlsSection, "key"): "/etc/edge/key.pem",
     (SiteSection, "name"): "films",
+    (OperatorSection, "name"): "purger",
+    (OperatorSection, "token_file"): "/etc/edge/purger.token",
     (VolumeSection, "path"): "/mnt/disk1/edge",
     (VolumeSection, "size"): 8 * 10**12,
 }

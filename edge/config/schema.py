@@ -159,7 +159,15 @@ class TlsSection(Section):
 class AdminSection(Section):
     """Metrics and health: never on the players' port."""
 
-    listen: Listen = Field("127.0.0.1:9180", description="address of /metrics, /healthz, /readyz")
+    listen: Listen = Field("127.0.0.1:9180", description="address of /metrics, /healthz, /readyz and the admin API")
+
+
+class OperatorSection(Section):
+    """Who may use the admin API over TCP (/v1/...); over the control socket its owner may do everything."""
+
+    name: Label = Field(description="in the log")
+    role: Literal["read", "purge", "admin"] = Field("read", description="each may do what those before it may")
+    token_file: str = Field(min_length=1, description="a file with the bearer token, at least 16 characters")
 
 
 class CacheSection(Section):
@@ -322,6 +330,9 @@ class RulesSection(Section):
     )
     preflight_max_age: Seconds | None = Field(None, description="how long browsers remember a preflight")
     mime_by_path: bool | None = Field(None, description="true: what comes without a media type gets one by its name")
+    hide_tags: bool | None = Field(
+        None, description="false: clients are told Surrogate-Key and Cache-Tag; for a shield behind edges"
+    )
     cache_status_key: bool | None = Field(None, description="true: Cache-Status tells the cache key")
     server_timing: bool | None = Field(None, description="true: Server-Timing tells scripts how the cache answered")
     live: LiveSection | None = Field(None, description="see below")
@@ -363,6 +374,7 @@ class Settings(Section):
     volume: Annotated[tuple[VolumeSection, ...], Field(strict=False)] = ()
     origin: OriginSection = Field(default_factory=OriginSection)
     upstream: Annotated[tuple[UpstreamSection, ...], Field(strict=False)] = ()
+    operator: Annotated[tuple[OperatorSection, ...], Field(strict=False)] = ()
     log: LogSection = Field(default_factory=LogSection)
     tls: Annotated[tuple[TlsSection, ...], Field(strict=False)] = ()
     site: Annotated[tuple[SiteSection, ...], Field(strict=False)] = ()

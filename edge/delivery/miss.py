@@ -152,6 +152,8 @@ class Miss(AskListener):
         record, delivery = self._stale, self._delivery
         if record is None or self._mode is not Mode.FILL:
             return False
+        if not self._still_kept(record):
+            return False  # purged while we waited
         now = delivery.clock.wall()
         strict = bool(record.flags & (Flag.MUST_REVALIDATE | Flag.NO_CACHE))
         window = float(record.stale_if_error)
@@ -162,6 +164,13 @@ class Miss(AskListener):
         how = How(CacheStatus.STALE)
         delivery.serve(self._exchange, self._place, record, how, now, body=self._stale_body)
         return True
+
+    def _still_kept(self, record: Record) -> bool:
+        reader = self._delivery.volumes[self._place.volume].reader
+        found = reader.lookup(self._place.name)
+        if found is None and (live := reader.lookup_live(self._place.name)) is not None:
+            found = live[0]
+        return found is not None and found.generation == record.generation
 
     def _give_up(self, status: int, detail: str) -> None:
         self._delivery.refuse(self._exchange, self._place, status, detail)

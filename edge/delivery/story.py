@@ -28,7 +28,7 @@ from edge.store.record import Flag, Record
 from edge.store.variants import lists_of, variant_name
 from edge.words import CacheStatus, Forward
 
-NOT_AT_ONCE = Flag.NO_CACHE | Flag.VARIES
+NOT_AT_ONCE = Flag.NO_CACHE | Flag.VARIES | Flag.STALE
 LANDING = 0.02  # seconds in which an answer that was brought whole is in the index
 REFRESHES = 10_000  # names whose refresh was asked for a moment ago
 REFRESH_AGAIN = 2.0  # seconds after which it may be asked for once more
@@ -151,7 +151,7 @@ class Delivery(Serving):
             return
         variant, record, body = self.find(exchange, place)
         now = self.clock.wall()
-        if record is not None and not record.flags & Flag.NO_CACHE:
+        if record is not None and not record.flags & (Flag.NO_CACHE | Flag.STALE):
             left = record.fresh_until - now
             strict = bool(record.flags & Flag.MUST_REVALIDATE)
             if demands.accepts(now - record.base_time, left, strict=strict):
@@ -236,6 +236,6 @@ def _decide(record: Record, now: float) -> Decision:
         record.fresh_until,
         record.stale_while_revalidate,
         bool(flags & Flag.MUST_REVALIDATE),
-        bool(flags & Flag.NO_CACHE),
+        bool(flags & (Flag.NO_CACHE | Flag.STALE)),
         now,
     )

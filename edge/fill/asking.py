@@ -17,6 +17,8 @@ from edge.fill.messages import (
     End,
     Fail,
     Fetch,
+    Forget,
+    Forgotten,
     Freed,
     Head,
     Hello,
@@ -28,6 +30,7 @@ from edge.fill.messages import (
     Scratch,
     Taken,
 )
+from edge.policy.purges import Purge
 from edge.words import Reason
 
 RECONNECT_FIRST = 0.02  # seconds; the supervisor keeps the socket open, so a new keeper is found at once
@@ -183,6 +186,7 @@ class Asker:
         self._next_id = 1
         self._askings: dict[int, Asking] = {}
         self._queued: list[Message] = []
+        self._forgetting: dict[int, asyncio.Future[Forgotten]] = {}
         self._retry: asyncio.TimerHandle | None = None
         self._delay = RECONNECT_FIRST
         self._closed = False
@@ -232,6 +236,19 @@ class Asker:
         if self.up:
             self.send(message)
 
+    async def forget(self, *whats: Purge, dry: bool = False) -> Forgotten:
+        """Have the keeper purge; ConnectionError when it is down, or dies at it: then nobody knows."""
+        if not self.up:
+            raise ConnectionError("the keeper is down")
+        id_ = self.next_id()
+        done: asyncio.Future[Forgotten] = asyncio.get_running_loop().create_future()
+        self._forgetting[id_] = done
+        try:
+            self.send(Forget(id_, whats, dry))
+            return await done
+        finally:
+            self._forgetting.pop(id_, None)
+
     def send(self, message: Message) -> None:
         if self.up:
             assert self._channel is not None
@@ -268,6 +285,11 @@ class Asker:
     def _dispatch(self, message: Message, fds: list[int]) -> None:
         if isinstance(message, Hello):
             self._hello(message)
+            return
+        if isinstance(message, Forgotten):
+            done = self._forgetting.get(message.id)
+            if done is not None and not done.done():
+                done.set_result(message)
             return
         asking = self._askings.get(getattr(message, "id", 0))
         if asking is None:
@@ -308,6 +330,9 @@ class Asker:
     def _on_lost(self) -> None:
         self._channel = None
         self._greeted = False
+        for done in self._forgetting.values():
+            if not done.done():
+                done.set_exception(ConnectionError("the keeper has died"))
         askings, self._askings = self._askings, {}
         waiting = {message.id for message in self._queued if isinstance(message, Fetch)}
         for id_, asking in askings.items():

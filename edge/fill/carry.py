@@ -7,6 +7,7 @@ from edge.errors import EdgeError, OriginError, StoreError
 from edge.fill import plan
 from edge.fill.flight import Flight
 from edge.fill.messages import UNKNOWN, Fetch
+from edge.fill.patience import let_players_go_first
 from edge.fill.plan import Ask
 from edge.fill.readers import Run
 from edge.fill.records import stored_lines
@@ -243,6 +244,7 @@ class Carrier:
         """A later run of a flight whose head is known: ask for its stretch, bring it, keep it."""
         flight, run = self._flight, self._run
         try:
+            await let_players_go_first(self._shop, flight)
             await self.complete(await self._resume())
         except EdgeError as error:
             flight.fail_run(run, error.status, error.reason, str(error))
@@ -286,7 +288,7 @@ class Carrier:
         except StoreError:
             return
         extents = pack.take_complete()
-        if extents and run.position > run.start:
+        if extents and run.position > run.start and not self._flight.doomed:
             store = self._shop.store
             await store.call(store.volume.commit, self._flight.name, self._record, list(extents))
 
@@ -319,6 +321,8 @@ class Carrier:
         store = self._shop.store
         if not extents and self._run.end == 0:
             extents = [await store.call(lay_mark, store.volume)]
+        if self._flight.doomed:  # in the meantime
+            return
         await store.call(store.volume.commit, self._flight.name, self._record, extents)
 
     async def _keep_memory(self, body: bytes) -> None:

@@ -17,6 +17,7 @@ from typing import Protocol
 from cachetools import TTLCache
 
 from edge.clock import Clock
+from edge.errors import EdgeError
 from edge.fill.carry import Carrier
 from edge.fill.flight import Flight
 from edge.fill.lead import Lead
@@ -28,9 +29,12 @@ from edge.fill.messages import (
     Bad,
     Fail,
     Fetch,
+    Forget,
+    Forgotten,
     Hello,
     Mode,
 )
+from edge.fill.purging import Purger
 from edge.fill.readers import Reader, Run
 from edge.fill.settings import FillSettings
 from edge.fill.shop import Shop
@@ -92,6 +96,7 @@ class Desk:
         self._alone_flights: set[Flight] = set()
         self._after_landing: dict[Flight, list[tuple[Link, Fetch]]] = {}  # what it brings is about to be in the index
         self._dropping: dict[bytes, _Dropping] = {}
+        self._purger = Purger(store, self._all_flights, self._doom)
         hello = self._volume.hello
         self._secret = hello.secret
         self._slice_size = hello.slice_size
@@ -247,7 +252,8 @@ class Desk:
 
     def _look_up(self, name: bytes) -> tuple[Record | None, bool]:
         live = self._volume.lookup_live(name)
-        return (live[0], True) if live is not None else (self._volume.lookup(name), False)
+        stored = live[0] if live is not None else self._volume.lookup(name)
+        return (self._purger.seen(stored) if stored is not None else None), live is not None
 
     def _cannot_complete(self, fetch: Fetch, stored: Record) -> bool:
         """Slices are missing, and this upstream has no ranges: the whole is fetched anew."""
@@ -272,7 +278,7 @@ class Desk:
             record.fresh_until,
             record.stale_while_revalidate,
             bool(record.flags & Flag.MUST_REVALIDATE),
-            bool(record.flags & Flag.NO_CACHE),
+            bool(record.flags & (Flag.NO_CACHE | Flag.STALE)),
             self._clock.wall(),
         )
         return decision is Decision.SERVE_FRESH
@@ -288,6 +294,7 @@ class Desk:
             start_run=self._start_run,
         )
         flight.joinable = shared
+        flight.asked_at = self._purger.number
         if shared:
             self.flights[name] = flight
         else:
@@ -353,11 +360,47 @@ class Desk:
 
     def doom(self, name: bytes) -> None:
         """What is on its way under a name is out of date: its readers get it, nobody joins, nothing is kept."""
-        flight = self.flights.pop(name, None)
+        flight = self.flights.get(name)
         if flight is not None:
-            flight.doomed = True
-            flight.joinable = False
-            self._alone_flights.add(flight)
+            self._set_aside(flight)
+
+    def _set_aside(self, flight: Flight) -> None:
+        flight.doomed = True
+        flight.joinable = False
+        if self.flights.get(flight.name) is flight:
+            del self.flights[flight.name]
+        self._alone_flights.add(flight)
+
+    def recheck(self, flight: Flight, record: Record) -> None:
+        """The tags of what a flight brings are known now: a purge may have named them meanwhile."""
+        if not flight.doomed and self._purger.outdated(flight, record):
+            self._doom(flight)
+
+    # -- purges ----------------------------------------------------------------------------------
+
+    def purge(self, link: Link, message: Forget) -> None:
+        """Take a purge; the answer comes when it holds."""
+        self._tasks.spawn(self._purge(link, message), "purge")
+
+    async def _purge(self, link: Link, message: Forget) -> None:
+        purger = self._purger
+        try:
+            done = await (purger.count(message.whats) if message.dry else purger.purge(message.whats))
+        except (EdgeError, OSError) as error:
+            link.channel.send(Forgotten(message.id, 0, 0, str(error) or type(error).__name__))
+        else:
+            link.channel.send(Forgotten(message.id, done.objects, done.length))
+
+    def _all_flights(self) -> list[Flight]:
+        return [*self.flights.values(), *self._alone_flights]
+
+    def _doom(self, flight: Flight) -> None:
+        """A purge names what this flight brings. Readers that have no head yet ask anew, after the purge."""
+        if flight.doomed or flight.fetch.mode is Mode.PASS:
+            return  # what is passed is not kept, and was asked for by its one reader
+        self._set_aside(flight)
+        if flight.head is None:
+            self.redirect(flight, [reader for reader in flight.readers if reader.upload is None])
 
     def _link_of(self, reader: Reader) -> Link | None:
         return next((link for link in self.links if link.channel is reader.channel), None)

@@ -11,6 +11,7 @@ from edge.fill import plan, revise
 from edge.fill.carry import Carrier
 from edge.fill.flight import Flight
 from edge.fill.messages import UNKNOWN, Head, HeadFlag, Mode
+from edge.fill.patience import let_players_go_first
 from edge.fill.placing import Placing, Tower
 from edge.fill.plan import Ask
 from edge.fill.readers import Run
@@ -73,6 +74,7 @@ class Lead:
         run = Run(0, UNKNOWN)
         flight.runs.append(run)
         try:
+            await let_players_go_first(self._shop, flight)
             await self._ask(run)
         except EdgeError as error:
             flight.fail(error.status, error.reason, str(error))
@@ -228,6 +230,8 @@ class Lead:
             raise OriginError(Reason.BAD_RESPONSE, f"the origin answered {status}")
         if self._fetch.method == b"HEAD":
             if stored is not None:
+                self._tower.recheck(self._flight, stored)
+            if stored is not None and not self._flight.doomed:
                 await revise.note_head(self._shop, self._flight.name, stored, response, self._rules)
         elif not self._get or not self._as_asked(ask, response):
             return await self._hand_on(response, run)
@@ -351,6 +355,9 @@ class Lead:
             self._unconditional = True
             raise _AskAgain
         flight, shop = self._flight, self._shop
+        self._tower.recheck(flight, stored)
+        if flight.doomed:
+            return None  # its readers have asked anew
         record = await revise.renew(shop, flight.name, stored, response, self._rules)
         for extent in shop.store.volume.extents(stored):
             flight.covered.add(extent.start, extent.end)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edge.fill.channel import Channel
 from edge.fill.flight import Flight
-from edge.fill.messages import Bad, Body, Cancel, Fail, Fetch, Freed, Invalidate, Message, Read
+from edge.fill.messages import Bad, Body, Cancel, Fail, Fetch, Forget, Freed, Invalidate, Message, Read
 from edge.fill.readers import Reader
 from edge.words import Reason
 
@@ -54,6 +54,8 @@ class Link:
                 self._desk.bad(message)
             case Invalidate(name):
                 self._desk.invalidate(name)
+            case Forget():
+                self._desk.purge(self, message)
             case _:
                 raise ValueError(f"a worker does not say {type(message).__name__}")
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Final
 
+from edge.policy.purges import Purge
 from edge.words import CacheStatus, Kind, Reason
 
 PROTOCOL: Final = 2
@@ -67,6 +68,7 @@ class Fetch:
     authority: bytes = b""  # whom the client asked: what an unsafe request makes invalid has to be of the same origin
     has_body: bool = False  # `Body` messages follow
     body_length: int = UNKNOWN  # UNKNOWN: it is sent in chunks
+    patient: bool = False  # nobody waits for it: players' fetches go first
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,25 @@ class Invalidate:
     name: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Purge; `dry`: only say what that would be. All of `whats` are soft, or none."""
+
+    id: int
+    whats: tuple[Purge, ...]
+    dry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What a purge has forgotten; `error`: why it is not done, or would not outlive a crash."""
+
+    id: int
+    objects: int
+    length: int
+    error: str = ""
+
+
 Message = (
     Hello
     | Fetch
@@ -211,4 +232,6 @@ Message = (
     | Body
     | Taken
     | Invalidate
+    | Forget
+    | Forgotten
 )

@@ -16,6 +16,7 @@ from edge.origin.response import UpstreamResponse
 from edge.policy.judge import Head as AnswerHead
 from edge.policy.judge import Verdict
 from edge.policy.rules import SiteRules
+from edge.policy.tags import surrogate_tags
 from edge.policy.variants import selection
 from edge.store.names import name_of
 from edge.store.record import Flag, Record, encode_record
@@ -39,6 +40,9 @@ class Tower(Protocol):
 
     def doom(self, name: bytes) -> None:
         """What is on its way under this name is out of date."""
+
+    def recheck(self, flight: Flight, record: Record) -> None:
+        """What the flight brings is known now: doom it if a purge has named that since it asked."""
 
 
 class Placing:
@@ -71,6 +75,8 @@ class Placing:
         layout = Layout(etag, 0, total, shop.slice_size)
         now = shop.clock.wall()
         told = record_of(self._fetch, kind, answer, verdict, layout, self._rules, now=now, opaque=opaque)
+        self._tower.recheck(flight, told)
+        keep = keep and not flight.doomed and surrogate_tags(answer.fields) is not None
         if not alone and (verdict.vary or (keep and self._varied())):
             keep = await self._vary(told, verdict, keep=keep)
         elif keep:

@@ -7,11 +7,13 @@ from edge.http import dates, fields
 from edge.http.fields import Fields
 from edge.policy.judge import Head, Verdict, judge
 from edge.policy.rules import SiteRules
+from edge.policy.tags import surrogate_tags
 from edge.policy.upstream_fields import stored_fields
 from edge.store.record import Flag, Record
 from edge.words import Kind
 
 # What says how a body is laid out belongs to the body that is stored, not to the 304 (RFC 9111 section 3.2).
+RENEWED_FLAGS = Flag.NO_CACHE | Flag.MUST_REVALIDATE | Flag.IMMUTABLE | Flag.STALE
 OF_THE_BODY = frozenset({b"content-length", b"content-encoding", b"content-range"})
 
 
@@ -57,7 +59,7 @@ def record_of(
         path=fetch.path[:255],
         etag=(layout.etag or given)[:255],
         vary=b"",
-        tags=(),
+        tags=surrogate_tags(answer.fields) or (),
         head=stored_fields(answer.fields, now, rules, opaque=opaque or answer.status == UNSATISFIED),
         first=None,
     )
@@ -131,7 +133,8 @@ def renewed(
     return (
         replace(
             record,
-            flags=record.flags & ~(Flag.NO_CACHE | Flag.MUST_REVALIDATE | Flag.IMMUTABLE) | _flags(verdict),
+            flags=record.flags & ~RENEWED_FLAGS | _flags(verdict),
+            tags=surrogate_tags(given) or record.tags,
             base_time=verdict.base_time,
             fresh_until=fresh_until,
             stored_at=response_time,

@@ -16,6 +16,8 @@ from edge.fill.messages import (
     End,
     Fail,
     Fetch,
+    Forget,
+    Forgotten,
     Freed,
     Head,
     HeadFlag,
@@ -30,11 +32,13 @@ from edge.fill.messages import (
     Scratch,
     Taken,
 )
+from edge.policy.purges import Purge, Scope
 from edge.words import CacheStatus, Kind, Reason
 
 _KINDS: Final = tuple(Kind)
 _STATUSES: Final = tuple(CacheStatus)
 _REASONS: Final = tuple(Reason)
+_SCOPES: Final = tuple(Scope)
 
 
 class Type(IntEnum):
@@ -56,6 +60,8 @@ class Type(IntEnum):
     BODY = 14
     TAKEN = 15
     INVALIDATE = 16
+    FORGET = 17
+    FORGOTTEN = 18
 
 
 class _Writer:
@@ -130,6 +136,13 @@ def encode(message: Message) -> bytes:
             return _Writer(Type.FAIL).put("QHB", id_, status, _REASONS.index(reason)).text(detail).done()
         case Bad(name, generation, start, reason):
             return _Writer(Type.BAD).blob(name).put("QQB", generation, start, _REASONS.index(reason)).done()
+        case Forget(id_, whats, dry):
+            writer = _Writer(Type.FORGET).put("Q?I", id_, dry, len(whats))
+            for what in whats:
+                writer.put("B?", _SCOPES.index(what.scope), what.soft).blob(what.text).blob(what.site)
+            return writer.done()
+        case Forgotten(id_, objects, length, error):
+            return _Writer(Type.FORGOTTEN).put("QQQ", id_, objects, length).text(error).done()
         case Head():
             return _encode_head(message)
         case Fetch():
@@ -161,7 +174,7 @@ def _encode_fetch(fetch: Fetch) -> bytes:
     writer.put("?", fetch.pin is not None)
     if fetch.pin is not None:
         writer.put("QQ", fetch.pin.generation, fetch.pin.total).blob(fetch.pin.etag)
-    writer.blob(fetch.authority).put("?q", fetch.has_body, fetch.body_length)
+    writer.blob(fetch.authority).put("?q?", fetch.has_body, fetch.body_length, fetch.patient)
     return writer.done()
 
 
@@ -208,8 +221,21 @@ def decode(raw: bytes) -> Message:
             reader = _Reader(raw)
             id_, flags, status, total, ttfb = reader.take("QBBqd")
             return Head(id_, HeadFlag(flags), _STATUSES[status], total, reader.text(), ttfb, reader.blob())
+        case Type.FORGET:
+            reader = _Reader(raw)
+            id_, dry, count = reader.take("Q?I")
+            return Forget(id_, tuple(_decode_purge(reader) for _ in range(count)), bool(dry))
+        case Type.FORGOTTEN:
+            reader = _Reader(raw)
+            id_, objects, length = reader.take("QQQ")
+            return Forgotten(id_, objects, length, reader.text())
         case Type.FETCH:
             return _decode_fetch(_Reader(raw))
+
+
+def _decode_purge(reader: _Reader) -> Purge:
+    scope, soft = reader.take("B?")
+    return Purge(_SCOPES[scope], reader.blob(), reader.blob(), bool(soft))
 
 
 def _decode_fetch(reader: _Reader) -> Fetch:
@@ -227,7 +253,7 @@ def _decode_fetch(reader: _Reader) -> Fetch:
         generation, total = reader.take("QQ")
         pin = Pin(generation, total, reader.blob())
     authority = reader.blob()
-    has_body, body_length = reader.take("?q")
+    has_body, body_length, patient = reader.take("?q?")
     return Fetch(
         id_,
         Mode(mode),
@@ -246,4 +272,5 @@ def _decode_fetch(reader: _Reader) -> Fetch:
         authority,
         bool(has_body),
         body_length,
+        bool(patient),
     )

@@ -50,7 +50,7 @@ def read_manifest(body: bytes) -> Facts:
     said = {name: double or single for name, double, single in _ATTRIBUTE.findall(root[1])}
     return Facts(
         live=said.get(b"type", b"static").strip() != b"static",
-        period=_seconds(said.get(b"minimumUpdatePeriod", b"").strip()),
+        period=duration_seconds(said.get(b"minimumUpdatePeriod", b"").strip()),
     )
 
 
@@ -69,7 +69,7 @@ def _root_at(head: bytes) -> int:
             return at
 
 
-def _seconds(duration: bytes) -> float | None:
+def duration_seconds(duration: bytes) -> float | None:
     """An xs:duration (ISO 8601) in seconds, None for what is none."""
     match = _DURATION.fullmatch(duration)
     if match is None:

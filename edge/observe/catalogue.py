@@ -106,6 +106,7 @@ CATALOGUE: Final = (
     Metric("edge_worker_restarts_total", _C, "Workers replaced.", zero=((),)),
     Metric("edge_config_reloads_total", _C, "Reloads of the configuration.", ("result",), zero=(("ok",), ("refused",))),
     Metric("edge_config_last_reload_successful", _G, "1 if the last reload was taken up.", ()),
+    Metric("edge_purges_total", _C, "Purges.", ("result",), zero=(("done",), ("failed",))),
     Metric("edge_keeper_restarts_total", _C, "Keepers replaced.", ("volume",)),
     Metric("edge_tls_send_path", _G, "How TLS bodies leave: 1 for the path in use.", ("path",), shared=True),
     Metric("edge_log_dropped_total", _C, "Access log lines dropped under pressure.", zero=((),)),

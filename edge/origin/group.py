@@ -80,6 +80,11 @@ class Group:
             case Selection.PRIMARY_BACKUP:
                 return list(tier)
 
+    @property
+    def spare(self) -> bool:
+        """Has a member connections that nobody needs now?"""
+        return any(member.client.pool.spare for member in self.members)
+
     # -- all of them -----------------------------------------------------------------------------
 
     async def keep_warm(self) -> None:

@@ -83,6 +83,7 @@ class SiteRules:
     cors_origin: str = "*"  # "" = CORS is the origin's own affair
     preflight_max_age: int = 86400
     mime_by_path: bool = True  # a media type for what an origin sends without one
+    hide_tags: bool = True  # Surrogate-Key and Cache-Tag are not told to clients
     cache_status_key: bool = False  # tell the key in Cache-Status
     server_timing: bool = False
 
@@ -140,5 +141,6 @@ RFC9111: Final = SiteRules(
     keep_set_cookie=True,
     cors_origin="",
     mime_by_path=False,
+    hide_tags=False,
 )
 PROFILES: Final[Mapping[str, SiteRules]] = {"video": SiteRules(), "rfc9111": RFC9111}

@@ -8,6 +8,7 @@ from edge.errors import OriginError
 from edge.http import fields as header
 from edge.http.dates import format_date
 from edge.http.fields import Fields
+from edge.policy import tags
 from edge.policy.rules import SiteRules
 from edge.words import Reason
 
@@ -98,6 +99,8 @@ def stored_fields(
     part that it is was chosen upstream. OriginError: a field that would break our framing.
     """
     left_out = FRAMING - {b"content-range"} if opaque else FRAMING
+    if rules is None or rules.hide_tags:
+        left_out = left_out | set(tags.NAMES)
     own_cors = rules is None or bool(rules.cors_origin)
     lines = []
     dated = False

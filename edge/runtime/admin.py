@@ -6,6 +6,8 @@ from typing import Final
 
 from aiohttp import web
 
+from edge.control.api import BODY_MOST
+
 INDEX: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>edge</title>
 <h1>edge</h1>
@@ -22,21 +24,29 @@ GOODBYE_SECONDS: Final = 0.2  # for answers under way at a stop: a scrape is rep
 class Admin:
     """`render` gives the metrics, `readiness` says whether players are served now, and why not.
 
-    GET only (and HEAD, RFC 9110 section 9.1): anything else is 405.
+    These are GET only (and HEAD, RFC 9110 section 9.1); `add_more` adds the admin API.
     """
 
-    def __init__(self, render: Callable[[], bytes], readiness: Callable[[], tuple[bool, str]]) -> None:
+    def __init__(
+        self,
+        render: Callable[[], bytes],
+        readiness: Callable[[], tuple[bool, str]],
+        add_more: Callable[[web.Application], None] | None = None,
+    ) -> None:
         self._render = render
         self._readiness = readiness
+        self._add_more = add_more
         self._runner: web.AppRunner | None = None
 
     async def start(self, sock: socket.socket) -> None:
         """Serve on a listening socket."""
-        app = web.Application(middlewares=[_uncached])
+        app = web.Application(middlewares=[_uncached], client_max_size=BODY_MOST)
         app.router.add_get("/", self._index)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
+        if self._add_more is not None:
+            self._add_more(app)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=GOODBYE_SECONDS)
         await self._runner.setup()
         await web.SockSite(self._runner, sock).start()

@@ -5,7 +5,7 @@ import os
 import tempfile
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from edge.config.schema import Settings
 
@@ -46,6 +46,7 @@ class Charter:
     listeners: tuple[tuple[int, bool], ...] = ()
     entry: str = ""
     runtime_dir: str = ""
+    owed: tuple[dict[str, Any], ...] = ()  # purges that a volume has to do before it serves
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -72,4 +73,5 @@ class Charter:
         said["settings"] = Settings.from_json(said["settings"])
         said["listeners"] = tuple((int(number), bool(tls)) for number, tls in said["listeners"])
         said["links"] = tuple((int(number), str(path)) for number, path in said["links"])
+        said["owed"] = tuple(said["owed"])
         return cls(**said)

@@ -24,4 +24,8 @@ def wrong_files(settings: Settings) -> list[ConfigError]:
         origin = settings.origin
         field = "origin.client_cert" if origin.client_cert else "origin.ca_file"
         errors.append(ConfigError(field, origin.client_cert or origin.ca_file, f"cannot be used: {error}"))
+    try:
+        convert.operators(settings)
+    except ConfigError as wrong:
+        errors.append(wrong)
     return errors

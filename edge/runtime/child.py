@@ -17,6 +17,7 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
 from edge.config.schema import Settings
@@ -28,6 +29,7 @@ Role = Callable[["ChildHandle"], Awaitable[None]]
 
 PR_SET_PDEATHSIG: Final = 1
 FAILED: Final = 3
+LEVEL: Final = "log-level"
 WORDS_MOST: Final = 2000  # of an error, in the supervisor's one line
 
 
@@ -91,6 +93,7 @@ class ChildHandle:
         self.retire_requested.set()
 
     def _on_hup(self) -> None:
+        take_level(self.charter.runtime_dir)
         if self._adopt is None:
             return
         try:
@@ -121,6 +124,16 @@ class ChildHandle:
         word = "refused" if isinstance(error, ConfigError | FormatUnknown) else "failed"
         name = "" if isinstance(error, EdgeError) else f"{type(error).__name__}: "
         self._tell(f"{word} {name}{error}"[:WORDS_MOST])
+
+
+def lay_down_level(runtime_dir: str, level: str) -> None:
+    """Have children take up a log level: those that get SIGHUP, and those that start later."""
+    (Path(runtime_dir) / LEVEL).write_text(level)
+
+
+def take_level(runtime_dir: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        logging.getLogger("edge").setLevel((Path(runtime_dir) / LEVEL).read_text().upper())
 
 
 def _orphaned() -> None:
@@ -166,6 +179,7 @@ def _play(charter: Charter) -> int:
 
     async def live() -> None:
         child.install()
+        take_level(charter.runtime_dir)
         await role_at(charter.entry)(child)
 
     child = ChildHandle(charter)

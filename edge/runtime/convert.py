@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.config.schema import KindSection, RuleSection, RulesSection, Settings, SiteSection
+from edge.control.roles import Operator, Role, digest_of
 from edge.delivery.serving import DeliverySettings
+from edge.errors import ConfigError
 from edge.fill.settings import FillSettings
 from edge.origin.group import MemberRole
 from edge.origin.settings import OriginSettings
@@ -15,6 +17,7 @@ from edge.server.settings import ServerSettings, TlsCert
 from edge.store.eviction import Policy
 from edge.store.settings import VolumeSettings
 
+TOKEN_LEAST = 16  # characters: what `openssl rand -hex 16` gives has 32
 PATIENCE = 0.5  # a worker waits so much longer than the keeper's own budget, in seconds: the keeper's error says more
 
 
@@ -108,6 +111,20 @@ def _bodies_allowed(settings: Settings) -> bool:
 
 def fill_settings(settings: Settings) -> FillSettings:
     return FillSettings(resume_max=settings.origin.resume_max, parallel_max=settings.origin.parallel_max)
+
+
+def operators(settings: Settings) -> tuple[Operator, ...]:
+    """Their tokens are read now; ConfigError: a file that cannot be read, or too short a token."""
+    found = []
+    for said in settings.operator:
+        try:
+            token = Path(said.token_file).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError("operator.token_file", said.token_file, f"cannot be read: {error}") from error
+        if len(token) < TOKEN_LEAST:
+            raise ConfigError("operator.token_file", said.token_file, f"needs at least {TOKEN_LEAST} characters")
+        found.append(Operator(said.name, Role[said.role.upper()], digest_of(token)))
+    return tuple(found)
 
 
 def delivery_settings(settings: Settings, secret: bytes = b"") -> DeliverySettings:

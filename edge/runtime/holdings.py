@@ -17,6 +17,8 @@ from edge.store.disk import Disk
 from edge.store.files import take_lock
 from edge.store.hits import create_hits_file
 
+CONTROL = "control"  # a file in the cache directory that names the control socket
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -41,6 +43,8 @@ class Holdings:
     links: tuple[Link, ...]
     missing: tuple[ConfigError, ...]
     runtime_dir: str
+    state_dir: str  # of the node: the directory of its first volume that can be used
+    control: socket.socket  # the admin API's, in the runtime directory
     hits_fd: int
     liveness: tuple[int, int]
     stack: ExitStack
@@ -57,6 +61,10 @@ class Holdings:
             admin = stack.enter_context(bind(settings.admin.listen, "admin.listen"))
             runtime = _runtime_directory(Path(settings.volumes[usable[0]].path))
             stack.callback(runtime.remove)
+            control, control_path = runtime.control()
+            stack.enter_context(control)
+            state = Path(settings.volumes[usable[0]].path)
+            _point_to(state / CONTROL, control_path, stack)
             links = []
             for number in usable:
                 sock, path = runtime.link(f"volume-{number}.link")
@@ -74,6 +82,8 @@ class Holdings:
                 tuple(links),
                 missing,
                 str(runtime.path),
+                str(state),
+                control,
                 hits_fd,
                 liveness,
                 held,
@@ -147,6 +157,15 @@ def _lock_all(settings: Settings, stack: ExitStack) -> tuple[list[int], tuple[Co
     if not usable:
         raise missing[0]
     return usable, tuple(missing)
+
+
+def _point_to(file: Path, control: str, stack: ExitStack) -> None:
+    """Have the command line find the control socket by the cache directory."""
+    try:
+        file.write_text(control + "\n")
+    except OSError as error:
+        raise ConfigError("cache.dir", str(file.parent), f"cannot be written: {error.strerror}") from error
+    stack.callback(file.unlink, missing_ok=True)
 
 
 def _lock(directory: Path, field: str) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge.clock import Clock, SystemClock
 from edge.config.schema import Settings
+from edge.control.owed import from_json
 from edge.fill.desk import Desk
 from edge.observe.meters import FillMeters, Meters, UpstreamMeters, measure_lag
 from edge.observe.slots import SlotWriter
@@ -89,7 +90,15 @@ async def _open_volume(child: ChildHandle, clock: Clock) -> Volume:
     directory = Path(settings.volumes[number].path)
     volume_settings = convert.volume_settings(settings, number)
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(None, lambda: Volume.open(directory, volume_settings, clock=clock, hits=hits))
+    owed = [from_json(said) for said in child.charter.owed]
+
+    def open_volume() -> Volume:
+        volume = Volume.open(directory, volume_settings, clock=clock, hits=hits)
+        for what in owed:
+            volume.purge_now(what)
+        return volume
+
+    return await loop.run_in_executor(None, open_volume)
 
 
 def _accept(link: socket.socket, desk: Desk) -> None:

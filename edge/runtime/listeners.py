@@ -121,6 +121,19 @@ class RuntimeDirectory:
             raise
         return sock, path
 
+    def control(self) -> tuple[socket.socket, str]:
+        """The listening socket of the admin API for who may enter this directory."""
+        path = str(self.path / "control.sock")
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.bind(path)
+            sock.listen(LINK_BACKLOG)
+            sock.setblocking(False)
+        except BaseException:
+            sock.close()
+            raise
+        return sock, path
+
     def remove(self) -> None:
         with contextlib.suppress(OSError):
             self._empty()

@@ -17,11 +17,14 @@ from typing import Final
 
 from edge import __version__
 from edge.config.schema import Settings
+from edge.control.api import ROUTES, Api
+from edge.control.openapi import render
 from edge.observe.meters import Meters
 from edge.observe.render import Scrape
 from edge.observe.slots import SlotReader, SlotWriter
 from edge.runtime.admin import Admin
 from edge.runtime.charter import Charter
+from edge.runtime.control import ControlPlane
 from edge.runtime.holdings import Holdings, raise_descriptor_limit
 from edge.runtime.lifecycle import Phase
 from edge.runtime.places import Place, Process
@@ -51,11 +54,12 @@ class Supervisor:
         self.settings = settings
         self.generation = 0
         self.places: list[Place] = []
+        self.out_of_service = False  # an operator has had load balancers take players elsewhere
         self.changed = asyncio.Event()  # a child has become ready, or has ended
         self._entries = entries
         self._load = load
         self._slots: dict[str, int] = {}
-        self._readers: list[SlotReader] = []
+        self.readers: list[SlotReader] = []
         self.tasks = Tasks("supervisor")
         self._phase = Phase.STARTING
         self._stop = asyncio.Event()
@@ -85,6 +89,8 @@ class Supervisor:
             await self._stop.wait()
             await self._end_all(holdings)
             await admin.stop()
+            await self._private.stop()
+            await self._control.close()
         finally:
             await self.tasks.close()
             holdings.close()
@@ -114,7 +120,7 @@ class Supervisor:
         """The metric slots of a post: its counters go on whoever holds it."""
         if name not in self._slots:
             self._slots[name] = holdings.slot_file(f"slots-{name}")
-            self._readers.append(SlotReader(self._slots[name]))
+            self.readers.append(SlotReader(self._slots[name]))
         return self._slots[name]
 
     def hire(
@@ -139,14 +145,23 @@ class Supervisor:
     async def _start_admin(self, holdings: Holdings) -> Admin:
         self.meters = Meters(SlotWriter(self._slot(holdings, "supervisor")))
         self.meters.gauge("edge_build_info", __version__, sys.version.split()[0], to=1)
-        admin = Admin(Scrape(self._readers).render, self._readiness)
+        self._control = ControlPlane(self, holdings, self._reload_soon if self._load is not None else None)
+        document = render(ROUTES, __version__)
+        guarded = Api(self._control, ROUTES, document, self._control.operators)
+        admin = Admin(Scrape(self.readers).render, self.readiness, guarded.add_to)
         await admin.start(holdings.admin)
+        own = Api(self._control, ROUTES, document, None)
+        self._private = Admin(Scrape(self.readers).render, self.readiness, own.add_to)
+        await self._private.start(holdings.control)
+        self._control.start()
         return admin
 
-    def _readiness(self) -> tuple[bool, str]:
+    def readiness(self) -> tuple[bool, str]:
         """Ready when all children were, as long as one worker is; from then on keepers come and go behind them."""
         if self._phase is Phase.SERVING and not any(place.ready for place in self.of(Role.WORKER)):
             return False, "no worker serves"
+        if self._phase is Phase.SERVING and self.out_of_service:
+            return False, "drained by an operator"
         return self._phase is Phase.SERVING, self._phase.value
 
     def of(self, role: Role) -> list[Place]:
@@ -159,7 +174,8 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop_signal)
         if self._load is not None:
-            loop.add_signal_handler(signal.SIGHUP, self._on_hup, Reloader(self, holdings, self._load))
+            self._reloader = Reloader(self, holdings, self._load)
+            loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         else:
             loop.add_signal_handler(signal.SIGHUP, say, "there is nothing to reload from")
         loop.add_signal_handler(signal.SIGUSR1, self._reopen_logs)
@@ -170,9 +186,9 @@ class Supervisor:
             self._exit_code = CRASHED  # answers are cut, and there is no clean mark
         self._stop.set()
 
-    def _on_hup(self, reloader: Reloader) -> None:
+    def _reload_soon(self) -> None:
         if self._phase is Phase.SERVING:
-            reloader.request()
+            self._reloader.request()
         else:
             say(f"not reloaded: {self._phase.value}")
 
@@ -187,7 +203,7 @@ class Supervisor:
         while not self._stop.is_set() and not place.retired:
             started = time.monotonic()
             try:
-                place.vacate(await place.start(self._on_ready, say).exited)
+                place.vacate(await self._start(place).exited)
             except OSError as error:
                 place.last_words = f"no process: {error.strerror}"
             self.changed.set()
@@ -209,6 +225,20 @@ class Supervisor:
             await asyncio.sleep(delay)
         if place.retired:
             self.places.remove(place)
+
+    def _start(self, place: Place) -> Process:
+        """A keeper does what its volume owes before it serves."""
+        if place.role is Role.WORKER:
+            return place.start(self._on_ready, say)
+        owed, label = self._control.owed, self.settings.volume_label(place.charter.number)
+        entries = tuple(owed.of(label))
+        place.charter = replace(place.charter, owed=entries)
+
+        def on_ready() -> None:
+            owed.paid(label, len(entries))
+            self._on_ready()
+
+        return place.start(on_ready, say)
 
     def _can_do_without(self, place: Place) -> bool:
         """Go on without a volume, trying again and again, as long as another one can be had."""

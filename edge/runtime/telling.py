@@ -20,6 +20,7 @@ class Teller:
         self._meters = meters
         self._log = log
         self._clock = clock
+        self.last: Told | None = None  # what was answered last: sampled for the busiest objects
 
     def on_closed(self, exchange: Exchange) -> None:
         """An exchange is over: answered to its end, broken off, or never answered."""
@@ -28,6 +29,7 @@ class Teller:
         if told is None:  # the client left before there was an answer
             self._meters.count("edge_client_aborts_total", str(exchange.outcome))
             return
+        self.last = told
         place = told.place
         site = place.rules.name if place is not None else "default"
         kind = place.kind if place is not None else Kind.OTHER

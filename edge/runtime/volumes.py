@@ -63,6 +63,10 @@ class Volumes:
         if len(self.serving) == len(self._askers):
             self._all.set()
 
+    def asker(self, number: int) -> Asker:
+        """The link to a volume's keeper, whether that is there or not."""
+        return self._askers[number]
+
     async def greeted(self) -> None:
         """Until all keepers have said hello, or at least one has and the others are late."""
         await self._first.wait()

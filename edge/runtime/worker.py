@@ -13,6 +13,7 @@ from edge.observe.meters import Meters, measure_lag
 from edge.observe.slots import SlotWriter
 from edge.runtime import convert
 from edge.runtime.child import ChildHandle
+from edge.runtime.sampling import path_of, sample
 from edge.runtime.telling import Teller
 from edge.runtime.volumes import Volumes
 from edge.server.listener import Listener
@@ -73,6 +74,7 @@ async def run_worker(child: ChildHandle) -> None:
     tasks.spawn(measure_lag(slots, "worker", clock), "lag")
     tasks.spawn(_gauges(listeners, volumes, meters), "gauges")
     tasks.spawn(volumes.watch(places), "volumes")
+    tasks.spawn(sample(lambda: teller.last, path_of(charter.runtime_dir, charter.number)), "sample")
     if tls is not None:
         meters.gauge("edge_tls_send_path", tls_send_path(), to=1)
     child.on_reopen_logs(log.reopen if log is not None else None)

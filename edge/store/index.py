@@ -1,25 +1,51 @@
 """The disposable index: LMDB tables over packs (DESIGN D4). One writer; readers in any number of processes."""
 
+import hashlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
 import lmdb
 
 from edge.errors import StoreError
-from edge.store.record import Extent, Record, decode_extent, decode_record, encode_extent, encode_record
+from edge.store.record import (
+    Extent,
+    Flag,
+    Glance,
+    Record,
+    decode_extent,
+    decode_record,
+    encode_extent,
+    encode_record,
+    glance,
+    marked,
+)
 
-TABLES: Final = (b"names", b"extents", b"places", b"paths", b"tags", b"meta")
+TABLES: Final = (b"names", b"extents", b"places", b"keys", b"tags", b"meta")
+FORMAT: Final = 2  # an index of another format is rebuilt; 1 had no side table by key
 VALIDATED_LATER: Final = 60  # seconds that a short-lived answer stays so that a 304 can renew it
 MAX_READERS: Final = 512
-PATH_CUT: Final = 400  # an LMDB key has at most 511 bytes
+KEY_CUT: Final = 400  # an LMDB key has at most 511 bytes
 _EXTENT_KEY: Final = struct.Struct(">QQ")
 _PLACE_KEY: Final = struct.Struct(">IQ")
 _PLACE: Final = struct.Struct("<16sQQI")
 _LIVE: Final = struct.Struct("<I")
+
+
+class Side(StrEnum):
+    """The tables by which a purge finds its objects; each row ends with a name."""
+
+    KEYS = "keys"  # cache key cut to 400 bytes, 0, name
+    TAGS = "tags"  # digest of a tag, name
+
+
+def tag_row(tag: bytes) -> bytes:
+    """How a tag is called in the side table: all of one length, so that no tag's rows lie among another's."""
+    return hashlib.blake2b(tag, digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +86,12 @@ class Index:
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._env = open_environment(path, map_bytes, readonly=False)
-        self._names, self._extents, self._places, self._paths, self._tags, self._meta = (
+        self._names, self._extents, self._places, self._keys, self._tags, self._meta = (
             self._env.open_db(table) for table in TABLES
         )
+        if self.objects() == 0:
+            with self._env.begin(write=True) as txn:
+                txn.put(b"format", b"%d" % FORMAT, db=self._meta)
 
     def close(self) -> None:
         self._env.close()
@@ -114,6 +143,18 @@ class Index:
                     found.append(Placed(pack, offset, name, generation, start, length))
         return found
 
+    def rows(self, side: Side, prefix: bytes, after: bytes, limit: int) -> list[bytes]:
+        """The rows of a side table that begin with `prefix`, behind row `after`, at most `limit`."""
+        found: list[bytes] = []
+        table = self._keys if side is Side.KEYS else self._tags
+        with self._env.begin() as txn, txn.cursor(db=table) as cursor:
+            if cursor.set_range(after + b"\0" if after else prefix):
+                for row in cursor.iternext(keys=True, values=False):
+                    if len(found) >= limit or not row.startswith(prefix):
+                        break
+                    found.append(row)
+        return found
+
     def objects(self) -> int:
         with self._env.begin() as txn:
             return int(txn.stat(self._names)["entries"])
@@ -132,7 +173,7 @@ class Writing:
         self._index = index
         self._txn = txn
         self.names, self.extents_table, self.places = index._names, index._extents, index._places
-        self.paths, self.meta_table = index._paths, index._meta
+        self.keys, self.tags, self.meta_table = index._keys, index._tags, index._meta
 
     def record(self, name: bytes) -> Record | None:
         raw = self._txn.get(name, db=self.names)
@@ -143,10 +184,19 @@ class Writing:
         return decode_extent(raw)[0] if raw is not None else None
 
     def put_record(self, name: bytes, record: Record) -> None:
-        """Write a record; the side table by path gets its row."""
+        """Write a record; the side tables get their rows."""
         self._txn.put(name, encode_record(record), db=self.names)
-        row = record.path[:PATH_CUT] + b"\0" + name
-        self._txn.put(row, struct.pack("<Q", record.generation), db=self.paths)
+        generation = struct.pack("<Q", record.generation)
+        self._txn.put(record.key[:KEY_CUT] + b"\0" + name, generation, db=self.keys)
+        for tag in record.tags:
+            self._txn.put(tag_row(tag) + name, generation, db=self.tags)
+
+    def renew_record(self, name: bytes, known: Record, record: Record) -> None:
+        """Write a record in the place of one with the same key; tags that it has no more lose their rows."""
+        for tag in known.tags:
+            if tag not in record.tags:
+                self._txn.delete(tag_row(tag) + name, db=self.tags)
+        self.put_record(name, record)
 
     def add_extent(self, name: bytes, record: Record, extent: Extent) -> Record:
         """Note an extent of a generation; the first one goes inline. Returns the record as it is now."""
@@ -183,8 +233,42 @@ class Writing:
         for extent in extents:
             self._txn.delete(_PLACE_KEY.pack(extent.pack, extent.offset), db=self.places)
             self._txn.delete(extent_key(record.generation, extent.start), db=self.extents_table)
-        self._txn.delete(record.path[:PATH_CUT] + b"\0" + name, db=self.paths)
+        self._remove_rows(name, record.key, record.tags)
         self._txn.delete(name, db=self.names)
+
+    def _remove_rows(self, name: bytes, key: bytes, tags: Sequence[bytes]) -> None:
+        self._txn.delete(key[:KEY_CUT] + b"\0" + name, db=self.keys)
+        for tag in tags:
+            self._txn.delete(tag_row(tag) + name, db=self.tags)
+
+    def purge(self, names: Iterable[bytes], meant: Callable[[Glance], bool], *, soft: bool) -> tuple[int, int]:
+        """Forget, or mark stale, those that are meant; (objects, bytes). Written for 100,000 of them: 10 us each."""
+        objects = length = 0
+        with self._txn.cursor(db=self.names) as cursor:
+            for name in names:
+                if not cursor.set_key(name):
+                    continue
+                raw = cursor.value()
+                seen = glance(raw)
+                if not meant(seen):
+                    continue
+                objects += 1
+                whole = seen.first_length == seen.total
+                length += seen.first_length if whole else sum(e.length for e in self._further(raw))
+                if soft:
+                    cursor.put(name, marked(raw, Flag.STALE))
+                    continue
+                cursor.delete()
+                if whole:
+                    self._txn.delete(_PLACE_KEY.pack(seen.first_pack, seen.first_offset), db=self.places)
+                    self._remove_rows(name, seen.key, seen.tags)
+                else:
+                    record = decode_record(raw)
+                    self.remove_record(name, record, self._further(raw))
+        return objects, length
+
+    def _further(self, raw: bytes) -> list[Extent]:
+        return self._index.extents(decode_record(raw))
 
     def remove_place(self, placed: Placed) -> None:
         self._txn.delete(_PLACE_KEY.pack(placed.pack, placed.offset), db=self.places)
@@ -286,6 +370,20 @@ class LiveTable:
         for name in dead:
             self.drop(name)
         return len(dead)
+
+    def revise(self, revised: Callable[[Record], Record | None]) -> int:
+        """Ask `revised` about each record: the same one leaves it, None removes it; returns how many were not left."""
+        changed: list[tuple[bytes, Record | None, bytes]] = []
+        with self._env.begin(db=self._table) as txn:
+            for name, value in txn.cursor():
+                record, body = split_live(bytes(value))
+                renewed = revised(record)
+                if renewed is not record:
+                    changed.append((bytes(name), renewed, body))
+        for name, renewed, body in changed:
+            if renewed is None or not self.put(name, renewed, body):
+                self.drop(name)
+        return len(changed)
 
     def close(self) -> None:
         self._env.close()

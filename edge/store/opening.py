@@ -4,10 +4,13 @@ import shutil
 import uuid
 from pathlib import Path
 
+from edge.errors import FormatUnknown
 from edge.store import files
 from edge.store.disk import Disk
+from edge.store.index import FORMAT as INDEX_FORMAT
 from edge.store.index import Index, LiveTable
 from edge.store.packs import EXTENT_LIMIT, Packs, pack_size_for
+from edge.store.purgelog import PurgeLog
 from edge.store.recovery import Rebuild, complete_journals
 from edge.store.settings import VolumeHello, VolumeSettings
 from edge.words import GIB
@@ -21,6 +24,7 @@ class Opened:
     identity: files.Identity
     counter: files.Counter
     packs: Packs
+    purges: PurgeLog
     index: Index
     live: LiveTable
     live_path: Path
@@ -55,6 +59,7 @@ class Opened:
         self.counter = files.Counter(disk, directory / "counter")
         self.packs = Packs(directory, disk, self.counter, self.identity.volume, self.pack_size, self.extent_max)
         self.counter.at_least(max(self.packs.all, default=0) + 1, 0)
+        self.purges = PurgeLog(disk, directory / "purges", self.identity.volume, min(self.packs.all, default=0))
         mark = files.read_mark(directory / "clean")
         trusted = mark is not None and (mark.clean or (mark.boot == boot and boot != ""))
         self.first_pack = self.counter.next_pack  # of this run; the packs of earlier runs are never appended to
@@ -77,6 +82,9 @@ class Opened:
         if trusted and exists:
             try:
                 self.index = Index(path, self._map_bytes())
+                if self.index.meta(b"format") != INDEX_FORMAT:
+                    self.index.close()
+                    raise FormatUnknown("an index of another format")
                 complete_journals(self.packs, self.index, self.disk, self.identity.volume)
                 return
             except Exception:  # a damaged LMDB file raises whatever lmdb makes of it: rebuild
@@ -90,7 +98,7 @@ class Opened:
         self.index = Index(path, self._map_bytes())
         if self.packs.all:
             self.suspect = (0, self.first_pack)
-            self.rebuild = Rebuild(self.packs, self.index, self.disk, self.identity.volume, self.counter)
+            self.rebuild = Rebuild(self.packs, self.index, self.disk, self.identity.volume, self.counter, self.purges)
 
     def _map_bytes(self) -> int:
         # Sparse: 1 % of the volume is 400 bytes for each 40 KB stored, far more than video needs.
@@ -132,7 +140,7 @@ class Opened:
 
     def let_go(self) -> None:
         """Close what is open, also half-way through a start that failed."""
-        for part in ("packs", "index", "live", "counter"):
+        for part in ("packs", "index", "live", "counter", "purges"):
             if hasattr(self, part):
                 getattr(self, part).close()
         if hasattr(self, "live_path"):

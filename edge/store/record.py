@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import xxhash
 
@@ -14,6 +14,7 @@ VERSION: Final = 1
 KINDS: Final = tuple(Kind)
 _HEAD: Final = struct.Struct("<BBHIQQIdddIIIQHHHHHHI")
 _EXTENT: Final = struct.Struct("<QIIQH")
+_FLAGS_AT: Final = 4
 
 
 class Flag:
@@ -24,6 +25,7 @@ class Flag:
     MUST_REVALIDATE: Final = 4
     IMMUTABLE: Final = 8
     VARIES: Final = 16  # no answer: says by which request fields the answers of this key are chosen
+    STALE: Final = 64  # purged softly: asked about before its next use, however fresh it says to be
     WHOLE: Final = 128  # no strong validator: one whole answer or nothing
 
 
@@ -209,6 +211,40 @@ def decode_record(raw: bytes) -> Record:
         head,
         first if first.length else None,
     )
+
+
+class Glance(NamedTuple):
+    """What a purge asks of a record; a whole one costs four times as much to decode."""
+
+    flags: int
+    total: int
+    sequence: int
+    key: bytes
+    tags: tuple[bytes, ...]
+    first_length: int
+    first_pack: int
+    first_offset: int
+
+
+def glance(raw: bytes) -> Glance:
+    """A part of the record in a value; FormatUnknown for another version."""
+    head = _HEAD.unpack_from(raw)
+    if head[0] != VERSION:
+        raise FormatUnknown(f"record version {head[0]}: this program reads {VERSION}")
+    _, length, pack, offset, count = _EXTENT.unpack_from(raw, _HEAD.size)
+    at = _HEAD.size + _EXTENT.size + 8 * count
+    key = raw[at : at + head[14]]
+    tags: tuple[bytes, ...] = ()
+    if head[18]:
+        at += sum(head[14:18])
+        tags = _split_tags(raw[at : at + head[18]])
+    return Glance(head[3], head[5], head[13], key, tags, length, pack, offset)
+
+
+def marked(raw: bytes, flag: int) -> bytes:
+    """The same value with one more flag."""
+    (flags,) = struct.unpack_from("<I", raw, _FLAGS_AT)
+    return raw[:_FLAGS_AT] + struct.pack("<I", flags | flag) + raw[_FLAGS_AT + 4 :]
 
 
 def _split_tags(raw: bytes) -> tuple[bytes, ...]:

@@ -19,6 +19,7 @@ from edge.store.journal import (
     read_journal,
 )
 from edge.store.packs import Pack, Packs
+from edge.store.purgelog import PurgeLog
 from edge.store.record import Extent, Record
 
 
@@ -91,8 +92,11 @@ class Rebuild:
     journal either stands in, so extents that are read before their record wait.
     """
 
-    def __init__(self, packs: Packs, index: Index, disk: Disk, volume: uuid.UUID, counter: Counter) -> None:
+    def __init__(
+        self, packs: Packs, index: Index, disk: Disk, volume: uuid.UUID, counter: Counter, purges: PurgeLog
+    ) -> None:
         self._packs, self._index, self._disk, self._volume = packs, index, disk, volume
+        self._purges = purges
         self._counter = counter
         self._left = sorted(packs.all, reverse=True)
         self._whole = max(1, len(self._left))
@@ -144,13 +148,18 @@ class Rebuild:
     def _take_record(self, txn: Writing, name: bytes, record: Record) -> None:
         self.sequence = max(self.sequence, record.sequence)
         self.generation = max(self.generation, record.generation)
+        revised = self._purges.revised(record)
+        if revised is None:  # what older entries say of this name is older still
+            self._take_delete(txn, name, record.sequence + 1)
+            return
         if self._deleted.get(name, -1) >= record.sequence:
             return
+        record = revised
         known = txn.record(name)
         if known is not None and known.sequence >= record.sequence:
             return
         if known is not None and known.generation == record.generation:
-            txn.put_record(name, replace(record, first=known.first))
+            txn.renew_record(name, known, replace(record, first=known.first))
             return
         if known is not None:
             txn.remove_record(name, known, [known.first] if known.first else [])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edge.clock import Clock
 from edge.errors import StoreError
+from edge.policy.purges import Purge
 from edge.store import files
 from edge.store.disk import Disk
 from edge.store.eviction import admit
@@ -20,6 +21,7 @@ from edge.store.index import split_live
 from edge.store.journal import DeleteEntry, ExtentEntry, ObjectEntry
 from edge.store.opening import Opened
 from edge.store.packs import Reservation
+from edge.store.purge import Purging
 from edge.store.record import Extent, Flag, Record
 from edge.store.room import Room
 from edge.store.settings import VolumeHello, VolumeSettings, VolumeStats
@@ -38,7 +40,7 @@ class Volume:
         self.room = Room(self.packs, self.index, opened.disk, self.settings, self.pack_size, self.tallies)
         self.room.hits = hits
         self._opened, self._clock, self._counter = opened, clock, opened.counter
-        self._rebuild = opened.rebuild
+        self._rebuild, self._purges = opened.rebuild, opened.purges
         self._generation = opened.first_generation
         # Above all that any run before has used, also where the index is lost: generations only ever grow.
         self._sequence = max(self.index.meta(b"sequence") + files.GENERATION_STEP, self._generation << 16)
@@ -59,6 +61,7 @@ class Volume:
         try:
             volume = cls(opened, clock, hits)
             volume.keep_generations()
+            volume._finish_purges()
         except BaseException:
             opened.let_go()
             raise
@@ -138,7 +141,12 @@ class Volume:
         known = txn.record(name)
         pack = extents[0].pack if extents else (self.packs.active.number if self.packs.active else 0)
         if known is not None and known.generation == record.generation:
-            record = known
+            if record.stored_at > known.stored_at:  # the same version, and the origin has just said so
+                self._sequence += 1
+                record = replace(record, sequence=self._sequence, first=known.first)
+                logged.append((pack, ObjectEntry(name, record, refresh=True)))
+            else:
+                record = known
         else:
             if known is not None:
                 if known.generation > record.generation:
@@ -167,7 +175,7 @@ class Volume:
                 return False
             self._sequence += 1
             record = replace(record, sequence=self._sequence, first=known.first)
-            txn.put_record(name, record)
+            txn.renew_record(name, known, record)
             txn.set_meta(b"sequence", self._sequence)
         if self.packs.active is not None:
             self.packs.log(self.packs.active.number, ObjectEntry(name, record, refresh=True))
@@ -209,6 +217,44 @@ class Volume:
         if self.index.record(name) is not None:
             self.delete(name, None, Eviction.REPLACED)
         return self.live.put(name, record, body)
+
+    # -- purges ----------------------------------------------------------------------------------
+
+    def begin_purge(self, whats: Sequence[Purge], before: int) -> Purging:
+        """Note purges for ever and return what is to be done; OSError: it cannot be noted. See `Purging`."""
+        self._sequence += 1
+        number, oldest = self._sequence, min(self.packs.all, default=0)
+        self._purges.append(whats, number, self._counter.next_pack - 1, oldest)
+        purging = Purging(self, whats, number, before)
+        purging.begin()
+        return purging
+
+    def try_purge(self, whats: Sequence[Purge]) -> Purging:
+        """The same, only counting."""
+        purging = Purging(self, whats, self._sequence, self._generation, dry=True)
+        purging.begin()
+        return purging
+
+    def purge_now(self, what: Purge) -> None:
+        """The whole of a purge at once, before anybody is served."""
+        purging = self.begin_purge([what], self.new_generation())
+        while purging.step():
+            pass
+        self.end_purge(purging.sequence)
+
+    def end_purge(self, sequence: int) -> None:
+        """All that was begun so far is done: a start need not do it again."""
+        with self.index.writing() as txn:
+            txn.set_meta(b"purged", sequence)
+            txn.set_meta(b"sequence", self._sequence)
+
+    def _finish_purges(self) -> None:
+        """What a killed run had begun."""
+        for what, logged in self._purges.since(self.index.meta(b"purged")):
+            purging = Purging(self, [what], logged.sequence, 0)
+            while purging.step():
+                pass
+            self.end_purge(logged.sequence)
 
     def sweep_live(self) -> int:
         return self.live.sweep(self._clock.wall())

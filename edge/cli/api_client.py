@@ -1,0 +1,92 @@
+"""How the verbs reach a running server: its control socket, found by its cache directory, or TCP with a token."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+OK, REFUSED, WRONG = 0, 1, 2
+SECONDS: Final = 600.0  # of a purge that is counted in millions
+
+
+class Refused(Exception):
+    """What the server said, or that there is none."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where the server is."""
+    where = parser.add_argument_group("the server")
+    where.add_argument("--config", metavar="FILE", type=Path, help="the file that it runs with")
+    where.add_argument("--cache-dir", metavar="DIR", type=Path, help="its (first) cache directory")
+    where.add_argument("--admin", metavar="URL", help="its admin listener, http://host:9180, with --token-file")
+    where.add_argument("--token-file", metavar="FILE", type=Path, help="with the bearer token of an operator")
+
+
+class Client:
+    """`call` asks, and gives what the API answers; Refused: why not."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._socket = None if args.admin else _socket_of(args)
+        self._base = (args.admin or "http://edge").rstrip("/")
+        self._token = args.token_file.read_text().strip() if args.token_file else ""
+
+    def call(self, method: str, path: str, body: object = None, **query: str) -> dict[str, Any]:
+        """One request."""
+        return asyncio.run(self.ask(method, path, body, **query))
+
+    async def ask(self, method: str, path: str, body: object = None, **query: str) -> dict[str, Any]:
+        import aiohttp
+
+        connector = aiohttp.UnixConnector(self._socket) if self._socket else aiohttp.TCPConnector()
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        timeout = aiohttp.ClientTimeout(total=SECONDS)
+        try:
+            async with (
+                aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as session,
+                session.request(method, self._base + path, json=body, params=query) as got,
+            ):
+                text = await got.text()
+                status = got.status
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Refused(f"the server cannot be reached: {error or type(error).__name__}") from error
+        try:
+            told: dict[str, Any] = json.loads(text)
+        except ValueError:
+            raise Refused(f"{status}: {text[:200]}") from None
+        if status != 200:
+            raise Refused(str(told.get("error", text[:200])))
+        return told
+
+
+def _socket_of(args: argparse.Namespace) -> str:
+    from edge.config.load import ConfigErrors, load_settings
+
+    directories = [args.cache_dir] if args.cache_dir else []
+    if not directories:
+        try:
+            directories = [Path(volume.path) for volume in load_settings(args.config).volumes]
+        except ConfigErrors as wrong:
+            raise Refused(str(wrong)) from wrong
+    for directory in directories:
+        try:
+            return str((directory / "control").read_text().strip())
+        except OSError:
+            continue
+    named = ", ".join(map(str, directories))
+    raise Refused(f"no server runs with the cache directory {named}: say where it is (--config, --cache-dir, --admin)")
+
+
+def told(run: Any, args: argparse.Namespace) -> int:
+    """Run a verb's body; its exit code, with the reason on stderr where it was refused."""
+    try:
+        return int(run(Client(args), args))
+    except Refused as refused:
+        print(refused, file=sys.stderr)
+        return REFUSED
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return WRONG

@@ -1,0 +1,117 @@
+"""The bodies of requests to the admin API, and of its answers: validated here, and their schemas are in its OpenAPI."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+URLS_MOST = 100_000
+
+
+class Ask(BaseModel):
+    """An unknown field is an error: a misspelled `dry_run` must not purge."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class PurgeAsk(Ask):
+    """What to purge: exactly one of `url`, `urls`, `prefix`, `tag`, `site`, `title`, `everything`."""
+
+    url: str | None = Field(None, description="one URL; with a query it means that query, without one every query")
+    urls: Annotated[tuple[str, ...], Field(strict=False, max_length=URLS_MOST)] = Field((), description="several")
+    prefix: str | None = Field(None, description="every URL that begins so")
+    tag: str | None = Field(None, min_length=1, description="a surrogate key of the origin")
+    site: str | None = Field(None, description="everything of a site; with `tag`: only its objects")
+    title: str | None = Field(None, description="URL of a playlist or manifest: it, and everything it refers to")
+    everything: bool = Field(False, description="everything of this node")
+    soft: bool = Field(False, description="make stale instead of forgetting: asked about before its next use")
+    dry_run: bool = Field(False, description="only count")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        given = [self.url, self.prefix, self.tag, self.title]
+        count = sum(value is not None for value in given) + bool(self.urls) + self.everything
+        if self.site is not None and self.tag is None:
+            count += 1
+        if count != 1:
+            raise ValueError("give exactly one of url, urls, prefix, tag, site, title, everything")
+        return self
+
+
+class PurgeTold(Ask):
+    """What was purged, on this node. `failed`: volumes that did not confirm: there the old may still be served."""
+
+    objects: int
+    length: int = Field(description="bytes of bodies that they had stored")
+    seconds: float
+    soft: bool
+    dry_run: bool
+    named: int = Field(description="URLs, prefixes or tags that the ask came to")
+    failed: dict[str, str] = Field(default_factory=dict)
+
+
+class WarmAsk(Ask):
+    """What to fetch before players ask for it: `urls`, `titles` or both."""
+
+    urls: Annotated[tuple[str, ...], Field(strict=False, max_length=URLS_MOST)] = Field((), description="one by one")
+    titles: Annotated[tuple[str, ...], Field(strict=False, max_length=1000)] = Field(
+        (), description="playlists and manifests, with everything they refer to"
+    )
+    renditions: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        (), description="of lists within a title only those whose URL matches one of these patterns (*, ?)"
+    )
+    prefix: str | None = Field(None, description="only URLs that begin so")
+    mbit: float = Field(0.0, ge=0, le=1_000_000, strict=False, description="megabits a second; 0 = no limit")
+    window: str | None = Field(None, description="02:00-08:00: at work only then")
+    zone: str = Field("UTC", description="time zone of the window: Asia/Yekaterinburg")
+    parallel: int = Field(1, ge=1, le=16, description="fetches at a time")
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second."""
+        return self.mbit * 1e6 / 8
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.urls and not self.titles:
+            raise ValueError("give urls or titles")
+        return self
+
+
+class WarmTold(Ask):
+    """A warm job: `length` bytes came from upstream; `refused`: answers that are no 200 or may not be kept."""
+
+    id: str
+    state: Literal["waiting", "running", "paused", "done", "cancelled"]
+    total: int | None
+    done: int
+    present: int
+    fetched: int
+    refused: int
+    failed: int
+    length: int
+    seconds: float
+    mbit_per_second: float
+    eta: float | None = Field(description="seconds, by the pace so far")
+    failures: list[str]
+
+
+class DrainAsk(Ask):
+    """`on`: /readyz says 503 from now on, and players are served all the same."""
+
+    on: bool = True
+
+
+class LogAsk(Ask):
+    level: Literal["debug", "info", "warning", "error"]
+
+
+class Done(Ask):
+    """What was asked has been done, or begun."""
+
+    done: str
+
+
+class Problem(Ask):
+    """Why not."""
+
+    error: str

@@ -1,0 +1,139 @@
+"""What a playlist or manifest refers to: the URLs of its renditions, segments, keys and init segments.
+
+HLS: RFC 8216 sections 4.3 and 4.4. DASH: ISO/IEC 23009-1 section 5.3.9; only documents without a document type are
+read, so that no entity can be expanded.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import urljoin
+from xml.etree import ElementTree
+
+from edge.media.playlists import duration_seconds
+
+MOST: Final = 200_000  # references of one list: a day of 0.5 s parts
+_URI: Final = re.compile(r'[:,]\s*URI="([^"]*)"')
+_PLACEHOLDER: Final = re.compile(r"\$(RepresentationID|Number|Time|Bandwidth|SubNumber)?(%0(\d{1,2})d)?\$")
+_NAMESPACE: Final = re.compile(r"^\{[^}]*\}")
+
+
+def in_playlist(body: bytes, base: str) -> list[str]:
+    """Absolute URLs that an HLS playlist names, in its order, each once."""
+    found: dict[str, None] = {}
+    for line in body.decode("utf-8", "replace").splitlines():
+        line = line.strip()
+        if line.startswith("#EXT"):
+            found.update((urljoin(base, uri), None) for uri in _URI.findall(line) if not uri.startswith("data:"))
+        elif line and not line.startswith("#"):
+            found[urljoin(base, line)] = None
+        if len(found) >= MOST:
+            break
+    return list(found)
+
+
+def in_manifest(body: bytes, base: str) -> list[str]:
+    """Absolute URLs that a DASH manifest names, in its order, each once; none of what cannot be read."""
+    if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
+        return []
+    try:
+        root = ElementTree.fromstring(body)
+    except ElementTree.ParseError:
+        return []
+    whole = duration_seconds(root.get("mediaPresentationDuration", "").encode()) or 0.0
+    found: dict[str, None] = {}
+    for url in _walk(root, base, whole, {}):
+        found[url] = None
+        if len(found) >= MOST:
+            break
+    return list(found)
+
+
+def _walk(node: ElementTree.Element, base: str, seconds: float, template: dict[str, str]) -> Iterator[str]:
+    """`template` = the SegmentTemplate attributes inherited from above."""
+    first = next((child for child in node if _name(child) == "BaseURL"), None)
+    if first is not None and first.text:
+        base = urljoin(base, first.text.strip())
+    if _name(node) == "Period" and node.get("duration"):
+        seconds = duration_seconds(node.get("duration", "").encode()) or seconds
+    own = next((child for child in node if _name(child) == "SegmentTemplate"), None)
+    timeline: list[ElementTree.Element] = []
+    if own is not None:
+        template = {**template, **own.attrib}
+        timeline = [entry for child in own if _name(child) == "SegmentTimeline" for entry in child]
+        if timeline:
+            template["timeline"] = ";".join(f"{e.get('t', '')},{e.get('d', '0')},{e.get('r', '0')}" for e in timeline)
+    for child in node:
+        match _name(child):
+            case "SegmentList" | "SegmentBase":
+                yield from _listed(child, base)
+            case "BaseURL" | "SegmentTemplate":
+                pass
+            case _:
+                yield from _walk(child, base, seconds, template)
+    if _name(node) == "Representation":
+        if template:
+            yield from _expanded(node, base, seconds, template)
+        elif first is not None:
+            yield base
+
+
+def _listed(node: ElementTree.Element, base: str) -> Iterator[str]:
+    for child in node.iter():
+        for attribute in ("media", "sourceURL", "index"):
+            if child.get(attribute):
+                yield urljoin(base, child.get(attribute, ""))
+
+
+def _expanded(node: ElementTree.Element, base: str, seconds: float, template: dict[str, str]) -> Iterator[str]:
+    def named(pattern: str, number: int, time: int) -> str:
+        values = {"RepresentationID": node.get("id", ""), "Bandwidth": node.get("bandwidth", "")}
+        values |= {"Number": str(number), "Time": str(time)}
+
+        def value(match: re.Match[str]) -> str:
+            if match[1] is None:
+                return "$"
+            said = values.get(match[1], "")
+            return said.zfill(int(match[3])) if match[3] else said
+
+        return urljoin(base, _PLACEHOLDER.sub(value, pattern))
+
+    if template.get("initialization"):
+        yield named(template["initialization"], 0, 0)
+    if template.get("media"):
+        for number, time in _numbers(template, seconds):
+            yield named(template["media"], number, time)
+
+
+def _numbers(template: dict[str, str], seconds: float) -> Iterator[tuple[int, int]]:
+    """(number, time) of each segment."""
+    number = _integer(template.get("startNumber"), 1)
+    scale = _integer(template.get("timescale"), 1) or 1
+    end = round(seconds * scale)
+    if "timeline" not in template:
+        step = _integer(template.get("duration"), 0)
+        for index in range(min(-(-end // step), MOST) if step > 0 else 0):
+            yield number + index, index * step
+        return
+    time = 0
+    entries = [entry.split(",") for entry in template["timeline"].split(";")]
+    for at, (said, length, repeated) in enumerate(entries):
+        time = _integer(said, time)
+        step, times = _integer(length, 0), _integer(repeated, 0)
+        if times < 0:  # until the next entry, or the end
+            until = _integer(entries[at + 1][0], end) if at + 1 < len(entries) else end
+            times = max(0, -(-(until - time) // step) - 1) if step > 0 else 0
+        for _ in range(min(times + 1, MOST)):
+            yield number, time
+            number, time = number + 1, time + step
+
+
+def _integer(text: str | None, otherwise: int) -> int:
+    try:
+        return int(text) if text else otherwise
+    except ValueError:
+        return otherwise
+
+
+def _name(node: ElementTree.Element) -> str:
+    return _NAMESPACE.sub("", node.tag)

@@ -1,0 +1,262 @@
+"""What the admin API can do to this node: the supervisor's side of it, wired."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from edge import __version__
+from edge.clock import SystemClock
+from edge.config.schema import Settings
+from edge.control.aims import aims_of, raw
+from edge.control.asks import PurgeAsk, PurgeTold
+from edge.control.fetching import Brought, Fetching, Pace, complete, stored
+from edge.control.owed import Owed
+from edge.control.roles import Operator
+from edge.control.title import referred
+from edge.control.warm import Warmth
+from edge.delivery.places import Place, Places
+from edge.errors import BadRequest, ConfigError, EdgeError
+from edge.observe.summary import summary
+from edge.policy.purges import Purge
+from edge.runtime import convert, sampling
+from edge.runtime.child import lay_down_level
+from edge.runtime.explaining import explain
+from edge.runtime.holdings import Holdings
+from edge.runtime.masking import masked
+from edge.runtime.report import say
+from edge.runtime.volumes import Volumes
+from edge.store.hits import HitCounters
+from edge.tasks import Tasks
+from edge.words import Role
+
+if TYPE_CHECKING:
+    from edge.runtime.supervisor import Supervisor
+
+WHATS_AT_ONCE: Final = 500  # of one message: a datagram has a limit
+KEEPER_SECONDS: Final = 10.0  # a keeper that has died is back by then
+PURGE_SECONDS: Final = 120.0
+
+log = logging.getLogger("edge.control")
+
+
+class ControlPlane:
+    """The node, as `control` needs it. Links to the keepers are made when they are first needed."""
+
+    def __init__(self, supervisor: "Supervisor", holdings: Holdings, reload: Callable[[], None] | None) -> None:
+        self._supervisor, self._holdings, self._reload = supervisor, holdings, reload
+        self._clock = SystemClock()
+        self._began = time.monotonic()
+        self._tasks = Tasks("control")
+        self._volumes: Volumes | None = None
+        self._known: tuple[Settings, Places] | None = None
+        self._operators: tuple[Settings, tuple[Operator, ...]] | None = None
+        state = Path(holdings.state_dir)
+        self.owed = Owed(state / "owed.json")
+        self.warmth = Warmth(state / "warm", self._bring, self._read, self._clock)
+
+    def __repr__(self) -> str:
+        return f"<ControlPlane volumes={self._volumes}>"
+
+    def start(self) -> None:
+        """Go on with the warm jobs of before."""
+        self.warmth.start()
+
+    async def close(self) -> None:
+        await self.warmth.close()
+        await self._tasks.close()
+        if self._volumes is not None:
+            self._volumes.close()
+
+    def operators(self) -> Sequence[Operator]:
+        """Who may use the API over TCP, by the configuration in use."""
+        settings = self._supervisor.settings
+        if self._operators is None or self._operators[0] is not settings:
+            self._operators = settings, convert.operators(settings)
+        return self._operators[1]
+
+    # -- the cache -------------------------------------------------------------------------------
+
+    async def _links(self) -> Volumes:
+        if self._volumes is None:
+            links = [(link.volume, link.path) for link in self._holdings.links]
+            hits = HitCounters(self._holdings.hits_fd)
+            self._volumes = Volumes(self._supervisor.settings, links, self._clock, hits, self._tasks)
+        try:
+            async with asyncio.timeout(KEEPER_SECONDS):
+                await self._volumes.greeted()
+        except TimeoutError:
+            raise EdgeError("no keeper answers") from None
+        return self._volumes
+
+    def _places(self, volumes: Volumes) -> Places:
+        settings = self._supervisor.settings
+        if self._known is None or self._known[0] is not settings:
+            self._known = settings, Places(convert.site_rules(settings), volumes.homes(), remembered=1000)
+        places = self._known[1]
+        places.settle(volumes.homes())
+        return places
+
+    async def _fetching(self, url: str, *, wanted: bool, pace: Pace) -> Fetching:
+        volumes = await self._links()
+        place = self._place(volumes, url)
+        settings = convert.delivery_settings(self._supervisor.settings, volumes.homes()[place.volume].secret)
+        volume = volumes.serving[place.volume]
+        return Fetching(volume, place, settings.node.encode(), settings.mark, wanted=wanted, pace=pace)
+
+    def _place(self, volumes: Volumes, url: str) -> Place:
+        return self._places(volumes).find(None, raw(url))
+
+    async def _bring(self, url: str, pace: Pace) -> Brought:
+        return await (await self._fetching(url, wanted=False, pace=pace)).run(self._clock.wall())
+
+    async def _read(self, url: str) -> bytes:
+        """The body of a list; empty where it cannot be had."""
+
+        async def at_once(_: int) -> None:
+            return None
+
+        try:
+            return (await (await self._fetching(url, wanted=True, pace=at_once)).run(self._clock.wall())).body
+        except EdgeError as error:
+            log.warning("%s cannot be read: %s", url, error)
+            return b""
+
+    async def _list_of(self, url: str) -> bytes:
+        """A list as it is stored, however stale: players have what it names; else as the origin has it now."""
+        volumes = await self._links()
+        place = self._place(volumes, url)
+        reader = volumes.serving[place.volume].reader
+        record, body = stored(reader, place.name)
+        if body is not None:
+            return body
+        if record is not None and record.first is not None and record.first.length == record.total:
+            return await reader.read_verified(record, record.first, 0, record.total)
+        return await self._read(url)
+
+    # -- purges ----------------------------------------------------------------------------------
+
+    async def purge(self, ask: PurgeAsk) -> PurgeTold:
+        """On every volume of this node; it holds when this returns, but for those that `failed`."""
+        began = self._clock.monotonic()
+        sites = convert.site_rules(self._supervisor.settings)
+        listed = await referred(ask.title, self._list_of) if ask.title is not None else []
+        return await self.purge_these(aims_of(ask, sites, listed), ask, began)
+
+    async def purge_these(self, whats: Sequence[Purge], ask: PurgeAsk, began: float) -> PurgeTold:
+        await self._links()
+        numbers = [link.volume for link in self._holdings.links]
+        results = await asyncio.gather(*(self._purge_on(number, whats, dry=ask.dry_run) for number in numbers))
+        failed = {label: why for label, _, _, why in results if why}
+        if not ask.dry_run:
+            for number in set(range(len(self._supervisor.settings.volumes))) - set(numbers):
+                self.owed.add(self._label(number), whats)  # it was left out at the start: nobody serves from it
+            for label in failed:
+                self.owed.add(label, whats)
+            self._supervisor.meters.count("edge_purges_total", "failed" if failed else "done")
+        seconds = self._clock.monotonic() - began
+        return PurgeTold(
+            objects=sum(objects for _, objects, _, _ in results), length=sum(length for _, _, length, _ in results),
+            seconds=round(seconds, 4), soft=ask.soft, dry_run=ask.dry_run, named=len(whats), failed=failed,
+        )  # fmt: skip
+
+    async def _purge_on(self, number: int, whats: Sequence[Purge], *, dry: bool) -> tuple[str, int, int, str]:
+        label, objects, length = self._label(number), 0, 0
+        assert self._volumes is not None
+        asker = self._volumes.asker(number)
+        deadline = self._clock.monotonic() + KEEPER_SECONDS
+        at = 0
+        while at < len(whats):
+            try:
+                async with asyncio.timeout(PURGE_SECONDS):
+                    told = await asker.forget(*whats[at : at + WHATS_AT_ONCE], dry=dry)
+            except (ConnectionError, TimeoutError) as error:
+                if self._clock.monotonic() > deadline:
+                    return label, objects, length, str(error) or "no answer"
+                await asyncio.sleep(0.1)  # it starts anew: to purge twice does no harm
+                continue
+            if told.error:
+                return label, objects, length, told.error
+            objects, length, at = objects + told.objects, length + told.length, at + WHATS_AT_ONCE
+        return label, objects, length, ""
+
+    def _label(self, number: int) -> str:
+        return self._supervisor.settings.volume_label(number)
+
+    # -- telling ---------------------------------------------------------------------------------
+
+    def stats(self) -> dict[str, Any]:
+        supervisor = self._supervisor
+        workers = supervisor.of(Role.WORKER)
+        return {
+            "version": __version__,
+            "node": supervisor.settings.server.node,
+            "state": supervisor.readiness()[1],
+            "uptime": round(time.monotonic() - self._began, 1),
+            "workers": sum(place.ready and not place.retired for place in workers),
+            "retiring": sum(place.retired for place in workers),
+            "generation": supervisor.generation,
+            **summary(supervisor.readers),
+        }
+
+    def top(self, count: int) -> dict[str, Any]:
+        numbers = [place.charter.number for place in self._supervisor.of(Role.WORKER) if not place.retired]
+        paths = [sampling.path_of(self._holdings.runtime_dir, number) for number in numbers]
+        sites = summary(self._supervisor.readers)["sites"]
+        busiest = [{"site": name, **told} for name, told in list(sites.items())[:count]]
+        return {"sites": busiest, "objects": sampling.gathered(paths, count)}
+
+    async def explain(self, url: str) -> dict[str, Any]:
+        """What the configuration says of a URL, and what is stored for it here and now."""
+        try:
+            told: dict[str, Any] = dict(explain(self._supervisor.settings, url))
+        except ConfigError as wrong:
+            raise BadRequest(wrong.hint) from wrong
+        volumes = await self._links()
+        place = self._place(volumes, url)
+        reader = volumes.serving[place.volume].reader
+        record, body = stored(reader, place.name)
+        told["volume"] = self._label(place.volume)
+        told["stored"] = None
+        if record is not None:
+            now = self._clock.wall()
+            told["stored"] = {
+                "status": record.status,
+                "length": record.total,
+                "complete": body is not None or complete(reader, record),
+                "age": round(now - record.base_time, 1),
+                "fresh_for": round(record.fresh_until - now, 1),
+                "flags": record.flags,
+                "etag": record.etag.decode("latin-1"),
+                "tags": [tag.decode("latin-1") for tag in record.tags],
+                "in_memory": body is not None,
+            }
+        return told
+
+    def config(self) -> dict[str, Any]:
+        return masked(self._supervisor.settings.to_json())
+
+    # -- doing -----------------------------------------------------------------------------------
+
+    def drain(self, *, on: bool) -> str:
+        self._supervisor.out_of_service = on
+        say("an operator drains this node: /readyz says 503" if on else "this node is in service again")
+        return "drained: /readyz says 503, players are served on" if on else "in service"
+
+    def reload(self) -> str:
+        if self._reload is None:
+            raise BadRequest("there is nothing to reload from", 409)
+        self._reload()
+        return "begun: edge_config_reloads_total and the log say what became of it"
+
+    def log_level(self, level: str) -> str:
+        logging.getLogger("edge").setLevel(level.upper())
+        lay_down_level(self._holdings.runtime_dir, level)
+        for place in self._supervisor.places:
+            if place.ready:
+                place.signal(signal.SIGHUP)
+        say(f"log level: {level}")
+        return level

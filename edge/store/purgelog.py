@@ -1,0 +1,157 @@
+"""The log of a volume's purges, durable before a purge is acknowledged: a rebuilt index must not bring the dead back.
+
+One entry names all objects that are older than it (by the record's sequence), so that a purge costs one write,
+however much it forgets. An entry is needed as long as there is a pack whose journal may name such an object.
+"""
+
+import os
+import struct
+import uuid
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from edge.errors import FormatUnknown
+from edge.policy.purges import Purge, Scope
+from edge.store.disk import Disk
+from edge.store.files import write_whole
+from edge.store.record import Flag, Record
+
+MAGIC: Final = b"EDGEPURG"
+VERSION: Final = 1
+_HEADER: Final = struct.Struct("<8sHHI16s")
+_FRAME: Final = struct.Struct("<II")
+_ENTRY: Final = struct.Struct("<QIB?HI")
+SCOPES: Final = tuple(Scope)  # by their place here they are known on disk: new ones at the end
+ENTRIES_MOST: Final = 100_000  # beyond it the older half becomes one that forgets more than was asked
+PAYLOAD_MOST: Final = 1 << 20
+
+_What = tuple[bool, Scope, bytes, bytes]  # soft, scope, site, text: a tuple is looked up faster than a Purge
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """`last_pack`: the newest pack whose journal may name what was purged."""
+
+    sequence: int
+    last_pack: int
+
+
+class PurgeLog:
+    """Used from the store's thread only. FormatUnknown: a file of another version."""
+
+    def __init__(self, disk: Disk, path: Path, volume: uuid.UUID, oldest_pack: int) -> None:
+        self._disk, self._path, self._volume = disk, path, volume
+        self.entries: dict[_What, Logged] = {}
+        self._lengths: set[int] = set()
+        self._read()
+        self._rewrite_without(oldest_pack)
+        self._fd = disk.open(path, os.O_RDWR)
+        self._end = path.stat().st_size
+
+    def __repr__(self) -> str:
+        return f"<PurgeLog {self._path} entries={len(self.entries)}>"
+
+    def _read(self) -> None:
+        raw = self._path.read_bytes() if self._path.exists() else b""
+        if len(raw) < _HEADER.size:
+            return
+        magic, version, _, _, owner = _HEADER.unpack_from(raw)
+        if magic != MAGIC or owner != self._volume.bytes:
+            raise FormatUnknown(f"{self._path} is not this volume's log of purges: empty the directory to start anew")
+        if version != VERSION:
+            raise FormatUnknown(f"{self._path} has version {version}, this program reads {VERSION}")
+        at = _HEADER.size
+        while at + _FRAME.size <= len(raw):
+            length, crc = _FRAME.unpack_from(raw, at)
+            payload = raw[at + _FRAME.size : at + _FRAME.size + length]
+            if length > PAYLOAD_MOST or len(payload) < length or zlib.crc32(payload) != crc:
+                return  # the last one was not written to its end, so it was not acknowledged
+            at += _FRAME.size + length
+            self._note(*_decode(payload))
+
+    def _note(self, what: Purge, logged: Logged) -> None:
+        known = what.soft, what.scope, what.site, what.text
+        self.entries.pop(known, None)  # the newest last
+        self.entries[known] = logged
+        if what.scope is Scope.PREFIX:
+            self._lengths.add(len(what.text))
+
+    def append(self, whats: Sequence[Purge], sequence: int, last_pack: int, oldest_pack: int) -> None:
+        """Note purges; they are durable when this returns. OSError: they are not."""
+        if len(self.entries) >= ENTRIES_MOST:
+            self._make_room(oldest_pack)
+        logged = Logged(sequence, last_pack)
+        raw = b"".join(_encode(what, logged) for what in whats)
+        self._disk.pwrite(self._fd, raw, self._end)
+        self._disk.fdatasync(self._fd)
+        self._end += len(raw)
+        for what in whats:
+            self._note(what, logged)
+
+    def _make_room(self, oldest_pack: int) -> None:
+        entries = list(self.entries.items())
+        half = entries[: len(entries) // 2]
+        self.entries = dict(entries[len(half) :])
+        most = max(logged.sequence for _, logged in half)
+        last = max(logged.last_pack for _, logged in half)
+        self.entries = {(False, Scope.PREFIX, b"", b""): Logged(most, last), **self.entries}
+        self._lengths.add(0)
+        self._disk.close(self._fd)
+        try:
+            self._rewrite_without(oldest_pack)
+        finally:
+            self._fd = self._disk.open(self._path, os.O_RDWR)
+            self._end = self._path.stat().st_size
+
+    def _rewrite_without(self, oldest_pack: int) -> None:
+        """Leave out what concerns packs that are no more."""
+        self.entries = {what: logged for what, logged in self.entries.items() if logged.last_pack >= oldest_pack}
+        raw = [_HEADER.pack(MAGIC, VERSION, 0, 0, self._volume.bytes)]
+        for (soft, scope, site, text), logged in self.entries.items():
+            raw.append(_encode(Purge(scope, text, site, soft), logged))
+        write_whole(self._disk, self._path, b"".join(raw))
+
+    def since(self, sequence: int) -> list[tuple[Purge, Logged]]:
+        """The purges after a sequence number, in their order."""
+        found = [(what, logged) for what, logged in self.entries.items() if logged.sequence > sequence]
+        return [(Purge(scope, text, site, soft), logged) for (soft, scope, site, text), logged in found]
+
+    def revised(self, record: Record) -> Record | None:
+        """A record from a journal as later purges left it: as it is, stale, or None."""
+        if not self.entries:
+            return record
+        if self._names(record, soft=False):
+            return None
+        if not record.flags & Flag.STALE and self._names(record, soft=True):
+            return replace(record, flags=record.flags | Flag.STALE)
+        return record
+
+    def _names(self, record: Record, *, soft: bool) -> bool:
+        key = record.key
+        path = key.partition(b"?")[0]
+        site = key.partition(b"/")[0]
+        asked: list[_What] = [(soft, Scope.KEY, b"", key), (soft, Scope.PATH, b"", path)]
+        asked += [(soft, Scope.PREFIX, b"", key[:n]) for n in self._lengths if n <= len(key)]
+        asked += [(soft, Scope.TAG, whose, tag) for tag in record.tags for whose in (b"", site)]
+        entries = self.entries
+        return any((found := entries.get(what)) is not None and found.sequence > record.sequence for what in asked)
+
+    def close(self) -> None:
+        self._disk.close(self._fd)
+
+
+def _encode(what: Purge, logged: Logged) -> bytes:
+    scope = SCOPES.index(what.scope)
+    payload = _ENTRY.pack(logged.sequence, logged.last_pack, scope, what.soft, len(what.site), len(what.text))
+    payload += what.site + what.text
+    return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def _decode(payload: bytes) -> tuple[Purge, Logged]:
+    sequence, last_pack, scope, soft, site_length, text_length = _ENTRY.unpack_from(payload)
+    at = _ENTRY.size
+    site, text = payload[at : at + site_length], payload[at + site_length : at + site_length + text_length]
+    return Purge(SCOPES[scope], text, site, soft), Logged(sequence, last_pack)

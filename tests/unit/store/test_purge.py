@@ -1,0 +1,295 @@
+"""Purges in the store: exactly what is meant goes, and no restart or rebuild brings it back."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge.errors import FormatUnknown
+from edge.policy.purges import Purge, Scope
+from edge.store.purge import STEP
+from edge.store.purgelog import PurgeLog
+from edge.store.record import Extent, Flag, checksum
+from edge.store.volume import Volume
+from edge.words import KIB, Eviction
+from tests.support.volumes import FailingDisk, name, open_volume, prove, put
+
+KEYS = ("films/a", "films/a?x=1", "films/a?x=2", "films/ab", "films/b/1", "films/b/2", "toons/a", "toons/b/1")
+
+
+def purge(volume: Volume, what: Purge) -> int:
+    """Like the keeper: begun, done in steps, ended."""
+    purging = volume.begin_purge([what], volume.new_generation())
+    while purging.step():
+        pass
+    volume.end_purge(purging.sequence)
+    return purging.objects
+
+
+def tag(volume: Volume, key: str, *tags: bytes) -> None:
+    """Have an object's record name tags."""
+    record = volume.lookup(name(volume, key))
+    assert record is not None
+    assert volume.refresh(name(volume, key), replace(record, tags=tags))
+
+
+def there(volume: Volume) -> set[str]:
+    return {key for key in KEYS if prove(volume, key) is not None}
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Iterator[Volume]:
+    opened = open_volume(tmp_path)
+    for key in KEYS:
+        put(opened, key, 1, 1000)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("what", "gone"),
+    [
+        (Purge(Scope.KEY, b"films/a"), {"films/a"}),
+        (Purge(Scope.KEY, b"films/a?x=1"), {"films/a?x=1"}),
+        (Purge(Scope.PATH, b"films/a"), {"films/a", "films/a?x=1", "films/a?x=2"}),
+        (Purge(Scope.PREFIX, b"films/a"), {"films/a", "films/a?x=1", "films/a?x=2", "films/ab"}),
+        (Purge(Scope.PREFIX, b"films/b/"), {"films/b/1", "films/b/2"}),
+        (Purge(Scope.PREFIX, b"films/"), {key for key in KEYS if key.startswith("films/")}),
+        (Purge(Scope.PREFIX, b""), set(KEYS)),
+        (Purge(Scope.KEY, b"films/none"), set()),
+    ],
+)
+def test_exactly_what_is_meant_goes(volume: Volume, what: Purge, gone: set[str]) -> None:
+    dry = volume.try_purge([what])
+    while dry.step():
+        pass
+    assert there(volume) == set(KEYS)
+    assert purge(volume, what) == len(gone) == dry.objects
+    assert there(volume) == set(KEYS) - gone
+    assert dry.length == 1000 * len(gone)
+    assert volume.take_evictions().get(Eviction.PURGE, 0) == len(gone)
+
+
+def test_a_tag_names_what_has_it_now_and_may_be_bound_to_a_site(volume: Volume) -> None:
+    tag(volume, "films/a", b"new", b"x")
+    tag(volume, "films/ab", b"new")
+    tag(volume, "toons/a", b"new")
+    tag(volume, "films/ab", b"old")
+    assert purge(volume, Purge(Scope.TAG, b"new", b"films")) == 1
+    assert there(volume) == set(KEYS) - {"films/a"}
+    assert purge(volume, Purge(Scope.TAG, b"new")) == 1
+    assert purge(volume, Purge(Scope.TAG, b"ne")) == 0
+    assert there(volume) == set(KEYS) - {"films/a", "toons/a"}
+
+
+def test_a_soft_purge_marks_once_and_a_renewed_record_is_good_again(volume: Volume) -> None:
+    what = Purge(Scope.PREFIX, b"films/b/", soft=True)
+    assert purge(volume, what) == 2
+    assert there(volume) == set(KEYS)
+    record = volume.lookup(name(volume, "films/b/1"))
+    assert record is not None
+    assert record.flags == Flag.STRONG | Flag.STALE
+    assert purge(volume, what) == 0
+    volume.refresh(name(volume, "films/b/1"), replace(record, flags=Flag.STRONG))
+    assert purge(volume, what) == 1
+
+
+def test_more_than_a_step_of_objects_in_several_extents_leaves_nothing_behind(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    for n in range(STEP + 20):
+        put(volume, f"films/{n}", 1, 10)
+    for start in (0, 128 * KIB):
+        put(volume, "films/big", 1, 64 * KIB, start=start, total=256 * KIB)
+    assert purge(volume, Purge(Scope.PREFIX, b"films/")) == STEP + 21
+    assert volume.index.objects() == 0
+    assert all(not volume.index.placed(pack) for pack in volume.packs.all)
+    volume.close()
+
+
+def test_keys_longer_than_a_row_of_the_index_are_told_apart(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    alike = "films/" + "x" * 500
+    for end in ("1", "2"):
+        put(volume, alike + end, 1, 10)
+    assert purge(volume, Purge(Scope.KEY, (alike + "1").encode())) == 1
+    assert prove(volume, alike + "1") is None
+    assert prove(volume, alike + "2") is not None
+    assert purge(volume, Purge(Scope.PREFIX, alike.encode())) == 1
+    volume.close()
+
+
+def lose_index(volume: Volume, tmp_path: Path) -> Volume:
+    volume.close()
+    for index in (tmp_path / "v").glob("index-*"):
+        shutil.rmtree(index)
+    found = open_volume(tmp_path)
+    while found.rebuild_step():
+        pass
+    return found
+
+
+def test_a_rebuild_brings_nothing_back_and_keeps_what_came_after(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    for key in KEYS:
+        put(volume, key, 1, 1000)
+    tag(volume, "toons/a", b"t")
+    purge(volume, Purge(Scope.PATH, b"films/a"))
+    purge(volume, Purge(Scope.PREFIX, b"films/b/", soft=True))
+    purge(volume, Purge(Scope.TAG, b"t", b"toons"))
+    put(volume, "films/a", 2, 500)
+    volume = lose_index(volume, tmp_path)
+    assert there(volume) == {"films/a", "films/ab", "films/b/1", "films/b/2", "toons/b/1"}
+    assert prove(volume, "films/a") == {0: 500}
+    stale = {key for key in there(volume) if volume.lookup(name(volume, key)).flags & Flag.STALE}  # type: ignore[union-attr]
+    assert stale == {"films/b/1", "films/b/2"}
+    volume = lose_index(volume, tmp_path)
+    assert prove(volume, "films/a") == {0: 500}
+    volume.close()
+
+
+def test_a_purge_during_a_rebuild_holds_for_what_is_rebuilt_later(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "films/a", 1, 1000)
+    volume.close()
+    (tmp_path / "v" / "clean").unlink()
+    volume = open_volume(tmp_path)
+    assert volume.rebuilding
+    assert purge(volume, Purge(Scope.KEY, b"films/a")) == 0
+    put(volume, "films/b", 1, 1000)
+    while volume.rebuild_step():
+        pass
+    assert prove(volume, "films/a") is None
+    assert prove(volume, "films/b") == {0: 1000}
+    volume.close()
+
+
+def test_what_is_stored_while_the_index_is_rebuilt_is_newer_than_what_the_journals_say(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    for _ in range(3):
+        put(volume, "films/a", 1, 1000)
+        volume.delete(name(volume, "films/a"), None, Eviction.REPLACED)
+    put(volume, "films/a", 1, 1000)
+    volume.close()
+    (tmp_path / "v" / "clean").unlink()
+    volume = open_volume(tmp_path)
+    put(volume, "films/a", 2, 700)
+    while volume.rebuild_step():
+        pass
+    assert prove(volume, "films/a") == {0: 700}
+    volume.close()
+
+
+def test_what_a_killed_run_had_begun_is_done_at_the_next_start(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    for key in KEYS:
+        put(volume, key, 1, 1000)
+    volume.begin_purge([Purge(Scope.PREFIX, b"films/")], volume.new_generation())
+    volume.close(clean=False)
+    volume = open_volume(tmp_path)
+    assert there(volume) == {"toons/a", "toons/b/1"}
+    volume.close()
+
+
+def test_short_lived_answers_are_purged_too(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    old = put(volume, "films/live", 1, 10)
+    for key in ("films/live", "films/soft"):
+        volume.put_live(
+            name(volume, key), replace(old, key=key.encode(), generation=volume.new_generation()), b"#EXTM3U"
+        )
+    assert purge(volume, Purge(Scope.KEY, b"films/live")) == 1
+    assert volume.lookup_live(name(volume, "films/live")) is None
+    assert purge(volume, Purge(Scope.KEY, b"films/soft", soft=True)) == 1
+    found = volume.lookup_live(name(volume, "films/soft"))
+    assert found is not None
+    assert found[0].flags & Flag.STALE
+    volume.close()
+
+
+def test_a_purge_that_cannot_be_noted_is_an_error(tmp_path: Path) -> None:
+    disk = FailingDisk(0)
+    volume = open_volume(tmp_path, disk=disk)
+    put(volume, "films/a", 1, 10)
+    disk.left = 1
+    with pytest.raises(OSError, match="Input/output"):
+        volume.begin_purge([Purge(Scope.KEY, b"films/a")], volume.new_generation())
+    volume.close()
+
+
+def test_the_log_forgets_what_no_pack_can_bring_back(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    for n in range(30):
+        put(volume, f"films/{n}", 1, 1000)
+        purge(volume, Purge(Scope.KEY, b"films/%d" % n))
+    volume.flush_journals()
+    volume.close()
+    path = tmp_path / "v" / "purges"
+    full = path.stat().st_size
+    volume = open_volume(tmp_path)
+    put(volume, "films/new", 1, 1000)
+    while len(volume.packs.all) > 1:
+        assert volume.evict_step()
+    volume.close()
+    open_volume(tmp_path).close()
+    assert path.stat().st_size < full // 10
+    volume = open_volume(tmp_path)
+    assert prove(volume, "films/new") == {0: 1000}
+    volume.close()
+
+
+def test_a_log_cut_short_or_of_another_version_is_recognised(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "films/a", 1, 10)
+    purge(volume, Purge(Scope.KEY, b"films/a"))
+    purge(volume, Purge(Scope.KEY, b"films/b"))
+    volume.close()
+    path = tmp_path / "v" / "purges"
+    raw = path.read_bytes()
+    path.write_bytes(raw[:-3])
+    volume = open_volume(tmp_path)
+    assert [what.text for what, _ in volume._purges.since(0)] == [b"films/a"]
+    volume.close()
+    path.write_bytes(raw[:8] + b"\x09" + raw[9:])
+    with pytest.raises(FormatUnknown, match="version 9"):
+        open_volume(tmp_path)
+
+
+def test_a_log_that_is_too_long_forgets_more_rather_than_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.store.purgelog.ENTRIES_MOST", 4)
+    volume = open_volume(tmp_path)
+    record = put(volume, "films/a", 1, 10)
+    log: PurgeLog = volume._purges
+    for n in range(6):
+        log.append([Purge(Scope.KEY, b"films/%d" % n)], 1 << 60, 1, 1)
+    assert len(log.entries) <= 5
+    assert log.revised(record) is None
+    volume.close()
+
+
+def test_an_index_of_before_is_rebuilt_so_that_a_purge_finds_all(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "films/a", 1, 10)
+    with volume.index.writing() as txn:
+        txn.set_meta(b"format", 1)
+    volume.close()
+    volume = open_volume(tmp_path)
+    assert volume.rebuilding
+    while volume.rebuild_step():
+        pass
+    assert purge(volume, Purge(Scope.PREFIX, b"films/")) == 1
+    volume.close()
+
+
+def test_a_variant_goes_with_its_key(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    base = put(volume, "films/a", 1, 10)
+    place = volume.reserve(3)
+    volume.write(place, 0, b"abc")
+    variant = replace(base, generation=volume.new_generation(), total=3, etag=b'"v"')
+    other = name(volume, "some other name")
+    volume.commit(other, variant, [Extent(0, 3, place.pack, place.offset, (checksum(b"abc"),))])
+    assert purge(volume, Purge(Scope.KEY, b"films/a")) == 2
+    assert volume.lookup(other) is None
+    volume.close()
