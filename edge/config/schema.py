@@ -325,10 +325,13 @@ class SiteSection(RulesSection):
 
 
 class LogSection(Section):
-    """The access log: one JSON line for each request. SIGUSR1 opens the file anew, for rotation."""
+    """The access log, a line for each request (SIGUSR1 opens the file anew, for rotation), and what the server says."""
 
     access: str = Field("off", min_length=1, description='a file, "stdout" or "off"')
-    anonymise: Literal["truncate", "off"] = Field("truncate", description="client addresses: /24 and /48, or whole")
+    format: Literal["json", "combined"] = Field("json", description="JSON lines, or nginx' combined")
+    anonymise: Literal["truncate", "hash", "off"] = Field(
+        "truncate", description="client addresses: cut to /24 and /48, hashed with a key that changes daily, or whole"
+    )
 
 
 class Settings(Section):

@@ -15,6 +15,11 @@ MAX_SITES: Final = 200
 FROM_CACHE: Final = frozenset({CacheStatus.HIT, CacheStatus.STALE, CacheStatus.UPDATING})
 
 
+def tier_of(status: CacheStatus) -> str:
+    """Where an answer's body came from."""
+    return "volume" if status in FROM_CACHE else "origin"
+
+
 class Histogram:
     """One series: a cell a bucket, the sum and the count."""
 
@@ -75,7 +80,7 @@ class Meters:
         if site not in self._sites and len(self._sites) >= MAX_SITES:
             site = "other"
         self._sites.add(site)
-        tier = "volume" if status in FROM_CACHE else "origin"
+        tier = tier_of(status)
         cell = self._slots.cell
         return (
             cell("edge_http_requests_total", site, str(code), kind.value),

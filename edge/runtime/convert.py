@@ -8,6 +8,7 @@ from pathlib import Path
 from edge.config.schema import KindSection, RuleSection, RulesSection, Settings, SiteSection
 from edge.delivery.serving import DeliverySettings
 from edge.fill.settings import FillSettings
+from edge.observe.privacy import SECRETS
 from edge.origin.settings import OriginSettings
 from edge.policy.rules import PROFILES, READS, KindDefaults, LiveDefaults, PathRules, SiteRules, path_pattern
 from edge.server.settings import ServerSettings, TlsCert
@@ -97,6 +98,13 @@ def delivery_settings(settings: Settings, secret: bytes = b"") -> DeliverySettin
 def site_rules(settings: Settings) -> tuple[SiteRules, ...]:
     """At least one site: without any in the file, "default" takes every host."""
     return tuple(_site(site) for site in settings.site) or (PROFILES[settings.server.profile],)
+
+
+def secret_names(settings: Settings) -> frozenset[str]:
+    """Query parameters whose values no log shows: those that open doors anywhere, and each site's own."""
+    sites = site_rules(settings)
+    every = [rules for site in sites for rules in (site, *(entry.rules for entry in site.paths))]
+    return SECRETS.union(*(rules.token_params for rules in every))
 
 
 def _site(site: SiteSection) -> SiteRules:

@@ -7,6 +7,7 @@ Stop: admin says 503, workers drain, then keepers write their clean marks, then 
 
 import asyncio
 import itertools
+import secrets
 import signal
 import socket
 import sys
@@ -61,6 +62,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._exit_code = STOPPED
+        self._log_secret = secrets.token_hex(32)  # a reload keeps it: a player's hash is one all day
 
     def __repr__(self) -> str:
         return f"<Supervisor {self._phase}>"
@@ -107,6 +109,7 @@ class Supervisor:
             listeners=tuple((sock.fileno(), tls) for sock, tls in holdings.players) if worker else (),
             entry=self._entries[role],
             runtime_dir=holdings.runtime_dir,
+            log_secret=self._log_secret,
         )
         return Place(charter)
 

@@ -8,8 +8,10 @@ from edge.clock import SystemClock
 from edge.delivery.answer import Wording, error
 from edge.delivery.places import Places
 from edge.delivery.story import Delivery
-from edge.observe.access_log import AccessLog, Anonymise
+from edge.observe.access_log import AccessLog
+from edge.observe.lines import LineWriter, LogFormat
 from edge.observe.meters import Meters, measure_lag
+from edge.observe.privacy import Anonymise
 from edge.observe.slots import SlotWriter
 from edge.runtime import convert
 from edge.runtime.child import ChildHandle
@@ -101,12 +103,18 @@ async def _retire(child: ChildHandle, listeners: list[Listener], seconds: float)
 
 
 def _access_log(child: ChildHandle, meters: Meters) -> AccessLog | None:
-    said = child.charter.settings.log
+    charter = child.charter
+    said = charter.settings.log
     if said.access == "off":
         return None
-    return AccessLog(
-        said.access, Anonymise(said.anonymise), lambda count: meters.count("edge_log_dropped_total", by=count)
+    writer = LineWriter(
+        Anonymise(said.anonymise),
+        bytes.fromhex(charter.log_secret),
+        convert.secret_names(charter.settings),
+        form=LogFormat(said.format),
+        node=charter.settings.server.node,
     )
+    return AccessLog(said.access, writer, lambda count: meters.count("edge_log_dropped_total", by=count))
 
 
 def _zero(meters: Meters) -> None:

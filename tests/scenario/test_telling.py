@@ -1,0 +1,78 @@
+"""What a running edge tells of its requests: the access log, over real sockets and processes."""
+
+import json
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.support.edgeproc import describing_origin, running_edge
+
+
+def client() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20))
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+async def test_the_access_log_has_a_line_a_request_without_tokens_or_addresses(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    flags = ("--access-log", str(log))
+    async with describing_origin() as origin, running_edge(tmp_path / "c", origin.url, *flags) as edge:
+        async with client() as http:
+            for _ in range(3):
+                async with http.get(edge.url + "/s/1000/a.ts?token=secret&x=1", headers={"Range": "bytes=0-9"}) as got:
+                    assert len(await got.read()) == 10
+        member = origin.url.partition("//")[2]
+    lines = lines_of(log)
+    assert len(lines) == 3
+    assert {line["cache_status"] for line in lines} == {"miss", "hit"}
+    assert all(line["status"] == 206 and line["range"] == "bytes=0-9" for line in lines)
+    assert all(line["client_net"] == "127.0.0.0" for line in lines)
+    assert "secret" not in log.read_text()
+    assert all("token=***" in line["path"] for line in lines)
+    assert len({line["key_hash"] for line in lines}) == 1
+    missed = next(line for line in lines if line["cache_status"] == "miss")
+    assert missed["upstream_addr"] == member
+    assert missed["upstream_status"] == 200
+    assert 0 < missed["upstream_time"] <= missed["ttfb"]
+    assert all("upstream_addr" not in line for line in lines if line["cache_status"] == "hit")
+
+
+async def test_workers_write_the_same_hash_for_a_player_also_after_a_reload(tmp_path: Path) -> None:
+    log, config = tmp_path / "access.log", tmp_path / "edge.toml"
+    config.write_text(f'[log]\naccess = "{log}"\nformat = "json"\nanonymise = "hash"\n')
+    async with (
+        describing_origin() as origin,
+        running_edge(tmp_path / "c", origin.url, "--config", str(config), workers=2) as edge,
+    ):
+        for _ in range(12):
+            async with client() as http, http.get(edge.url + "/s/1000/a.ts") as got:  # a connection each
+                await got.read()
+        edge.process.send_signal(signal.SIGHUP)
+        await edge.wait_for_line("^reloaded")
+        async with client() as http, http.get(edge.url + "/s/1000/a.ts") as got:
+            await got.read()
+    lines = lines_of(log)
+    assert len(lines) == 13
+    assert len({line["client_hash"] for line in lines}) == 1
+    assert "127.0.0" not in log.read_text()
+
+
+async def test_the_access_log_can_be_nginx_combined(tmp_path: Path) -> None:
+    log, config = tmp_path / "access.log", tmp_path / "edge.toml"
+    config.write_text(f'[log]\naccess = "{log}"\nformat = "combined"\n')
+    async with (
+        describing_origin() as origin,
+        running_edge(tmp_path / "c", origin.url, "--config", str(config)) as edge,
+        client() as http,
+        http.get(edge.url + "/s/1000/a.ts?md5=abc", headers={"User-Agent": "P/1"}) as got,
+    ):
+        await got.read()
+    pattern = r"127\.0\.0\.0 - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000\] "
+    pattern += r'"GET /s/1000/a\.ts\?md5=\*\*\* HTTP/1\.1" 200 1000 "-" "P/1"\n'
+    assert re.fullmatch(pattern, log.read_text())
