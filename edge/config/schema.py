@@ -332,6 +332,8 @@ class LogSection(Section):
     anonymise: Literal["truncate", "hash", "off"] = Field(
         "truncate", description="client addresses: cut to /24 and /48, hashed with a key that changes daily, or whole"
     )
+    events: Literal["console", "json"] = Field("console", description="errors and lines of the server's life")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is said")
 
 
 class Settings(Section):

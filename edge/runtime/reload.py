@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from edge.config.load import ConfigErrors
 from edge.config.schema import Settings
 from edge.errors import ConfigError
+from edge.observe.events import EventFormat, listen
 from edge.runtime.charter import lay_down
 from edge.runtime.holdings import Holdings
 from edge.runtime.places import Place
@@ -98,6 +99,7 @@ class Reloader:
             await self._keepers_adopt(before)
             raise
         supervisor.settings, supervisor.generation = settings, taken
+        listen(EventFormat(settings.log.events), "supervisor", settings.log.level)
         holdings.switch(players, settings)
         await self._retire([place for place in supervisor.of(Role.WORKER) if place.generation < taken], taken)
         return len(new)

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.edgeproc import describing_origin, running_edge
+from tests.support.edgeproc import describing_origin, running_edge, start_edge
 
 
 def client() -> aiohttp.ClientSession:
@@ -76,3 +76,15 @@ async def test_the_access_log_can_be_nginx_combined(tmp_path: Path) -> None:
     pattern = r"127\.0\.0\.0 - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000\] "
     pattern += r'"GET /s/1000/a\.ts\?md5=\*\*\* HTTP/1\.1" 200 1000 "-" "P/1"\n'
     assert re.fullmatch(pattern, log.read_text())
+
+
+async def test_what_the_server_says_of_itself_can_be_json(tmp_path: Path) -> None:
+    config = tmp_path / "edge.toml"
+    config.write_text('[log]\nevents = "json"\n')
+    edge = await start_edge(tmp_path / "c", "http://127.0.0.1:9", "--config", str(config), workers=1, wait=False)
+    await edge.wait_for_line('"event": "ready"')
+    assert await edge.stop() == 0
+    said = [json.loads(line) for line in edge.lines]
+    assert {line["level"] for line in said} == {"info"}
+    assert {line["process"] for line in said} == {"supervisor"}
+    assert said[-1]["event"] == "stopped"
