@@ -29,8 +29,10 @@ class Metric:
 TTFB: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 RATES: Final = (125e3, 250e3, 625e3, 1.25e6, 2.5e6, 6.25e6, 12.5e6, 31e6, 62.5e6, 125e6)
 LAG: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+BUFFERS: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 
 _C, _G, _H = Type.COUNTER, Type.GAUGE, Type.HISTOGRAM
+_BY_STREAM: Final = ("site", "stream")
 _STATUSES: Final = tuple((status.value,) for status in CacheStatus)
 
 CATALOGUE: Final = (
@@ -96,6 +98,14 @@ CATALOGUE: Final = (
     Metric("edge_cache_index_load_progress_ratio", _G, "1 when the index is complete.", ("volume",)),
     Metric("edge_store_errors_total", _C, "Calls of the store that failed.", ("volume",)),
     Metric("edge_flights", _G, "Fills under way.", zero=((),)),
+    Metric("edge_cmcd_requests_total", _C, "Requests that told of their player (CMCD).", ("site", "version")),
+    Metric("edge_cmcd_buffer_starvation_total", _C, "Requests of players whose buffer had run dry.", _BY_STREAM),
+    Metric("edge_cmcd_rebuffer_events_total", _C, "Requests of players that stood still (version 2).", _BY_STREAM),
+    Metric("edge_cmcd_startup_requests_total", _C, "Requests of players about to start or resume.", _BY_STREAM),
+    Metric("edge_cmcd_buffer_length_seconds", _H, "Of players' buffers.", ("stream",), BUFFERS),
+    Metric("edge_cmcd_measured_throughput_bytes_per_second", _H, "As players measured it.", ("stream",), RATES),
+    Metric("edge_cmcd_requested_throughput_bytes_per_second", _H, "The most that players ask for.", ("stream",), RATES),
+    Metric("edge_cmcd_encoded_bitrate_bytes_per_second", _H, "Of what was asked for.", ("stream",), RATES),
     Metric("edge_event_loop_lag_seconds", _H, "Lateness of a timer.", ("process",), LAG),
     Metric("edge_worker_restarts_total", _C, "Workers replaced.", zero=((),)),
     Metric("edge_config_reloads_total", _C, "Reloads of the configuration.", ("result",), zero=(("ok",), ("refused",))),

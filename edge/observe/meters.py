@@ -77,9 +77,7 @@ class Meters:
         counts[cell] += 1
 
     def _new(self, site: str, code: int, kind: Kind, status: CacheStatus) -> tuple[int, int, int, Histogram]:
-        if site not in self._sites and len(self._sites) >= MAX_SITES:
-            site = "other"
-        self._sites.add(site)
+        site = self.bounded(site)
         tier = tier_of(status)
         cell = self._slots.cell
         return (
@@ -88,6 +86,14 @@ class Meters:
             cell("edge_cache_response_bytes_total", site, status.value, tier),
             Histogram(self._slots, "edge_http_ttfb_seconds", "hit" if status in FROM_CACHE else "miss", tier),
         )
+
+    def bounded(self, site: str) -> str:
+        """The site as a label: beyond the first 200 they are one."""
+        if site not in self._sites:
+            if len(self._sites) >= MAX_SITES:
+                return "other"
+            self._sites.add(site)
+        return site
 
     def throughput(self, kind: Kind, body_bytes: int, seconds: float) -> None:
         """Of a body that reached its end."""

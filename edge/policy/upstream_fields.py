@@ -11,8 +11,8 @@ from edge.http.fields import Fields
 from edge.policy.rules import SiteRules
 from edge.words import Reason
 
-# Written by our own client for each request of its own, whatever a site would forward: slices, revalidation
-# and framing depend on them.
+# Never the client's own, whatever a site would forward. Most are written by our client for each request: slices,
+# revalidation and framing depend on them.
 OWN: Final = frozenset(
     {
         b"host",
@@ -27,6 +27,11 @@ OWN: Final = frozenset(
         b"accept-encoding",
         b"via",
         b"cdn-loop",
+        # What a player tells its nearest server of itself (CTA-5004); each request's is another.
+        b"cmcd-object",
+        b"cmcd-request",
+        b"cmcd-session",
+        b"cmcd-status",
     }
 )
 CONDITIONS: Final = frozenset({b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"})

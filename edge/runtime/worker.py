@@ -9,6 +9,7 @@ from edge.delivery.answer import Wording, error
 from edge.delivery.places import Places
 from edge.delivery.story import Delivery
 from edge.observe.access_log import AccessLog
+from edge.observe.experience import ExperienceMeters
 from edge.observe.lines import LineWriter, LogFormat
 from edge.observe.meters import Meters, measure_lag
 from edge.observe.privacy import Anonymise
@@ -40,7 +41,7 @@ async def run_worker(child: ChildHandle) -> None:
     volumes = Volumes(settings, charter.links, clock, hits, tasks)
     await volumes.greeted()
     log = _access_log(child, meters)
-    teller = Teller(meters, log, clock)
+    teller = Teller(meters, ExperienceMeters(meters, slots), log, clock)
     homes = volumes.homes()
     places = Places(rules, homes)
     delivery = Delivery(
