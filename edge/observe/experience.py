@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from edge.observe.meters import Histogram, Meters
-from edge.observe.slots import SlotWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +23,8 @@ class Experience:
 class ExperienceMeters:
     """Histograms go by kind of stream alone: by site they would be thousands of series."""
 
-    def __init__(self, meters: Meters, slots: SlotWriter) -> None:
+    def __init__(self, meters: Meters) -> None:
         self._meters = meters
-        self._slots = slots
         self._histograms: dict[tuple[str, str], Histogram] = {}
 
     def told(self, site: str, player: Experience) -> None:
@@ -50,5 +48,5 @@ class ExperienceMeters:
             return
         histogram = self._histograms.get((metric, stream))
         if histogram is None:
-            histogram = self._histograms[metric, stream] = Histogram(self._slots, metric, stream)
+            histogram = self._histograms[metric, stream] = Histogram(self._meters.slots, metric, stream)
         histogram.observe(value)

@@ -13,14 +13,13 @@ from edge.observe.slots import SlotWriter
 from edge.origin.client import OriginClient
 from edge.runtime import convert
 from edge.runtime.child import ChildHandle
+from edge.runtime.gauges import KeeperGauges
 from edge.store.hits import HitCounters
 from edge.store.thread import StoreThread
 from edge.store.volume import Volume
 from edge.tasks import Tasks
 
-REPORT_SECONDS = 1.0
 WARM_SECONDS = 0.5
-READER_CHECK_SECONDS = 60.0
 
 
 async def run_keeper(child: ChildHandle) -> None:
@@ -62,7 +61,8 @@ async def run_keeper(child: ChildHandle) -> None:
     tasks = Tasks("keeper")
     tasks.spawn(measure_lag(slots, "keeper", clock), "lag")
     tasks.spawn(_keep_warm(lambda: client), "warm")
-    tasks.spawn(_report(store, desk, lambda: client, meters, settings.volume_label(charter.number)), "report")
+    gauges = KeeperGauges(meters, store, desk, lambda: client, settings.volume_label(charter.number))
+    tasks.spawn(gauges.run(), "gauges")
     stats = volume.stats()
     state = "index rebuilding behind" if stats.rebuilding else f"{stats.objects} objects"
     child.say(
@@ -99,32 +99,3 @@ async def _keep_warm(current: Callable[[], OriginClient]) -> None:
     while True:
         await current().pool.keep_warm()
         await asyncio.sleep(WARM_SECONDS)
-
-
-async def _report(
-    store: StoreThread, desk: Desk, current: Callable[[], OriginClient], meters: Meters, label: str
-) -> None:
-    """Gauges and slow counters, once a second."""
-    volume = store.volume
-    seconds = 0.0
-    while True:
-        stats = volume.stats()
-        meters.gauge("edge_cache_size_bytes", label, to=stats.size_bytes)
-        meters.gauge("edge_cache_max_size_bytes", label, to=stats.max_bytes)
-        meters.gauge("edge_cache_objects", label, to=stats.objects)
-        meters.gauge("edge_cache_index_load_progress_ratio", label, to=stats.rebuild_progress)
-        meters.gauge("edge_flights", to=len(desk.flights))
-        client = current()
-        in_use, idle, waiting = client.pool.counts
-        for state, count in (("active", in_use), ("idle", idle), ("waiting", waiting)):
-            meters.gauge("edge_upstream_connections", client.settings.name, state, to=count)
-        for reason, count in volume.take_evictions().items():
-            meters.count("edge_cache_evictions_total", label, reason, by=count)
-        for name, count in volume.take_counts().items():
-            meters.count(name, label, by=count)
-        meters.count("edge_store_errors_total", label, by=store.take_errors())
-        await asyncio.sleep(REPORT_SECONDS)
-        seconds += REPORT_SECONDS
-        if seconds >= READER_CHECK_SECONDS:
-            seconds = 0.0
-            await store.call(volume.index.reader_check)

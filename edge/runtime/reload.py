@@ -67,13 +67,13 @@ class Reloader:
         except Refused as refused:
             for line in str(refused).splitlines():
                 say(f"not reloaded: {line}")
-            supervisor.meters.count("edge_config_reloads_total", "refused")
             supervisor.meters.gauge("edge_config_last_reload_successful", to=0)
+            supervisor.meters.count("edge_config_reloads_total", "refused")
             return
         old = sum(place.retired for place in supervisor.places)
         say(f"reloaded: {count} worker{'s' if count != 1 else ''} took over, {old} finish what they have")
         supervisor.meters.count("edge_config_reloads_total", "ok")
-        supervisor.meters.gauge("edge_config_last_reload_successful", to=1)
+        supervisor.tell_settings()
 
     async def _take_up(self) -> int:
         supervisor, holdings = self._supervisor, self._holdings

@@ -142,9 +142,19 @@ class Supervisor:
     async def _start_admin(self, holdings: Holdings) -> Admin:
         self.meters = Meters(SlotWriter(self._slot(holdings, "supervisor")))
         self.meters.gauge("edge_build_info", __version__, sys.version.split()[0], to=1)
+        for place in self.of(Role.WORKER):
+            self.meters.count("edge_worker_restarts_total", str(place.charter.number), by=0)
+        self.tell_settings()
         admin = Admin(Scrape(self._readers).render, self._readiness)
         await admin.start(holdings.admin)
         return admin
+
+    def tell_settings(self) -> None:
+        """Metrics of the configuration that holds from now on."""
+        self.meters.gauge("edge_config_last_reload_successful", to=1)
+        self.meters.gauge("edge_config_last_reload_success_timestamp_seconds", to=time.time())
+        if self.settings.server.link_capacity:
+            self.meters.gauge("edge_link_capacity_bytes_per_second", to=self.settings.server.link_capacity)
 
     def _readiness(self) -> tuple[bool, str]:
         """Ready when all children were, as long as one worker is; from then on keepers come and go behind them."""
@@ -205,7 +215,7 @@ class Supervisor:
                     return
                 self._on_ready()
             if place.role is Role.WORKER:
-                self.meters.count("edge_worker_restarts_total")
+                self.meters.count("edge_worker_restarts_total", str(place.charter.number))
             else:
                 self.meters.count("edge_keeper_restarts_total", self.settings.volume_label(place.charter.number))
             say(f"{place.name} has ended ({place.last_words}), {_when(delay)}")

@@ -16,6 +16,7 @@ from edge.observe.privacy import Anonymise
 from edge.observe.slots import SlotWriter
 from edge.runtime import convert
 from edge.runtime.child import ChildHandle
+from edge.runtime.gauges import WorkerGauges
 from edge.runtime.telling import Teller
 from edge.runtime.volumes import Volumes
 from edge.server.listener import Listener
@@ -23,7 +24,6 @@ from edge.server.tls import make_server_context, tls_send_path
 from edge.store.hits import HitCounters
 from edge.tasks import Tasks
 
-GAUGE_SECONDS = 1.0
 RETIRED_LOOK = 0.1
 
 
@@ -41,7 +41,7 @@ async def run_worker(child: ChildHandle) -> None:
     volumes = Volumes(settings, charter.links, clock, hits, tasks)
     await volumes.greeted()
     log = _access_log(child, meters)
-    teller = Teller(meters, ExperienceMeters(meters, slots), log, clock)
+    teller = Teller(meters, ExperienceMeters(meters), log, clock)
     homes = volumes.homes()
     places = Places(rules, homes)
     delivery = Delivery(
@@ -74,7 +74,8 @@ async def run_worker(child: ChildHandle) -> None:
     for listener in listeners:
         listener.start()
     tasks.spawn(measure_lag(slots, "worker", clock), "lag")
-    tasks.spawn(_gauges(listeners, volumes, meters), "gauges")
+    gauges = WorkerGauges(meters, listeners, volumes)
+    tasks.spawn(gauges.run(), "gauges")
     tasks.spawn(volumes.watch(places), "volumes")
     if tls is not None:
         meters.gauge("edge_tls_send_path", tls_send_path(), to=1)
@@ -85,7 +86,7 @@ async def run_worker(child: ChildHandle) -> None:
         await _retire(child, listeners, settings.server.retire_timeout)
     await asyncio.gather(*(listener.drain(settings.server.drain_timeout) for listener in listeners))
     await tasks.close()
-    _zero(meters)  # its numbers stay, and it has no connections any more
+    gauges.zero()
     volumes.close()
     if log is not None:
         log.close()
@@ -116,20 +117,3 @@ def _access_log(child: ChildHandle, meters: Meters) -> AccessLog | None:
         node=charter.settings.server.node,
     )
     return AccessLog(said.access, writer, lambda count: meters.count("edge_log_dropped_total", by=count))
-
-
-def _zero(meters: Meters) -> None:
-    for state in ("active", "idle"):
-        meters.gauge("edge_http_connections", state, to=0)
-    meters.gauge("edge_http_inflight_requests", to=0)
-
-
-async def _gauges(listeners: list[Listener], volumes: Volumes, meters: Meters) -> None:
-    while True:
-        open_now = sum(listener.connections for listener in listeners)
-        active = sum(listener.active for listener in listeners)
-        meters.gauge("edge_http_connections", "active", to=active)
-        meters.gauge("edge_http_connections", "idle", to=open_now - active)
-        meters.gauge("edge_http_inflight_requests", to=active)
-        meters.count("edge_cache_cold_reads_total", by=volumes.take_cold_reads())
-        await asyncio.sleep(GAUGE_SECONDS)

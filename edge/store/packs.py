@@ -73,6 +73,7 @@ class Packs:
         self.extent_max = extent_max
         self.all: dict[int, Pack] = {}  # in order of number
         self.active: Pack | None = None
+        self.written_bytes = 0  # to packs and journals, since somebody last set it to 0
         self._disk = disk
         self._counter = counter
         self._volume = volume
@@ -144,6 +145,7 @@ class Packs:
         if pack is None or pack.fd < 0 or at + len(data) > place.length:
             raise StoreError(f"write outside of a reservation: {place} + {at}")
         self._disk.pwrite(pack.fd, data, place.offset + at)
+        self.written_bytes += len(data)
 
     def release(self, pack_number: int) -> None:
         """A reservation's fill is over."""
@@ -180,6 +182,7 @@ class Packs:
         raw = b"".join(encode_entry(entry) for entry in entries)
         self._disk.pwrite(pack.journal_fd, raw, pack.journal_at)
         pack.journal_at += len(raw)
+        self.written_bytes += len(raw)
 
     def retire(self) -> list[Pack]:
         """Close the files of sealed packs that nothing writes to any more; their journals get the last entry."""
@@ -196,6 +199,13 @@ class Packs:
             if fd >= 0:
                 self._disk.close(fd)
         pack.fd = pack.journal_fd = -1
+
+    def idle_seconds(self, pack: Pack, now: float) -> float:
+        """How long ago it was written last; 0 if nobody can tell."""
+        try:
+            return max(0.0, now - self.pack_path(pack.number).stat().st_mtime)
+        except OSError:
+            return 0.0
 
     def oldest(self) -> Pack | None:
         """The pack to be evicted next: sealed, and nobody writes into it."""

@@ -100,7 +100,9 @@ class Volume:
         self.evictions: Tally[str] = Tally()
         self.evicted_bytes = 0
         self.admissions = 0
+        self.admitted_bytes = 0
         self.rewritten_bytes = 0
+        self._ages: list[float] = []  # of evicted packs, in seconds
         self._staying: list[Placed] = []
         self._going: list[Placed] = []
         self._evicting: int | None = None
@@ -311,6 +313,7 @@ class Volume:
             logged.append((extent.pack, ExtentEntry(name, record.generation, extent)))
         txn.put_record(name, record)
         self.admissions += 1
+        self.admitted_bytes += sum(extent.length for extent in extents)
         return True
 
     def refresh(self, name: bytes, record: Record) -> bool:
@@ -448,6 +451,7 @@ class Volume:
         pack = self.packs.all.get(self._evicting or 0)
         self._evicting = None
         if pack is not None:
+            self._ages.append(self.packs.idle_seconds(pack, self._clock.wall()))
             self.packs.remove(pack)
 
     def _forget(self, txn, entry: Placed) -> None:  # type: ignore[no-untyped-def]
@@ -510,14 +514,22 @@ class Volume:
         taken, self.evictions = self.evictions, Tally()
         return dict(taken)
 
+    def take_eviction_ages(self) -> list[float]:
+        """How long ago each pack that was evicted since the last call had been written last, in seconds."""
+        taken, self._ages = self._ages, []
+        return taken
+
     def take_counts(self) -> dict[str, int]:
         """Other counters since the last call, by metric."""
         taken = {
             "edge_cache_evicted_bytes_total": self.evicted_bytes,
             "edge_cache_admissions_total": self.admissions,
+            "edge_cache_admitted_bytes_total": self.admitted_bytes,
+            "edge_cache_written_bytes_total": self.packs.written_bytes,
             "edge_cache_rewritten_bytes_total": self.rewritten_bytes,
         }
-        self.evicted_bytes = self.admissions = self.rewritten_bytes = 0
+        self.evicted_bytes = self.admissions = self.admitted_bytes = self.rewritten_bytes = 0
+        self.packs.written_bytes = 0
         return taken
 
     def close(self, *, clean: bool = True) -> None:
