@@ -135,3 +135,22 @@ async def test_what_players_tell_is_logged_and_counted_and_goes_no_further(tmp_p
     assert sorted(line["cmcd"]["bl"] for line in lines) == [0, 1000, 1500, 2000, 3000]
     assert {line["path"] for line in lines} == {"/s/1000/a.ts?x=1"}
     assert len({line["key_hash"] for line in lines}) == 1
+
+
+async def test_a_trace_goes_on_to_the_origin_and_into_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    fields = {"traceparent": f"00-{trace}-b7ad6b7169203331-01", "tracestate": "rojo=00f067aa0ba902b7"}
+    flags = ("--access-log", str(log))
+    async with (
+        describing_origin() as origin,
+        running_edge(tmp_path / "c", origin.url, *flags) as edge,
+        client() as http,
+    ):
+        for told in (fields, fields, {"traceparent": "junk"}):
+            async with http.get(edge.url + "/s/1000/a.ts", headers=told) as got:
+                await got.read()
+        (asked,) = origin.origin.ledger.requests
+        assert {name: asked.fields[name] for name in fields} == fields
+    assert [line.get("trace_id") for line in lines_of(log)].count(trace) == 2
+    assert len(lines_of(log)) == 3
