@@ -4,12 +4,12 @@ Written here and not by prometheus-client, which makes an object of each sample:
 this way, since what stands before a value is put together once for each series.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from math import inf
 from typing import Final, cast
 
-from edge.observe.catalogue import BY_NAME, CATALOGUE
+from edge.observe.catalogue import CATALOGUE
 from edge.observe.metric import Metric, Type
 from edge.observe.slots import Labels, SlotReader, Value
 from edge.observe.zeros import known_names, starting_at_zero
@@ -52,9 +52,9 @@ class Scrape:
         """What is rendered, as values."""
         return gather(self._readers)
 
-    def value(self, name: str, *labels: str) -> float:
-        """One series' value now, 0 where it has none yet."""
-        return cast(float, self.gather()[BY_NAME[name]].get(labels, 0))
+    def reading(self) -> Mapping[str, Mapping[Labels, Value]]:
+        """The same by name."""
+        return {metric.name: series for metric, series in self.gather().items()}
 
     def render(self) -> bytes:
         lines: list[str] = []

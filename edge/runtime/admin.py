@@ -6,34 +6,28 @@ from typing import Final
 
 from aiohttp import web
 
-INDEX: Final = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>edge</title>
-<h1>edge</h1>
-<ul>
-<li><a href="/metrics">/metrics</a> for Prometheus
-<li><a href="/healthz">/healthz</a> this process lives
-<li><a href="/readyz">/readyz</a> players are served
-</ul></html>
-"""
+from edge.runtime.status import Metrics, Status
+
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 GOODBYE_SECONDS: Final = 0.2  # for answers under way at a stop: a scrape is repeated anyway
 
 
 class Admin:
-    """`render` gives the metrics, `readiness` says whether players are served now, and why not.
+    """`metrics` are what there is to scrape, `readiness` says whether players are served now, and why not.
 
     GET only (and HEAD, RFC 9110 section 9.1): anything else is 405.
     """
 
-    def __init__(self, render: Callable[[], bytes], readiness: Callable[[], tuple[bool, str]]) -> None:
-        self._render = render
+    def __init__(self, metrics: Metrics, readiness: Callable[[], tuple[bool, str]]) -> None:
+        self._metrics_now = metrics
+        self._status = Status(metrics, lambda: readiness()[1])
         self._readiness = readiness
         self._runner: web.AppRunner | None = None
 
     async def start(self, sock: socket.socket) -> None:
         """Serve on a listening socket."""
         app = web.Application(middlewares=[_uncached])
-        app.router.add_get("/", self._index)
+        self._status.add_to(app)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
@@ -46,11 +40,8 @@ class Admin:
             await self._runner.cleanup()
             self._runner = None
 
-    async def _index(self, _: web.Request) -> web.Response:
-        return web.Response(text=INDEX, content_type="text/html")
-
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._render(), headers={"Content-Type": METRICS_TYPE})
+        return web.Response(body=self._metrics_now.render(), headers={"Content-Type": METRICS_TYPE})
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")

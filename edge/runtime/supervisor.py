@@ -145,7 +145,7 @@ class Supervisor:
         for place in self.of(Role.WORKER):
             self.meters.count("edge_worker_restarts_total", str(place.charter.number), by=0)
         self.tell_settings()
-        admin = Admin(Scrape(self._readers).render, self._readiness)
+        admin = Admin(Scrape(self._readers), self._readiness)
         await admin.start(holdings.admin)
         return admin
 

@@ -1,0 +1,174 @@
+"""`edge top`: what a running edge does now, in a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import urllib.request
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+    from rich.table import Table
+
+    from edge.observe.overview import Overview, Reading, Row
+
+TIMEOUT: Final = 5.0  # seconds for one scrape
+FAILED: Final = 1
+MEGABIT: Final = 125_000  # bytes
+FIRST_LOOK: Final = 1.0  # seconds between the two scrapes of the first frame
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--admin", metavar="HOST:PORT", default="127.0.0.1:9180", help="its admin listener (default %(default)s)"
+    )
+    parser.add_argument("--interval", metavar="SECONDS", type=_seconds, default=2.0, help="default %(default)s")
+    parser.add_argument("--once", action="store_true", help="one frame, then end")
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0.1 <= value <= 3600:
+        raise ValueError
+    return value
+
+
+def run(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.live import Live
+
+    from edge.observe.overview import overview
+
+    url = (args.admin if "://" in args.admin else f"http://{args.admin}").rstrip("/") + "/metrics"
+    console = Console()
+    try:
+        before, at = scrape(url), time.monotonic()
+        time.sleep(min(FIRST_LOOK, args.interval))
+        after, now = scrape(url), time.monotonic()
+        if args.once:
+            console.print(frame(overview(before, after, now - at), args.admin))
+            return 0
+        with Live(frame(overview(before, after, now - at), args.admin), console=console, screen=True) as live:
+            while True:
+                time.sleep(args.interval)
+                before, at = after, now
+                after, now = scrape(url), time.monotonic()
+                live.update(frame(overview(before, after, now - at), args.admin), refresh=True)
+    except (OSError, ValueError) as error:
+        print(f"edge top: {url}: {error}", file=sys.stderr)
+        return FAILED
+
+
+def scrape(url: str) -> Reading:
+    """OSError or ValueError when nobody answers there, or something else."""
+    from edge.observe.scraped import read
+
+    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+        reading = read(answer.read().decode())
+    if not reading:
+        raise ValueError("no metrics of an edge")
+    return reading
+
+
+def frame(seen: Overview, node: str) -> Group:
+    """One picture of it."""
+    from rich.columns import Columns
+    from rich.console import Group
+
+    tables: list[RenderableType] = [
+        _rows("sites", seen.sites, hits=True),
+        _rows("upstreams", seen.upstreams, errors=True),
+        _rows("kinds", seen.kinds),
+    ]
+    return Group(_head(seen, node), _volumes(seen), Columns(tables, padding=(0, 3)))
+
+
+def _head(seen: Overview, node: str) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        title=f"edge at {escape(node)}", box=None, show_header=False, title_justify="left", padding=(0, 2, 0, 0)
+    )
+    for _ in range(6):
+        table.add_column(no_wrap=True)
+    facts = [
+        ("requests/s", f"{seen.requests:,.0f}"),
+        ("egress", rate(seen.egress)),
+        ("from upstream", rate(seen.ingress)),
+        ("hit ratio", share(seen.hit_ratio)),
+        ("byte hit ratio", share(seen.byte_hit_ratio)),
+        ("5xx/s", f"{seen.errors:,.1f}"),
+        ("connections", f"{seen.connections:,.0f}"),
+        ("in flight", f"{seen.inflight:,.0f}"),
+        ("fills", f"{seen.flights:,.0f}"),
+        ("hit p50 / p99", f"{wait(seen.ttfb_hit_p50)} / {wait(seen.ttfb_hit_p99)}"),
+        ("miss p50 / p99", f"{wait(seen.ttfb_miss_p50)} / {wait(seen.ttfb_miss_p99)}"),
+        ("loop lag p99", wait(seen.loop_lag_p99)),
+        ("starved/s", f"{seen.starved:,.1f}"),
+        ("restarts", f"{seen.restarts:,.0f}"),
+        ("log lines lost", f"{seen.dropped_lines:,.0f}"),
+    ]
+    for at in range(0, len(facts), 3):
+        cells = [
+            cell for label, value in facts[at : at + 3] for cell in (f"[dim]{label}[/dim]", f"[bold]{value}[/bold]")
+        ]
+        table.add_row(*cells)
+    return table
+
+
+def _rows(title: str, rows: tuple[Row, ...], *, hits: bool = False, errors: bool = False) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title, box=None, title_justify="left", header_style="dim")
+    table.add_column("")
+    for head in ("req/s", "Mbit/s", *(["hits"] if hits else []), *(["failed/s", "first byte"] if errors else [])):
+        table.add_column(head, justify="right")
+    for row in rows:
+        cells = [escape(row.name), f"{row.requests:,.1f}", f"{row.bytes / MEGABIT:,.1f}"]
+        cells += [share(row.hit_ratio)] if hits else []
+        cells += [f"{row.errors:,.1f}", wait(row.seconds)] if errors else []
+        table.add_row(*cells)
+    return table
+
+
+def _volumes(seen: Overview) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="volumes", box=None, title_justify="left", header_style="dim")
+    for head in ("", "full", "size", "objects", "written", "evicted"):
+        table.add_column(head, justify="right" if head else "left")
+    for row in seen.volumes:
+        full = row.size_bytes / row.max_bytes if row.max_bytes else None
+        table.add_row(
+            escape(row.name),
+            share(full),
+            f"{row.size_bytes / 1e9:,.1f} GB",
+            f"{row.objects:,.0f}",
+            rate(row.written),
+            rate(row.evicted),
+        )
+    return table
+
+
+def rate(bytes_a_second: float) -> str:
+    """Network rates are told in bits."""
+    bits = bytes_a_second * 8
+    for unit, size in (("Gbit/s", 1e9), ("Mbit/s", 1e6), ("kbit/s", 1e3)):
+        if bits >= size:
+            return f"{bits / size:,.1f} {unit}"
+    return f"{bits:,.0f} bit/s"
+
+
+def share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def wait(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return f"{seconds * 1000:,.1f} ms" if seconds < 1 else f"{seconds:,.2f} s"
