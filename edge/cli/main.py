@@ -13,6 +13,7 @@ VERBS: Final = {
     "reload": ("edge.cli.reload", "have a running server take up its configuration anew"),
     "explain": ("edge.cli.explain", "what a URL means under a configuration: site, rule, kind, key, freshness"),
     "inspect": ("edge.cli.inspect", "what a cache directory holds"),
+    "doctor": ("edge.cli.doctor", "whether this machine is fit for an edge, and how to mend what is not"),
     "top": ("edge.cli.top", "what a running edge does now, in a terminal"),
     "version": ("edge.cli.version", "versions of the program and what it runs on"),
 }
