@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("the server")
     where.add_argument("--config", metavar="FILE", type=Path, help="the file that it runs with")
     where.add_argument("--cache-dir", metavar="DIR", type=Path, help="its (first) cache directory")
-    where.add_argument("--admin", metavar="URL", help="its admin listener, http://host:9180, with --token-file")
+    where.add_argument("--admin", metavar="URL", help="its admin listener, host:9180, with --token-file")
     where.add_argument("--token-file", metavar="FILE", type=Path, help="with the bearer token of an operator")
 
 
@@ -31,14 +31,37 @@ class Client:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._socket = None if args.admin else _socket_of(args)
-        self._base = (args.admin or "http://edge").rstrip("/")
+        base = args.admin or "http://edge"
+        self._base = (base if "://" in base else f"http://{base}").rstrip("/")
         self._token = args.token_file.read_text().strip() if args.token_file else ""
+
+    @property
+    def where(self) -> str:
+        """The server's address, for people."""
+        return self._socket or self._base
 
     def call(self, method: str, path: str, body: object = None, **query: str) -> dict[str, Any]:
         """One request."""
         return asyncio.run(self.ask(method, path, body, **query))
 
     async def ask(self, method: str, path: str, body: object = None, **query: str) -> dict[str, Any]:
+        status, text = await self._exchange(method, path, body, query)
+        try:
+            told: dict[str, Any] = json.loads(text)
+        except ValueError:
+            raise Refused(f"{status}: {text[:200]}") from None
+        if status != 200:
+            raise Refused(str(told.get("error", text[:200])))
+        return told
+
+    def text(self, path: str) -> str:
+        """What is not JSON, as it is."""
+        status, text = asyncio.run(self._exchange("GET", path, None, {}))
+        if status != 200:
+            raise Refused(f"{status}: {text[:200]}")
+        return text
+
+    async def _exchange(self, method: str, path: str, body: object, query: dict[str, str]) -> tuple[int, str]:
         import aiohttp
 
         connector = aiohttp.UnixConnector(self._socket) if self._socket else aiohttp.TCPConnector()
@@ -49,17 +72,9 @@ class Client:
                 aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as session,
                 session.request(method, self._base + path, json=body, params=query) as got,
             ):
-                text = await got.text()
-                status = got.status
+                return got.status, await got.text()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Refused(f"the server cannot be reached: {error or type(error).__name__}") from error
-        try:
-            told: dict[str, Any] = json.loads(text)
-        except ValueError:
-            raise Refused(f"{status}: {text[:200]}") from None
-        if status != 200:
-            raise Refused(str(told.get("error", text[:200])))
-        return told
 
 
 def _socket_of(args: argparse.Namespace) -> str:

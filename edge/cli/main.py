@@ -13,13 +13,14 @@ VERBS: Final = {
     "purge": ("edge.cli.purge", "have a running server forget objects, or make them stale"),
     "warm": ("edge.cli.warm", "have a running server fetch what players will ask for"),
     "stats": ("edge.cli.stats", "what a running server has counted"),
-    "top": ("edge.cli.top", "the busiest sites and objects of a running server, live"),
     "drain": ("edge.cli.drain", "have load balancers take players away from a running server, or back"),
     "log-level": ("edge.cli.log_level", "set the log level of a running server"),
     "show-config": ("edge.cli.show_config", "the configuration that a running server goes by, secrets masked"),
     "reload": ("edge.cli.reload", "have a running server take up its configuration anew"),
     "explain": ("edge.cli.explain", "what a URL means under a configuration: site, rule, kind, key, freshness"),
     "inspect": ("edge.cli.inspect", "what a cache directory holds"),
+    "doctor": ("edge.cli.doctor", "whether this machine is fit for an edge, and how to mend what is not"),
+    "top": ("edge.cli.top", "what a running server does now, in a terminal: rates, sites, upstreams, busiest objects"),
     "version": ("edge.cli.version", "versions of the program and what it runs on"),
 }
 INTERRUPTED: Final = 130  # what a shell says of a program that SIGINT ended

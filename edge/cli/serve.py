@@ -101,8 +101,10 @@ def serve(
     import asyncio
 
     from edge.errors import ConfigError
+    from edge.observe.events import EventFormat, listen
     from edge.runtime.supervisor import ENTRIES, Supervisor
 
+    listen(EventFormat(settings.log.events), "supervisor", settings.log.level)
     try:
         return asyncio.run(Supervisor(settings, entries or ENTRIES, load).run())
     except ConfigError as wrong:

@@ -1,20 +1,38 @@
-"""`edge top`: rates, hit ratio, sites and objects of a running server, renewed until Ctrl-C."""
+"""`edge top`: what a running edge does now, in a terminal."""
+
+from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from edge.cli import api_client
+from edge.observe.overview import Overview, Reading, Row, overview
+from edge.observe.scraped import read
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+    from rich.table import Table
+
+MEGABIT: Final = 125_000  # bytes
+FIRST_LOOK: Final = 1.0  # seconds between the two scrapes of the first frame
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--count", metavar="N", type=int, default=10, help="lines of each list (default 10)")
-    parser.add_argument("--once", action="store_true", help="print once and end")
-    parser.add_argument("--json", action="store_true", help="once, for programs")
-    parser.add_argument("--every", metavar="SECONDS", type=float, default=2.0, help="default 2")
+    parser.add_argument("--interval", metavar="SECONDS", type=_seconds, default=2.0, help="default %(default)s")
+    parser.add_argument("--count", metavar="N", type=int, default=10, help="busiest objects (default %(default)s)")
+    parser.add_argument("--once", action="store_true", help="one frame, then end")
+    parser.add_argument("--json", action="store_true", help="the busiest sites and objects once, for programs")
     api_client.add_arguments(parser)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0.1 <= value <= 3600:
+        raise ValueError
+    return value
 
 
 def run(args: argparse.Namespace) -> int:
@@ -22,38 +40,154 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _top(client: api_client.Client, args: argparse.Namespace) -> int:
-    before: dict[str, Any] | None = None
-    while True:
-        told = client.call("GET", "/v1/top", count=str(args.count))
-        if args.json:
-            print(json.dumps(told))
-            return api_client.OK
-        stats = client.call("GET", "/v1/stats")
-        text = "\n".join(lines(stats, told, before))
-        print(text if args.once else f"\x1b[H\x1b[2J{text}", flush=True)
-        if args.once:
-            return api_client.OK
-        before = stats
-        sys.stdout.flush()
-        time.sleep(args.every)
+    from rich.console import Console
+    from rich.live import Live
+
+    if args.json:
+        print(json.dumps(client.call("GET", "/v1/top", count=str(args.count))))
+        return api_client.OK
+    console = Console()
+    before, at = scrape(client), time.monotonic()
+    time.sleep(min(FIRST_LOOK, args.interval))
+    after, now = scrape(client), time.monotonic()
+    picture = _picture(client, args, overview(before, after, now - at))
+    if args.once:
+        console.print(picture)
+        return api_client.OK
+    with Live(picture, console=console, screen=True) as live:
+        while True:
+            time.sleep(args.interval)
+            before, at = after, now
+            after, now = scrape(client), time.monotonic()
+            live.update(_picture(client, args, overview(before, after, now - at)), refresh=True)
 
 
-def lines(stats: dict[str, Any], told: dict[str, Any], before: dict[str, Any] | None) -> list[str]:
-    """The screen; rates since the look before, or since the server's start."""
-    since = before or {"uptime": 0.0, "requests": 0, "bytes": 0, "upstream_bytes": 0}
-    seconds = max(stats["uptime"] - since["uptime"], 0.1)
-    rate = {name: (stats[name] - since[name]) / seconds for name in ("requests", "bytes", "upstream_bytes")}
-    ratio = f"{stats['hit_ratio']:.1%}" if stats["hit_ratio"] is not None else "-"
-    found = [
-        f"{stats['node']}  {stats['state']}  {stats['workers']} workers  up {stats['uptime']:.0f} s",
-        f"{rate['requests']:.0f} requests/s  {rate['bytes'] * 8e-6:.1f} Mbit/s to players  "
-        f"{rate['upstream_bytes'] * 8e-6:.1f} Mbit/s from upstream  hits {ratio}",
-        "",
-        f"{'site':30}{'requests':>12}{'hits':>8}{'GB':>10}",
+def scrape(client: api_client.Client) -> Reading:
+    """Refused when nobody answers there, or something else."""
+    reading = read(client.text("/metrics"))
+    if not reading:
+        raise api_client.Refused("what answers there has no metrics of an edge")
+    return reading
+
+
+def _picture(client: api_client.Client, args: argparse.Namespace, seen: Overview) -> Group:
+    try:
+        objects = client.call("GET", "/v1/top", count=str(args.count))["objects"]
+    except api_client.Refused:  # they are for operators; the metrics are for everybody who reaches them
+        objects = []
+    return frame(seen, client.where, objects)
+
+
+def frame(seen: Overview, node: str, objects: Sequence[dict[str, Any]] = ()) -> Group:
+    """One picture of it; `objects` as the admin API tells the busiest ones."""
+    from rich.columns import Columns
+    from rich.console import Group
+
+    tables: list[RenderableType] = [
+        _rows("sites", seen.sites, hits=True),
+        _rows("upstreams", seen.upstreams, errors=True),
+        _rows("kinds", seen.kinds),
     ]
-    for site in told["sites"]:
-        hits = f"{site['hit_ratio']:.1%}" if site["hit_ratio"] is not None else "-"
-        found.append(f"{site['site'][:29]:30}{site['requests']:>12}{hits:>8}{site['bytes'] / 1e9:>10.2f}")
-    found += ["", f"{'share':>6}  object"]
-    found += [f"{entry['share']:>6.1%}  {entry['key']}" for entry in told["objects"]]
-    return found
+    parts: list[RenderableType] = [_head(seen, node), _volumes(seen), Columns(tables, padding=(0, 3))]
+    return Group(*parts, *([_objects(objects)] if objects else []))
+
+
+def _objects(objects: Sequence[dict[str, Any]]) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="objects", box=None, title_justify="left", header_style="dim")
+    table.add_column("share", justify="right")
+    table.add_column("", no_wrap=True, overflow="ellipsis")
+    for said in objects:
+        table.add_row(f"{said['share']:.1%}", escape(said["key"]))
+    return table
+
+
+def _head(seen: Overview, node: str) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        title=f"edge at {escape(node)}", box=None, show_header=False, title_justify="left", padding=(0, 2, 0, 0)
+    )
+    for _ in range(6):
+        table.add_column(no_wrap=True)
+    facts = [
+        ("requests/s", f"{seen.requests:,.0f}"),
+        ("egress", rate(seen.egress)),
+        ("from upstream", rate(seen.ingress)),
+        ("hit ratio", share(seen.hit_ratio)),
+        ("byte hit ratio", share(seen.byte_hit_ratio)),
+        ("5xx/s", f"{seen.errors:,.1f}"),
+        ("connections", f"{seen.connections:,.0f}"),
+        ("in flight", f"{seen.inflight:,.0f}"),
+        ("fills", f"{seen.flights:,.0f}"),
+        ("hit p50 / p99", f"{wait(seen.ttfb_hit_p50)} / {wait(seen.ttfb_hit_p99)}"),
+        ("miss p50 / p99", f"{wait(seen.ttfb_miss_p50)} / {wait(seen.ttfb_miss_p99)}"),
+        ("loop lag p99", wait(seen.loop_lag_p99)),
+        ("starved/s", f"{seen.starved:,.1f}"),
+        ("restarts", f"{seen.restarts:,.0f}"),
+        ("log lines lost", f"{seen.dropped_lines:,.0f}"),
+    ]
+    for at in range(0, len(facts), 3):
+        cells = [
+            cell for label, value in facts[at : at + 3] for cell in (f"[dim]{label}[/dim]", f"[bold]{value}[/bold]")
+        ]
+        table.add_row(*cells)
+    return table
+
+
+def _rows(title: str, rows: tuple[Row, ...], *, hits: bool = False, errors: bool = False) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title, box=None, title_justify="left", header_style="dim")
+    table.add_column("")
+    for head in ("req/s", "Mbit/s", *(["hits"] if hits else []), *(["failed/s", "first byte"] if errors else [])):
+        table.add_column(head, justify="right")
+    for row in rows:
+        cells = [escape(row.name), f"{row.requests:,.1f}", f"{row.bytes / MEGABIT:,.1f}"]
+        cells += [share(row.hit_ratio)] if hits else []
+        cells += [f"{row.errors:,.1f}", wait(row.seconds)] if errors else []
+        table.add_row(*cells)
+    return table
+
+
+def _volumes(seen: Overview) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="volumes", box=None, title_justify="left", header_style="dim")
+    for head in ("", "full", "size", "objects", "written", "evicted"):
+        table.add_column(head, justify="right" if head else "left")
+    for row in seen.volumes:
+        full = row.size_bytes / row.max_bytes if row.max_bytes else None
+        table.add_row(
+            escape(row.name),
+            share(full),
+            f"{row.size_bytes / 1e9:,.1f} GB",
+            f"{row.objects:,.0f}",
+            rate(row.written),
+            rate(row.evicted),
+        )
+    return table
+
+
+def rate(bytes_a_second: float) -> str:
+    """Network rates are told in bits."""
+    bits = bytes_a_second * 8
+    for unit, size in (("Gbit/s", 1e9), ("Mbit/s", 1e6), ("kbit/s", 1e3)):
+        if bits >= size:
+            return f"{bits / size:,.1f} {unit}"
+    return f"{bits:,.0f} bit/s"
+
+
+def share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def wait(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return f"{seconds * 1000:,.1f} ms" if seconds < 1 else f"{seconds:,.2f} s"

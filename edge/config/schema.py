@@ -106,6 +106,7 @@ class ServerSection(Section):
     )
     workers: int = Field(0, ge=0, le=256, description="worker processes; 0 = one per core")
     node: Label = Field("edge", description="this node's name in Via and Cache-Status")
+    link_capacity: Size = Field(0, description="bytes a second that the machine's port carries, for alerts; 0 = unsaid")
     drain_timeout: Seconds = Field(30.0, description="how long running answers may take at a stop")
     retire_timeout: Wait = Field(600.0, description="how long old workers may take to finish after a reload")
     idle_timeout: Wait = Field(75.0, description="keep-alive without a request; players pause 2-10 s")
@@ -359,10 +360,15 @@ class SiteSection(RulesSection):
 
 
 class LogSection(Section):
-    """The access log: one JSON line for each request. SIGUSR1 opens the file anew, for rotation."""
+    """The access log, a line for each request (SIGUSR1 opens the file anew, for rotation), and what the server says."""
 
     access: str = Field("off", min_length=1, description='a file, "stdout" or "off"')
-    anonymise: Literal["truncate", "off"] = Field("truncate", description="client addresses: /24 and /48, or whole")
+    format: Literal["json", "combined"] = Field("json", description="JSON lines, or nginx' combined")
+    anonymise: Literal["truncate", "hash", "off"] = Field(
+        "truncate", description="client addresses: cut to /24 and /48, hashed with a key that changes daily, or whole"
+    )
+    events: Literal["console", "json"] = Field("console", description="errors and lines of the server's life")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is said")
 
 
 class Settings(Section):

@@ -48,6 +48,8 @@ class How:
     detail: str | None = None
     fwd: Forward | None = None  # why it went on, where `status` does not tell enough
     judged: bool = False  # the origin got the request's conditions: its answer is to them
+    member: str = ""  # of the upstream that was asked, if one was
+    upstream_seconds: float = 0.0  # from asking it to its answer's head
 
 
 HIT = How(CacheStatus.HIT)

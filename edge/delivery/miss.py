@@ -107,6 +107,8 @@ class Miss(AskListener):
             fwd_status=304 if head.flags & HeadFlag.REVALIDATED else record.status,
             fwd=self._why,
             judged=self._conditions,
+            member=head.member,
+            upstream_seconds=head.ttfb,
         )
         delivery, exchange = self._delivery, self._exchange
         if head.total == UNKNOWN:

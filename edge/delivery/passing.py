@@ -106,7 +106,13 @@ class Passing(AskListener):
         self._leave()
         assert asking is not None
         record = decode_record(head.record)
-        how = How(CacheStatus.BYPASS, fwd=Forward.METHOD, fwd_status=record.status)
+        how = How(
+            CacheStatus.BYPASS,
+            fwd=Forward.METHOD,
+            fwd_status=record.status,
+            member=head.member,
+            upstream_seconds=head.ttfb,
+        )
         delivery, exchange = self._delivery, self._exchange
         self._invalidate_elsewhere(record)
         if head.total == UNKNOWN:

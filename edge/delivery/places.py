@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from edge.delivery.memory import Memory
 from edge.http.target import parse_target
+from edge.media.cmcd import PARAMETER, without_parameter
 from edge.media.kinds import kind_of
 from edge.media.mime import content_type_for
 from edge.policy.key import cache_key, origin_target
@@ -72,6 +73,8 @@ class Places:
         asked = host, target
         place = self._memo.get(asked)
         if place is None:
+            if PARAMETER in target and (rest := without_parameter(target)) != target:
+                return self.find(host, rest)  # what a player tells is another each time: not to be remembered
             place = self._resolve(host, target)
             self._memo.put(asked, place)
         return place

@@ -199,6 +199,11 @@ class Asker:
         """Is there a keeper that has said hello?"""
         return self._channel is not None and self._greeted
 
+    @property
+    def waiting(self) -> int:
+        """How many fetches are under way."""
+        return len(self._askings)
+
     def connect(self) -> None:
         """Connect now, or keep trying in the background."""
         if self._closed:

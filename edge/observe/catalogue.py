@@ -1,124 +1,270 @@
-"""Every metric: name, type, labels, help. `/metrics`, the reference and the dashboard's test go by this list."""
+"""Every metric as data: `/metrics`, the reference page and the dashboard's test go by this list.
 
-from dataclasses import dataclass
+A label with `values` is closed: it never has others. A label without them is open: sites, upstreams and volumes have
+names that operators choose. What outsiders choose (paths, addresses, agents) is never a label.
+"""
+
 from enum import StrEnum
 from typing import Final
 
-from edge.words import CacheStatus
+from edge.observe.metric import Label, Metric, Type
+from edge.words import CacheStatus, Eviction, Kind, Reason
+
+OTHER: Final = "other"  # the value that stands for all beyond a bound
+ZERO_LIMIT: Final = 100  # series; a larger family appears series by series, at first use
 
 
-class Type(StrEnum):
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
+class Tier(StrEnum):
+    """Where an answer's bytes came from."""
+
+    VOLUME = "volume"
+    SIBLING = "sibling"
+    SHIELD = "shield"
+    ORIGIN = "origin"
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """`zero` = label values whose series exist from the start (small families only)."""
-
-    name: str
-    type: Type
-    help: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-    zero: tuple[tuple[str, ...], ...] = ()
-    shared: bool = False  # every process says the same: the highest counts, not the sum
+# The statuses whose answer needed nothing from upstream before its first byte.
+FROM_CACHE: Final = frozenset({CacheStatus.HIT, CacheStatus.STALE, CacheStatus.UPDATING})
 
 
+# 25 ms for a hit and 250 ms for a miss are on edges, so that ratios by `le` are exact for these objectives.
 TTFB: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+# The rungs of a bit-rate ladder: 1, 2, 5, 10, 20, 50, 100, 250, 500, 1000 Mbit/s.
 RATES: Final = (125e3, 250e3, 625e3, 1.25e6, 2.5e6, 6.25e6, 12.5e6, 31e6, 62.5e6, 125e6)
 LAG: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+BUFFERS: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+AGES: Final = (600.0, 3600.0, 21600.0, 86400.0, 259200.0, 604800.0, 1209600.0, 2592000.0)  # 10 min to 30 days
+
+METHODS: Final = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH", OTHER)
+SITE: Final = Label("site")
+CODE: Final = Label("code")
+VOLUME: Final = Label("volume")
+UPSTREAM: Final = Label("upstream")
+MEMBER: Final = Label("member")
+KIND: Final = Label("kind", tuple(kind.value for kind in Kind))
+STATUS: Final = Label("status", tuple(status.value for status in CacheStatus))
+TIER: Final = Label("tier", tuple(tier.value for tier in Tier))
+PROCESS: Final = Label("process", ("worker", "keeper"))
+FAILURE: Final = Label("reason", tuple(reason.value for reason in Reason))
+STREAM: Final = Label("stream", ("vod", "live", "unknown"))
+EVENTS: Final = ("accepted", "closed", "accept_paused", "no_descriptors", "handshake_failed", "bad_request") + (
+    "idle_timeout",
+    "body_broken",
+    "handler_failed",
+    "drain_cut",
+)
 
 _C, _G, _H = Type.COUNTER, Type.GAUGE, Type.HISTOGRAM
-_STATUSES: Final = tuple((status.value,) for status in CacheStatus)
 
-CATALOGUE: Final = (
-    Metric("edge_http_requests_total", _C, "Answers to players.", ("site", "code", "kind")),
-    Metric("edge_http_methods_total", _C, "Requests by method.", ("method",)),
-    Metric("edge_cache_requests_total", _C, "Answers by how the cache had them.", ("site", "status", "tier")),
-    Metric("edge_cache_response_bytes_total", _C, "Body bytes to players.", ("site", "status", "tier")),
-    Metric("edge_cache_collapsed_requests_total", _C, "Misses that joined a fill.", ("site", "result")),
+PLAYERS: Final = (
+    Metric("edge_http_requests_total", _C, "Answers to players.", (SITE, CODE, KIND)),
+    Metric("edge_http_methods_total", _C, "Answers to players by method.", (Label("method", METHODS),)),
+    Metric("edge_http_response_bytes_total", _C, "Body bytes sent to players, by kind of object.", (SITE, KIND)),
     Metric(
         "edge_http_ttfb_seconds",
         _H,
-        "From a request's last byte to its head.",
-        ("status_group", "tier"),
+        "From a request's last byte to its answer's head.",
+        (Label("status_group", ("hit", "miss")), TIER),
         TTFB,
     ),
     Metric(
         "edge_http_response_throughput_bytes_per_second",
         _H,
-        "Of bodies of 256 KiB and more.",
-        ("kind",),
+        "Of bodies of 256 KiB and more that reached their end.",
+        (KIND,),
         RATES,
     ),
-    Metric("edge_http_connections", _G, "Connections of players.", ("state",), zero=(("active",), ("idle",))),
-    Metric("edge_http_connection_events_total", _C, "What happened to connections.", ("event",)),
-    Metric("edge_http_inflight_requests", _G, "Requests under way.", zero=((),)),
+    Metric("edge_http_inflight_requests", _G, "Requests being answered now."),
+    Metric(
+        "edge_http_connections",
+        _G,
+        "Players' connections now, by whether a request is under way.",
+        (Label("state", ("active", "idle")),),
+    ),
+    Metric(
+        "edge_http_connection_events_total",
+        _C,
+        "What happened to players' connections.",
+        (Label("event", EVENTS),),
+    ),
     Metric(
         "edge_client_aborts_total",
         _C,
-        "Answers that did not reach their end.",
-        ("reason",),
-        zero=(("client_left",), ("broken",)),
+        "Answers that did not reach their end; client_left is a player's own doing.",
+        (Label("reason", ("client_left", "broken", "slow", "cut")),),
     ),
     Metric(
         "edge_slow_client_disconnects_total",
         _C,
-        "Connections ended for slowness.",
-        ("reason",),
-        zero=(("slow_reader",), ("head_timeout",)),
+        "Connections ended because the player was too slow.",
+        (Label("reason", ("slow_reader", "head_timeout")),),
     ),
-    Metric("edge_upstream_requests_total", _C, "Answers of upstreams.", ("upstream", "member", "code")),
-    Metric("edge_upstream_bytes_total", _C, "Body bytes of upstreams.", ("upstream", "member", "direction")),
-    Metric("edge_upstream_ttfb_seconds", _H, "From a request to its answer's head.", ("upstream",), TTFB),
-    Metric("edge_upstream_connect_seconds", _H, "Of new connections, with TLS.", ("upstream",), TTFB),
-    Metric("edge_upstream_retries_total", _C, "Further tries.", ("upstream", "member")),
-    Metric("edge_upstream_hedges_total", _C, "Requests sent twice for a late first byte.", ("upstream", "member")),
-    Metric("edge_upstream_errors_total", _C, "Tries that failed.", ("upstream", "member", "reason")),
+    Metric(
+        "edge_tls_send_path",
+        _G,
+        "1 for the way by which TLS bodies leave: encrypted by the kernel (ktls) or here (mmap).",
+        (Label("path", ("ktls", "mmap")),),
+        shared=True,
+    ),
+    Metric(
+        "edge_link_capacity_bytes_per_second",
+        _G,
+        "What the machine's port carries, as its configuration says; absent where that says nothing.",
+        lasting=True,
+    ),
+)
+
+CACHE: Final = (
+    Metric("edge_cache_requests_total", _C, "Answers by how the cache had them.", (SITE, STATUS, TIER)),
+    Metric("edge_cache_response_bytes_total", _C, "Body bytes sent to players.", (SITE, STATUS, TIER)),
+    Metric(
+        "edge_cache_collapsed_requests_total",
+        _C,
+        "Misses that joined a fill of another request, by how that went.",
+        (SITE, Label("result", ("shared", "timeout", "failed"))),
+    ),
+    Metric("edge_cache_size_bytes", _G, "Bytes that packs take.", (VOLUME,), lasting=True),
+    Metric("edge_cache_max_size_bytes", _G, "Bytes that packs may take.", (VOLUME,), lasting=True),
+    Metric("edge_cache_objects", _G, "Objects in the index.", (VOLUME,), lasting=True),
+    Metric(
+        "edge_cache_index_load_progress_ratio",
+        _G,
+        "1 when the index is complete; less while it is rebuilt from the journals.",
+        (VOLUME,),
+        lasting=True,
+    ),
+    Metric(
+        "edge_cache_cold",
+        _G,
+        "1 while the index is rebuilt: what the packs hold may still be missed.",
+        (VOLUME,),
+        lasting=True,
+    ),
+    Metric(
+        "edge_cache_evictions_total",
+        _C,
+        "Extents that left the cache.",
+        (VOLUME, Label("reason", tuple(reason.value for reason in Eviction))),
+    ),
+    Metric("edge_cache_evicted_bytes_total", _C, "Bytes that left the cache.", (VOLUME,)),
+    Metric(
+        "edge_cache_eviction_age_seconds",
+        _H,
+        "How long ago a pack was written last when it was evicted: what the cache holds is younger than that.",
+        (VOLUME,),
+        AGES,
+    ),
+    Metric("edge_cache_admissions_total", _C, "Extents committed to packs.", (VOLUME,)),
+    Metric("edge_cache_admitted_bytes_total", _C, "Bytes of the extents committed to packs.", (VOLUME,)),
+    Metric(
+        "edge_cache_written_bytes_total",
+        _C,
+        "Bytes written to packs and journals; over the admitted ones: write amplification.",
+        (VOLUME,),
+    ),
+    Metric(
+        "edge_cache_rewritten_bytes_total",
+        _C,
+        "Bytes that eviction kept, by appending them anew, because they had been hit.",
+        (VOLUME,),
+    ),
+    Metric("edge_cache_corrupt_total", _C, "Stored extents that proved bad and were dropped.", (FAILURE,)),
+    Metric(
+        "edge_cache_cold_reads_total",
+        _C,
+        "Windows that were not in memory: read from the disk, verified, then sent.",
+    ),
+    Metric("edge_store_errors_total", _C, "Calls of the store that failed.", (VOLUME,)),
+    Metric("edge_flights", _G, "Fills under way now."),
+)
+
+UPSTREAMS: Final = (
+    Metric("edge_upstream_requests_total", _C, "Answers of upstreams.", (UPSTREAM, MEMBER, CODE)),
+    Metric(
+        "edge_upstream_bytes_total",
+        _C,
+        "Body bytes from and to upstreams.",
+        (UPSTREAM, MEMBER, Label("direction", ("received", "sent"))),
+    ),
+    Metric("edge_upstream_ttfb_seconds", _H, "From a request to the head of its answer.", (UPSTREAM,), TTFB),
+    Metric("edge_upstream_connect_seconds", _H, "To open a connection, TLS included.", (UPSTREAM,), TTFB),
+    Metric("edge_upstream_retries_total", _C, "Tries after the first one.", (UPSTREAM, MEMBER)),
+    Metric("edge_upstream_hedges_total", _C, "Requests sent twice for a late first byte.", (UPSTREAM, MEMBER)),
+    Metric("edge_upstream_errors_total", _C, "Tries that failed.", (UPSTREAM, MEMBER, FAILURE)),
     Metric(
         "edge_circuit_breaker_state",
         _G,
         "Keepers whose breaker of a member is closed, open or half-open.",
-        ("upstream", "member", "state"),
+        (UPSTREAM, MEMBER, Label("state", ("closed", "open", "half_open"))),
     ),
-    Metric("edge_upstream_connections", _G, "Connections to upstreams.", ("upstream", "state")),
-    Metric("edge_cache_size_bytes", _G, "Bytes that packs take.", ("volume",)),
-    Metric("edge_cache_max_size_bytes", _G, "Bytes that packs may take.", ("volume",)),
-    Metric("edge_cache_objects", _G, "Objects in the index.", ("volume",)),
-    Metric("edge_cache_evictions_total", _C, "Extents that left.", ("volume", "reason")),
-    Metric("edge_cache_evicted_bytes_total", _C, "Bytes that left.", ("volume",)),
-    Metric("edge_cache_admissions_total", _C, "Commits into packs.", ("volume",)),
-    Metric("edge_cache_rewritten_bytes_total", _C, "Bytes appended anew because they were hit.", ("volume",)),
     Metric(
-        "edge_cache_corrupt_total",
-        _C,
-        "Stored extents that proved bad.",
-        ("reason",),
-        zero=(("corrupt",), ("store_failed",)),
+        "edge_upstream_connections",
+        _G,
+        "Connections to upstreams now; waiting = requests in line for one.",
+        (UPSTREAM, Label("state", ("active", "idle", "waiting"))),
     ),
-    Metric("edge_cache_cold_reads_total", _C, "Windows read from the disk and verified.", zero=((),)),
-    Metric("edge_cache_index_load_progress_ratio", _G, "1 when the index is complete.", ("volume",)),
-    Metric("edge_store_errors_total", _C, "Calls of the store that failed.", ("volume",)),
-    Metric("edge_flights", _G, "Fills under way.", zero=((),)),
-    Metric("edge_event_loop_lag_seconds", _H, "Lateness of a timer.", ("process",), LAG),
-    Metric("edge_worker_restarts_total", _C, "Workers replaced.", zero=((),)),
-    Metric("edge_config_reloads_total", _C, "Reloads of the configuration.", ("result",), zero=(("ok",), ("refused",))),
-    Metric("edge_config_last_reload_successful", _G, "1 if the last reload was taken up.", ()),
-    Metric("edge_purges_total", _C, "Purges.", ("result",), zero=(("done",), ("failed",))),
-    Metric("edge_keeper_restarts_total", _C, "Keepers replaced.", ("volume",)),
-    Metric("edge_tls_send_path", _G, "How TLS bodies leave: 1 for the path in use.", ("path",), shared=True),
-    Metric("edge_log_dropped_total", _C, "Access log lines dropped under pressure.", zero=((),)),
-    Metric("edge_build_info", _G, "Always 1; the labels tell the versions.", ("version", "python"), shared=True),
 )
+
+EXPERIENCE: Final = (
+    Metric(
+        "edge_cmcd_requests_total",
+        _C,
+        "Requests that told of their player.",
+        (SITE, Label("version", ("1", "2"))),
+    ),
+    Metric("edge_cmcd_buffer_starvation_total", _C, "Requests of players whose buffer had run dry.", (SITE, STREAM)),
+    Metric("edge_cmcd_rebuffer_events_total", _C, "Requests of players that stood still (version 2).", (SITE, STREAM)),
+    Metric("edge_cmcd_startup_requests_total", _C, "Requests of players about to start or resume.", (SITE, STREAM)),
+    Metric("edge_cmcd_buffer_length_seconds", _H, "What players had in their buffers.", (STREAM,), BUFFERS),
+    Metric("edge_cmcd_measured_throughput_bytes_per_second", _H, "As players measured it.", (STREAM,), RATES),
+    Metric("edge_cmcd_requested_throughput_bytes_per_second", _H, "The most that players ask for.", (STREAM,), RATES),
+    Metric("edge_cmcd_encoded_bitrate_bytes_per_second", _H, "Of what was asked for.", (STREAM,), RATES),
+)
+
+PROCESSES: Final = (
+    Metric("edge_event_loop_lag_seconds", _H, "How late a timer of 100 ms comes.", (PROCESS,), LAG),
+    Metric("edge_process_cpu_seconds_total", _C, "User and system time.", (PROCESS,)),
+    Metric(
+        "edge_process_resident_memory_bytes",
+        _G,
+        "Resident memory; mapped pages of the page cache are in it.",
+        (PROCESS,),
+    ),
+    Metric("edge_process_open_fds", _G, "Open descriptors; 0 before Linux 6.2.", (PROCESS,)),
+    Metric(
+        "edge_executor_queue_depth",
+        _G,
+        "Calls that wait for a thread: store = keepers' writes, disk = workers' reads.",
+        (Label("executor", ("store", "disk")),),
+    ),
+    Metric("edge_keeper_link_up", _G, "Workers that are linked to this volume's keeper.", (VOLUME,)),
+    Metric("edge_keeper_link_waiting", _G, "Requests of workers that wait for this volume's keeper.", (VOLUME,)),
+    Metric("edge_worker_restarts_total", _C, "Workers that ended and were replaced.", ("worker",)),
+    Metric("edge_keeper_restarts_total", _C, "Keepers that ended and were replaced.", (VOLUME,)),
+    Metric(
+        "edge_config_reloads_total",
+        _C,
+        "Reloads of the configuration.",
+        (Label("result", ("ok", "refused")),),
+    ),
+    Metric("edge_purges_total", _C, "Purges asked of this node.", (Label("result", ("done", "failed")),)),
+    Metric("edge_config_last_reload_successful", _G, "1 if the last reload was taken up."),
+    Metric("edge_config_last_reload_success_timestamp_seconds", _G, "When the configuration was last taken up."),
+    Metric("edge_log_dropped_total", _C, "Lines of the access log dropped under pressure."),
+    Metric(
+        "edge_metric_series_refused_total",
+        _C,
+        "Times that a series found no room, or was none of the catalogue's.",
+    ),
+    Metric(
+        "edge_build_info",
+        _G,
+        "Always 1; the labels tell the versions.",
+        ("version", "python"),
+        shared=True,
+        lasting=True,
+    ),
+)
+
+CATALOGUE: Final = PLAYERS + CACHE + UPSTREAMS + EXPERIENCE + PROCESSES
 BY_NAME: Final = {metric.name: metric for metric in CATALOGUE}
-
-
-def reference() -> str:
-    """The catalogue as a Markdown table."""
-    rows = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
-    for metric in CATALOGUE:
-        labels = ", ".join(f"`{label}`" for label in metric.labels) or "-"
-        rows.append(f"| `{metric.name}` | {metric.type} | {labels} | {metric.help} |")
-    return "\n".join(rows) + "\n"

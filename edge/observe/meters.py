@@ -5,44 +5,78 @@ from bisect import bisect_left
 from typing import Final
 
 from edge.clock import Clock
-from edge.observe.catalogue import BY_NAME, LAG, RATES, TTFB
+from edge.observe.catalogue import BY_NAME, FROM_CACHE, METHODS, OTHER, TTFB, Tier
+from edge.observe.process import ProcessMeters
 from edge.observe.slots import SlotWriter
 from edge.words import KIB, CacheStatus, Kind
 
 MEASURED_FROM: Final = 256 * KIB  # the throughput of smaller bodies says nothing about the path
 LAG_SECONDS: Final = 0.1
-MAX_SITES: Final = 200
-FROM_CACHE: Final = frozenset({CacheStatus.HIT, CacheStatus.STALE, CacheStatus.UPDATING})
+TICKS_A_SECOND: Final = 10
+MAX_SITES: Final = 100
+MEMORY_LIMIT: Final = 20_000  # remembered label combinations: twice as many as there can be series
+
+
+def tier_of(status: CacheStatus) -> Tier:
+    """Where an answer's first bytes came from, for those who were not told."""
+    return Tier.VOLUME if status in FROM_CACHE else Tier.ORIGIN
+
+
+class Bounded:
+    """At most `limit` values of a label; all further ones are `other`."""
+
+    __slots__ = ("_limit", "_seen")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._seen: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"<Bounded {len(self._seen)} of {self._limit}>"
+
+    def admit(self, value: str) -> str:
+        if value not in self._seen:
+            if len(self._seen) >= self._limit:
+                return OTHER
+            self._seen.add(value)
+        return value
 
 
 class Histogram:
-    """One series: a cell a bucket, the sum and the count."""
+    """One series: a cell a bucket, and the sum."""
 
-    __slots__ = ("_bounds", "_counts", "_values", "cells", "sum")
+    __slots__ = ("_bounds", "_counts", "_values", "buckets", "sum")
 
     def __init__(self, slots: SlotWriter, metric: str, *labels: str) -> None:
         self._bounds = BY_NAME[metric].buckets
-        self.cells = [slots.cell(metric + ":b", *labels, repr(bound)) for bound in (*self._bounds, float("inf"))]
-        self.sum = slots.cell(metric + ":s", *labels)
+        self.buckets = slots.cell(metric, *labels)
+        self.sum = self.buckets + len(self._bounds) + 1
         self._counts, self._values = slots.counts, slots.values
 
     def observe(self, value: float) -> None:
-        self._counts[self.cells[bisect_left(self._bounds, value)]] += 1
+        """A value below 0 (of a span whose end was never set) counts as 0: a sum never falls."""
+        if not value >= 0.0:
+            value = 0.0
+        self._counts[self.buckets + bisect_left(self._bounds, value)] += 1
         self._values[self.sum] += value
 
 
 class Meters:
-    """Of a worker: what players get."""
+    """Of a worker: what players get. Of any process: counters and gauges by name."""
 
     def __init__(self, slots: SlotWriter) -> None:
-        self._slots = slots
+        self.slots = slots
         self._counts = slots.counts
         self._values = slots.values
-        # By identity of the enums' members: their hash is a Python function and costs as much as all the rest.
-        self._requests: dict[tuple[str, int, int, int], tuple[int, int, int, Histogram]] = {}
-        self._methods: dict[bytes, int] = {}
+        # StrEnums hash as the strings they are (65 ns): a key of them costs no more than one of their ids.
+        self._requests: dict[tuple[str, int, Kind, CacheStatus, str | None], tuple[int, int, int, int, int, int]] = {}
+        self._methods = {name.encode(): slots.cell("edge_http_methods_total", name) for name in METHODS}
+        self._other_method = self._methods[OTHER.encode()]
         self._rates: dict[Kind, Histogram] = {}
-        self._sites: set[str] = set()
+        self._sites = Bounded(MAX_SITES)
+
+    def __repr__(self) -> str:
+        return f"<Meters {self.slots!r}>"
 
     def request(
         self,
@@ -53,36 +87,46 @@ class Meters:
         status: CacheStatus,
         body_bytes: int,
         ttfb: float,
+        tier: Tier | None = None,
     ) -> None:
-        """One answer; `ttfb` in seconds."""
-        key = site, code, id(kind), id(status)
+        """One answer; `ttfb` in seconds. Without `tier` the status tells it."""
+        key = (site, code, kind, status, tier)
         cells = self._requests.get(key)
         if cells is None:
-            cells = self._requests[key] = self._new(site, code, kind, status)
+            cells = self._series_of(site, code, kind, status, tier or tier_of(status))
+            if len(self._requests) < MEMORY_LIMIT:
+                self._requests[key] = cells
         counts = self._counts
-        counts[cells[0]] += 1
-        counts[cells[1]] += 1
-        counts[cells[2]] += body_bytes
-        histogram = cells[3]
-        counts[histogram.cells[bisect_left(TTFB, ttfb)]] += 1
-        self._values[histogram.sum] += ttfb
-        cell = self._methods.get(method)
-        if cell is None:
-            cell = self._methods[method] = self._slots.cell("edge_http_methods_total", method.decode("latin-1"))
-        counts[cell] += 1
+        answers, cached, sent, of_kind, buckets, total = cells
+        counts[answers] += 1
+        counts[cached] += 1
+        counts[sent] += body_bytes
+        counts[of_kind] += body_bytes
+        if not ttfb >= 0.0:  # as Histogram.observe, without the call
+            ttfb = 0.0
+        counts[buckets + bisect_left(TTFB, ttfb)] += 1
+        self._values[total] += ttfb
+        counts[self._methods.get(method, self._other_method)] += 1
 
-    def _new(self, site: str, code: int, kind: Kind, status: CacheStatus) -> tuple[int, int, int, Histogram]:
-        if site not in self._sites and len(self._sites) >= MAX_SITES:
-            site = "other"
-        self._sites.add(site)
-        tier = "volume" if status in FROM_CACHE else "origin"
-        cell = self._slots.cell
+    def _series_of(
+        self, site: str, code: int, kind: Kind, status: CacheStatus, tier: Tier
+    ) -> tuple[int, int, int, int, int, int]:
+        site = self.bounded(site)
+        cell = self.slots.cell
+        group = "hit" if status in FROM_CACHE else "miss"
+        ttfb = Histogram(self.slots, "edge_http_ttfb_seconds", group, tier.value)
         return (
-            cell("edge_http_requests_total", site, str(code), kind.value),
-            cell("edge_cache_requests_total", site, status.value, tier),
-            cell("edge_cache_response_bytes_total", site, status.value, tier),
-            Histogram(self._slots, "edge_http_ttfb_seconds", "hit" if status in FROM_CACHE else "miss", tier),
+            cell("edge_http_requests_total", site, code_label(code), kind.value),
+            cell("edge_cache_requests_total", site, status.value, tier.value),
+            cell("edge_cache_response_bytes_total", site, status.value, tier.value),
+            cell("edge_http_response_bytes_total", site, kind.value),
+            ttfb.buckets,
+            ttfb.sum,
         )
+
+    def bounded(self, site: str) -> str:
+        """A site as a label."""
+        return self._sites.admit(site)
 
     def throughput(self, kind: Kind, body_bytes: int, seconds: float) -> None:
         """Of a body that reached its end."""
@@ -90,24 +134,28 @@ class Meters:
             histogram = self._rates.get(kind)
             if histogram is None:
                 name = "edge_http_response_throughput_bytes_per_second"
-                histogram = self._rates[kind] = Histogram(self._slots, name, kind.value)
+                histogram = self._rates[kind] = Histogram(self.slots, name, kind.value)
             histogram.observe(body_bytes / seconds)
 
     def count(self, metric: str, *labels: str, by: int = 1) -> None:
         """A counter that is not on the hit path."""
-        self._counts[self._slots.cell(metric, *labels)] += by
+        self._counts[self.slots.cell(metric, *labels)] += by
 
-    def set_count(self, metric: str, *labels: str, to: int) -> None:
-        """A counter whose owner keeps it in a variable; it never goes back."""
-        cell = self._slots.cell(metric, *labels)
-        self._counts[cell] = max(self._counts[cell], to)
+    def observe(self, metric: str, *labels: str, value: float) -> None:
+        """A histogram that is not on the hit path."""
+        Histogram(self.slots, metric, *labels).observe(value)
 
     def gauge(self, metric: str, *labels: str, to: float) -> None:
-        self._slots.values[self._slots.cell(metric, *labels)] = to
+        self.slots.values[self.slots.cell(metric, *labels)] = to
+
+
+def code_label(code: int) -> str:
+    """A status code as a label: what HTTP has no class for is `other` (RFC 9110 section 15)."""
+    return str(code) if 100 <= code <= 599 else OTHER
 
 
 class UpstreamMeters:
-    """What the origin room tells of one upstream."""
+    """What the origin room tells of one member of an upstream."""
 
     def __init__(self, meters: Meters, slots: SlotWriter, upstream: str, member: str) -> None:
         self._meters = meters
@@ -117,11 +165,14 @@ class UpstreamMeters:
         self._bytes = slots.cell("edge_upstream_bytes_total", upstream, member, "received")
         self._counts = slots.counts
 
+    def __repr__(self) -> str:
+        return f"<UpstreamMeters {'/'.join(self._labels)}>"
+
     def connected(self, seconds: float) -> None:
         self._connects.observe(seconds)
 
     def request(self, code: int) -> None:
-        self._meters.count("edge_upstream_requests_total", *self._labels, str(code))
+        self._meters.count("edge_upstream_requests_total", *self._labels, code_label(code))
 
     def ttfb(self, seconds: float) -> None:
         self._ttfb.observe(seconds)
@@ -144,21 +195,24 @@ class FillMeters:
 
     def __init__(self, meters: Meters) -> None:
         self._meters = meters
+        self._sites = Bounded(MAX_SITES)
 
     def collapsed(self, site: str, result: str) -> None:
-        self._meters.count("edge_cache_collapsed_requests_total", site, result)
+        self._meters.count("edge_cache_collapsed_requests_total", self._sites.admit(site), result)
 
     def corrupt(self, reason: str) -> None:
         self._meters.count("edge_cache_corrupt_total", reason)
 
 
 async def measure_lag(slots: SlotWriter, process: str, clock: Clock) -> None:
-    """How late a timer comes, ten times a second: what a blocked loop costs everybody."""
+    """How late a timer comes, ten times a second: what a blocked loop costs everybody. Once a second, the process."""
     histogram = Histogram(slots, "edge_event_loop_lag_seconds", process)
+    meters = ProcessMeters(slots, process)
+    tick = 0
     while True:
+        if tick % TICKS_A_SECOND == 0:
+            meters.sample()
+        tick += 1
         before = clock.monotonic()
         await asyncio.sleep(LAG_SECONDS)
-        histogram.observe(max(0.0, clock.monotonic() - before - LAG_SECONDS))
-
-
-__all__ = ["LAG", "RATES", "TTFB", "FillMeters", "Histogram", "Meters", "UpstreamMeters", "measure_lag"]
+        histogram.observe(clock.monotonic() - before - LAG_SECONDS)

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
-from edge.observe.catalogue import BY_NAME, Type
 from edge.observe.slots import SlotReader
 
 FROM_CACHE: Final = ("hit", "stale", "updating", "revalidated")
@@ -14,10 +13,9 @@ def summed(readers: Sequence[SlotReader]) -> dict[str, dict[tuple[str, ...], flo
     """metric -> labels -> value; histograms are left out."""
     found: dict[str, dict[tuple[str, ...], float]] = defaultdict(lambda: defaultdict(float))
     for reader in readers:
-        for metric, labels, count, value in reader.cells():
-            known = BY_NAME.get(metric)
-            if known is not None:
-                found[metric][labels] += value if known.type is Type.GAUGE else count
+        for metric, labels, value in reader:
+            if not isinstance(value, tuple):
+                found[metric.name][labels] += value
     return found
 
 

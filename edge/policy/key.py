@@ -4,6 +4,8 @@ from functools import lru_cache
 
 from edge.policy.rules import SiteRules
 
+CMCD = b"cmcd"  # what a player tells of itself is another with each request: no site's key has it, no origin gets it
+
 
 def cache_key(site: bytes, path: bytes, query: bytes | None, rules: SiteRules) -> bytes:
     """Site name, path byte for byte, and all parameters in their order less tracking and token ones.
@@ -34,13 +36,19 @@ def origin_target(path: bytes, query: bytes | None, rules: SiteRules) -> bytes:
     kept = kept_query(query, rules)
     if query and rules.forward_params:
         passed = _names(rules.forward_params)
-        more = [part for part in query.split(b"&") if _name(part) in passed and not _is_keyed(part, rules)]
+        more = [
+            part
+            for part in query.split(b"&")
+            if (name := _name(part)) in passed and name != CMCD and not _is_keyed(part, rules)
+        ]
         kept = b"&".join([*([kept] if kept else []), *more]) or None
     return path if kept is None else path + b"?" + kept
 
 
 def _is_keyed(part: bytes, rules: SiteRules) -> bool:
     name = _name(part)
+    if name == CMCD:
+        return False
     if rules.keep_params:
         return name in _names(rules.keep_params)
     dropped, prefixes = _dropped(rules.drop_params, rules.token_params)

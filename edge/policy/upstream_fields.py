@@ -6,14 +6,15 @@ from typing import Final
 
 from edge.errors import OriginError
 from edge.http import fields as header
+from edge.http import trace
 from edge.http.dates import format_date
 from edge.http.fields import Fields
 from edge.policy import tags
 from edge.policy.rules import SiteRules
 from edge.words import Reason
 
-# Written by our own client for each request of its own, whatever a site would forward: slices, revalidation
-# and framing depend on them.
+# Never the client's own, whatever a site would forward. Most are written by our client for each request: slices,
+# revalidation and framing depend on them.
 OWN: Final = frozenset(
     {
         b"host",
@@ -28,6 +29,13 @@ OWN: Final = frozenset(
         b"accept-encoding",
         b"via",
         b"cdn-loop",
+        # What a player tells its nearest server of itself (CTA-5004); each request's is another.
+        b"cmcd-object",
+        b"cmcd-request",
+        b"cmcd-session",
+        b"cmcd-status",
+        b"traceparent",
+        b"tracestate",
     }
 )
 CONDITIONS: Final = frozenset({b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"})
@@ -67,9 +75,23 @@ def request_fields(
     # What is not in the key does not reach the origin: so of Via only our own member, unless every field passes. The
     # others' members of CDN-Loop have to stay (RFC 8586 section 2.1); an origin that goes by them refuses a loop.
     before = header.values(client_fields, b"via") if rules.forwards_all else []
+    passed += trace_fields(client_fields)
     passed.append((b"Via", b", ".join([*before, b"1.1 " + node])))
     passed.append((b"CDN-Loop", b", ".join([*header.values(client_fields, b"cdn-loop"), mark])))
     return tuple(passed)
+
+
+def trace_fields(client_fields: Fields) -> list[tuple[bytes, bytes]]:
+    """The trace that a request belongs to, for the next one on its way; none where `traceparent` is not one.
+
+    Of two it would be anybody's guess which one holds (Trace Context, section 3.2).
+    """
+    parents = header.values(client_fields, trace.NAME)
+    if len(parents) != 1 or trace.parse_traceparent(parents[0].strip(b" \t")) is None:
+        return []
+    state = b",".join(header.values(client_fields, trace.STATE))
+    told = [(trace.NAME, parents[0].strip(b" \t"))]
+    return [*told, (trace.STATE, state)] if 0 < len(state) <= trace.STATE_MOST else told
 
 
 def in_a_loop(client_fields: Fields, mark: bytes) -> bool:

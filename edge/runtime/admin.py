@@ -7,33 +7,26 @@ from typing import Final
 from aiohttp import web
 
 from edge.control.api import BODY_MOST
+from edge.runtime.status import Metrics, Status
 
-INDEX: Final = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>edge</title>
-<h1>edge</h1>
-<ul>
-<li><a href="/metrics">/metrics</a> for Prometheus
-<li><a href="/healthz">/healthz</a> this process lives
-<li><a href="/readyz">/readyz</a> players are served
-</ul></html>
-"""
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 GOODBYE_SECONDS: Final = 0.2  # for answers under way at a stop: a scrape is repeated anyway
 
 
 class Admin:
-    """`render` gives the metrics, `readiness` says whether players are served now, and why not.
+    """`metrics` are what there is to scrape, `readiness` says whether players are served now, and why not.
 
     These are GET only (and HEAD, RFC 9110 section 9.1); `add_more` adds the admin API.
     """
 
     def __init__(
         self,
-        render: Callable[[], bytes],
+        metrics: Metrics,
         readiness: Callable[[], tuple[bool, str]],
         add_more: Callable[[web.Application], None] | None = None,
     ) -> None:
-        self._render = render
+        self._metrics_now = metrics
+        self._status = Status(metrics, lambda: readiness()[1])
         self._readiness = readiness
         self._add_more = add_more
         self._runner: web.AppRunner | None = None
@@ -41,7 +34,7 @@ class Admin:
     async def start(self, sock: socket.socket) -> None:
         """Serve on a listening socket."""
         app = web.Application(middlewares=[_uncached], client_max_size=BODY_MOST)
-        app.router.add_get("/", self._index)
+        self._status.add_to(app)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
@@ -56,11 +49,8 @@ class Admin:
             await self._runner.cleanup()
             self._runner = None
 
-    async def _index(self, _: web.Request) -> web.Response:
-        return web.Response(text=INDEX, content_type="text/html")
-
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._render(), headers={"Content-Type": METRICS_TYPE})
+        return web.Response(body=self._metrics_now.render(), headers={"Content-Type": METRICS_TYPE})
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")

@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -31,7 +31,8 @@ class Charter:
 
     `entry` names the coroutine function that plays the role, as `module:function`; `listeners` are pairs of a
     listening socket and whether TLS is spoken there. A keeper accepts from `link_fd`; a worker connects to
-    `links`, pairs of a volume's number and its keeper's path. A keeper's number is its volume's.
+    `links`, pairs of a volume's number and its keeper's path. A keeper's number is its volume's. `log_secret` (hex)
+    keys the hashes of addresses in the access log; it is in nobody's file and goes with the supervisor.
     """
 
     role: str
@@ -47,6 +48,7 @@ class Charter:
     entry: str = ""
     runtime_dir: str = ""
     owed: tuple[dict[str, Any], ...] = ()  # purges that a volume has to do before it serves
+    log_secret: str = field(default="", repr=False)
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -57,7 +59,7 @@ class Charter:
 
     def to_file(self) -> int:
         """A memfd with the charter; the caller closes it."""
-        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        said = {each.name: getattr(self, each.name) for each in fields(self)}
         said["settings"] = self.settings.to_json()
         fd = os.memfd_create("charter", os.MFD_CLOEXEC)
         with open(os.dup(fd), "wb") as file:  # writes the whole, however many calls that takes

@@ -22,6 +22,7 @@ from typing import Final
 
 from edge.config.schema import Settings
 from edge.errors import ConfigError, EdgeError, FormatUnknown
+from edge.observe.events import EventFormat, listen
 from edge.runtime.charter import Charter, read_settings
 from edge.runtime.places import HELD_BACK
 
@@ -170,8 +171,10 @@ def main(argv: list[str]) -> int:
     if os.getppid() != args.parent:  # it died before the promise was made
         return FAILED
     faulthandler.enable()  # a file that shrinks under a mapping ends a process by SIGBUS: then say where
-    logging.basicConfig(format=f"{args.role} {args.number}: %(message)s", stream=sys.stderr)
-    return _play(Charter.from_file(args.charter))
+    charter = Charter.from_file(args.charter)
+    said = charter.settings.log
+    listen(EventFormat(said.events), f"{args.role} {args.number}", said.level)
+    return _play(charter)
 
 
 def _play(charter: Charter) -> int:

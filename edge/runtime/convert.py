@@ -10,6 +10,7 @@ from edge.control.roles import Operator, Role, digest_of
 from edge.delivery.serving import DeliverySettings
 from edge.errors import ConfigError
 from edge.fill.settings import FillSettings
+from edge.observe.privacy import SECRETS
 from edge.origin.group import MemberRole
 from edge.origin.settings import OriginSettings
 from edge.policy.rules import PROFILES, READS, KindDefaults, LiveDefaults, PathRules, SiteRules, path_pattern
@@ -139,6 +140,13 @@ def delivery_settings(settings: Settings, secret: bytes = b"") -> DeliverySettin
 def site_rules(settings: Settings) -> tuple[SiteRules, ...]:
     """At least one site: without any in the file, "default" takes every host."""
     return tuple(_site(site) for site in settings.site) or (PROFILES[settings.server.profile],)
+
+
+def secret_names(settings: Settings) -> frozenset[str]:
+    """Query parameters whose values no log shows: those that open doors anywhere, and each site's own."""
+    sites = site_rules(settings)
+    every = [rules for site in sites for rules in (site, *(entry.rules for entry in site.paths))]
+    return SECRETS.union(*(rules.token_params for rules in every))
 
 
 def _site(site: SiteSection) -> SiteRules:

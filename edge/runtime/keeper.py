@@ -11,19 +11,17 @@ from edge.control.owed import from_json
 from edge.fill.desk import Desk
 from edge.observe.meters import FillMeters, Meters, UpstreamMeters, measure_lag
 from edge.observe.slots import SlotWriter
-from edge.origin.breaker import State
 from edge.origin.client import OriginClient
 from edge.origin.group import Group, Member, Selection
 from edge.runtime import convert
 from edge.runtime.child import ChildHandle
+from edge.runtime.gauges import KeeperGauges
 from edge.store.hits import HitCounters
 from edge.store.thread import StoreThread
 from edge.store.volume import Volume
 from edge.tasks import Tasks
 
-REPORT_SECONDS = 1.0
 WARM_SECONDS = 0.5
-READER_CHECK_SECONDS = 60.0
 
 
 async def run_keeper(child: ChildHandle) -> None:
@@ -68,7 +66,8 @@ async def run_keeper(child: ChildHandle) -> None:
     tasks = Tasks("keeper")
     tasks.spawn(measure_lag(slots, "keeper", clock), "lag")
     tasks.spawn(_keep_warm(lambda: group), "warm")
-    tasks.spawn(_report(store, desk, lambda: group, meters, settings.volume_label(charter.number)), "report")
+    gauges = KeeperGauges(meters, store, desk, lambda: group, settings.volume_label(charter.number))
+    tasks.spawn(gauges.run(), "gauges")
     stats = volume.stats()
     state = "index rebuilding behind" if stats.rebuilding else f"{stats.objects} objects"
     child.say(
@@ -113,38 +112,3 @@ async def _keep_warm(current: Callable[[], Group]) -> None:
     while True:
         await current().keep_warm()
         await asyncio.sleep(WARM_SECONDS)
-
-
-async def _report(store: StoreThread, desk: Desk, current: Callable[[], Group], meters: Meters, label: str) -> None:
-    """Gauges and slow counters, once a second."""
-    volume = store.volume
-    seconds = 0.0
-    while True:
-        stats = volume.stats()
-        meters.gauge("edge_cache_size_bytes", label, to=stats.size_bytes)
-        meters.gauge("edge_cache_max_size_bytes", label, to=stats.max_bytes)
-        meters.gauge("edge_cache_objects", label, to=stats.objects)
-        meters.gauge("edge_cache_index_load_progress_ratio", label, to=stats.rebuild_progress)
-        meters.gauge("edge_flights", to=len(desk.flights))
-        _report_upstream(current(), meters)
-        for reason, count in volume.tallies.take_evictions().items():
-            meters.count("edge_cache_evictions_total", label, reason, by=count)
-        for name, count in volume.tallies.take_counts().items():
-            meters.count(name, label, by=count)
-        meters.count("edge_store_errors_total", label, by=store.take_errors())
-        await asyncio.sleep(REPORT_SECONDS)
-        seconds += REPORT_SECONDS
-        if seconds >= READER_CHECK_SECONDS:
-            seconds = 0.0
-            await store.call(volume.index.reader_check)
-
-
-def _report_upstream(group: Group, meters: Meters) -> None:
-    name = group.members[0].client.settings.name
-    counts = [member.client.pool.counts for member in group.members]
-    for number, state in enumerate(("active", "idle", "waiting")):
-        meters.gauge("edge_upstream_connections", name, state, to=sum(count[number] for count in counts))
-    for member in group.members:
-        for state in State:
-            to = int(member.client.breaker.state is state)
-            meters.gauge("edge_circuit_breaker_state", name, member.client.member, state.value, to=to)

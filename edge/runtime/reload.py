@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from edge.config.load import ConfigErrors
 from edge.config.schema import Settings
 from edge.errors import ConfigError
+from edge.observe.events import EventFormat, listen
 from edge.runtime.charter import lay_down
 from edge.runtime.holdings import Holdings
 from edge.runtime.places import Place
@@ -66,13 +67,13 @@ class Reloader:
         except Refused as refused:
             for line in str(refused).splitlines():
                 say(f"not reloaded: {line}")
-            supervisor.meters.count("edge_config_reloads_total", "refused")
             supervisor.meters.gauge("edge_config_last_reload_successful", to=0)
+            supervisor.meters.count("edge_config_reloads_total", "refused")
             return
         old = sum(place.retired for place in supervisor.places)
         say(f"reloaded: {count} worker{'s' if count != 1 else ''} took over, {old} finish what they have")
         supervisor.meters.count("edge_config_reloads_total", "ok")
-        supervisor.meters.gauge("edge_config_last_reload_successful", to=1)
+        supervisor.tell_settings()
 
     async def _take_up(self) -> int:
         supervisor, holdings = self._supervisor, self._holdings
@@ -98,6 +99,7 @@ class Reloader:
             await self._keepers_adopt(before)
             raise
         supervisor.settings, supervisor.generation = settings, taken
+        listen(EventFormat(settings.log.events), "supervisor", settings.log.level)
         holdings.switch(players, settings)
         await self._retire([place for place in supervisor.of(Role.WORKER) if place.generation < taken], taken)
         return len(new)

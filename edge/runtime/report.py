@@ -1,6 +1,6 @@
 """What a start-up says: one line a fact, each flushed, so that a log or a terminal has it at once."""
 
-import contextlib
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -10,17 +10,18 @@ from typing import Final
 
 from edge.config.schema import Settings
 from edge.config.units import write_duration
+from edge.observe.events import LIFE
 from edge.runtime.child import loop_factory
 from edge.runtime.listeners import spoken
 from edge.server.tls import tls_send_path
 
+_life = logging.getLogger(LIFE)
 FEW_DESCRIPTORS: Final = 8192  # below it a crowd of players runs into the limit before the machine is busy
 
 
 def say(line: str) -> None:
-    """Print one line. A reader that has gone away (`edge serve | head -1`) ends nothing."""
-    with contextlib.suppress(OSError):
-        print(line, flush=True)
+    """One line of the server's life, for its operator."""
+    _life.info("%s", line)
 
 
 def facts(

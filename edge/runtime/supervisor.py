@@ -7,6 +7,7 @@ Stop: admin says 503, workers drain, then keepers write their clean marks, then 
 
 import asyncio
 import itertools
+import secrets
 import signal
 import socket
 import sys
@@ -65,6 +66,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._exit_code = STOPPED
+        self._log_secret = secrets.token_hex(32)  # a reload keeps it: a player's hash is one all day
 
     def __repr__(self) -> str:
         return f"<Supervisor {self._phase}>"
@@ -113,6 +115,7 @@ class Supervisor:
             listeners=tuple((sock.fileno(), tls) for sock, tls in holdings.players) if worker else (),
             entry=self._entries[role],
             runtime_dir=holdings.runtime_dir,
+            log_secret=self._log_secret,
         )
         return Place(charter)
 
@@ -145,16 +148,26 @@ class Supervisor:
     async def _start_admin(self, holdings: Holdings) -> Admin:
         self.meters = Meters(SlotWriter(self._slot(holdings, "supervisor")))
         self.meters.gauge("edge_build_info", __version__, sys.version.split()[0], to=1)
+        for place in self.of(Role.WORKER):
+            self.meters.count("edge_worker_restarts_total", str(place.charter.number), by=0)
+        self.tell_settings()
         self._control = ControlPlane(self, holdings, self._reload_soon if self._load is not None else None)
         document = render(ROUTES, __version__)
         guarded = Api(self._control, ROUTES, document, self._control.operators)
-        admin = Admin(Scrape(self.readers).render, self.readiness, guarded.add_to)
+        admin = Admin(Scrape(self.readers), self.readiness, guarded.add_to)
         await admin.start(holdings.admin)
         own = Api(self._control, ROUTES, document, None)
-        self._private = Admin(Scrape(self.readers).render, self.readiness, own.add_to)
+        self._private = Admin(Scrape(self.readers), self.readiness, own.add_to)
         await self._private.start(holdings.control)
         self._control.start()
         return admin
+
+    def tell_settings(self) -> None:
+        """Metrics of the configuration that holds from now on."""
+        self.meters.gauge("edge_config_last_reload_successful", to=1)
+        self.meters.gauge("edge_config_last_reload_success_timestamp_seconds", to=time.time())
+        if self.settings.server.link_capacity:
+            self.meters.gauge("edge_link_capacity_bytes_per_second", to=self.settings.server.link_capacity)
 
     def readiness(self) -> tuple[bool, str]:
         """Ready when all children were, as long as one worker is; from then on keepers come and go behind them."""
@@ -218,7 +231,7 @@ class Supervisor:
                     return
                 self._on_ready()
             if place.role is Role.WORKER:
-                self.meters.count("edge_worker_restarts_total")
+                self.meters.count("edge_worker_restarts_total", str(place.charter.number))
             else:
                 self.meters.count("edge_keeper_restarts_total", self.settings.volume_label(place.charter.number))
             say(f"{place.name} has ended ({place.last_words}), {_when(delay)}")

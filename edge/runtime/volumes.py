@@ -8,7 +8,7 @@ hashing: nothing else moves). The last one is never out.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -99,6 +99,11 @@ class Volumes:
                 log.warning("objects live on: %s", said)
                 places.settle(homes)
                 known = homes
+
+    def links(self) -> Iterator[tuple[str, Asker, Volume | None]]:
+        """Of each volume: what metrics call it, the link to its keeper, and itself once it has said hello."""
+        for number, asker in self._askers.items():
+            yield self._settings.volume_label(number), asker, self.serving.get(number)
 
     def take_cold_reads(self) -> int:
         """Windows read from the disks since the last call."""

@@ -8,11 +8,15 @@ from edge.clock import SystemClock
 from edge.delivery.answer import Wording, error
 from edge.delivery.places import Places
 from edge.delivery.story import Delivery
-from edge.observe.access_log import AccessLog, Anonymise
+from edge.observe.access_log import AccessLog
+from edge.observe.experience import ExperienceMeters
+from edge.observe.lines import LineWriter, LogFormat
 from edge.observe.meters import Meters, measure_lag
+from edge.observe.privacy import Anonymise
 from edge.observe.slots import SlotWriter
 from edge.runtime import convert
 from edge.runtime.child import ChildHandle
+from edge.runtime.gauges import WorkerGauges
 from edge.runtime.sampling import path_of, sample
 from edge.runtime.telling import Teller
 from edge.runtime.volumes import Volumes
@@ -21,7 +25,6 @@ from edge.server.tls import make_server_context, tls_send_path
 from edge.store.hits import HitCounters
 from edge.tasks import Tasks
 
-GAUGE_SECONDS = 1.0
 RETIRED_LOOK = 0.1
 
 
@@ -39,7 +42,7 @@ async def run_worker(child: ChildHandle) -> None:
     volumes = Volumes(settings, charter.links, clock, hits, tasks)
     await volumes.greeted()
     log = _access_log(child, meters)
-    teller = Teller(meters, log, clock)
+    teller = Teller(meters, ExperienceMeters(meters), log, clock)
     homes = volumes.homes()
     places = Places(rules, homes)
     delivery = Delivery(
@@ -72,7 +75,8 @@ async def run_worker(child: ChildHandle) -> None:
     for listener in listeners:
         listener.start()
     tasks.spawn(measure_lag(slots, "worker", clock), "lag")
-    tasks.spawn(_gauges(listeners, volumes, meters), "gauges")
+    gauges = WorkerGauges(meters, listeners, volumes)
+    tasks.spawn(gauges.run(), "gauges")
     tasks.spawn(volumes.watch(places), "volumes")
     tasks.spawn(sample(lambda: teller.last, path_of(charter.runtime_dir, charter.number)), "sample")
     if tls is not None:
@@ -84,7 +88,7 @@ async def run_worker(child: ChildHandle) -> None:
         await _retire(child, listeners, settings.server.retire_timeout)
     await asyncio.gather(*(listener.drain(settings.server.drain_timeout) for listener in listeners))
     await tasks.close()
-    _zero(meters)  # its numbers stay, and it has no connections any more
+    gauges.zero()
     volumes.close()
     if log is not None:
         log.close()
@@ -103,26 +107,15 @@ async def _retire(child: ChildHandle, listeners: list[Listener], seconds: float)
 
 
 def _access_log(child: ChildHandle, meters: Meters) -> AccessLog | None:
-    said = child.charter.settings.log
+    charter = child.charter
+    said = charter.settings.log
     if said.access == "off":
         return None
-    return AccessLog(
-        said.access, Anonymise(said.anonymise), lambda count: meters.count("edge_log_dropped_total", by=count)
+    writer = LineWriter(
+        Anonymise(said.anonymise),
+        bytes.fromhex(charter.log_secret),
+        convert.secret_names(charter.settings),
+        form=LogFormat(said.format),
+        node=charter.settings.server.node,
     )
-
-
-def _zero(meters: Meters) -> None:
-    for state in ("active", "idle"):
-        meters.gauge("edge_http_connections", state, to=0)
-    meters.gauge("edge_http_inflight_requests", to=0)
-
-
-async def _gauges(listeners: list[Listener], volumes: Volumes, meters: Meters) -> None:
-    while True:
-        open_now = sum(listener.connections for listener in listeners)
-        active = sum(listener.active for listener in listeners)
-        meters.gauge("edge_http_connections", "active", to=active)
-        meters.gauge("edge_http_connections", "idle", to=open_now - active)
-        meters.gauge("edge_http_inflight_requests", to=active)
-        meters.count("edge_cache_cold_reads_total", by=volumes.take_cold_reads())
-        await asyncio.sleep(GAUGE_SECONDS)
+    return AccessLog(said.access, writer, lambda count: meters.count("edge_log_dropped_total", by=count))

@@ -66,6 +66,14 @@ class Request:
         return b"cache-control" in first or b"pragma" in first
 
     @property
+    def telling(self) -> bool:
+        """Does its player tell of itself in fields (CTA-5004)?"""
+        first = self._first
+        return (
+            b"cmcd-session" in first or b"cmcd-request" in first or b"cmcd-object" in first or b"cmcd-status" in first
+        )
+
+    @property
     def conditional(self) -> bool:
         """Does it carry a precondition (RFC 9110 section 13.1; If-Range is judged with Range)?"""
         first = self._first

@@ -76,10 +76,11 @@ class Packs:
         self.extent_max = extent_max
         self.all: dict[int, Pack] = {}  # in order of number
         self.active: Pack | None = None
+        self.written_bytes = 0  # to packs and journals, since they were last taken
         self._disk = disk
         self._counter = counter
         self._volume = volume
-        self._size = size
+        self.size = size
         disk.mkdir(self.directory)
         for number in sorted(self._found()):
             stat = self.pack_path(number).stat()
@@ -117,11 +118,11 @@ class Packs:
             self.active.sealed = True
             self.active = None
         number = self._counter.take_pack()
-        pack = Pack(number, self._size, 0)
+        pack = Pack(number, self.size, 0)
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
             pack.fd = self._disk.open(self.pack_path(number), flags)
-            self._disk.ftruncate(pack.fd, self._size)  # sparse: a mapping of it never ends early
+            self._disk.ftruncate(pack.fd, self.size)  # sparse: a mapping of it never ends early
             pack.journal_fd = self._disk.open(self.journal_path(number), flags)
             head = header(number, self._volume)
             self._disk.pwrite(pack.journal_fd, head, 0)
@@ -147,6 +148,7 @@ class Packs:
         if pack is None or pack.fd < 0 or at + len(data) > place.length:
             raise StoreError(f"write outside of a reservation: {place} + {at}")
         self._disk.pwrite(pack.fd, data, place.offset + at)
+        self.written_bytes += len(data)
 
     def release(self, pack_number: int) -> None:
         """A reservation's fill is over."""
@@ -196,6 +198,7 @@ class Packs:
         raw = b"".join(encode_entry(entry) for entry in entries)
         self._disk.pwrite(pack.journal_fd, raw, pack.journal_at)
         pack.journal_at += len(raw)
+        self.written_bytes += len(raw)
         pack.journal_dirty = True
 
     def sync_journals(self) -> None:
@@ -220,6 +223,18 @@ class Packs:
             if fd >= 0:
                 self._disk.close(fd)
         pack.fd = pack.journal_fd = -1
+
+    def take_written_bytes(self) -> int:
+        """Bytes written to packs and journals since the last call."""
+        taken, self.written_bytes = self.written_bytes, 0
+        return taken
+
+    def idle_seconds(self, pack: Pack, now: float) -> float:
+        """How long ago it was written last; 0 if nobody can tell."""
+        try:
+            return max(0.0, now - self.pack_path(pack.number).stat().st_mtime)
+        except OSError:
+            return 0.0
 
     def oldest(self) -> Pack | None:
         """The pack to be evicted next: sealed, and nobody writes into it."""

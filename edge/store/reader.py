@@ -23,6 +23,7 @@ WARM_SECONDS: Final = 1.0  # how long a window just found resident is believed t
 WARM_WINDOWS: Final = 20_000
 VERIFIED_BLOCKS: Final = 200_000
 SMALL: Final = 64 * KIB
+THREADS: Final = 4  # that read from the disk
 
 
 class CorruptExtent(StoreError):
@@ -62,7 +63,8 @@ class Reader:
         self._clock = clock
         self._hits = hits
         self._residency = Residency()
-        self._pool = ThreadPoolExecutor(4, "disk")
+        self._pool = ThreadPoolExecutor(THREADS, "disk")
+        self._reading = 0
         self._memo: OrderedDict[bytes, tuple[bytes, Record]] = OrderedDict()
         self._live_memo: OrderedDict[bytes, tuple[bytes, Record, bytes]] = OrderedDict()
         self._packs: OrderedDict[int, PackFile] = OrderedDict()
@@ -214,7 +216,11 @@ class Reader:
             raise CorruptExtent(f"pack {extent.pack} is gone")
         self.cold_reads += 1
         loop = asyncio.get_running_loop()
-        data = await loop.run_in_executor(self._pool, _read_blocks, file, record, extent, position, length)
+        self._reading += 1
+        try:
+            data = await loop.run_in_executor(self._pool, _read_blocks, file, record, extent, position, length)
+        finally:
+            self._reading -= 1
         size = record.slice_size
         first = max(extent.start, position - position % size)
         for start, _ in blocks(first, position + length - first, size):
@@ -222,6 +228,11 @@ class Reader:
             if len(self._verified) > VERIFIED_BLOCKS:
                 self._verified.popitem(last=False)
         return data
+
+    @property
+    def reads_waiting(self) -> int:
+        """Reads that wait for a thread."""
+        return max(0, self._reading - THREADS)
 
     def take_cold_reads(self) -> int:
         """Windows read from the disk since the last call."""

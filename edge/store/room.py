@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from edge.clock import Clock
 from edge.errors import StoreError
 from edge.store.disk import Disk
 from edge.store.eviction import victims
@@ -21,11 +22,11 @@ class Room:
     """Keeps a volume's packs within their bound, a step at a time; runs in the store thread."""
 
     def __init__(
-        self, packs: Packs, index: Index, disk: Disk, settings: VolumeSettings, pack_size: int, tallies: Tallies
+        self, packs: Packs, index: Index, disk: Disk, settings: VolumeSettings, tallies: Tallies, clock: Clock
     ) -> None:
         self.hits: HitCounters | None = None
         self._packs, self._index, self._disk = packs, index, disk
-        self._settings, self._pack_size, self._tallies = settings, pack_size, tallies
+        self._settings, self._tallies, self._clock = settings, tallies, clock
         self._staying: list[Placed] = []
         self._going: list[Placed] = []
         self._evicting: int | None = None
@@ -35,8 +36,8 @@ class Room:
 
     def ensure(self, length: int) -> None:
         """Room for `length` bytes now, or StoreError."""
-        most = self._settings.size_bytes + 2 * self._pack_size
-        if self._packs.used_bytes + self._pack_size > most:
+        most = self._settings.size_bytes + 2 * self._packs.size
+        if self._packs.used_bytes + self._packs.size > most:
             while self.is_needed() and self.evict_step():
                 pass
             if self._packs.used_bytes + length > most:
@@ -56,7 +57,7 @@ class Room:
 
     def is_needed(self) -> bool:
         """Is less than a pack free? Eviction runs ahead, so that a fill never waits for it."""
-        return self._evicting is not None or self._packs.used_bytes + self._pack_size > self._settings.size_bytes
+        return self._evicting is not None or self._packs.used_bytes + self._packs.size > self._settings.size_bytes
 
     def evict_step(self, *, keep: bool = True) -> bool:
         """A bounded step of making room; False when there is nothing to evict."""
@@ -83,7 +84,7 @@ class Room:
             placed.extend(batch)
         if not keep or self.hits is None:
             return [], placed
-        return victims(self._settings.policy, placed, self.hits.count, self._pack_size // 2)
+        return victims(self._settings.policy, placed, self.hits.count, self._packs.size // 2)
 
     def _append_anew(self, entry: Placed) -> bool:
         """Read, verify, write elsewhere, point the index there. False when it is not worth or not possible."""
@@ -128,6 +129,7 @@ class Room:
         pack = self._packs.all.get(self._evicting or 0)
         self._evicting = None
         if pack is not None:
+            self._tallies.ages.append(self._packs.idle_seconds(pack, self._clock.wall()))
             self._packs.remove(pack)
 
     def _forget(self, txn: Writing, entry: Placed) -> None:

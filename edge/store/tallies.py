@@ -2,6 +2,8 @@
 
 from collections import Counter as Tally
 
+from edge.store.packs import Packs
+
 
 class Tallies:
     """Counters since the last `take_*`; written in the store thread only."""
@@ -10,6 +12,8 @@ class Tallies:
         self.evictions: Tally[str] = Tally()  # extents and objects that left, by reason
         self.evicted_bytes = 0
         self.admissions = 0
+        self.admitted_bytes = 0
+        self.ages: list[float] = []  # of evicted packs, in seconds
         self.rewritten_bytes = 0
 
     def __repr__(self) -> str:
@@ -20,12 +24,19 @@ class Tallies:
         taken, self.evictions = self.evictions, Tally()
         return dict(taken)
 
-    def take_counts(self) -> dict[str, int]:
+    def take_ages(self) -> list[float]:
+        """How long ago each pack that was evicted since the last call had been written last, in seconds."""
+        taken, self.ages = self.ages, []
+        return taken
+
+    def take_counts(self, packs: Packs) -> dict[str, int]:
         """Other counters since the last call, by metric."""
         taken = {
             "edge_cache_evicted_bytes_total": self.evicted_bytes,
             "edge_cache_admissions_total": self.admissions,
+            "edge_cache_admitted_bytes_total": self.admitted_bytes,
+            "edge_cache_written_bytes_total": packs.take_written_bytes(),
             "edge_cache_rewritten_bytes_total": self.rewritten_bytes,
         }
-        self.evicted_bytes = self.admissions = self.rewritten_bytes = 0
+        self.evicted_bytes = self.admissions = self.admitted_bytes = self.rewritten_bytes = 0
         return taken

@@ -83,6 +83,11 @@ class StoreThread:
                 self._room.clear()
             self._wake.notify()
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for the thread."""
+        return len(self._queue)
+
     def take_errors(self) -> int:
         """Failed calls since the last call of this."""
         taken, self.errors = self.errors, 0

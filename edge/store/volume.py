@@ -37,7 +37,7 @@ class Volume:
         self.extent_max, self.first_pack, self.suspect = opened.extent_max, opened.first_pack, opened.suspect
         self.packs, self.index, self.live = opened.packs, opened.index, opened.live
         self.tallies = Tallies()
-        self.room = Room(self.packs, self.index, opened.disk, self.settings, self.pack_size, self.tallies)
+        self.room = Room(self.packs, self.index, opened.disk, self.settings, self.tallies, clock)
         self.room.hits = hits
         self._opened, self._clock, self._counter = opened, clock, opened.counter
         self._rebuild, self._purges = opened.rebuild, opened.purges
@@ -161,6 +161,7 @@ class Volume:
             logged.append((extent.pack, ExtentEntry(name, record.generation, extent)))
         txn.put_record(name, record)
         self.tallies.admissions += 1
+        self.tallies.admitted_bytes += sum(extent.length for extent in extents)
         return True
 
     def refresh(self, name: bytes, record: Record) -> bool:

@@ -255,6 +255,7 @@ async def test_the_command_line_does_all_of_it(tmp_path: Path) -> None:
         assert "hit ratio" in (await node.edge_verb("stats"))[1]
         code, out = await node.edge_verb("top", "--once")
         assert "films" in out
+        assert json.loads((await node.edge_verb("top", "--json"))[1])["sites"][0]["site"] == "films"
         code, out = await node.edge_verb("drain")
         assert code == 0
         async with client() as http, http.get(node.edge.admin + "/readyz") as got:

@@ -12,8 +12,8 @@ from cryptography.x509.oid import NameOID
 from edge.server.settings import TlsCert
 
 
-def make_cert(directory: Path, *names: str) -> TlsCert:
-    """A self-signed certificate for these names, valid today."""
+def make_cert(directory: Path, *names: str, left: datetime.timedelta = datetime.timedelta(days=2)) -> TlsCert:
+    """A self-signed certificate for these names, valid for so long from now (or until so long ago)."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
     now = datetime.datetime.now(datetime.UTC)
@@ -23,8 +23,8 @@ def make_cert(directory: Path, *names: str) -> TlsCert:
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=2))
+        .not_valid_before(min(now, now + left) - datetime.timedelta(days=1))
+        .not_valid_after(now + left)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

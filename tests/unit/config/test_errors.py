@@ -55,7 +55,7 @@ CASES = [
     ('[[site]]\nname = "a"\n[site.kinds.segment]\ntll = 1', "line 4: site[0].kinds.segment.tll = 1: unknown"),
     ('[[site]]\nname = "a"\n[site.kinds]\nsegment = "14d"', "line 4: site[0].kinds.segment = '14d': is a section"),
     ('[[site]]\nname = "a"\nlive = { least = "1 h" , lest = 2 }', "line 3: site[0].live.lest = 2: unknown; did you"),
-    ('[log]\nanonymise = "hash"', "line 2: log.anonymise = 'hash': must be one of: truncate, off"),
+    ('[log]\nanonymise = "trunc"', "line 2: log.anonymise = 'trunc': must be one of: truncate, hash, off"),
     ('[server]\nnode = "' + "x" * 500 + '"', "x" * 80 + "...'"),
     ("[server\n", "line 1: TOML = '[server': "),
     ("a = 1\na = 2\n", "line 2: TOML = 'a = 2': Cannot overwrite a value"),

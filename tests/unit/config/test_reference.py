@@ -11,7 +11,8 @@ from edge.config.explain import model_in
 from edge.config.load import load_settings
 from edge.config.reference import render
 from edge.config.schema import LogSection, Settings
-from edge.observe.access_log import Anonymise
+from edge.observe.lines import LogFormat
+from edge.observe.privacy import Anonymise
 from edge.store.eviction import Policy
 from edge.words import Kind
 
@@ -65,6 +66,7 @@ def test_the_choices_are_those_of_the_rooms_below() -> None:
         return set(annotation.__args__)  # type: ignore[union-attr]
 
     assert choices(LogSection, "anonymise") == {word.value for word in Anonymise}
+    assert choices(LogSection, "format") == {word.value for word in LogFormat}
     cache = model_in(Settings.model_fields["cache"].annotation)
     assert cache is not None
     assert choices(cache, "policy") == {word.value for word in Policy}

@@ -3,7 +3,7 @@
 import pytest
 
 from edge.policy.key import cache_key, kept_query, origin_target
-from edge.policy.rules import SiteRules
+from edge.policy.rules import RFC9111, SiteRules
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_all_parameters_count_in_their_order_less_tracking_and_tokens(query: byt
 
 def test_a_site_names_what_it_drops() -> None:
     rules = SiteRules(drop_params=("Sid",), token_params=())
-    assert kept_query(b"sid=1&CMCD=2&token=3", rules) == b"CMCD=2&token=3"
+    assert kept_query(b"sid=1&CMCX=2&token=3", rules) == b"CMCX=2&token=3"
 
 
 def test_a_path_is_kept_byte_for_byte() -> None:
@@ -60,3 +60,16 @@ def test_the_origin_is_asked_by_the_key_and_told_what_is_passed_on_by_name() -> 
     assert origin_target(b"/p", b"CMCD=y", rules) == b"/p"
     assert origin_target(b"/p", None, rules) == b"/p"
     assert origin_target(b"/p", b"token=x&b", SiteRules()) == b"/p?b"
+
+
+def test_what_players_tell_of_themselves_is_in_no_sites_key_and_reaches_no_origin() -> None:
+    every = (
+        SiteRules(),
+        SiteRules(drop_params=()),
+        SiteRules(drop_params=(), forward_params=("CMCD", "x")),
+        SiteRules(keep_params=("CMCD", "x")),
+        RFC9111,
+    )
+    for rules in every:
+        assert kept_query(b"CMCD=bl%3D100&x=1&cmcd=2", rules) == b"x=1", rules
+        assert origin_target(b"/a", b"CMCD=bl%3D100&x=1&cmcd=2", rules) == b"/a?x=1", rules

@@ -4,7 +4,7 @@ import pytest
 
 from edge.errors import OriginError
 from edge.http.dates import format_date
-from edge.policy.rules import PROFILES, SiteRules
+from edge.policy.rules import PROFILES, RFC9111, SiteRules
 from edge.policy.upstream_fields import in_a_loop, request_fields, stored_fields
 from edge.words import Reason
 
@@ -143,3 +143,10 @@ def test_cors_is_left_to_an_origin_whose_affair_it_is() -> None:
     assert stored_fields(lines, NOW, PLAIN) == b"Access-Control-Allow-Origin: *\r\nDate: " + DATED[1] + b"\r\n"
     assert b"Content-Range: bytes 0-1/2\r\n" in stored_fields(lines, NOW, PLAIN, opaque=True)
     assert stored_fields([(b"X", b"1"), DATED], NOW, PLAIN, withheld=(b"x",)) == b"Date: " + DATED[1] + b"\r\n"
+
+
+@pytest.mark.parametrize("rules", [RFC9111, SiteRules(forward_fields=("CMCD-Session", "X-A"))])
+def test_what_players_tell_of_themselves_reaches_no_origin(rules: SiteRules) -> None:
+    told = [(b"CMCD-" + name, b"bl=1") for name in (b"Object", b"Request", b"Session", b"Status")]
+    passed = request_fields([*told, (b"X-A", b"1")], rules)
+    assert [name for name, _ in passed] == [b"X-A", b"Via", b"CDN-Loop"]

@@ -1,10 +1,15 @@
 """The operators' HTTP."""
 
+import asyncio
+import json
+import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import pytest
 
+from edge.observe.overview import Reading
 from edge.runtime.admin import Admin
 from edge.runtime.listeners import bind, spoken
 
@@ -16,11 +21,16 @@ class Server:
         self.metrics = b"edge_build_info 1.0\n"
         self.ready = (True, "ready")
         self.url = ""
+        self.hits = 0
 
     def render(self) -> bytes:
         if self.metrics == b"broken":
             raise RuntimeError("a cell's own fault")
         return self.metrics
+
+    def reading(self) -> Reading:
+        self.hits += 1000
+        return {"edge_cache_requests_total": {("films", "hit", "volume"): self.hits}}
 
 
 @pytest.fixture
@@ -28,7 +38,7 @@ async def served() -> AsyncIterator[Server]:
     made = Server()
     sock = bind("127.0.0.1:0", "admin.listen")
     made.url = f"http://{spoken(sock)}"
-    admin = Admin(made.render, lambda: made.ready)
+    admin = Admin(made, lambda: made.ready)
     await admin.start(sock)
     yield made
     await admin.stop()
@@ -94,3 +104,56 @@ async def test_other_paths_are_404_and_a_failing_scrape_ends_nothing(
     served.metrics = b"again"
     async with http.get(served.url + "/metrics") as got:
         assert got.status == 200
+
+
+async def next_event(got: aiohttp.ClientResponse) -> dict[str, Any]:
+    line = await got.content.readline()
+    assert line.startswith(b"data: ")
+    assert await got.content.readline() == b"\n"
+    found: dict[str, Any] = json.loads(line[6:])
+    return found
+
+
+async def test_who_watches_is_told_again_and_again_and_all_hear_the_same(
+    served: Server, http: aiohttp.ClientSession
+) -> None:
+    async with http.get(served.url + "/events") as one, http.get(served.url + "/events") as other:
+        assert one.headers["Content-Type"] == "text/event-stream"
+        assert one.headers["Cache-Control"] == "no-store"
+        heard = await next_event(one)
+        assert (heard["state"], heard["hit_ratio"], heard["sites"]) == ("ready", 1.0, [])
+        assert await next_event(other) == heard
+        served.ready = (False, "draining")
+        while (await next_event(one))["state"] != "draining":
+            pass
+    readings = served.hits
+    async with asyncio.timeout(10):
+        while True:  # nobody watches: a last reading or two, and no more
+            await asyncio.sleep(1.5)
+            if served.hits == readings:
+                break
+            readings = served.hits
+
+
+async def test_a_reading_that_fails_ends_the_events_and_browsers_may_come_again(
+    served: Server, http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = served.reading
+
+    def broken() -> Reading:
+        raise RuntimeError("a cell's own fault")
+
+    monkeypatch.setattr(served, "reading", lambda: reading() if served.hits < 2000 else broken())
+    async with http.get(served.url + "/events") as got:
+        await next_event(got)
+        assert await got.content.read() == b""
+    assert "a cell's own fault" in caplog.text
+
+
+async def test_the_page_is_all_our_own(served: Server, http: aiohttp.ClientSession) -> None:
+    for path, kind in (("/", "text/html"), ("/status.js", "text/javascript"), ("/status.css", "text/css")):
+        async with http.get(served.url + path) as got:
+            assert got.headers["Content-Type"] == f"{kind}; charset=utf-8"
+            assert "default-src 'none'" in got.headers["Content-Security-Policy"]
+            text = await got.text()
+        assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|@import|innerHTML|eval\(", text), path

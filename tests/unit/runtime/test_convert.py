@@ -74,7 +74,7 @@ CASES = [
 ]
 ELSEWHERE = {
     ("server", "listen"), ("server", "listen_plain"), ("server", "workers"), ("server", "drain_timeout"),
-    ("server", "retire_timeout"),
+    ("server", "retire_timeout"), ("server", "link_capacity"),
     ("cache", "dir"), ("origin", "client_key"), ("origin", "selection"), ("server", "profile"), ("server", "max_body"),
 }  # fmt: skip # the supervisor's own, and what is tested in a pair below
 

@@ -69,7 +69,7 @@ def test_exactly_what_is_meant_goes(volume: Volume, what: Purge, gone: set[str])
     assert purge(volume, what) == len(gone) == dry.objects
     assert there(volume) == set(KEYS) - gone
     assert dry.length == 1000 * len(gone)
-    assert volume.take_evictions().get(Eviction.PURGE, 0) == len(gone)
+    assert volume.tallies.take_evictions().get(Eviction.PURGE, 0) == len(gone)
 
 
 def test_a_tag_names_what_has_it_now_and_may_be_bound_to_a_site(volume: Volume) -> None:

@@ -1,0 +1,109 @@
+"""What a worker and a keeper say of themselves once a second: gauges, and counters that others keep for them."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from edge.fill.desk import Desk
+from edge.observe.meters import Meters
+from edge.origin.breaker import State
+from edge.origin.group import Group
+from edge.runtime.volumes import Volumes
+from edge.server.listener import Listener
+from edge.store.thread import StoreThread
+
+SECONDS: Final = 1.0
+READER_CHECK_SECONDS: Final = 60.0
+
+
+class WorkerGauges:
+    """Of a worker's connections, its links to keepers, its disk reads."""
+
+    def __init__(self, meters: Meters, listeners: Sequence[Listener], volumes: Volumes) -> None:
+        self._meters = meters
+        self._listeners = listeners
+        self._volumes = volumes
+
+    async def run(self) -> None:
+        while True:
+            self.sample()
+            await asyncio.sleep(SECONDS)
+
+    def sample(self) -> None:
+        meters = self._meters
+        open_now = sum(listener.connections for listener in self._listeners)
+        active = sum(listener.active for listener in self._listeners)
+        self._connections(active, open_now - active)
+        reading = 0
+        for label, asker, volume in self._volumes.links():
+            meters.gauge("edge_keeper_link_up", label, to=asker.up)
+            meters.gauge("edge_keeper_link_waiting", label, to=asker.waiting)
+            reading += volume.reader.reads_waiting if volume is not None else 0
+        meters.gauge("edge_executor_queue_depth", "disk", to=reading)
+        meters.count("edge_cache_cold_reads_total", by=self._volumes.take_cold_reads())
+
+    def zero(self) -> None:
+        """This worker ends: its numbers stay, and it has no connections any more."""
+        self._connections(0, 0)
+        for label, _, _ in self._volumes.links():
+            self._meters.gauge("edge_keeper_link_up", label, to=0)
+            self._meters.gauge("edge_keeper_link_waiting", label, to=0)
+        self._meters.gauge("edge_executor_queue_depth", "disk", to=0)
+
+    def _connections(self, active: int, idle: int) -> None:
+        self._meters.gauge("edge_http_connections", "active", to=active)
+        self._meters.gauge("edge_http_connections", "idle", to=idle)
+        self._meters.gauge("edge_http_inflight_requests", to=active)
+
+
+class KeeperGauges:
+    """Of a keeper's volume, its store thread, its upstream's connections."""
+
+    def __init__(
+        self, meters: Meters, store: StoreThread, desk: Desk, upstream: Callable[[], Group], label: str
+    ) -> None:
+        self._meters = meters
+        self._store = store
+        self._desk = desk
+        self._upstream = upstream
+        self._label = label
+
+    async def run(self) -> None:
+        seconds = 0.0
+        while True:
+            self.sample()
+            await asyncio.sleep(SECONDS)
+            seconds += SECONDS
+            if seconds >= READER_CHECK_SECONDS:
+                seconds = 0.0
+                await self._store.call(self._store.volume.index.reader_check)
+
+    def sample(self) -> None:
+        meters, label = self._meters, self._label
+        volume = self._store.volume
+        stats = volume.stats()
+        meters.gauge("edge_cache_size_bytes", label, to=stats.size_bytes)
+        meters.gauge("edge_cache_max_size_bytes", label, to=stats.max_bytes)
+        meters.gauge("edge_cache_objects", label, to=stats.objects)
+        meters.gauge("edge_cache_index_load_progress_ratio", label, to=stats.rebuild_progress)
+        meters.gauge("edge_cache_cold", label, to=stats.rebuilding)
+        meters.gauge("edge_executor_queue_depth", "store", to=self._store.waiting)
+        meters.gauge("edge_flights", to=len(self._desk.flights))
+        self._sample_upstream(self._upstream())
+        for reason, count in volume.tallies.take_evictions().items():
+            meters.count("edge_cache_evictions_total", label, reason, by=count)
+        for age in volume.tallies.take_ages():
+            meters.observe("edge_cache_eviction_age_seconds", label, value=age)
+        for name, count in volume.tallies.take_counts(volume.packs).items():
+            meters.count(name, label, by=count)
+        meters.count("edge_store_errors_total", label, by=self._store.take_errors())
+
+    def _sample_upstream(self, group: Group) -> None:
+        name = group.members[0].client.settings.name
+        counts = [member.client.pool.counts for member in group.members]
+        for number, state in enumerate(("active", "idle", "waiting")):
+            self._meters.gauge("edge_upstream_connections", name, state, to=sum(count[number] for count in counts))
+        for member in group.members:
+            for state in State:
+                to = int(member.client.breaker.state is state)
+                self._meters.gauge("edge_circuit_breaker_state", name, member.client.member, state.value, to=to)

@@ -1,0 +1,49 @@
+"""The status page in a real browser, and `edge top`, beside a real edge."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.browser import needs_chromium, page
+from tests.support.edgeproc import client, describing_origin, running_edge
+
+SITE = '[[site]]\nname = "films"\nhosts = ["films.example"]\n'
+
+
+@needs_chromium
+async def test_the_status_page_shows_what_is_served_and_that_the_server_has_gone(tmp_path: Path) -> None:
+    (tmp_path / "edge.toml").write_text(SITE)
+    flags = ("--config", str(tmp_path / "edge.toml"))
+    async with (
+        describing_origin() as origin,
+        running_edge(tmp_path / "c", origin.url, *flags) as edge,
+        client() as http,
+        page(edge.admin + "/", tmp_path / "profile") as tab,
+    ):
+        await tab.until("document.getElementById('state').textContent === 'ready'")
+        for _ in range(100):
+            async with http.get(edge.url + "/s/100000/a.ts") as got:
+                await got.read()
+        await tab.until("document.querySelector('#sites td')?.textContent === 'films'")
+        await tab.until("document.querySelector('#upstreams td')?.textContent.startsWith('origin 127.0.0.1:')")
+        await tab.until("document.querySelector('#volumes td')?.textContent === 'cache'")
+        assert await tab.eval("document.querySelectorAll('#facts dd').length") == 15
+        fetched = "performance.getEntriesByType('resource').map(entry => new URL(entry.name).pathname).sort().join()"
+        assert await tab.eval(fetched) == "/status.css,/status.js"
+        await edge.stop()
+        await tab.until("document.getElementById('state').textContent === 'no connection'")
+
+
+async def test_top_shows_one_frame_of_a_running_edge(tmp_path: Path) -> None:
+    async with (
+        describing_origin() as origin,
+        running_edge(tmp_path / "c", origin.url) as edge,
+    ):
+        command = [sys.executable, "-m", "edge", "top", "--once", "--interval", "0.2", "--admin", edge.admin]
+        process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+        async with asyncio.timeout(60):
+            out, _ = await process.communicate()
+    assert process.returncode == 0
+    for word in ("edge at", "requests/s", "hit ratio", "volumes", "cache", "upstreams", "origin 127.0.0.1:"):
+        assert word in out.decode(), out.decode()
