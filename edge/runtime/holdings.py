@@ -12,6 +12,7 @@ from typing import Self
 from edge.config.schema import Settings
 from edge.errors import ConfigError, VolumeBusy
 from edge.observe.slots import create_slot_file
+from edge.runtime.inherited import Inherited
 from edge.runtime.listeners import RuntimeDirectory, bind
 from edge.store.disk import Disk
 from edge.store.files import take_lock
@@ -50,15 +51,15 @@ class Holdings:
     stack: ExitStack
 
     @classmethod
-    def take(cls, settings: Settings) -> Self:
+    def take(cls, settings: Settings, inherited: Inherited) -> Self:
         """Lock the cache directory, then bind and make everything; ConfigError for what cannot be had."""
         with ExitStack() as stack:
             usable, missing = _lock_all(settings, stack)
             _try_paths(settings)
             players = []
             for field, listen, tls in settings.listeners:
-                players.append((stack.enter_context(bind(listen, field)), tls))
-            admin = stack.enter_context(bind(settings.admin.listen, "admin.listen"))
+                players.append((stack.enter_context(inherited.bind(listen, field)), tls))
+            admin = stack.enter_context(inherited.bind(settings.admin.listen, "admin.listen"))
             runtime = _runtime_directory(Path(settings.volumes[usable[0]].path))
             stack.callback(runtime.remove)
             control, control_path = runtime.control()

@@ -20,6 +20,7 @@ import edge
 from edge.config.schema import Settings
 from edge.runtime.charter import Charter
 from edge.runtime.lifecycle import Restarts
+from edge.runtime.notify import for_children
 from edge.words import Role
 
 # A child sets its own handlers some 100 ms after its start. Until then these would end it: Ctrl-C in a terminal
@@ -173,7 +174,7 @@ def _environment() -> dict[str, str]:
     """The child imports this very package, not one that happens to lie in the directory we were started in (-P)."""
     root = str(Path(edge.__file__).parent.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**for_children(os.environ), "PYTHONPATH": os.pathsep.join(paths)}
 
 
 @contextlib.contextmanager

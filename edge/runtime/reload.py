@@ -62,6 +62,7 @@ class Reloader:
 
     async def _reload(self) -> None:
         supervisor = self._supervisor
+        supervisor.notifier.reloading()
         try:
             count = await self._take_up()
         except Refused as refused:
@@ -69,11 +70,13 @@ class Reloader:
                 say(f"not reloaded: {line}")
             supervisor.meters.gauge("edge_config_last_reload_successful", to=0)
             supervisor.meters.count("edge_config_reloads_total", "refused")
+            supervisor.notifier.ready("the last reload was refused: see the log")
             return
         old = sum(place.retired for place in supervisor.places)
         say(f"reloaded: {count} worker{'s' if count != 1 else ''} took over, {old} finish what they have")
         supervisor.meters.count("edge_config_reloads_total", "ok")
         supervisor.tell_settings()
+        supervisor.notifier.ready("reloaded")
 
     async def _take_up(self) -> int:
         supervisor, holdings = self._supervisor, self._holdings

@@ -7,6 +7,7 @@ Stop: admin says 503, workers drain, then keepers write their clean marks, then 
 
 import asyncio
 import itertools
+import os
 import secrets
 import signal
 import socket
@@ -26,8 +27,11 @@ from edge.observe.slots import SlotReader, SlotWriter
 from edge.runtime.admin import Admin
 from edge.runtime.charter import Charter
 from edge.runtime.control import ControlPlane
+from edge.runtime.ending import Ending
 from edge.runtime.holdings import Holdings, raise_descriptor_limit
+from edge.runtime.inherited import Inherited
 from edge.runtime.lifecycle import Phase
+from edge.runtime.notify import Notifier
 from edge.runtime.places import Place, Process
 from edge.runtime.reload import Reloader
 from edge.runtime.report import draining, facts, say
@@ -64,8 +68,9 @@ class Supervisor:
         self.tasks = Tasks("supervisor")
         self._phase = Phase.STARTING
         self._stop = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._ending = Ending(self.tasks)
         self._exit_code = STOPPED
+        self.notifier = Notifier.of(os.environ, os.getpid())
         self._log_secret = secrets.token_hex(32)  # a reload keeps it: a player's hash is one all day
 
     def __repr__(self) -> str:
@@ -76,7 +81,10 @@ class Supervisor:
     async def run(self) -> int:
         """Start, serve until a signal, stop. ConfigError is raised before anything is served."""
         descriptors = raise_descriptor_limit()
-        holdings = Holdings.take(self.settings)
+        inherited = Inherited.of(os.environ, os.getpid())
+        holdings = Holdings.take(self.settings, inherited)
+        for address in inherited.close():
+            say(f"an inherited socket is closed, since no listener has its address: {address}")
         try:
             self.places += [self._place(holdings, Role.KEEPER, link.volume) for link in holdings.links]
             self.places += [self._place(holdings, Role.WORKER, n) for n in range(self.settings.worker_count)]
@@ -88,6 +96,7 @@ class Supervisor:
                 say(f"a volume is left out: {wrong}")
             for place in self.places:
                 self.tasks.spawn(self._keep(place), place.name)
+            self.tasks.spawn(self.notifier.beat(self._doing), "watchdog")
             await self._stop.wait()
             await self._end_all(holdings)
             await admin.stop()
@@ -177,6 +186,11 @@ class Supervisor:
             return False, "drained by an operator"
         return self._phase is Phase.SERVING, self._phase.value
 
+    def _doing(self) -> str:
+        """For `systemctl status`."""
+        serving = sum(place.ready and not place.retired for place in self.of(Role.WORKER))
+        return f"{self.readiness()[1]}: {serving} workers, generation {self.generation}"
+
     def of(self, role: Role) -> list[Place]:
         return [place for place in self.places if place.role is role]
 
@@ -195,7 +209,7 @@ class Supervisor:
 
     def _on_stop_signal(self) -> None:
         if self._stop.is_set():
-            self._hurry.set()
+            self._ending.hurry.set()
             self._exit_code = CRASHED  # answers are cut, and there is no clean mark
         self._stop.set()
 
@@ -264,6 +278,7 @@ class Supervisor:
         if self._phase is Phase.STARTING and all(place.ready or place.missed for place in self.places):
             self._phase = Phase.SERVING
             say("ready")
+            self.notifier.ready(self._doing())
 
     def _give_up(self, place: Place) -> None:
         say(f"{place.name} does not start: {place.last_words}")
@@ -277,33 +292,11 @@ class Supervisor:
         self._phase = Phase.DRAINING
         if served:
             say(draining(self.settings))
+        self.notifier.stopping(self.settings.server.drain_timeout + KILL_GRACE + KEEPER_STOP)
         holdings.stop_listening()
-        await self._end(self.of(Role.WORKER), self.settings.server.drain_timeout + KILL_GRACE)
-        await self._end(self.of(Role.KEEPER), KEEPER_STOP)
+        await self._ending.end(self.of(Role.WORKER), self.settings.server.drain_timeout + KILL_GRACE)
+        await self._ending.end(self.of(Role.KEEPER), KEEPER_STOP)
         self._phase = Phase.STOPPED
-
-    async def _end(self, places: Sequence[Place], seconds: float) -> None:
-        """SIGTERM; SIGKILL for who is left after so many seconds, or after a second signal."""
-        running = [(place, place.process) for place in places if place.process is not None]
-        for place, _ in running:
-            place.signal(signal.SIGTERM)
-        await self._wait_for([process for _, process in running], seconds)
-        late = [(place, process) for place, process in running if not process.exited.done()]
-        for place, process in late:
-            if not self._hurry.is_set():
-                say(f"{place.name} did not end within {seconds:g} s: killed")
-            process.signal(signal.SIGKILL)
-        await asyncio.gather(*(process.exited for _, process in late))
-
-    async def _wait_for(self, processes: Sequence[Process], seconds: float) -> None:
-        """Until all have ended, the time is over, or somebody is impatient."""
-        if not processes:
-            return
-        hurry = self.tasks.spawn(self._hurry.wait(), "hurry")
-        ended = self.tasks.spawn(asyncio.wait([process.exited for process in processes]), "ended")
-        await asyncio.wait({hurry, ended}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        for waiting in (hurry, ended):
-            waiting.cancel()
 
 
 def _when(delay: float) -> str:
