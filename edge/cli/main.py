@@ -12,6 +12,7 @@ VERBS: Final = {
     "check-config": ("edge.cli.check_config", "check a configuration file; say everything that is wrong"),
     "purge": ("edge.cli.purge", "have a running server forget objects, or make them stale"),
     "warm": ("edge.cli.warm", "have a running server fetch what players will ask for"),
+    "fleet": ("edge.cli.fleet", "the nodes of a running server's fleet, and how far each is"),
     "stats": ("edge.cli.stats", "what a running server has counted"),
     "drain": ("edge.cli.drain", "have load balancers take players away from a running server, or back"),
     "log-level": ("edge.cli.log_level", "set the log level of a running server"),

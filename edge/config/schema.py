@@ -171,6 +171,30 @@ class OperatorSection(Section):
     token_file: str = Field(min_length=1, description="a file with the bearer token, at least 16 characters")
 
 
+class FleetSection(Section):
+    """Purges and warm jobs for all nodes, through a stream in Redis. Without redis this node is alone.
+
+    Every node needs a [server] node of its own. Redis should keep its data (appendonly), or a node distrusts what it
+    has stored after each of its restarts.
+    """
+
+    redis: str = Field("", description="redis://host:6379/0, rediss://..., or unix:///run/redis/redis.sock")
+    name: Label = Field("edge", description="of the fleet; what its keys in Redis begin with")
+    key_file: str | None = Field(
+        None, min_length=1, description="a file with the key that signs, and further ones that count, one a line"
+    )
+    password_file: str | None = Field(None, min_length=1, description="a file with the password of Redis")
+    keep: int = Field(100_000, ge=1, le=10_000_000, description="orders that the stream holds for nodes that are away")
+
+    @model_validator(mode="after")
+    def _keyed(self) -> Self:
+        if self.redis and not self.key_file:
+            raise ValueError("redis needs key_file beside it: the same key on every node")
+        if self.redis and not self.redis.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("redis must begin with redis://, rediss:// or unix://")
+        return self
+
+
 class CacheSection(Section):
     """The cache directory."""
 
@@ -381,6 +405,7 @@ class Settings(Section):
     origin: OriginSection = Field(default_factory=OriginSection)
     upstream: Annotated[tuple[UpstreamSection, ...], Field(strict=False)] = ()
     operator: Annotated[tuple[OperatorSection, ...], Field(strict=False)] = ()
+    fleet: FleetSection = Field(default_factory=FleetSection)
     log: LogSection = Field(default_factory=LogSection)
     tls: Annotated[tuple[TlsSection, ...], Field(strict=False)] = ()
     site: Annotated[tuple[SiteSection, ...], Field(strict=False)] = ()

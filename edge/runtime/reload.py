@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 START_SECONDS: Final = 30.0  # for the new workers, together
 ADOPT_SECONDS: Final = 5.0  # for a keeper: it only builds objects
 GENERATIONS: Final = 3  # that may be finishing at a time; the oldest is drained when another one comes
-FIXED: Final = ("cache", "volume", "admin")  # sections that need a restart
+FIXED: Final = ("cache", "volume", "admin", "fleet")  # sections that need a restart
 
 
 class Refused(Exception):
