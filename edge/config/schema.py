@@ -4,6 +4,7 @@ Values are taken strictly: a number in quotes is no number, and "yes" is not tru
 another name for a setting; `runtime.convert` knows both.
 """
 
+import ipaddress
 import os
 import re
 from typing import Annotated, Any, Final, Literal, Self
@@ -67,6 +68,14 @@ def _url(value: str) -> str:
     return value
 
 
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError as error:
+        raise ValueError("write an address or a network: 10.0.0.1, 10.0.0.0/24, 2001:db8::/64") from error
+    return value
+
+
 Size = Annotated[int, BeforeValidator(parse_size)]
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
 Wait = Annotated[float, BeforeValidator(parse_duration), AfterValidator(_positive)]
@@ -82,6 +91,7 @@ Parameter = Annotated[str, _written_like(VISIBLE, "write the parameter's name as
 Names = Annotated[tuple[Parameter, ...], Field(strict=False)]
 PathPattern = Annotated[str, _written_like(PATH, 'write a path that begins with "/" or "*"')]
 Url = Annotated[str, AfterValidator(_url)]
+Cidr = Annotated[str, AfterValidator(_network)]
 Listens = Annotated[tuple[Listen, ...], Field(strict=False)]
 
 
@@ -107,6 +117,9 @@ class ServerSection(Section):
     workers: int = Field(0, ge=0, le=256, description="worker processes; 0 = one per core")
     node: Label = Field("edge", description="this node's name in Via and Cache-Status")
     link_capacity: Size = Field(0, description="bytes a second that the machine's port carries, for alerts; 0 = unsaid")
+    proxy_protocol_from: Annotated[tuple[Cidr, ...], Field(strict=False)] = Field(
+        (), description="proxies (10.0.0.1, 10.0.0.0/24) whose connections begin with a PROXY header, version 1 or 2"
+    )
     drain_timeout: Seconds = Field(30.0, description="how long running answers may take at a stop")
     retire_timeout: Wait = Field(600.0, description="how long old workers may take to finish after a reload")
     idle_timeout: Wait = Field(75.0, description="keep-alive without a request; players pause 2-10 s")

@@ -48,6 +48,7 @@ PROCESS: Final = Label("process", ("worker", "keeper"))
 FAILURE: Final = Label("reason", tuple(reason.value for reason in Reason))
 STREAM: Final = Label("stream", ("vod", "live", "unknown"))
 EVENTS: Final = ("accepted", "closed", "accept_paused", "no_descriptors", "handshake_failed", "bad_request") + (
+    "no_proxy_header",
     "idle_timeout",
     "body_broken",
     "handler_failed",

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from pathlib import Path
 
 from edge.config.schema import KindSection, RuleSection, RulesSection, Settings, SiteSection
@@ -100,6 +101,7 @@ def server_settings(settings: Settings) -> ServerSettings:
         max_connections=server.max_connections,
         max_requests=server.max_requests,
         min_drain_rate=server.slow_reader,
+        proxies=tuple(ip_network(said) for said in server.proxy_protocol_from),
         tls=tuple(TlsCert(Path(tls.cert), Path(tls.key), tls.names) for tls in settings.tls),
     )
 
