@@ -22,8 +22,9 @@ V1_START: Final = b"PROXY "
 V1_MOST: Final = 107  # bytes, its line's end included
 V2_FIXED: Final = 16
 V2_MOST: Final = V2_FIXED + 4096  # addresses, and what proxies add of themselves
+_PORT: Final = rb"(0|[1-9]\d{0,4})"
 _V1: Final = re.compile(
-    rb"PROXY (?:UNKNOWN(?: [^\r\n]*)?|(TCP4|TCP6) ([0-9A-Fa-f.:]+) ([0-9A-Fa-f.:]+) (0|[1-9]\d{0,4}) (0|[1-9]\d{0,4}))\r\n"
+    rb"PROXY (?:UNKNOWN(?: [^\r\n]*)?|(TCP4|TCP6) ([0-9A-Fa-f.:]+) ([0-9A-Fa-f.:]+) " + _PORT + b" " + _PORT + rb")\r\n"
 )
 _LOCAL, _PROXY = 0x20, 0x21  # version and command
 _TCP4, _TCP6 = 0x11, 0x21  # family and transport
