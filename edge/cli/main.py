@@ -18,6 +18,7 @@ VERBS: Final = {
     "log-level": ("edge.cli.log_level", "set the log level of a running server"),
     "show-config": ("edge.cli.show_config", "the configuration that a running server goes by, secrets masked"),
     "reload": ("edge.cli.reload", "have a running server take up its configuration anew"),
+    "upgrade": ("edge.cli.upgrade", "have a running server become the program that is installed now"),
     "explain": ("edge.cli.explain", "what a URL means under a configuration: site, rule, kind, key, freshness"),
     "inspect": ("edge.cli.inspect", "what a cache directory holds"),
     "doctor": ("edge.cli.doctor", "whether this machine is fit for an edge, and how to mend what is not"),

@@ -39,6 +39,8 @@ class Node(Protocol):
 
     def reload(self) -> str: ...
 
+    async def upgrade(self) -> str: ...
+
     def log_level(self, level: str) -> str: ...
 
     @property
@@ -165,6 +167,10 @@ async def _reload(api: Api, _: web.Request, __: None) -> Answer:
     return Done(done=api.node.reload())
 
 
+async def _upgrade(api: Api, _: web.Request, __: None) -> Answer:
+    return Done(done=await api.node.upgrade())
+
+
 async def _log(api: Api, _: web.Request, ask: LogAsk) -> Answer:
     return Done(done=api.node.log_level(ask.level))
 
@@ -214,5 +220,6 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/config", Role.ADMIN, "The configuration in use, secrets masked.", _config),
     Route("POST", "/v1/drain", Role.ADMIN, "Have load balancers take players elsewhere.", _drain, DrainAsk, Done),
     Route("POST", "/v1/reload", Role.ADMIN, "Take up the configuration anew.", _reload, gives=Done),
+    Route("POST", "/v1/upgrade", Role.ADMIN, "Become the program that is installed now.", _upgrade, gives=Done),
     Route("POST", "/v1/log", Role.ADMIN, "Set the log level of all processes.", _log, LogAsk, Done),
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -210,6 +211,7 @@ class ControlPlane:
         workers = supervisor.of(Role.WORKER)
         return {
             "version": __version__,
+            "pid": os.getpid(),
             "node": supervisor.settings.server.node,
             "state": supervisor.readiness()[1],
             "uptime": round(time.monotonic() - self._began, 1),
@@ -268,6 +270,9 @@ class ControlPlane:
             raise BadRequest("there is nothing to reload from", 409)
         self._reload()
         return "begun: edge_config_reloads_total and the log say what became of it"
+
+    async def upgrade(self) -> str:
+        return await self._supervisor.upgrade()
 
     def log_level(self, level: str) -> str:
         logging.getLogger("edge").setLevel(level.upper())

@@ -12,6 +12,7 @@ from typing import Self
 from edge.config.schema import Settings
 from edge.errors import ConfigError, VolumeBusy
 from edge.observe.slots import create_slot_file
+from edge.runtime.handover import Handover
 from edge.runtime.inherited import Inherited
 from edge.runtime.listeners import RuntimeDirectory, bind
 from edge.store.disk import Disk
@@ -48,13 +49,14 @@ class Holdings:
     control: socket.socket  # the admin API's, in the runtime directory
     hits_fd: int
     liveness: tuple[int, int]
+    locks: tuple[int, ...]  # of the cache directories
     stack: ExitStack
 
     @classmethod
     def take(cls, settings: Settings, inherited: Inherited) -> Self:
         """Lock the cache directory, then bind and make everything; ConfigError for what cannot be had."""
         with ExitStack() as stack:
-            usable, missing = _lock_all(settings, stack)
+            usable, missing, locks = _lock_all(settings, stack)
             _try_paths(settings)
             players = []
             for field, listen, tls in settings.listeners:
@@ -87,8 +89,33 @@ class Holdings:
                 control,
                 hits_fd,
                 liveness,
+                locks,
                 held,
             )
+        raise AssertionError("an ExitStack swallows nothing here")
+
+    @classmethod
+    def resume(cls, handover: Handover) -> Self:
+        """What our predecessor in this process held."""
+        with ExitStack() as stack:
+
+            def listening(fd: int) -> socket.socket:
+                sock = stack.enter_context(socket.socket(fileno=fd))
+                sock.setblocking(False)
+                return sock
+
+            players = tuple((listening(fd), tls) for _, fd, tls in handover.players)
+            admin, control = listening(handover.admin), listening(handover.control)
+            stack.callback(RuntimeDirectory(Path(handover.runtime_dir)).remove)
+            stack.callback((Path(handover.state_dir) / CONTROL).unlink, missing_ok=True)
+            links = tuple(Link(volume, listening(fd), path) for volume, fd, path in handover.links)
+            for fd in (handover.hits, *handover.liveness, *handover.locks, *handover.slots.values()):
+                stack.callback(os.close, fd)
+            addresses = tuple(listen for listen, _, _ in handover.players)
+            return cls(
+                players, addresses, admin, links, (), handover.runtime_dir, handover.state_dir, control,
+                handover.hits, handover.liveness, handover.locks, stack.pop_all(),
+            )  # fmt: skip
         raise AssertionError("an ExitStack swallows nothing here")
 
     def slot_file(self, name: str) -> int:
@@ -140,16 +167,18 @@ def raise_descriptor_limit() -> int | None:
     return None if hard == resource.RLIM_INFINITY else hard
 
 
-def _lock_all(settings: Settings, stack: ExitStack) -> tuple[list[int], tuple[ConfigError, ...]]:
-    """Lock each volume's directory: the numbers of those that can be used, at least one, and what is wrong with others.
+def _lock_all(settings: Settings, stack: ExitStack) -> tuple[list[int], tuple[ConfigError, ...], tuple[int, ...]]:
+    """Lock each volume's directory: the numbers of those that can be used, at least one; what is wrong with others;
+    the locks.
 
     A disk that has failed takes only its own volume with it; a directory that another server uses is a mistake.
     """
-    usable, missing = [], []
+    usable, missing, locks = list[int](), list[ConfigError](), list[int]()
     field = "volume.path" if settings.volume else "cache.dir"
     for number, volume in enumerate(settings.volumes):
         try:
-            stack.callback(os.close, _lock(Path(volume.path), field))
+            locks.append(_lock(Path(volume.path), field))
+            stack.callback(os.close, locks[-1])
             usable.append(number)
         except ConfigError as wrong:
             if isinstance(wrong.__cause__, VolumeBusy):
@@ -157,7 +186,7 @@ def _lock_all(settings: Settings, stack: ExitStack) -> tuple[list[int], tuple[Co
             missing.append(wrong)
     if not usable:
         raise missing[0]
-    return usable, tuple(missing)
+    return usable, tuple(missing), tuple(locks)
 
 
 def _point_to(file: Path, control: str, stack: ExitStack) -> None:

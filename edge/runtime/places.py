@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import edge
 from edge.config.schema import Settings
@@ -30,10 +30,21 @@ LINE_MOST: Final = 64 * 1024
 REAP_AGAIN: Final = 0.002
 
 
+class Child(Protocol):
+    """`subprocess.Popen`, or a child that was started before us."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def send_signal(self, number: int) -> None: ...
+
+
 class Process:
     """A running child. `exited` gets its return code, as subprocess spells it (negative: a signal)."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], status_fd: int, on_line: Callable[[str, str], None]) -> None:
+    def __init__(self, popen: Child, status_fd: int, on_line: Callable[[str, str], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._popen = popen
         self._status_fd = status_fd
@@ -49,6 +60,10 @@ class Process:
     @property
     def pid(self) -> int:
         return self._popen.pid
+
+    @property
+    def status_fd(self) -> int:
+        return self._status_fd
 
     def signal(self, number: signal.Signals) -> None:
         """Nothing happens to a process that has ended."""
@@ -121,7 +136,16 @@ class Place:
 
     def start(self, on_ready: Callable[[], None], say: Callable[[str], None]) -> Process:
         """A new process for this place; OSError if the system gives none."""
+        self.ready, self.refused, self.last_words = False, False, ""
+        self.process = launch(self.charter, self._hears(on_ready, say))
+        return self.process
 
+    def adopt(self, child: Child, status_fd: int, on_ready: Callable[[], None], say: Callable[[str], None]) -> Process:
+        """A process that was started before us."""
+        self.process = Process(child, status_fd, self._hears(on_ready, say))
+        return self.process
+
+    def _hears(self, on_ready: Callable[[], None], say: Callable[[str], None]) -> Callable[[str, str], None]:
         def on_line(word: str, text: str) -> None:
             if word == "ready":
                 self.ready = True
@@ -133,9 +157,7 @@ class Place:
             elif word in ("failed", "refused"):
                 self.last_words, self.refused = text, word == "refused"
 
-        self.ready, self.refused, self.last_words = False, False, ""
-        self.process = launch(self.charter, on_line)
-        return self.process
+        return on_line
 
     def vacate(self, code: int) -> None:
         """Its process has ended."""

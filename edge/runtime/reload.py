@@ -56,7 +56,8 @@ class Reloader:
         try:
             while self._again:
                 self._again = False
-                await self._reload()
+                async with self._supervisor.turn:
+                    await self._reload()
         finally:
             self._running = False
 
@@ -83,7 +84,7 @@ class Reloader:
         before = supervisor.settings
         try:
             settings = await asyncio.to_thread(self._load)
-            _same_where_fixed(before, settings)
+            same_where_fixed(before, settings)
             players = holdings.listen_on(settings)
         except (ConfigErrors, ConfigError) as wrong:
             raise Refused(str(wrong)) from wrong
@@ -104,10 +105,10 @@ class Reloader:
         supervisor.settings, supervisor.generation = settings, taken
         listen(EventFormat(settings.log.events), "supervisor", settings.log.level)
         holdings.switch(players, settings)
-        await self._retire([place for place in supervisor.of(Role.WORKER) if place.generation < taken], taken)
+        await self.retire([place for place in supervisor.of(Role.WORKER) if place.generation < taken], taken)
         return len(new)
 
-    async def _retire(self, old: list[Place], taken: int) -> None:
+    async def retire(self, old: list[Place], taken: int) -> None:
         """Until none of them accepts any more."""
         serving = [place for place in old if place.ready and not place.retired]
         for place in serving:
@@ -152,7 +153,8 @@ class Reloader:
                 raise Refused(f"the new workers did not start within {START_SECONDS:g} s") from None
 
 
-def _same_where_fixed(before: Settings, after: Settings) -> None:
+def same_where_fixed(before: Settings, after: Settings) -> None:
+    """ConfigError: they differ in what is only read at a start."""
     for section in FIXED:
         old, new = getattr(before, section), getattr(after, section)
         if old != new:
