@@ -69,7 +69,7 @@ async def run_keeper(child: ChildHandle) -> None:
     gauges = KeeperGauges(meters, store, desk, lambda: group, settings.volume_label(charter.number))
     tasks.spawn(gauges.run(), "gauges")
     stats = volume.stats()
-    state = "index rebuilding behind" if stats.rebuilding else f"{stats.objects} objects"
+    state = "index lost, rebuilding behind" if volume.index_lost else f"{stats.objects} objects"
     child.say(
         f"cache {volume.directory}: {stats.size_bytes / 1e9:.2f} of {stats.max_bytes / 1e9:.2f} GB in "
         f"{stats.packs} packs, {state}"

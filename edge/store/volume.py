@@ -41,6 +41,7 @@ class Volume:
         self.room.hits = hits
         self._opened, self._clock, self._counter = opened, clock, opened.counter
         self._rebuild, self._purges = opened.rebuild, opened.purges
+        self.index_lost = opened.rebuild is not None  # at the start; it is rebuilt since
         self._generation = opened.first_generation
         # Above all that any run before has used, also where the index is lost: generations only ever grow.
         self._sequence = max(self.index.meta(b"sequence") + files.GENERATION_STEP, self._generation << 16)
