@@ -2,16 +2,19 @@
 
 import mmap
 import os
-from typing import Final
+from typing import Final, NamedTuple, Self
+
+from edge.store.doubts import DOUBTS_BYTES, Doubts
 
 BUCKETS: Final = 1 << 22
 MOST: Final = 3
 
 
 def create_hits_file() -> int:
-    """A memfd for the counters; the supervisor makes it, so that it survives workers and keepers."""
+    """A memfd for the counters, and for doubts behind them; the supervisor makes it, so that it survives workers and
+    keepers."""
     fd = os.memfd_create("edge-hits", os.MFD_CLOEXEC)
-    os.ftruncate(fd, BUCKETS)
+    os.ftruncate(fd, BUCKETS + DOUBTS_BYTES)
     return fd
 
 
@@ -37,3 +40,15 @@ class HitCounters:
         """A second chance was given: it must be earned again."""
         bucket = int.from_bytes(name[:4], "little") & (BUCKETS - 1)
         self._map[bucket] >>= 1
+
+
+class Shared(NamedTuple):
+    """What all processes of a node write into one file."""
+
+    hits: HitCounters
+    doubts: Doubts
+
+    @classmethod
+    def of(cls, fd: int, owner: int) -> Self:
+        """`owner`: see `Doubts`."""
+        return cls(HitCounters(fd), Doubts(fd, owner, BUCKETS))

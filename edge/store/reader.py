@@ -4,12 +4,14 @@ import asyncio
 import mmap
 import os
 from collections import OrderedDict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 from edge.clock import Clock
 from edge.errors import StoreError
+from edge.store.doubts import Doubts, volume_id
 from edge.store.hits import HitCounters
 from edge.store.index import LiveTable, ReadIndex, split_live
 from edge.store.record import Extent, Record, blocks, checksum, decode_record
@@ -49,7 +51,9 @@ class PackFile:
     def view(self, offset: int, count: int) -> memoryview:
         """Bytes for TLS, without a copy; only for windows that are resident (a mapping must not meet the disk)."""
         if self._map is None:
-            self._map = memoryview(mmap.mmap(self._fd, 0, prot=mmap.PROT_READ))
+            mapped = mmap.mmap(self._fd, 0, prot=mmap.PROT_READ)
+            mapped.madvise(mmap.MADV_RANDOM)  # the same of page faults, which do not go by the descriptor's advice
+            self._map = memoryview(mapped)
         return self._map[offset : offset + count]
 
     def __del__(self) -> None:
@@ -59,8 +63,11 @@ class PackFile:
 class Reader:
     """See the module's text; used from the worker's loop only."""
 
-    def __init__(self, hello: VolumeHello, clock: Clock, hits: HitCounters | None = None) -> None:
+    def __init__(
+        self, hello: VolumeHello, clock: Clock, hits: HitCounters | None = None, doubts: Doubts | None = None
+    ) -> None:
         self._clock = clock
+        self._doubts = doubts or Doubts()
         self._hits = hits
         self._residency = Residency()
         self._pool = ThreadPoolExecutor(THREADS, "disk")
@@ -84,6 +91,7 @@ class Reader:
     def _open(self, hello: VolumeHello) -> None:
         self.hello = hello
         self._directory = Path(hello.directory) / "packs"
+        self._volume = volume_id(Path(hello.directory))
         self._index = ReadIndex(Path(hello.index_path), hello.index_map_bytes)
         self._live = LiveTable(Path(hello.live_path), hello.live_bytes, readonly=True)
 
@@ -194,12 +202,12 @@ class Reader:
         key = file.number, offset
         now = self._clock.monotonic()
         seen = self._warm.get(key)
-        if seen is not None and now - seen < WARM_SECONDS:
-            return True
-        if not self._residency.resident(file.fileno(), offset, length):
-            return False
-        self._note_warm(key, now)
-        return True
+        if seen is None or now - seen >= WARM_SECONDS:
+            if not self._residency.resident(file.fileno(), offset, length):
+                return False
+            self._note_warm(key, now)
+        # Only now: who brought the pages there has said before that it would.
+        return not self._doubts.any or not self._doubts.cover(self._volume, file.number, offset, offset + length)
 
     def _note_warm(self, key: tuple[int, int], now: float) -> None:
         self._warm[key] = now
@@ -218,7 +226,7 @@ class Reader:
         loop = asyncio.get_running_loop()
         self._reading += 1
         try:
-            data = await loop.run_in_executor(self._pool, _read_blocks, file, record, extent, position, length)
+            data = await loop.run_in_executor(self._pool, self._read_blocks, file, record, extent, position, length)
         finally:
             self._reading -= 1
         size = record.slice_size
@@ -228,6 +236,20 @@ class Reader:
             if len(self._verified) > VERIFIED_BLOCKS:
                 self._verified.popitem(last=False)
         return data
+
+    def _read_blocks(self, file: PackFile, record: Record, extent: Extent, position: int, length: int) -> bytes:
+        """In a pool thread: the blocks that cover a stretch are read and verified; the stretch itself."""
+        pieces = enumerate(blocks(extent.start, extent.length, record.slice_size))
+        wanted = [(i, s, e) for i, (s, e) in pieces if e > position and s < position + length]
+        low, high = wanted[0][1], wanted[-1][2]
+        first, size = extent.offset + low - extent.start, high - low
+        with self._doubts.reading(self._volume, extent.pack, first, first + size):
+            try:
+                data = _read_blocks(file, extent, wanted)
+            except CorruptExtent:
+                os.posix_fadvise(file.fileno(), first, size, os.POSIX_FADV_DONTNEED)
+                raise
+        return data[position - low : position - low + length]
 
     @property
     def reads_waiting(self) -> int:
@@ -245,16 +267,14 @@ class Reader:
         self._live.close()
 
 
-def _read_blocks(file: PackFile, record: Record, extent: Extent, position: int, length: int) -> bytes:
-    """In a pool thread: whole blocks, verified."""
-    pieces = list(blocks(extent.start, extent.length, record.slice_size))
-    wanted = [(i, s, e) for i, (s, e) in enumerate(pieces) if e > position and s < position + length]
-    low, high = wanted[0][1], wanted[-1][2]
+def _read_blocks(file: PackFile, extent: Extent, pieces: Sequence[tuple[int, int, int]]) -> bytes:
+    """Whole blocks, one after the other, verified; each is (number, start, end) in the object."""
+    low, high = pieces[0][1], pieces[-1][2]
     data = os.pread(file.fileno(), high - low, extent.offset + low - extent.start)
     if len(data) != high - low:
         raise CorruptExtent(f"pack {extent.pack} ends early")
     view = memoryview(data)
-    for at, start, end in wanted:
+    for at, start, end in pieces:
         if at >= len(extent.sums) or checksum(view[start - low : end - low]) != extent.sums[at]:
             raise CorruptExtent(f"checksum of block {at} at {extent.offset} of pack {extent.pack}")
-    return data[position - low : position - low + length]
+    return data

@@ -15,8 +15,9 @@ from edge.errors import StoreError
 from edge.policy.purges import Purge
 from edge.store import files
 from edge.store.disk import Disk
+from edge.store.doubts import Doubts
 from edge.store.eviction import admit
-from edge.store.hits import HitCounters
+from edge.store.hits import Shared
 from edge.store.index import split_live
 from edge.store.journal import DeleteEntry, ExtentEntry, ObjectEntry
 from edge.store.opening import Opened
@@ -32,13 +33,14 @@ from edge.words import Eviction
 class Volume:
     """See the module's text. `open` takes the lock, `close` gives it back."""
 
-    def __init__(self, opened: Opened, clock: Clock, hits: HitCounters | None = None) -> None:
+    def __init__(self, opened: Opened, clock: Clock, shared: Shared | None = None) -> None:
         self.directory, self.settings, self.pack_size = opened.directory, opened.settings, opened.pack_size
         self.extent_max, self.first_pack, self.suspect = opened.extent_max, opened.first_pack, opened.suspect
         self.packs, self.index, self.live = opened.packs, opened.index, opened.live
         self.tallies = Tallies()
         self.room = Room(self.packs, self.index, opened.disk, self.settings, self.tallies, clock)
-        self.room.hits = hits
+        self.room.hits = shared.hits if shared else None
+        self.room.doubts = shared.doubts if shared else Doubts()
         self._opened, self._clock, self._counter = opened, clock, opened.counter
         self._rebuild, self._purges = opened.rebuild, opened.purges
         self.index_lost = opened.rebuild is not None  # at the start; it is rebuilt since
@@ -54,13 +56,13 @@ class Volume:
         *,
         clock: Clock,
         disk: Disk | None = None,
-        hits: HitCounters | None = None,
+        shared: Shared | None = None,
         boot: str | None = None,
     ) -> "Volume":
         """Open or make a volume. VolumeBusy: another keeper has it. FormatUnknown: not ours. OSError: the disk."""
         opened = Opened.begin(directory, settings, disk or Disk(), boot)
         try:
-            volume = cls(opened, clock, hits)
+            volume = cls(opened, clock, shared)
             volume.keep_generations()
             volume._finish_purges()
         except BaseException:
