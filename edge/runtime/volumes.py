@@ -57,7 +57,7 @@ class Volumes:
         if known is not None:
             known.reader.reopen(said)
         else:
-            reader = Reader(said, self._clock, *self._shared)
+            reader = Reader(said, self._clock, self._shared)
             self.serving[number] = Volume(reader, self._askers[number], self._tasks)
         self._first.set()
         if len(self.serving) == len(self._askers):

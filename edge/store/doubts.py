@@ -25,7 +25,8 @@ KEEPER: Final = OWNERS - 1  # owner number of the first volume's keeper; the oth
 SUPERVISOR: Final = OWNERS // 2
 _SLOT: Final = struct.Struct("<QQQ")  # volume and pack, first byte, end
 _NONE: Final = bytes(_SLOT.size)
-_CALM: Final = bytes(OWNERS)
+CALM: Final = bytes(OWNERS)
+COUNTS: Final = slice(0, OWNERS)
 DOUBTS_BYTES: Final = OWNERS + OWNERS * SLOTS * _SLOT.size
 
 
@@ -38,15 +39,15 @@ class Doubts:
     """`owner` is this process' number: nobody else may have it. `at`: where the table begins in the file."""
 
     def __init__(self, fd: int = -1, owner: int = 0, at: int = 0) -> None:
-        self._map = mmap.mmap(fd, DOUBTS_BYTES, offset=at)  # fd -1: for this process alone
+        self.map = mmap.mmap(fd, DOUBTS_BYTES, offset=at)  # fd -1: for this process alone
         self._owner = owner % OWNERS
         self._base = OWNERS + self._owner * SLOTS * _SLOT.size
         self._lock = threading.Lock()
         self._reads = threading.Semaphore(READS_MOST)
         self._free = list(range(SLOTS))
         self._bad: dict[int, float] = {}  # slot -> when it is over
-        self._map[self._base : self._base + SLOTS * _SLOT.size] = bytes(SLOTS * _SLOT.size)
-        self._map[self._owner] = 0  # one of this number may have been killed in the middle of a read
+        self.map[self._base : self._base + SLOTS * _SLOT.size] = bytes(SLOTS * _SLOT.size)
+        self.map[self._owner] = 0  # one of this number may have been killed in the middle of a read
 
     def __repr__(self) -> str:
         return f"<Doubts owner={self._owner} slots={SLOTS - len(self._free)} bad={len(self._bad)}>"
@@ -77,30 +78,30 @@ class Doubts:
                 self._give_back(next(iter(self._bad)))  # the oldest
             slot = self._free.pop()
             at = self._base + slot * _SLOT.size
-            self._map[at : at + _SLOT.size] = _SLOT.pack(pack, start, end)
-            self._map[self._owner] = SLOTS - len(self._free)
+            self.map[at : at + _SLOT.size] = _SLOT.pack(pack, start, end)
+            self.map[self._owner] = SLOTS - len(self._free)
             return slot
 
     def _give_back(self, slot: int) -> None:
         self._bad.pop(slot, None)
         at = self._base + slot * _SLOT.size
-        self._map[at : at + _SLOT.size] = _NONE
+        self.map[at : at + _SLOT.size] = _NONE
         self._free.append(slot)
-        self._map[self._owner] = SLOTS - len(self._free)
+        self.map[self._owner] = SLOTS - len(self._free)
 
     @property
     def any(self) -> bool:
-        """Does anybody doubt anything? A tenth of a microsecond, and mostly the whole of the question."""
-        return self._map[:OWNERS] != _CALM
+        """Does anybody doubt anything? Mostly that is the whole of the question."""
+        return self.map[COUNTS] != CALM
 
     def cover(self, volume: int, pack: int, start: int, end: int) -> bool:
         """Is a part of [start, end) of a pack doubted by anybody?"""
         key = volume << 32 | pack
-        for owner, count in enumerate(self._map[:OWNERS]):
+        for owner, count in enumerate(self.map[COUNTS]):
             if not count:
                 continue
             base = OWNERS + owner * SLOTS * _SLOT.size
-            for found, first, last in _SLOT.iter_unpack(self._map[base : base + SLOTS * _SLOT.size]):
+            for found, first, last in _SLOT.iter_unpack(self.map[base : base + SLOTS * _SLOT.size]):
                 if found == key and first < end and start < last:
                     return True
         return False

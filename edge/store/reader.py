@@ -4,15 +4,15 @@ import asyncio
 import mmap
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 from edge.clock import Clock
 from edge.errors import StoreError
-from edge.store.doubts import Doubts, volume_id
-from edge.store.hits import HitCounters
+from edge.store.doubts import CALM, COUNTS, Doubts, volume_id
+from edge.store.hits import Shared
 from edge.store.index import LiveTable, ReadIndex, split_live
 from edge.store.record import Extent, Record, blocks, checksum, decode_record
 from edge.store.residency import Residency
@@ -60,19 +60,22 @@ class PackFile:
         os.close(self._fd)
 
 
+def _not_counted(name: bytes) -> None:
+    pass
+
+
 class Reader:
     """See the module's text; used from the worker's loop only."""
 
-    def __init__(
-        self, hello: VolumeHello, clock: Clock, hits: HitCounters | None = None, doubts: Doubts | None = None
-    ) -> None:
+    def __init__(self, hello: VolumeHello, clock: Clock, shared: Shared | None = None) -> None:
         self._clock = clock
-        self._doubts = doubts or Doubts()
-        self._hits = hits
+        self._doubts = shared.doubts if shared else Doubts()
+        self._versions = shared.versions.cells if shared else None
+        self.touch: Callable[[bytes], None] = shared.hits.touch if shared else _not_counted  # a name was hit
         self._residency = Residency()
         self._pool = ThreadPoolExecutor(THREADS, "disk")
         self._reading = 0
-        self._memo: OrderedDict[bytes, tuple[bytes, Record]] = OrderedDict()
+        self._memo: OrderedDict[bytes, tuple[bytes, Record, int]] = OrderedDict()
         self._live_memo: OrderedDict[bytes, tuple[bytes, Record, bytes]] = OrderedDict()
         self._packs: OrderedDict[int, PackFile] = OrderedDict()
         self._warm: OrderedDict[tuple[int, int], float] = OrderedDict()
@@ -91,6 +94,7 @@ class Reader:
     def _open(self, hello: VolumeHello) -> None:
         self.hello = hello
         self._directory = Path(hello.directory) / "packs"
+        self._cell = hello.version_cell
         self._volume = volume_id(Path(hello.directory))
         self._index = ReadIndex(Path(hello.index_path), hello.index_map_bytes)
         self._live = LiveTable(Path(hello.live_path), hello.live_bytes, readonly=True)
@@ -102,7 +106,7 @@ class Reader:
         self._live_memo.clear()
         self._verified.clear()
         if hello.index_path == old.index_path and hello.live_path == old.live_path:
-            self.hello = hello
+            self.hello, self._cell = hello, hello.version_cell
             return
         index.close()
         live.close()
@@ -112,14 +116,15 @@ class Reader:
 
     def lookup(self, name: bytes) -> Record | None:
         """The record of a name; the same object as long as the index has the same bytes."""
+        version = self._versions[self._cell] if self._versions is not None and self._cell >= 0 else -1
+        known = self._memo.get(name)
+        if known is not None and known[2] == version >= 0:
+            return known[1]
         raw = self._index.raw(name)
         if raw is None:
             return None
-        known = self._memo.get(name)
-        if known is not None and known[0] == raw:
-            return known[1]
-        record = decode_record(raw)
-        self._memo[name] = raw, record
+        record = known[1] if known is not None and known[0] == raw else decode_record(raw)
+        self._memo[name] = raw, record, version
         if len(self._memo) > MEMO:
             self._memo.popitem(last=False)
         return record
@@ -158,11 +163,6 @@ class Reader:
             if len(self._packs) > OPEN_PACKS:
                 self._packs.popitem(last=False)
         return file
-
-    def touch(self, name: bytes) -> None:
-        """A hit."""
-        if self._hits is not None:
-            self._hits.touch(name)
 
     # -- bytes -----------------------------------------------------------------------------------
 
@@ -207,7 +207,9 @@ class Reader:
                 return False
             self._note_warm(key, now)
         # Only now: who brought the pages there has said before that it would.
-        return not self._doubts.any or not self._doubts.cover(self._volume, file.number, offset, offset + length)
+        return self._doubts.map[COUNTS] == CALM or not self._doubts.cover(
+            self._volume, file.number, offset, offset + length
+        )
 
     def _note_warm(self, key: tuple[int, int], now: float) -> None:
         self._warm[key] = now

@@ -8,6 +8,7 @@ from collections import Counter as Tally
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from edge.clock import Clock
@@ -40,6 +41,10 @@ class Volume:
         self.tallies = Tallies()
         self.room = Room(self.packs, self.index, opened.disk, self.settings, self.tallies, clock)
         self.room.hits = shared.hits if shared else None
+        self._cell = -1
+        if shared is not None:
+            self._cell = shared.cell
+            self.index.committed = partial(shared.versions.count_up, self._cell)
         self.room.doubts = shared.doubts if shared else Doubts()
         self._opened, self._clock, self._counter = opened, clock, opened.counter
         self._rebuild, self._purges = opened.rebuild, opened.purges
@@ -72,7 +77,7 @@ class Volume:
 
     @property
     def hello(self) -> VolumeHello:
-        return self._opened.hello
+        return replace(self._opened.hello, version_cell=self._cell)
 
     @property
     def evictions(self) -> Tally[str]:
