@@ -123,6 +123,9 @@ async def running_edge(
     edge = await start_edge(directory, origin_url, *more, workers=workers, listen=listen)
     try:
         yield edge
+    except BaseException as error:
+        error.add_note("the edge said:\n" + "\n".join(edge.lines))
+        raise
     finally:
         if edge.process.returncode is None:
             with contextlib.suppress(TimeoutError):
