@@ -102,11 +102,15 @@ def serve(
 
     from edge.errors import ConfigError
     from edge.observe.events import EventFormat, listen
+    from edge.runtime.nursery import Nursery
     from edge.runtime.supervisor import ENTRIES, Supervisor
 
+    nursery = Nursery.begin()  # before there is a loop, a thread or a socket
     listen(EventFormat(settings.log.events), "supervisor", settings.log.level)
     try:
-        return asyncio.run(Supervisor(settings, entries or ENTRIES, load).run())
+        return asyncio.run(Supervisor(settings, entries or ENTRIES, load, nursery).run())
     except ConfigError as wrong:
         print(wrong, file=sys.stderr)
         return WRONG
+    finally:
+        nursery.close()
