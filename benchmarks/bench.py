@@ -104,6 +104,14 @@ def children_of(pid: int) -> dict[int, str]:
     return found
 
 
+def edge_processes(supervisor: int) -> list[int]:
+    """The workers and keepers of a running server; they are forked by a child of it."""
+    parents = [supervisor, *children_of(supervisor)]
+    children = {pid for parent in parents for pid in children_of(parent)}
+    named = {pid: Path(f"/proc/{pid}/comm").read_text() for pid in children}
+    return sorted(pid for pid, name in named.items() if name.startswith(("edge-worker-", "edge-keeper-")))
+
+
 @contextlib.contextmanager
 def edge(
     directory: Path,
@@ -124,7 +132,7 @@ def edge(
         _wait_line(process, "^ready", lines)
         scheme = "https" if "--tls-cert" in more else "http"
         url = f"{scheme}://" + next(line for line in lines if "for players" in line).rpartition("//")[2]
-        pids = [pid for pid, words in children_of(process.pid).items() if "edge.runtime.child" in words]
+        pids = edge_processes(process.pid)
         server = Server("edge", url, pids, process)
         server.admin = "http://" + next(line for line in lines if "admin" in line).rpartition("//")[2]  # type: ignore[attr-defined]
         yield server

@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.bench import Server, children_of, end, machine, need, scratch_directory
+from benchmarks.bench import Server, edge_processes, end, machine, need, scratch_directory
 
 SIZE = 4 * 2**20
 NGINX = """
@@ -79,7 +79,7 @@ def edge_with(directory: Path, origin: str, volumes: int) -> Iterator[Server]:
                 url = "http://" + line.rstrip().rpartition("//")[2]
             if line.startswith("ready"):
                 break
-        pids = [pid for pid, words in children_of(process.pid).items() if "edge.runtime.child" in words]
+        pids = edge_processes(process.pid)
         yield Server(f"{volumes} volumes", url, pids, process)
     finally:
         end(process)

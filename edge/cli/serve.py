@@ -73,6 +73,7 @@ def flags_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def run(args: argparse.Namespace) -> int:
     from edge.config.load import ConfigErrors
+    from edge.errors import ConfigError
     from edge.runtime.upgrade import tried_on
 
     try:
@@ -80,8 +81,12 @@ def run(args: argparse.Namespace) -> int:
     except ConfigErrors as wrong:
         print(wrong, file=sys.stderr)
         return WRONG
-    if tried_on():
-        return 0
+    try:
+        if tried_on():
+            return 0
+    except ConfigError as wrong:
+        print(wrong, file=sys.stderr)
+        return WRONG
     return serve(settings, load=lambda: settings_of(args))
 
 
@@ -107,12 +112,16 @@ def serve(
     from edge.errors import ConfigError
     from edge.observe.events import EventFormat, listen
     from edge.runtime.handover import Handover
+    from edge.runtime.nursery import Nursery
     from edge.runtime.supervisor import ENTRIES, Supervisor
 
+    nursery = Nursery.begin()  # before there is a loop, a thread or a socket
     listen(EventFormat(settings.log.events), "supervisor", settings.log.level)
     try:
         handover = Handover.take(os.environ)
-        return asyncio.run(Supervisor(settings, entries or ENTRIES, load, handover).run())
+        return asyncio.run(Supervisor(settings, entries or ENTRIES, load, nursery, handover).run())
     except ConfigError as wrong:
         print(wrong, file=sys.stderr)
         return WRONG
+    finally:
+        nursery.close()

@@ -5,6 +5,7 @@ together once a second.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from edge.http.cache_status import format_member
 from edge.http.content_range import format_content_range, format_unsatisfied
@@ -67,6 +68,7 @@ class Prepared:
         "_whole",
         "_whole_of",
         "_wording",
+        "counted",
         "record",
         "rules",
     )
@@ -74,6 +76,7 @@ class Prepared:
     def __init__(self, record: Record, rules: SiteRules, mime: bytes | None, wording: Wording) -> None:
         self.record = record
         self.rules = rules
+        self.counted: tuple[int, Any] | None = None  # for who counts: the status of the last hit, and where it counts
         stored = record.head
         lowered = stored.lower()
         if mime is not None and record.status == 200 and not _has(lowered, b"content-type:"):

@@ -65,7 +65,7 @@ class ObjectBody(AskListener):
         self._position = 0
         self._end = 0
         self._verified: tuple[int, bytes] | None = None
-        self._bad: set[int] = set()
+        self._bad: set[tuple[int, int]] = set()  # pack and offset: where they were, not what they held
         self._barren = 0
         self._broken: str | None = None
         self._reading = False
@@ -157,8 +157,8 @@ class ObjectBody(AskListener):
             return window
         self._verified = None
         reader = self._sources.reader
-        extent = reader.extent_at(self._record, start) if self._record.generation else None
-        if extent is None or extent.start in self._bad:
+        extent = self._extent_at(start)
+        if extent is None:
             return None
         file = reader.pack_file(extent.pack)
         if file is None:
@@ -174,6 +174,20 @@ class ObjectBody(AskListener):
         self._sources.tasks.spawn(self._read(extent, start, border - start), "read")
         return PENDING
 
+    def _extent_at(self, position: int) -> Extent | None:
+        """The extent to read from; what took the place of one that was bad stands in a newer record."""
+        record, reader = self._record, self._sources.reader
+        if not record.generation:
+            return None
+        extent = reader.extent_at(record, position)
+        if extent is None or (extent.pack, extent.offset) not in self._bad:
+            return extent
+        renewed = reader.lookup(self._name)
+        if renewed is None or renewed.generation != record.generation:
+            return None
+        extent = reader.extent_at(renewed, position)
+        return extent if extent is not None and (extent.pack, extent.offset) not in self._bad else None
+
     async def _read(self, extent: Extent, start: int, count: int) -> None:
         """Cold or not yet verified: read in the pool, compare checksums, then go on."""
         try:
@@ -188,7 +202,7 @@ class ObjectBody(AskListener):
             self._exchange.resume()
 
     def _report(self, extent: Extent, reason: Reason) -> None:
-        self._bad.add(extent.start)
+        self._bad.add((extent.pack, extent.offset))
         bad = Bad(self._name, self._record.generation, extent.start, reason)
         self._sources.asker.tell(bad)
 

@@ -52,9 +52,10 @@ class Volume:
 class Told:
     """What has been answered, for metrics and log at the exchange's end."""
 
-    __slots__ = ("how", "place", "status")
+    __slots__ = ("how", "place", "prepared", "status")
 
-    def __init__(self, place: Place | None, status: int, how: How) -> None:
+    def __init__(self, place: Place | None, status: int, how: How, prepared: Prepared | None = None) -> None:
+        self.prepared = prepared  # may remember where such answers are counted
         self.place = place
         self.status = status
         self.how = how
@@ -105,14 +106,21 @@ class Serving:
             asking.take_whole()
         prepared = self.prepared(place, record)
         request = exchange.request
-        if record.status == 200 and request.conditional and self._precondition(exchange, place, prepared, how, now):
+        if (
+            not request.plain
+            and record.status == 200
+            and request.conditional
+            and self._precondition(exchange, place, prepared, how, now)
+        ):
             if asking is not None:
                 asking.cancel()
             return
         end = record.total
         chosen: Selection | None = None
-        if record.status == 200 and request.method == b"GET" and (asked := request.get(b"range")) is not None:
-            chosen = select_parts(asked, request.get(b"if-range"), record, prepared.date)
+        if not request.plain and record.status == 200 and request.method == b"GET":
+            asked = request.get(b"range")
+            if asked is not None:
+                chosen = select_parts(asked, request.get(b"if-range"), record, prepared.date)
         if chosen is None:
             head, start = prepared.whole(how, now), 0
             code = record.status
@@ -131,7 +139,7 @@ class Serving:
             code = 206
             if place.kind is MP4 and record.generation:
                 self._read_ahead(exchange, place, record, start, end)
-        exchange.context = Told(place, code, how)
+        exchange.context = Told(place, code, how, prepared)
         if body is not None:
             exchange.respond(head, body[start:end], length=end - start)
         elif request.method == b"HEAD":

@@ -237,7 +237,8 @@ class Desk:
     def _find(self, fetch: Fetch) -> tuple[bytes, Record | None, bool]:
         """The name of what a fetch asks for, its record, and whether that is in the table of short-lived answers.
 
-        Where answers vary it is the variant's name: that of a stored one, else that by which the newest was chosen.
+        Where answers vary it is the variant's name: that of a stored one, of one that is on its way, else that by which
+        the newest was chosen.
         """
         base = name_of(fetch.key, self._secret)
         stored, whole = self._look_up(base)
@@ -248,7 +249,8 @@ class Desk:
             found, whole = self._look_up(name)
             if found is not None:
                 return name, found, whole
-        return names[0], None, False
+        coming = (name for name in names if name in self._shop.landing or name in self.flights)
+        return next(coming, names[0]), None, False
 
     def _look_up(self, name: bytes) -> tuple[Record | None, bool]:
         live = self._volume.lookup_live(name)

@@ -61,6 +61,9 @@ class Histogram:
         self._values[self.sum] += value
 
 
+AnswerCells = tuple[int, int, int, int, int, int]
+
+
 class Meters:
     """Of a worker: what players get. Of any process: counters and gauges by name."""
 
@@ -69,7 +72,7 @@ class Meters:
         self._counts = slots.counts
         self._values = slots.values
         # StrEnums hash as the strings they are (65 ns): a key of them costs no more than one of their ids.
-        self._requests: dict[tuple[str, int, Kind, CacheStatus, str | None], tuple[int, int, int, int, int, int]] = {}
+        self._requests: dict[tuple[str, int, Kind, CacheStatus, str | None], AnswerCells] = {}
         self._methods = {name.encode(): slots.cell("edge_http_methods_total", name) for name in METHODS}
         self._other_method = self._methods[OTHER.encode()]
         self._rates: dict[Kind, Histogram] = {}
@@ -90,12 +93,20 @@ class Meters:
         tier: Tier | None = None,
     ) -> None:
         """One answer; `ttfb` in seconds. Without `tier` the status tells it."""
+        self.answered(self.cells_of(site, code, kind, status, tier), method, body_bytes, ttfb)
+
+    def cells_of(self, site: str, code: int, kind: Kind, status: CacheStatus, tier: Tier | None = None) -> AnswerCells:
+        """Where answers like this one are counted; does not change while this process lives."""
         key = (site, code, kind, status, tier)
         cells = self._requests.get(key)
         if cells is None:
             cells = self._series_of(site, code, kind, status, tier or tier_of(status))
             if len(self._requests) < MEMORY_LIMIT:
                 self._requests[key] = cells
+        return cells
+
+    def answered(self, cells: AnswerCells, method: bytes, body_bytes: int, ttfb: float) -> None:
+        """`request`, for who knows the cells."""
         counts = self._counts
         answers, cached, sent, of_kind, buckets, total = cells
         counts[answers] += 1
@@ -108,9 +119,7 @@ class Meters:
         self._values[total] += ttfb
         counts[self._methods.get(method, self._other_method)] += 1
 
-    def _series_of(
-        self, site: str, code: int, kind: Kind, status: CacheStatus, tier: Tier
-    ) -> tuple[int, int, int, int, int, int]:
+    def _series_of(self, site: str, code: int, kind: Kind, status: CacheStatus, tier: Tier) -> AnswerCells:
         site = self.bounded(site)
         cell = self.slots.cell
         group = "hit" if status in FROM_CACHE else "miss"

@@ -32,7 +32,8 @@ from edge.runtime.holdings import Holdings
 from edge.runtime.masking import masked
 from edge.runtime.report import say
 from edge.runtime.volumes import Volumes
-from edge.store.hits import HitCounters
+from edge.store.doubts import SUPERVISOR
+from edge.store.hits import Shared
 from edge.tasks import Tasks
 from edge.words import Role
 
@@ -90,8 +91,8 @@ class ControlPlane:
     async def _links(self) -> Volumes:
         if self._volumes is None:
             links = [(link.volume, link.path) for link in self._holdings.links]
-            hits = HitCounters(self._holdings.hits_fd)
-            self._volumes = Volumes(self._supervisor.settings, links, self._clock, hits, self._tasks)
+            shared = Shared.of(self._holdings.hits_fd, SUPERVISOR)
+            self._volumes = Volumes(self._supervisor.settings, links, self._clock, shared, self._tasks)
         try:
             async with asyncio.timeout(KEEPER_SECONDS):
                 await self._volumes.greeted()

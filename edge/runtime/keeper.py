@@ -16,7 +16,8 @@ from edge.origin.group import Group, Member, Selection
 from edge.runtime import convert
 from edge.runtime.child import ChildHandle
 from edge.runtime.gauges import KeeperGauges
-from edge.store.hits import HitCounters
+from edge.store.doubts import KEEPER
+from edge.store.hits import Shared
 from edge.store.thread import StoreThread
 from edge.store.volume import Volume
 from edge.tasks import Tasks
@@ -69,7 +70,7 @@ async def run_keeper(child: ChildHandle) -> None:
     gauges = KeeperGauges(meters, store, desk, lambda: group, settings.volume_label(charter.number))
     tasks.spawn(gauges.run(), "gauges")
     stats = volume.stats()
-    state = "index rebuilding behind" if stats.rebuilding else f"{stats.objects} objects"
+    state = "index lost, rebuilding behind" if volume.index_lost else f"{stats.objects} objects"
     child.say(
         f"cache {volume.directory}: {stats.size_bytes / 1e9:.2f} of {stats.max_bytes / 1e9:.2f} GB in "
         f"{stats.packs} packs, {state}"
@@ -85,14 +86,14 @@ async def run_keeper(child: ChildHandle) -> None:
 
 async def _open_volume(child: ChildHandle, clock: Clock) -> Volume:
     settings, number = child.charter.settings, child.charter.number
-    hits = HitCounters(child.charter.hits_fd)
+    shared = Shared.of(child.charter.hits_fd, KEEPER - number)
     directory = Path(settings.volumes[number].path)
     volume_settings = convert.volume_settings(settings, number)
     loop = asyncio.get_running_loop()
     owed = [from_json(said) for said in child.charter.owed]
 
     def open_volume() -> Volume:
-        volume = Volume.open(directory, volume_settings, clock=clock, hits=hits)
+        volume = Volume.open(directory, volume_settings, clock=clock, shared=shared)
         for what in owed:
             volume.purge_now(what)
         return volume

@@ -7,6 +7,7 @@ death: nobody else holds the write end, and a kernel closes descriptors in the m
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -19,15 +20,16 @@ from typing import Final, Protocol
 import edge
 from edge.config.schema import Settings
 from edge.runtime.charter import Charter
+from edge.runtime.child import HELD_BACK
 from edge.runtime.lifecycle import Restarts
 from edge.runtime.notify import for_children
+from edge.runtime.nursery import Nursery, NurseryChild
 from edge.words import Role
 
-# A child sets its own handlers some 100 ms after its start. Until then these would end it: Ctrl-C in a terminal
-# reaches the whole group, and log rotation does not look at the clock.
-HELD_BACK: Final = frozenset({signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
 LINE_MOST: Final = 64 * 1024
 REAP_AGAIN: Final = 0.002
+
+log = logging.getLogger("edge.runtime")
 
 
 class Child(Protocol):
@@ -38,7 +40,7 @@ class Child(Protocol):
 
     def poll(self) -> int | None: ...
 
-    def send_signal(self, number: int) -> None: ...
+    def send_signal(self, number: signal.Signals) -> None: ...
 
 
 class Process:
@@ -134,10 +136,12 @@ class Place:
         if self.process is not None:
             self.process.signal(number)
 
-    def start(self, on_ready: Callable[[], None], say: Callable[[str], None]) -> Process:
+    def start(
+        self, on_ready: Callable[[], None], say: Callable[[str], None], nursery: Nursery | None = None
+    ) -> Process:
         """A new process for this place; OSError if the system gives none."""
         self.ready, self.refused, self.last_words = False, False, ""
-        self.process = launch(self.charter, self._hears(on_ready, say))
+        self.process = launch(self.charter, self._hears(on_ready, say), nursery)
         return self.process
 
     def adopt(self, child: Child, status_fd: int, on_ready: Callable[[], None], say: Callable[[str], None]) -> Process:
@@ -166,22 +170,14 @@ class Place:
             self.last_words = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
 
 
-def launch(charter: Charter, on_line: Callable[[str, str], None]) -> Process:
-    """Start `python -m edge.runtime.child ROLE NUMBER --charter FD --parent PID`."""
+def launch(charter: Charter, on_line: Callable[[str, str], None], nursery: Nursery | None = None) -> Process:
+    """Start `edge.runtime.child ROLE NUMBER --charter FD --parent PID`: forked, or executed where nobody forks."""
     read_end, write_end = os.pipe()
     charter_fd = -1
     try:
         charter = replace(charter, status_fd=write_end)
         charter_fd = charter.to_file()
-        command = [sys.executable, "-P", "-m", "edge.runtime.child", charter.role, str(charter.number)]
-        command += ["--charter", str(charter_fd), "--parent", str(os.getpid())]
-        with _held_back():
-            popen = subprocess.Popen(
-                command,
-                pass_fds=(*charter.descriptors, charter_fd),
-                stdin=subprocess.DEVNULL,
-                env=_environment(),
-            )
+        popen = _forked(charter, charter_fd, nursery) or _executed(charter, charter_fd)
     except BaseException:
         os.close(read_end)
         raise
@@ -190,6 +186,28 @@ def launch(charter: Charter, on_line: Callable[[str, str], None]) -> Process:
         if charter_fd >= 0:
             os.close(charter_fd)
     return Process(popen, read_end, on_line)
+
+
+def _forked(charter: Charter, charter_fd: int, nursery: Nursery | None) -> NurseryChild | None:
+    if nursery is None or nursery.gone:
+        return None
+    try:
+        return nursery.launch(charter.role, charter.number, charter_fd, charter.descriptors)
+    except OSError as error:
+        log.error("%s %d cannot be forked, and is executed instead: %s", charter.role, charter.number, error)
+        return None
+
+
+def _executed(charter: Charter, charter_fd: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-P", "-m", "edge.runtime.child", charter.role, str(charter.number)]
+    command += ["--charter", str(charter_fd), "--parent", str(os.getpid())]
+    with _held_back():
+        return subprocess.Popen(
+            command,
+            pass_fds=(*charter.descriptors, charter_fd),
+            stdin=subprocess.DEVNULL,
+            env=_environment(),
+        )
 
 
 def _environment() -> dict[str, str]:

@@ -31,6 +31,7 @@ from edge.runtime.holdings import Holdings, raise_descriptor_limit
 from edge.runtime.inherited import Inherited
 from edge.runtime.lifecycle import Phase
 from edge.runtime.notify import Notifier
+from edge.runtime.nursery import Nursery
 from edge.runtime.places import Place, Process
 from edge.runtime.posts import Posts
 from edge.runtime.reload import Reloader
@@ -49,15 +50,20 @@ STOPPED, CRASHED, REFUSED = 0, 1, 2  # exit codes
 
 
 class Supervisor:
-    """`run` returns the exit code. `entries` says which function plays a role; `load` reads the settings anew."""
+    """`run` returns the exit code. `entries` says which function plays a role; `load` reads the settings anew.
+
+    `nursery` forks the children; without one they are executed.
+    """
 
     def __init__(
         self,
         settings: Settings,
         entries: Mapping[str, str] = ENTRIES,
         load: Callable[[], Settings] | None = None,
+        nursery: Nursery | None = None,
         handover: Handover | None = None,
     ) -> None:
+        self.nursery = nursery
         self.settings = settings
         self.generation = 0
         # A reload keeps the secret: a player's hash is one all day.
@@ -255,7 +261,7 @@ class Supervisor:
     def _start(self, place: Place) -> Process:
         """A keeper does what its volume owes before it serves."""
         if place.role is Role.WORKER:
-            return place.start(self._on_ready, say)
+            return place.start(self._on_ready, say, self.nursery)
         owed, label = self._control.owed, self.settings.volume_label(place.charter.number)
         entries = tuple(owed.of(label))
         place.charter = replace(place.charter, owed=entries)
@@ -264,7 +270,7 @@ class Supervisor:
             owed.paid(label, len(entries))
             self._on_ready()
 
-        return place.start(on_ready, say)
+        return place.start(on_ready, say, self.nursery)
 
     def _can_do_without(self, place: Place) -> bool:
         """Go on without a volume, trying again and again, as long as another one can be had."""

@@ -3,6 +3,7 @@
 from typing import Final
 
 from edge.clock import Clock
+from edge.delivery.answer import HIT
 from edge.delivery.serving import Told
 from edge.http.trace import parse_traceparent
 from edge.media.cmcd import FIELDS, PARAMETER, Value, experience, told_by
@@ -46,11 +47,17 @@ class Teller:
             return
         self.last = told
         place = told.place
-        site = place.rules.name if place is not None else "default"
-        kind = place.kind if place is not None else Kind.OTHER
+        site, kind = (place.rules.name, place.kind) if place is not None else ("default", Kind.OTHER)
         ttfb = exchange.head_sent_at - request.received_at
         sent = exchange.body_bytes_sent
-        self._meters.request(site, told.status, kind, request.method, told.how.status, sent, ttfb)
+        prepared = told.prepared if told.how is HIT else None
+        if prepared is not None and (known := prepared.counted) is not None and known[0] == told.status:
+            cells = known[1]
+        else:
+            cells = self._meters.cells_of(site, told.status, kind, told.how.status)
+            if prepared is not None:
+                prepared.counted = told.status, cells
+        self._meters.answered(cells, request.method, sent, ttfb)
         if exchange.outcome is not _DONE:
             self._meters.count("edge_client_aborts_total", str(exchange.outcome))
         elif sent >= MEASURED_FROM:

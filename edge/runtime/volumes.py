@@ -18,7 +18,7 @@ from edge.delivery.places import Home, Places
 from edge.delivery.serving import Volume
 from edge.fill.asking import Asker
 from edge.fill.messages import Hello
-from edge.store.hits import HitCounters
+from edge.store.hits import Shared
 from edge.store.reader import Reader
 from edge.store.settings import VolumeHello
 from edge.tasks import Tasks
@@ -34,12 +34,12 @@ class Volumes:
     """`serving` has all volumes that ever said hello, by number; `homes` those that objects live on now."""
 
     def __init__(
-        self, settings: Settings, links: Sequence[tuple[int, str]], clock: Clock, hits: HitCounters, tasks: Tasks
+        self, settings: Settings, links: Sequence[tuple[int, str]], clock: Clock, shared: Shared, tasks: Tasks
     ) -> None:
         self.serving: dict[int, Volume] = {}
         self._settings = settings
         self._clock = clock
-        self._hits = hits
+        self._shared = shared
         self._tasks = tasks
         self._first = asyncio.Event()
         self._all = asyncio.Event()
@@ -57,7 +57,7 @@ class Volumes:
         if known is not None:
             known.reader.reopen(said)
         else:
-            reader = Reader(said, self._clock, self._hits)
+            reader = Reader(said, self._clock, self._shared)
             self.serving[number] = Volume(reader, self._askers[number], self._tasks)
         self._first.set()
         if len(self.serving) == len(self._askers):

@@ -22,7 +22,7 @@ from edge.runtime.telling import Teller
 from edge.runtime.volumes import Volumes
 from edge.server.listener import Listener
 from edge.server.tls import make_server_context, tls_send_path
-from edge.store.hits import HitCounters
+from edge.store.hits import Shared
 from edge.tasks import Tasks
 
 RETIRED_LOOK = 0.1
@@ -36,10 +36,10 @@ async def run_worker(child: ChildHandle) -> None:
     meters = Meters(slots)
     rules = convert.site_rules(settings)
     wording = Wording(settings.server.node)
-    hits = HitCounters(charter.hits_fd)
+    shared = Shared.of(charter.hits_fd, charter.number)
     tasks = Tasks("worker")
 
-    volumes = Volumes(settings, charter.links, clock, hits, tasks)
+    volumes = Volumes(settings, charter.links, clock, shared, tasks)
     await volumes.greeted()
     log = _access_log(child, meters)
     teller = Teller(meters, ExperienceMeters(meters), log, clock)

@@ -1,6 +1,14 @@
 """A parsed request, as a handler sees it."""
 
+from typing import Final
+
 from edge.server.incoming import IncomingBody
+
+# The fields by which one request is answered otherwise than another for the same target.
+SPECIAL: Final = frozenset(
+    b"cache-control pragma range if-range if-match if-none-match if-modified-since if-unmodified-since "
+    b"cmcd-session cmcd-request cmcd-object cmcd-status".split()
+)
 
 
 class Request:
@@ -16,6 +24,7 @@ class Request:
         "method",
         "minor",
         "peer",
+        "plain",
         "received_at",
         "secure",
         "target",
@@ -29,6 +38,7 @@ class Request:
         fields: list[tuple[bytes, bytes]],
         first: dict[bytes, bytes],
         keep_alive: bool,
+        plain: bool,
         received_at: float,
         peer: str,
         secure: bool,
@@ -40,6 +50,7 @@ class Request:
         self._first = first  # lower-case name -> value of the first field of that name
         self.host = first.get(b"host")  # checked; None only in HTTP/1.0
         self.keep_alive = keep_alive  # what the client wants; the server may still close
+        self.plain = plain  # no field of it is one of `SPECIAL`: most questions below need not be asked
         self.received_at = received_at  # monotonic, when its last byte came
         self.peer = peer  # the client's IP address; "" on a Unix socket
         self.secure = secure
@@ -63,13 +74,13 @@ class Request:
     def demanding(self) -> bool:
         """Does it say what it wants of caches (RFC 9111 sections 5.2.1 and 5.4)?"""
         first = self._first
-        return b"cache-control" in first or b"pragma" in first
+        return not self.plain and (b"cache-control" in first or b"pragma" in first)
 
     @property
     def telling(self) -> bool:
         """Does its player tell of itself in fields (CTA-5004)?"""
         first = self._first
-        return (
+        return not self.plain and (
             b"cmcd-session" in first or b"cmcd-request" in first or b"cmcd-object" in first or b"cmcd-status" in first
         )
 
@@ -77,7 +88,7 @@ class Request:
     def conditional(self) -> bool:
         """Does it carry a precondition (RFC 9110 section 13.1; If-Range is judged with Range)?"""
         first = self._first
-        return (
+        return not self.plain and (
             b"if-none-match" in first
             or b"if-modified-since" in first
             or b"if-match" in first

@@ -2,16 +2,26 @@
 
 import mmap
 import os
-from typing import Final
+import struct
+from typing import Final, NamedTuple, Self
+
+from edge.store.doubts import DOUBTS_BYTES, KEEPER, Doubts
+from edge.store.version import VERSIONS_BYTES, Versions
 
 BUCKETS: Final = 1 << 22
 MOST: Final = 3
+SHARED_BYTES: Final = BUCKETS + VERSIONS_BYTES + DOUBTS_BYTES
+_BUCKET: Final = BUCKETS - 1
+_FIRST: Final = struct.Struct("<I").unpack_from
 
 
 def create_hits_file() -> int:
-    """A memfd for the counters; the supervisor makes it, so that it survives workers and keepers."""
+    """A memfd for the counters, and behind them for versions and doubts.
+
+    The supervisor makes it, so that it survives workers and keepers.
+    """
     fd = os.memfd_create("edge-hits", os.MFD_CLOEXEC)
-    os.ftruncate(fd, BUCKETS)
+    os.ftruncate(fd, SHARED_BYTES)
     return fd
 
 
@@ -22,18 +32,39 @@ class HitCounters:
         self._map = mmap.mmap(fd, BUCKETS)
 
     def touch(self, name: bytes) -> None:
-        bucket = int.from_bytes(name[:4], "little") & (BUCKETS - 1)
+        bucket = _FIRST(name)[0] & _BUCKET
         count = self._map[bucket]
         if count < MOST:
             self._map[bucket] = count + 1
 
     def count(self, name: bytes) -> int:
-        return self._map[int.from_bytes(name[:4], "little") & (BUCKETS - 1)]
+        bucket: int = _FIRST(name)[0] & _BUCKET
+        return self._map[bucket]
 
     def forget(self, name: bytes) -> None:
-        self._map[int.from_bytes(name[:4], "little") & (BUCKETS - 1)] = 0
+        self._map[_FIRST(name)[0] & _BUCKET] = 0
 
     def halve(self, name: bytes) -> None:
         """A second chance was given: it must be earned again."""
-        bucket = int.from_bytes(name[:4], "little") & (BUCKETS - 1)
+        bucket = _FIRST(name)[0] & _BUCKET
         self._map[bucket] >>= 1
+
+
+class Shared(NamedTuple):
+    """What all processes of a node write into one file."""
+
+    hits: HitCounters
+    doubts: Doubts
+    versions: Versions
+    owner: int
+
+    @classmethod
+    def of(cls, fd: int, owner: int) -> Self:
+        """`owner`: see `Doubts`."""
+        versions = Versions(fd, BUCKETS)
+        return cls(HitCounters(fd), Doubts(fd, owner, BUCKETS + VERSIONS_BYTES), versions, owner)
+
+    @property
+    def cell(self) -> int:
+        """Of a keeper: where it counts its index's versions."""
+        return KEEPER - self.owner

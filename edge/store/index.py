@@ -79,12 +79,17 @@ def open_environment(path: Path, map_bytes: int, *, readonly: bool) -> Any:
     )
 
 
+def _nobody_is_told() -> None:
+    pass
+
+
 class Index:
     """Tables of a volume, written by the keeper only."""
 
     def __init__(self, path: Path, map_bytes: int) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
+        self.committed: Callable[[], None] = _nobody_is_told  # called after each commit
         self._env = open_environment(path, map_bytes, readonly=False)
         self._names, self._extents, self._places, self._keys, self._tags, self._meta = (
             self._env.open_db(table) for table in TABLES
@@ -106,6 +111,7 @@ class Index:
         try:
             with self._env.begin(write=True) as txn:
                 yield Writing(self, txn)
+            self.committed()
         except lmdb.MapFullError as error:
             raise StoreError("the index is full") from error
         except lmdb.Error as error:

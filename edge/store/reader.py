@@ -4,13 +4,15 @@ import asyncio
 import mmap
 import os
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 from edge.clock import Clock
 from edge.errors import StoreError
-from edge.store.hits import HitCounters
+from edge.store.doubts import CALM, COUNTS, Doubts, volume_id
+from edge.store.hits import Shared
 from edge.store.index import LiveTable, ReadIndex, split_live
 from edge.store.record import Extent, Record, blocks, checksum, decode_record
 from edge.store.residency import Residency
@@ -49,23 +51,31 @@ class PackFile:
     def view(self, offset: int, count: int) -> memoryview:
         """Bytes for TLS, without a copy; only for windows that are resident (a mapping must not meet the disk)."""
         if self._map is None:
-            self._map = memoryview(mmap.mmap(self._fd, 0, prot=mmap.PROT_READ))
+            mapped = mmap.mmap(self._fd, 0, prot=mmap.PROT_READ)
+            mapped.madvise(mmap.MADV_RANDOM)  # the same of page faults, which do not go by the descriptor's advice
+            self._map = memoryview(mapped)
         return self._map[offset : offset + count]
 
     def __del__(self) -> None:
         os.close(self._fd)
 
 
+def _not_counted(name: bytes) -> None:
+    pass
+
+
 class Reader:
     """See the module's text; used from the worker's loop only."""
 
-    def __init__(self, hello: VolumeHello, clock: Clock, hits: HitCounters | None = None) -> None:
+    def __init__(self, hello: VolumeHello, clock: Clock, shared: Shared | None = None) -> None:
         self._clock = clock
-        self._hits = hits
+        self._doubts = shared.doubts if shared else Doubts()
+        self._versions = shared.versions.cells if shared else None
+        self.touch: Callable[[bytes], None] = shared.hits.touch if shared else _not_counted  # a name was hit
         self._residency = Residency()
         self._pool = ThreadPoolExecutor(THREADS, "disk")
         self._reading = 0
-        self._memo: OrderedDict[bytes, tuple[bytes, Record]] = OrderedDict()
+        self._memo: OrderedDict[bytes, tuple[bytes, Record, int]] = OrderedDict()
         self._live_memo: OrderedDict[bytes, tuple[bytes, Record, bytes]] = OrderedDict()
         self._packs: OrderedDict[int, PackFile] = OrderedDict()
         self._warm: OrderedDict[tuple[int, int], float] = OrderedDict()
@@ -84,6 +94,8 @@ class Reader:
     def _open(self, hello: VolumeHello) -> None:
         self.hello = hello
         self._directory = Path(hello.directory) / "packs"
+        self._cell = hello.version_cell
+        self._volume = volume_id(Path(hello.directory))
         self._index = ReadIndex(Path(hello.index_path), hello.index_map_bytes)
         self._live = LiveTable(Path(hello.live_path), hello.live_bytes, readonly=True)
 
@@ -94,7 +106,7 @@ class Reader:
         self._live_memo.clear()
         self._verified.clear()
         if hello.index_path == old.index_path and hello.live_path == old.live_path:
-            self.hello = hello
+            self.hello, self._cell = hello, hello.version_cell
             return
         index.close()
         live.close()
@@ -104,14 +116,15 @@ class Reader:
 
     def lookup(self, name: bytes) -> Record | None:
         """The record of a name; the same object as long as the index has the same bytes."""
+        version = self._versions[self._cell] if self._versions is not None and self._cell >= 0 else -1
+        known = self._memo.get(name)
+        if known is not None and known[2] == version >= 0:
+            return known[1]
         raw = self._index.raw(name)
         if raw is None:
             return None
-        known = self._memo.get(name)
-        if known is not None and known[0] == raw:
-            return known[1]
-        record = decode_record(raw)
-        self._memo[name] = raw, record
+        record = known[1] if known is not None and known[0] == raw else decode_record(raw)
+        self._memo[name] = raw, record, version
         if len(self._memo) > MEMO:
             self._memo.popitem(last=False)
         return record
@@ -151,11 +164,6 @@ class Reader:
                 self._packs.popitem(last=False)
         return file
 
-    def touch(self, name: bytes) -> None:
-        """A hit."""
-        if self._hits is not None:
-            self._hits.touch(name)
-
     # -- bytes -----------------------------------------------------------------------------------
 
     def small(self, record: Record, extent: Extent, position: int, length: int) -> bytes | None:
@@ -194,12 +202,14 @@ class Reader:
         key = file.number, offset
         now = self._clock.monotonic()
         seen = self._warm.get(key)
-        if seen is not None and now - seen < WARM_SECONDS:
-            return True
-        if not self._residency.resident(file.fileno(), offset, length):
-            return False
-        self._note_warm(key, now)
-        return True
+        if seen is None or now - seen >= WARM_SECONDS:
+            if not self._residency.resident(file.fileno(), offset, length):
+                return False
+            self._note_warm(key, now)
+        # Only now: who brought the pages there has said before that it would.
+        return self._doubts.map[COUNTS] == CALM or not self._doubts.cover(
+            self._volume, file.number, offset, offset + length
+        )
 
     def _note_warm(self, key: tuple[int, int], now: float) -> None:
         self._warm[key] = now
@@ -218,7 +228,7 @@ class Reader:
         loop = asyncio.get_running_loop()
         self._reading += 1
         try:
-            data = await loop.run_in_executor(self._pool, _read_blocks, file, record, extent, position, length)
+            data = await loop.run_in_executor(self._pool, self._read_blocks, file, record, extent, position, length)
         finally:
             self._reading -= 1
         size = record.slice_size
@@ -228,6 +238,20 @@ class Reader:
             if len(self._verified) > VERIFIED_BLOCKS:
                 self._verified.popitem(last=False)
         return data
+
+    def _read_blocks(self, file: PackFile, record: Record, extent: Extent, position: int, length: int) -> bytes:
+        """In a pool thread: the blocks that cover a stretch are read and verified; the stretch itself."""
+        pieces = enumerate(blocks(extent.start, extent.length, record.slice_size))
+        wanted = [(i, s, e) for i, (s, e) in pieces if e > position and s < position + length]
+        low, high = wanted[0][1], wanted[-1][2]
+        first, size = extent.offset + low - extent.start, high - low
+        with self._doubts.reading(self._volume, extent.pack, first, first + size):
+            try:
+                data = _read_blocks(file, extent, wanted)
+            except CorruptExtent:
+                os.posix_fadvise(file.fileno(), first, size, os.POSIX_FADV_DONTNEED)
+                raise
+        return data[position - low : position - low + length]
 
     @property
     def reads_waiting(self) -> int:
@@ -245,16 +269,14 @@ class Reader:
         self._live.close()
 
 
-def _read_blocks(file: PackFile, record: Record, extent: Extent, position: int, length: int) -> bytes:
-    """In a pool thread: whole blocks, verified."""
-    pieces = list(blocks(extent.start, extent.length, record.slice_size))
-    wanted = [(i, s, e) for i, (s, e) in enumerate(pieces) if e > position and s < position + length]
-    low, high = wanted[0][1], wanted[-1][2]
+def _read_blocks(file: PackFile, extent: Extent, pieces: Sequence[tuple[int, int, int]]) -> bytes:
+    """Whole blocks, one after the other, verified; each is (number, start, end) in the object."""
+    low, high = pieces[0][1], pieces[-1][2]
     data = os.pread(file.fileno(), high - low, extent.offset + low - extent.start)
     if len(data) != high - low:
         raise CorruptExtent(f"pack {extent.pack} ends early")
     view = memoryview(data)
-    for at, start, end in wanted:
+    for at, start, end in pieces:
         if at >= len(extent.sums) or checksum(view[start - low : end - low]) != extent.sums[at]:
             raise CorruptExtent(f"checksum of block {at} at {extent.offset} of pack {extent.pack}")
-    return data[position - low : position - low + length]
+    return data

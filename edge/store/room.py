@@ -5,12 +5,13 @@ from dataclasses import replace
 from edge.clock import Clock
 from edge.errors import StoreError
 from edge.store.disk import Disk
+from edge.store.doubts import Doubts, volume_id
 from edge.store.eviction import victims
 from edge.store.hits import HitCounters
 from edge.store.index import Index, Placed, Writing
 from edge.store.journal import ExtentEntry, ObjectEntry
 from edge.store.packs import Packs
-from edge.store.record import Extent, Flag, sums_match
+from edge.store.record import Extent, Flag, Record, sums_match
 from edge.store.settings import VolumeSettings
 from edge.store.tallies import Tallies
 from edge.words import MIB, Eviction
@@ -25,6 +26,8 @@ class Room:
         self, packs: Packs, index: Index, disk: Disk, settings: VolumeSettings, tallies: Tallies, clock: Clock
     ) -> None:
         self.hits: HitCounters | None = None
+        self.doubts = Doubts()
+        self._volume = volume_id(packs.directory.parent)
         self._packs, self._index, self._disk = packs, index, disk
         self._settings, self._tallies, self._clock = settings, tallies, clock
         self._staying: list[Placed] = []
@@ -95,9 +98,7 @@ class Room:
         if extent is None or extent.pack != entry.pack or not record.flags:
             return False
         try:
-            data = self._read_pack(extent)
-            if not sums_match(record, extent, data):
-                return False
+            data = self._read_verified(record, extent)
             place = self._packs.reserve(extent.length)
             self._packs.write(place, 0, data)
         except (OSError, StoreError):
@@ -113,10 +114,16 @@ class Room:
         self._tallies.rewritten_bytes += extent.length
         return True
 
-    def _read_pack(self, extent: Extent) -> bytes:
+    def _read_verified(self, record: Record, extent: Extent) -> bytes:
+        """StoreError: the bytes are not what their checksums say."""
         fd = self._disk.open(self._packs.pack_path(extent.pack), 0)
         try:
-            return self._disk.pread(fd, extent.length, extent.offset)
+            self._disk.read_no_further(fd)
+            with self.doubts.reading(self._volume, extent.pack, extent.offset, extent.offset + extent.length):
+                data = self._disk.pread(fd, extent.length, extent.offset)
+                if not sums_match(record, extent, data):
+                    raise StoreError(f"the extent at {extent.offset} of pack {extent.pack} is damaged")
+                return data
         finally:
             self._disk.close(fd)
 

@@ -39,6 +39,7 @@ class VolumeHello:
     slice_size: int
     index_map_bytes: int
     live_bytes: int
+    version_cell: int = -1  # where the index's versions are counted (`version.Versions`); -1: nowhere
     off: bool = False  # its disk is bad: its objects are to live elsewhere
 
     def to_json(self) -> bytes:

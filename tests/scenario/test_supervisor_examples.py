@@ -26,7 +26,7 @@ async def test_an_edge_behind_a_shield_asks_it_once_and_it_asks_the_origin_once(
                 hops = ",".join(got.headers.getall("Cache-Status")).split(",")
                 assert [hop.partition(";")[0].strip() for hop in hops] == ["shield-1", "edge-local"]
         assert origin.origin.counts[FILM] == 1
-        assert await shield.metric('edge_http_requests_total{code="200",kind="segment",site="films"}') == 1
+        assert await shield.metric('edge_http_requests_total{site="films",code="200",kind="segment"}') == 1
 
 
 async def test_the_edges_of_both_cities_start_with_their_files(tmp_path: Path) -> None:

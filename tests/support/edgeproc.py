@@ -16,6 +16,7 @@ from aiohttp import web
 
 from edge.demo.describing import check
 from edge.demo.origin_server import Origin
+from tests.support.processes import children_of_edge
 
 STARTED = 30.0
 
@@ -43,15 +44,7 @@ class Edge:
 
     def children(self, role: str) -> list[int]:
         """Pids of this edge's children of a role."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                with contextlib.suppress(OSError):
-                    words = (entry / "cmdline").read_bytes().split(b"\0")
-                    parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                    if parent == self.process.pid and b"edge.runtime.child" in words and role.encode() in words:
-                        found.append(int(entry.name))
-        return sorted(found)
+        return children_of_edge(self.process.pid, role)
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         if self.process.returncode is None:
@@ -123,6 +116,9 @@ async def running_edge(
     edge = await start_edge(directory, origin_url, *more, workers=workers, listen=listen)
     try:
         yield edge
+    except BaseException as error:
+        error.add_note("the edge said:\n" + "\n".join(edge.lines))
+        raise
     finally:
         if edge.process.returncode is None:
             with contextlib.suppress(TimeoutError):

@@ -18,6 +18,7 @@ from pathlib import Path
 import aiohttp
 
 from edge.cli import serve
+from tests.support.processes import children_of_edge
 from tests.support.roles import ENTRIES
 
 SECONDS = 20.0
@@ -74,15 +75,7 @@ class Server:
 
     def children(self, role: str = "") -> list[int]:
         """Pids of its living children, those of one role if it is named."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            with contextlib.suppress(OSError):
-                if not entry.name.isdigit() or parent_of(int(entry.name)) != self.process.pid:
-                    continue
-                words = (entry / "cmdline").read_bytes().decode().split("\0")
-                if "edge.runtime.child" in words and (not role or role in words):
-                    found.append(int(entry.name))
-        return sorted(found)
+        return children_of_edge(self.process.pid, role)
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the exit code."""

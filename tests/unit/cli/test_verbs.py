@@ -159,7 +159,7 @@ def test_inspect_tells_what_a_directory_holds_and_what_is_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = VolumeSettings(size_bytes=64 * 2**20, live_dir=tmp_path)
-    volume = Volume.open(tmp_path / "c", settings, clock=SystemClock(), hits=None)
+    volume = Volume.open(tmp_path / "c", settings, clock=SystemClock())
     volume.close()
     assert main(["inspect", str(tmp_path / "c")]) == 0
     said = capsys.readouterr().out

@@ -1,0 +1,24 @@
+"""Who is whose child on this machine."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def processes() -> Iterator[tuple[int, int, str]]:
+    """(pid, parent's pid, name) of all that have not ended."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                before, _, after = (entry / "stat").read_text().rpartition(")")
+                state, parent = after.split()[:2]
+                if state != "Z":
+                    yield int(entry.name), int(parent), before.partition("(")[2]
+
+
+def children_of_edge(supervisor: int, role: str = "") -> list[int]:
+    """Workers and keepers of a supervisor, those of one role if it is named; forked or executed."""
+    found = list(processes())
+    parents = {supervisor, *(pid for pid, parent, name in found if parent == supervisor and name == "edge-nursery")}
+    kinds = (f"edge-{role}-",) if role else ("edge-worker-", "edge-keeper-")
+    return sorted(pid for pid, parent, name in found if parent in parents and name.startswith(kinds))
