@@ -203,7 +203,8 @@ def _take_one(sock: socket.socket, poll: select.poll, pids: dict[int, int]) -> b
         return False
     said = json.loads(raw)
     # Until it has handlers of its own these signals wait: as for a child that is executed.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+    # SIGTERM too: what is ignored here would be lost to a child that is to end as soon as it has begun.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*HELD_BACK, signal.SIGTERM})
     nursery = os.getpid()
     try:
         pid = os.fork()
@@ -241,6 +242,7 @@ def _be_child(sock: socket.socket, said: dict[str, object], fds: list[int], nurs
     code = child.FAILED
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         for number in (signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_DFL)
         sock.close()
