@@ -106,6 +106,7 @@ class ServerSection(Section):
     )
     workers: int = Field(0, ge=0, le=256, description="worker processes; 0 = one per core")
     node: Label = Field("edge", description="this node's name in Via and Cache-Status")
+    url: Url = Field("", description="what its siblings call this server: one [[upstream]] of role sibling has it")
     link_capacity: Size = Field(0, description="bytes a second that the machine's port carries, for alerts; 0 = unsaid")
     drain_timeout: Seconds = Field(30.0, description="how long running answers may take at a stop")
     retire_timeout: Wait = Field(600.0, description="how long old workers may take to finish after a reload")
@@ -238,6 +239,7 @@ class OriginSection(Section):
         Selection.RENDEZVOUS,
         description="which of several [[upstream]] is asked: rendezvous (by object), primary-backup, least-latency",
     )
+    fallback: bool = Field(True, description="false: where there are shields, origins are never asked instead")
     read_ahead: Size = Field(
         32 * 2**20, description="fetched before a player that reads a far film in ranges; 0 = none"
     )
@@ -256,13 +258,14 @@ class OriginSection(Section):
 
 
 class UpstreamSection(Section):
-    """One of several servers that misses are fetched from: shields first, then origins. With any of these, url, host
-    and server_name of [origin] are not used; all else there is for each of them.
+    """One of several servers that misses are fetched from: the sibling that has the object, then shields, then origins.
+    With any of these, url, host and server_name of [origin] are not used; all else there is for each of them.
     """
 
     url: Url = Field(min_length=1, description="http://host[:port][/base/path] or https://...")
     role: Annotated[MemberRole, Field(strict=False)] = Field(
-        MemberRole.ORIGIN, description="shield: an edge of ours, asked before any origin; origin"
+        MemberRole.ORIGIN,
+        description="sibling: keeps a share of the objects of one data centre; shield: asked before any origin; origin",
     )
     weight: float = Field(1.0, gt=0, le=1000, description="its share of the objects beside others of its role")
     host: Authority | None = Field(None, description="Host to send; the URL's own unless set")
@@ -426,7 +429,16 @@ class Settings(Section):
                 raise ValueError(f"two upstreams have the url {url!r}")
         if len(value) > UPSTREAMS_MOST:
             raise ValueError(f"at most {UPSTREAMS_MOST} upstreams")
+        if value and all(upstream.role is MemberRole.SIBLING for upstream in value):
+            raise ValueError("siblings need a shield or an origin beside them")
         return value
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        siblings = [upstream.url for upstream in self.upstream if upstream.role is MemberRole.SIBLING]
+        if siblings and self.server.url not in siblings:
+            raise ValueError("server.url must be the url of one [[upstream]] of role sibling: this server's own")
+        return self
 
     @property
     def volumes(self) -> tuple[VolumeSection, ...]:

@@ -206,7 +206,7 @@ class Desk:
 
     def _fetch_ahead(self, link: Link, name: bytes, fetch: Fetch, stored: Record | None) -> None:
         """Nobody waits for it: only on a far path, with connections to spare, and of the version that is being read."""
-        pool, pin = self._shop.group.order(name)[0].pool, fetch.pin
+        pool, pin = self._shop.group.order(fetch.key)[0].pool, fetch.pin
         if pin is None or not pool.path.far or not pool.spare or fetch.kind in self._shop.rangeless:
             return
         flight = self.flights.get(name)
@@ -291,7 +291,7 @@ class Desk:
             reader.fetch,
             self._settings,
             slice_size=self._slice_size,
-            clients=self._shop.group.order(name),
+            clients=self._shop.group.order(reader.fetch.key),
             on_idle=self._landed,
             start_run=self._start_run,
         )

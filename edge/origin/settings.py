@@ -86,6 +86,11 @@ class Address:
     base_path: bytes
     authority: bytes
 
+    @property
+    def identity(self) -> bytes:
+        """What it is called when objects are shared out: the same on every edge and after every restart."""
+        return self.authority[-64:]
+
     @classmethod
     def of(cls, url: str) -> Self:
         """ConfigError for what is not an http(s) URL with a host."""

@@ -5,14 +5,14 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge.config.schema import KindSection, RuleSection, RulesSection, Settings, SiteSection
+from edge.config.schema import KindSection, RuleSection, RulesSection, Settings, SiteSection, UpstreamSection
 from edge.control.roles import Operator, Role, digest_of
 from edge.delivery.serving import DeliverySettings
 from edge.errors import ConfigError
 from edge.fill.settings import FillSettings
 from edge.observe.privacy import SECRETS
-from edge.origin.group import MemberRole
-from edge.origin.settings import OriginSettings
+from edge.origin.group import MemberRole, Own
+from edge.origin.settings import Address, OriginSettings
 from edge.policy.rules import PROFILES, READS, KindDefaults, LiveDefaults, PathRules, SiteRules, path_pattern
 from edge.server.settings import ServerSettings, TlsCert
 from edge.store.eviction import Policy
@@ -36,7 +36,20 @@ def members(settings: Settings) -> tuple[SaidMember, ...]:
     return tuple(
         SaidMember(_origin(settings, said.url, said.host, said.server_name), said.weight, said.role)
         for said in settings.upstreams
+        if said is not _own(settings)
     )
+
+
+def own(settings: Settings) -> Own | None:
+    """This server among its siblings; None if it has none."""
+    said = _own(settings)
+    return None if said is None else Own(Address.of(said.url).identity, said.weight)
+
+
+def _own(settings: Settings) -> UpstreamSection | None:
+    url = settings.server.url
+    named = (said for said in settings.upstream if said.role is MemberRole.SIBLING and said.url == url)
+    return next(named, None)
 
 
 def origin_settings(settings: Settings) -> OriginSettings:

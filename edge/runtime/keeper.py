@@ -41,9 +41,10 @@ async def run_keeper(child: ChildHandle) -> None:
             client = OriginClient(said.origin, clock)
             client.observe(UpstreamMeters(meters, slots, said.origin.name, client.member))
             members.append(Member(client, said.weight, said.role))
-        return Group(members, Selection(settings.origin.selection))
+        selection = Selection(settings.origin.selection)
+        return Group(members, selection, own=convert.own(settings), fallback=settings.origin.fallback)
 
-    told = convert.members(settings), settings.origin.selection
+    told = _who(settings)
     group = upstream(settings)
     sites = {rules.name: rules for rules in convert.site_rules(settings)}
     desk = Desk(convert.fill_settings(settings), store, group, sites, clock, FillMeters(meters))
@@ -55,10 +56,10 @@ async def run_keeper(child: ChildHandle) -> None:
     def adopt(new: Settings) -> None:
         nonlocal group, told
         sites = {rules.name: rules for rules in convert.site_rules(new)}
-        if (convert.members(new), new.origin.selection) == told:
+        if _who(new) == told:
             desk.adopt(convert.fill_settings(new), sites)
             return
-        told = convert.members(new), new.origin.selection
+        told = _who(new)
         before, group = group, upstream(new)
         desk.adopt(convert.fill_settings(new), sites, group)
         before.retire()
@@ -82,6 +83,12 @@ async def run_keeper(child: ChildHandle) -> None:
     await desk.close()
     await group.close()
     await store.close(clean=True)
+
+
+def _who(settings: Settings) -> tuple[object, ...]:
+    """All that a group is made of."""
+    origin = settings.origin
+    return convert.members(settings), origin.selection, origin.fallback, convert.own(settings)
 
 
 async def _open_volume(child: ChildHandle, clock: Clock) -> Volume:
