@@ -4,6 +4,7 @@ Values are taken strictly: a number in quotes is no number, and "yes" is not tru
 another name for a setting; `runtime.convert` knows both.
 """
 
+import ipaddress
 import os
 import re
 from typing import Annotated, Any, Final, Literal, Self
@@ -67,6 +68,13 @@ def _url(value: str) -> str:
     return value
 
 
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError as error:
+        raise ValueError(f"write an address or a network, 192.0.2.0/24: {error}") from error
+
+
 Size = Annotated[int, BeforeValidator(parse_size)]
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
 Wait = Annotated[float, BeforeValidator(parse_duration), AfterValidator(_positive)]
@@ -82,6 +90,7 @@ Parameter = Annotated[str, _written_like(VISIBLE, "write the parameter's name as
 Names = Annotated[tuple[Parameter, ...], Field(strict=False)]
 PathPattern = Annotated[str, _written_like(PATH, 'write a path that begins with "/" or "*"')]
 Url = Annotated[str, AfterValidator(_url)]
+Network = Annotated[str, AfterValidator(_network)]
 Listens = Annotated[tuple[Listen, ...], Field(strict=False)]
 
 
@@ -124,6 +133,7 @@ class ServerSection(Section):
     )
     max_line: Size = Field(8 * 2**10, description="the most for its line, and for each field; at most max_head")
     max_fields: int = Field(100, ge=10, le=1000, description="the most fields that a request may have")
+    max_hops: int = Field(8, ge=1, le=100, description="caches that a request may have passed; more are a loop")
     max_body: Size = Field(
         64 * 2**20, description="the most that a request's body may have, where a site allows methods with one"
     )
@@ -222,6 +232,9 @@ class OriginSection(Section):
     verify: bool = Field(True, description="check the origin's certificate")
     client_cert: str | None = Field(None, min_length=1, description="PEM that shows an origin who asks")
     client_key: str | None = Field(None, min_length=1, description="PEM of its private key")
+    keys_file: str | None = Field(
+        None, min_length=1, description="[admission] of shields and siblings; the first key in it signs our requests"
+    )
     connect_timeout: Wait = Field(3.0, description="how long one connection may take, TLS included")
     first_byte_timeout: Wait = Field(8.0, description="from a request to its answer's head, each try")
     total_first_byte: Wait = Field(9.5, description="the same over all tries: players give up at 10 s")
@@ -270,6 +283,40 @@ class UpstreamSection(Section):
     weight: float = Field(1.0, gt=0, le=1000, description="its share of the objects beside others of its role")
     host: Authority | None = Field(None, description="Host to send; the URL's own unless set")
     server_name: HostName | None = Field(None, description="name in the TLS handshake; the URL's own unless set")
+
+
+class AdmissionSection(Section):
+    """Who may ask a shield or a sibling: edges that show that they are ours; others get 403. Off, unless it says how:
+    by a signed pass (keys_file), an address (networks) or a client certificate (client_ca).
+    """
+
+    keys_file: str | None = Field(
+        None,
+        min_length=1,
+        description='a file of lines "ID SECRET", the secret at least 32 characters; all are accepted',
+    )
+    networks: Annotated[tuple[Network, ...], Field(strict=False)] = Field(
+        (), description='addresses of edges, "10.1.0.0/16"; behind a proxy this would be the proxy\'s'
+    )
+    client_ca: str | None = Field(None, min_length=1, description="PEM of the CA that signs the edges' certificates")
+    client_names: Annotated[tuple[HostName, ...], Field(strict=False)] = Field(
+        (), description="names that such a certificate may have; unless set, any"
+    )
+    require: Literal["any", "all"] = Field("any", description="one of these proofs, or all that are named here")
+    listen: Listens = Field(
+        (), description="only at these addresses, as [server] has them in listen or listen_plain; unless set, at all"
+    )
+    sites: Annotated[tuple[Label, ...], Field(strict=False)] = Field(
+        (), description="only for these sites; unless set, for all"
+    )
+    skew: Wait = Field(60.0, description="by how much clocks may differ; a pass is good for as long")
+    nonces: int = Field(
+        100_000, ge=1000, le=10_000_000, description="passes that a worker remembers, so that none serves it twice"
+    )
+
+    @property
+    def on(self) -> bool:
+        return bool(self.keys_file or self.networks or self.client_ca)
 
 
 class KindSection(Section):
@@ -381,6 +428,7 @@ class Settings(Section):
     admin: AdminSection = Field(default_factory=AdminSection)
     cache: CacheSection = Field(default_factory=CacheSection)
     volume: Annotated[tuple[VolumeSection, ...], Field(strict=False)] = ()
+    admission: AdmissionSection = Field(default_factory=AdmissionSection)
     origin: OriginSection = Field(default_factory=OriginSection)
     upstream: Annotated[tuple[UpstreamSection, ...], Field(strict=False)] = ()
     operator: Annotated[tuple[OperatorSection, ...], Field(strict=False)] = ()
@@ -411,6 +459,20 @@ class Settings(Section):
         if len(value) > VOLUMES_MOST:
             raise ValueError(f"at most {VOLUMES_MOST} volumes")
         return value
+
+    @model_validator(mode="after")
+    def _admission_fits(self) -> Self:
+        said = self.admission
+        addresses = (*self.server.listen, *self.server.listen_plain)
+        for listen in said.listen:
+            if listen not in addresses:
+                raise ValueError(f"admission.listen: {listen!r} is no address in listen or listen_plain of [server]")
+        for name in said.sites:
+            if name not in {site.name for site in self.site}:
+                raise ValueError(f"admission.sites: there is no site {name!r}")
+        if said.client_ca and not self.tls:
+            raise ValueError("admission.client_ca needs a certificate of our own: [[tls]]")
+        return self
 
     @property
     def upstreams(self) -> tuple[UpstreamSection, ...]:

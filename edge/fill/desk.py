@@ -291,7 +291,7 @@ class Desk:
             reader.fetch,
             self._settings,
             slice_size=self._slice_size,
-            clients=self._shop.group.order(reader.fetch.key),
+            clients=self._shop.group.order(reader.fetch.key, siblings=not reader.fetch.by_sibling),
             on_idle=self._landed,
             start_run=self._start_run,
         )

@@ -1,10 +1,13 @@
 """Configuration into the rooms' own settings."""
 
 import hashlib
+import ipaddress
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edge.access.admission import Admission, AdmissionSettings
+from edge.access.keys import KeyFile
 from edge.config.schema import KindSection, RuleSection, RulesSection, Settings, SiteSection, UpstreamSection
 from edge.control.roles import Operator, Role, digest_of
 from edge.delivery.serving import DeliverySettings
@@ -147,7 +150,33 @@ def delivery_settings(settings: Settings, secret: bytes = b"") -> DeliverySettin
     node = settings.server.node
     mark = f"{node};n={hashlib.blake2b(b'loop', digest_size=6, key=secret).hexdigest()}" if secret else node
     ahead = settings.origin.read_ahead
-    return DeliverySettings(node=node, mark=mark.encode(), first_byte_budget=budget, read_ahead=ahead)
+    hops = settings.server.max_hops
+    return DeliverySettings(node, mark.encode(), hops_most=hops, first_byte_budget=budget, read_ahead=ahead)
+
+
+def admission(settings: Settings) -> Admission | None:
+    """Who may ask, as each worker judges it; ConfigError: the keys cannot be read."""
+    said = settings.admission
+    if not said.on:
+        return None
+    return Admission(
+        AdmissionSettings(
+            keys=KeyFile(Path(said.keys_file)) if said.keys_file else None,
+            networks=tuple(ipaddress.ip_network(network) for network in said.networks),
+            certificate=said.client_ca is not None,
+            names=frozenset(said.client_names),
+            every=said.require == "all",
+            skew=said.skew,
+            nonces=said.nonces,
+            hops=settings.server.max_hops,
+        )
+    )
+
+
+def signing_keys(settings: Settings) -> KeyFile | None:
+    """What requests to shields and siblings are signed with."""
+    path = settings.origin.keys_file
+    return KeyFile(Path(path)) if path else None
 
 
 def site_rules(settings: Settings) -> tuple[SiteRules, ...]:

@@ -12,7 +12,8 @@ from edge.fill.desk import Desk
 from edge.observe.meters import FillMeters, Meters, UpstreamMeters, measure_lag
 from edge.observe.slots import SlotWriter
 from edge.origin.client import OriginClient
-from edge.origin.group import Group, Member, Selection
+from edge.origin.group import Group, Member, MemberRole, Selection
+from edge.origin.telling import PassSigner
 from edge.runtime import convert
 from edge.runtime.child import ChildHandle
 from edge.runtime.gauges import KeeperGauges
@@ -36,9 +37,11 @@ async def run_keeper(child: ChildHandle) -> None:
     store.start()
 
     def upstream(settings: Settings) -> Group:
-        members = []
+        members, keys = [], convert.signing_keys(settings)
         for said in convert.members(settings):
-            client = OriginClient(said.origin, clock)
+            ours = said.role is not MemberRole.ORIGIN  # what we tell of requests is for nobody else
+            signer = PassSigner(clock, keys, sibling=said.role is MemberRole.SIBLING) if ours else None
+            client = OriginClient(said.origin, clock, signer=signer)
             client.observe(UpstreamMeters(meters, slots, said.origin.name, client.member))
             members.append(Member(client, said.weight, said.role))
         selection = Selection(settings.origin.selection)
@@ -88,7 +91,7 @@ async def run_keeper(child: ChildHandle) -> None:
 def _who(settings: Settings) -> tuple[object, ...]:
     """All that a group is made of."""
     origin = settings.origin
-    return convert.members(settings), origin.selection, origin.fallback, convert.own(settings)
+    return convert.members(settings), origin.selection, origin.fallback, origin.keys_file, convert.own(settings)
 
 
 async def _open_volume(child: ChildHandle, clock: Clock) -> Volume:

@@ -30,7 +30,7 @@ async def node(
         f'[server]\nlisten = ["{listen}"]\nworkers = 1\nnode = "{name}"\n{server}\n'
         f'[admin]\nlisten = "127.0.0.1:0"\n'
         f'[cache]\ndir = "{directory / name}"\nsize = "64MiB"\n'
-        f'[log]\naccess = "{log}"\n' + more + "\n".join(upstreams)
+        f'[log]\naccess = "{log}"\nanonymise = "off"\n' + more + "\n".join(upstreams)
     )
     async with running_edge(None, "", "--config", str(config), listen=False) as edge:
         yield edge

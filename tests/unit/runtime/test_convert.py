@@ -65,6 +65,7 @@ CASES = [
     ("origin", "keepalive", "7s", convert.origin_settings, "keepalive", 7),
     ("origin", "far", "7s", convert.origin_settings, "far", 7),
     ("origin", "warm", 7, convert.origin_settings, "warm", 7),
+    ("server", "max_hops", 7, convert.delivery_settings, "hops_most", 7),
     ("origin", "read_ahead", "1MiB", convert.delivery_settings, "read_ahead", 2**20),
     ("origin", "congestion_control", "bbr", convert.origin_settings, "congestion_control", "bbr"),
     ("origin", "receive_buffer", "1MiB", convert.origin_settings, "receive_buffer", 2**20),
@@ -75,7 +76,8 @@ CASES = [
 ELSEWHERE = {
     ("server", "listen"), ("server", "listen_plain"), ("server", "workers"), ("server", "drain_timeout"),
     ("server", "retire_timeout"), ("server", "link_capacity"), ("server", "url"),
-    ("cache", "dir"), ("origin", "client_key"), ("origin", "selection"), ("origin", "fallback"), ("server", "profile"), ("server", "max_body"),
+    ("cache", "dir"), ("origin", "client_key"), ("origin", "selection"), ("origin", "fallback"),
+    ("origin", "keys_file"), ("server", "profile"), ("server", "max_body"),
 }  # fmt: skip # the supervisor's own, and what is tested in a pair below
 
 
