@@ -252,6 +252,10 @@ class OriginSection(Section):
         Selection.RENDEZVOUS,
         description="which of several [[upstream]] is asked: rendezvous (by object), primary-backup, least-latency",
     )
+    sibling_hits: int = Field(
+        3, ge=1, le=1_000_000, description="what a sibling keeps is kept here too from so many requests on ..."
+    )
+    sibling_window: Wait = Field(60.0, description="... within so long")
     fallback: bool = Field(True, description="false: where there are shields, origins are never asked instead")
     read_ahead: Size = Field(
         32 * 2**20, description="fetched before a player that reads a far film in ranges; 0 = none"

@@ -127,7 +127,13 @@ def _bodies_allowed(settings: Settings) -> bool:
 
 
 def fill_settings(settings: Settings) -> FillSettings:
-    return FillSettings(resume_max=settings.origin.resume_max, parallel_max=settings.origin.parallel_max)
+    origin = settings.origin
+    return FillSettings(
+        resume_max=origin.resume_max,
+        parallel_max=origin.parallel_max,
+        sibling_hits=origin.sibling_hits,
+        sibling_window=origin.sibling_window,
+    )
 
 
 def operators(settings: Settings) -> tuple[Operator, ...]:
