@@ -6,9 +6,11 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from edge.cli import api_client
+
+WAIT_SECONDS: Final = 30.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--of-site", metavar="NAME", help="with --tag: only objects of this site")
     parser.add_argument("--soft", action="store_true", help="make stale: asked about before its next use")
     parser.add_argument("--dry-run", action="store_true", help="only count")
+    parser.add_argument("--fleet", action="store_true", help="on every node of the fleet")
+    parser.add_argument("--wait", action="store_true", help="with --fleet: until every live node has done it")
+    parser.add_argument(
+        "--wait-most",
+        metavar="SECONDS",
+        type=float,
+        default=WAIT_SECONDS,
+        help=f"for so long (default {WAIT_SECONDS:g})",
+    )
     parser.add_argument("--json", action="store_true", help="for programs")
     api_client.add_arguments(parser)
 
@@ -40,7 +51,21 @@ def _purge(client: api_client.Client, args: argparse.Namespace) -> int:
         print(f"{told['objects']} objects, {told['length'] / 1e6:.1f} MB, {verb} ({told['seconds']:.3f} s)")
     for volume, why in told["failed"].items():
         print(f"{volume}: not done, it will be before it serves anew: {why}", file=sys.stderr)
-    return api_client.REFUSED if told["failed"] else api_client.OK
+    reached = _fleet(told["fleet"], waited=args.wait) if args.fleet else True
+    return api_client.REFUSED if told["failed"] or not reached else api_client.OK
+
+
+def _fleet(told: dict[str, Any], *, waited: bool) -> bool:
+    """Say where the fleet stands; False: not as it was asked."""
+    if told["error"]:
+        print(f"the fleet: {told['error']}", file=sys.stderr)
+        return False
+    print(f"the fleet, order {told['order']}: done by {', '.join(told['done']) or 'nobody yet'}")
+    if told["away"]:
+        print(f"away, they will when they come back: {', '.join(told['away'])}", file=sys.stderr)
+    if told["behind"]:
+        print(f"not done yet: {', '.join(told['behind'])}", file=sys.stderr if waited else sys.stdout)
+    return not (waited and told["behind"])
 
 
 def _ask(args: argparse.Namespace) -> dict[str, Any]:
@@ -50,7 +75,9 @@ def _ask(args: argparse.Namespace) -> dict[str, Any]:
     if args.list:
         text = sys.stdin.read() if str(args.list) == "-" else args.list.read_text()
         ask["urls"] = [line.strip() for line in text.splitlines() if line.strip()]
-    for name in ("everything", "soft", "dry_run"):
+    for name in ("everything", "soft", "dry_run", "fleet"):
         if getattr(args, name):
             ask[name] = True
+    if args.fleet and args.wait:
+        ask["wait"] = args.wait_most
     return ask

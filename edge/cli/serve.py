@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -72,12 +73,15 @@ def flags_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def run(args: argparse.Namespace) -> int:
     from edge.config.load import ConfigErrors
+    from edge.runtime.upgrade import tried_on
 
     try:
         settings = settings_of(args)
     except ConfigErrors as wrong:
         print(wrong, file=sys.stderr)
         return WRONG
+    if tried_on():
+        return 0
     return serve(settings, load=lambda: settings_of(args))
 
 
@@ -102,13 +106,15 @@ def serve(
 
     from edge.errors import ConfigError
     from edge.observe.events import EventFormat, listen
+    from edge.runtime.handover import Handover
     from edge.runtime.nursery import Nursery
     from edge.runtime.supervisor import ENTRIES, Supervisor
 
     nursery = Nursery.begin()  # before there is a loop, a thread or a socket
     listen(EventFormat(settings.log.events), "supervisor", settings.log.level)
     try:
-        return asyncio.run(Supervisor(settings, entries or ENTRIES, load, nursery).run())
+        handover = Handover.take(os.environ)
+        return asyncio.run(Supervisor(settings, entries or ENTRIES, load, nursery, handover).run())
     except ConfigError as wrong:
         print(wrong, file=sys.stderr)
         return WRONG

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--window", metavar="HH:MM-HH:MM", help="at work only then")
     parser.add_argument("--zone", metavar="ZONE", default="UTC", help="time zone of the window: Asia/Yekaterinburg")
     parser.add_argument("--parallel", metavar="N", type=int, default=1, help="fetches at a time (default 1)")
+    parser.add_argument("--fleet", action="store_true", help="on every node of the fleet; this one is watched")
     parser.add_argument("--detach", action="store_true", help="do not wait: print the job's id")
     parser.add_argument("--jobs", action="store_true", help="tell of all jobs")
     parser.add_argument("--watch", metavar="JOB", help="watch a job that there is")
@@ -69,7 +70,7 @@ def _ask(args: argparse.Namespace) -> dict[str, Any]:
         text = sys.stdin.read() if str(args.list) == "-" else args.list.read_text()
         urls += [line.strip() for line in text.splitlines() if line.strip()]
     ask: dict[str, Any] = {"urls": urls, "titles": args.title, "renditions": args.rendition, "mbit": args.mbit}
-    ask |= {"zone": args.zone, "parallel": args.parallel}
+    ask |= {"zone": args.zone, "parallel": args.parallel, "fleet": args.fleet}
     return ask | {name: getattr(args, name) for name in ("prefix", "window") if getattr(args, name)}
 
 

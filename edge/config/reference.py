@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from edge.config.explain import model_in
 from edge.config.schema import (
+    FleetSection,
     KindSection,
     LiveSection,
     OperatorSection,
@@ -38,6 +39,9 @@ EXAMPLES: Final[dict[tuple[type[BaseModel], str], object]] = {
     (SiteSection, "name"): "films",
     (OperatorSection, "name"): "purger",
     (OperatorSection, "token_file"): "/etc/edge/purger.token",
+    (FleetSection, "redis"): "redis://redis.example:6379/0",
+    (FleetSection, "key_file"): "/etc/edge/fleet.key",
+    (FleetSection, "password_file"): "/etc/edge/redis.password",
     (VolumeSection, "path"): "/mnt/disk1/edge",
     (VolumeSection, "size"): 8 * 10**12,
 }

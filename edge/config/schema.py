@@ -70,9 +70,10 @@ def _url(value: str) -> str:
 
 def _network(value: str) -> str:
     try:
-        return str(ipaddress.ip_network(value))
+        ipaddress.ip_network(value)
     except ValueError as error:
-        raise ValueError(f"write an address or a network, 192.0.2.0/24: {error}") from error
+        raise ValueError(f"write an address or a network, 10.0.0.1 or 10.0.0.0/24: {error}") from error
+    return value
 
 
 Size = Annotated[int, BeforeValidator(parse_size)]
@@ -117,6 +118,9 @@ class ServerSection(Section):
     node: Label = Field("edge", description="this node's name in Via and Cache-Status")
     url: Url = Field("", description="what its siblings call this server: one [[upstream]] of role sibling has it")
     link_capacity: Size = Field(0, description="bytes a second that the machine's port carries, for alerts; 0 = unsaid")
+    proxy_protocol_from: Annotated[tuple[Network, ...], Field(strict=False)] = Field(
+        (), description="proxies (10.0.0.1, 10.0.0.0/24) whose connections begin with a PROXY header, version 1 or 2"
+    )
     drain_timeout: Seconds = Field(30.0, description="how long running answers may take at a stop")
     retire_timeout: Wait = Field(600.0, description="how long old workers may take to finish after a reload")
     idle_timeout: Wait = Field(75.0, description="keep-alive without a request; players pause 2-10 s")
@@ -180,6 +184,30 @@ class OperatorSection(Section):
     name: Label = Field(description="in the log")
     role: Literal["read", "purge", "admin"] = Field("read", description="each may do what those before it may")
     token_file: str = Field(min_length=1, description="a file with the bearer token, at least 16 characters")
+
+
+class FleetSection(Section):
+    """Purges and warm jobs for all nodes, through a stream in Redis. Without redis this node is alone.
+
+    Every node needs a [server] node of its own. Redis should keep its data (appendonly), or a node distrusts what it
+    has stored after each of its restarts.
+    """
+
+    redis: str = Field("", description="redis://host:6379/0, rediss://..., or unix:///run/redis/redis.sock")
+    name: Label = Field("edge", description="of the fleet; what its keys in Redis begin with")
+    key_file: str | None = Field(
+        None, min_length=1, description="a file with the key that signs, and further ones that count, one a line"
+    )
+    password_file: str | None = Field(None, min_length=1, description="a file with the password of Redis")
+    keep: int = Field(100_000, ge=1, le=10_000_000, description="orders that the stream holds for nodes that are away")
+
+    @model_validator(mode="after")
+    def _keyed(self) -> Self:
+        if self.redis and not self.key_file:
+            raise ValueError("redis needs key_file beside it: the same key on every node")
+        if self.redis and not self.redis.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("redis must begin with redis://, rediss:// or unix://")
+        return self
 
 
 class CacheSection(Section):
@@ -436,6 +464,7 @@ class Settings(Section):
     origin: OriginSection = Field(default_factory=OriginSection)
     upstream: Annotated[tuple[UpstreamSection, ...], Field(strict=False)] = ()
     operator: Annotated[tuple[OperatorSection, ...], Field(strict=False)] = ()
+    fleet: FleetSection = Field(default_factory=FleetSection)
     log: LogSection = Field(default_factory=LogSection)
     tls: Annotated[tuple[TlsSection, ...], Field(strict=False)] = ()
     site: Annotated[tuple[SiteSection, ...], Field(strict=False)] = ()

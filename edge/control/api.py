@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from edge.control.asks import Done, DrainAsk, LogAsk, PurgeAsk, PurgeTold, WarmAsk, WarmTold
 from edge.control.roles import Operator, Role, operator_of
 from edge.control.warm import Warmth
-from edge.control.warmjob import State
+from edge.control.warmjob import Job, State
 from edge.errors import BadRequest, EdgeError
 
 BODY_MOST = 16 << 20  # a list of 100,000 URLs
@@ -22,6 +22,10 @@ class Node(Protocol):
     """What the API needs of the process it runs in."""
 
     async def purge(self, ask: PurgeAsk) -> PurgeTold: ...
+
+    async def warm(self, ask: WarmAsk) -> Job: ...
+
+    async def fleet(self) -> dict[str, Any]: ...
 
     def stats(self) -> dict[str, Any]: ...
 
@@ -34,6 +38,8 @@ class Node(Protocol):
     def drain(self, *, on: bool) -> str: ...
 
     def reload(self) -> str: ...
+
+    async def upgrade(self) -> str: ...
 
     def log_level(self, level: str) -> str: ...
 
@@ -161,12 +167,20 @@ async def _reload(api: Api, _: web.Request, __: None) -> Answer:
     return Done(done=api.node.reload())
 
 
+async def _upgrade(api: Api, _: web.Request, __: None) -> Answer:
+    return Done(done=await api.node.upgrade())
+
+
 async def _log(api: Api, _: web.Request, ask: LogAsk) -> Answer:
     return Done(done=api.node.log_level(ask.level))
 
 
 async def _warm(api: Api, _: web.Request, ask: WarmAsk) -> Answer:
-    return api.node.warmth.add(ask).told()
+    return (await api.node.warm(ask)).told()
+
+
+async def _fleet(api: Api, _: web.Request, __: None) -> Answer:
+    return await api.node.fleet()
 
 
 async def _jobs(api: Api, _: web.Request, __: None) -> Answer:
@@ -198,6 +212,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/warm", Role.READ, "All warm jobs.", _jobs),
     Route("GET", "/v1/warm/{id}", Role.READ, "One warm job.", _job, gives=WarmTold),
     Route("POST", "/v1/warm/{id}/{verb}", Role.PURGE, "Pause, resume or cancel a warm job.", _turn, gives=WarmTold),
+    Route("GET", "/v1/fleet", Role.READ, "The nodes of the fleet, and how far each has done its orders.", _fleet),
     Route("GET", "/v1/stats", Role.READ, "Counters and sizes, summed over all processes.", _stats),
     Route("GET", "/v1/top", Role.READ, "The busiest sites and objects.", _top, query=(("count", "how many"),)),
     Route("GET", "/v1/explain", Role.READ, "What is stored for a URL, and what would happen.", _explain,
@@ -205,5 +220,6 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/config", Role.ADMIN, "The configuration in use, secrets masked.", _config),
     Route("POST", "/v1/drain", Role.ADMIN, "Have load balancers take players elsewhere.", _drain, DrainAsk, Done),
     Route("POST", "/v1/reload", Role.ADMIN, "Take up the configuration anew.", _reload, gives=Done),
+    Route("POST", "/v1/upgrade", Role.ADMIN, "Become the program that is installed now.", _upgrade, gives=Done),
     Route("POST", "/v1/log", Role.ADMIN, "Set the log level of all processes.", _log, LogAsk, Done),
 )  # fmt: skip

@@ -25,6 +25,10 @@ class PurgeAsk(Ask):
     everything: bool = Field(False, description="everything of this node")
     soft: bool = Field(False, description="make stale instead of forgetting: asked about before its next use")
     dry_run: bool = Field(False, description="only count")
+    fleet: bool = Field(False, description="on every node of the fleet, those that are away when they come back")
+    wait: float = Field(
+        0.0, ge=0, le=600, strict=False, description="seconds to wait until every live node has done it"
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -34,7 +38,21 @@ class PurgeAsk(Ask):
             count += 1
         if count != 1:
             raise ValueError("give exactly one of url, urls, prefix, tag, site, title, everything")
+        if self.fleet and self.dry_run:
+            raise ValueError("dry_run counts on one node: not with fleet")
         return self
+
+
+class FleetTold(Ask):
+    """Where an order for the whole fleet stands. `behind`: live nodes that have not done it yet; `away`: they will
+    before they serve anything without asking. `error`: why it did not reach the fleet, or is not known to have.
+    """
+
+    order: str = Field("", description="its place in the stream")
+    done: list[str] = Field(default_factory=list)
+    behind: list[str] = Field(default_factory=list)
+    away: list[str] = Field(default_factory=list)
+    error: str = ""
 
 
 class PurgeTold(Ask):
@@ -47,6 +65,7 @@ class PurgeTold(Ask):
     dry_run: bool
     named: int = Field(description="URLs, prefixes or tags that the ask came to")
     failed: dict[str, str] = Field(default_factory=dict)
+    fleet: FleetTold | None = Field(None, description="of a purge for the whole fleet")
 
 
 class WarmAsk(Ask):
@@ -64,6 +83,7 @@ class WarmAsk(Ask):
     window: str | None = Field(None, description="02:00-08:00: at work only then")
     zone: str = Field("UTC", description="time zone of the window: Asia/Yekaterinburg")
     parallel: int = Field(1, ge=1, le=16, description="fetches at a time")
+    fleet: bool = Field(False, description="on every node of the fleet")
 
     @property
     def rate(self) -> float:

@@ -18,7 +18,6 @@ def render(routes: Sequence[Route], version: str) -> dict[str, Any]:
             if model is not None:
                 models[model.__name__] = model
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
-    template = "#/components/schemas/{model}"
     return {
         "openapi": "3.1.0",
         "info": {"title": "edge admin API", "version": version},
@@ -26,9 +25,19 @@ def render(routes: Sequence[Route], version: str) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
-            "schemas": {name: model.model_json_schema(ref_template=template) for name, model in models.items()},
+            "schemas": _schemas(models),
         },
     }
+
+
+def _schemas(models: dict[str, type[BaseModel]]) -> dict[str, Any]:
+    """Of each model, and of those that it refers to."""
+    found: dict[str, Any] = {}
+    for name, model in models.items():
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        found |= schema.pop("$defs", {})
+        found[name] = schema
+    return found
 
 
 def _operation(route: Route) -> dict[str, Any]:

@@ -68,12 +68,12 @@ class Warmth:
 
     # -- what operators do -----------------------------------------------------------------------
 
-    def add(self, ask: WarmAsk) -> Job:
-        """Begin a job. BadRequest: what it says cannot be done."""
+    def add(self, ask: WarmAsk, id_: str | None = None) -> Job:
+        """Begin a job; it gets a name unless it has one. BadRequest: what it says cannot be done."""
         if ask.window is not None:
             Window.parse(ask.window, ask.zone)
         self._forget_old()
-        job = Job(secrets.token_hex(4), ask, self._clock.wall())
+        job = Job(id_ or secrets.token_hex(4), ask, self._clock.wall())
         self.jobs[job.id] = job
         job.save(self._directory)
         self._go(job)

@@ -48,6 +48,7 @@ PROCESS: Final = Label("process", ("worker", "keeper"))
 FAILURE: Final = Label("reason", tuple(reason.value for reason in Reason))
 STREAM: Final = Label("stream", ("vod", "live", "unknown"))
 EVENTS: Final = ("accepted", "closed", "accept_paused", "no_descriptors", "handshake_failed", "bad_request") + (
+    "no_proxy_header",
     "idle_timeout",
     "body_broken",
     "handler_failed",
@@ -254,6 +255,16 @@ PROCESSES: Final = (
         (Label("result", ("ok", "refused")),),
     ),
     Metric("edge_purges_total", _C, "Purges asked of this node.", (Label("result", ("done", "failed")),)),
+    Metric(
+        "edge_purge_lag_seconds", _G, "For so long the oldest order of the fleet has been waiting here, or may have."
+    ),
+    Metric("edge_fleet_connected", _G, "1 while this node takes part in its fleet."),
+    Metric(
+        "edge_fleet_orders_total",
+        _C,
+        "Orders of the fleet, by what became of them; lost: some may be, so that all that is stored was made stale.",
+        (Label("result", ("done", "own", "refused", "forged", "lost")),),
+    ),
     Metric("edge_config_last_reload_successful", _G, "1 if the last reload was taken up."),
     Metric("edge_config_last_reload_success_timestamp_seconds", _G, "When the configuration was last taken up."),
     Metric("edge_log_dropped_total", _C, "Lines of the access log dropped under pressure."),

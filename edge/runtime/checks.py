@@ -28,4 +28,9 @@ def wrong_files(settings: Settings) -> list[ConfigError]:
         convert.operators(settings)
     except ConfigError as wrong:
         errors.append(wrong)
+    try:
+        if settings.fleet.redis:
+            convert.fleet_secrets(settings)
+    except ConfigError as wrong:
+        errors.append(wrong)
     return errors

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -12,12 +13,13 @@ from edge import __version__
 from edge.clock import SystemClock
 from edge.config.schema import Settings
 from edge.control.aims import aims_of, raw
-from edge.control.asks import PurgeAsk, PurgeTold
+from edge.control.asks import PurgeAsk, PurgeTold, WarmAsk
 from edge.control.fetching import Brought, Fetching, Pace, complete, stored
 from edge.control.owed import Owed
 from edge.control.roles import Operator
 from edge.control.title import referred
 from edge.control.warm import Warmth
+from edge.control.warmjob import Job
 from edge.delivery.places import Place, Places
 from edge.errors import BadRequest, ConfigError, EdgeError
 from edge.observe.summary import summary
@@ -25,6 +27,7 @@ from edge.policy.purges import Purge
 from edge.runtime import convert, sampling
 from edge.runtime.child import lay_down_level
 from edge.runtime.explaining import explain
+from edge.runtime.fleet import Here, Publisher, bus_settings
 from edge.runtime.holdings import Holdings
 from edge.runtime.masking import masked
 from edge.runtime.report import say
@@ -58,6 +61,8 @@ class ControlPlane:
         state = Path(holdings.state_dir)
         self.owed = Owed(state / "owed.json")
         self.warmth = Warmth(state / "warm", self._bring, self._read, self._clock)
+        here = Here(lambda: self._supervisor.settings, self.purge_these, self.warmth)
+        self._publisher = Publisher(here, bus_settings(supervisor.settings), state, supervisor.meters, self._clock)
 
     def __repr__(self) -> str:
         return f"<ControlPlane volumes={self._volumes}>"
@@ -65,8 +70,10 @@ class ControlPlane:
     def start(self) -> None:
         """Go on with the warm jobs of before."""
         self.warmth.start()
+        self._publisher.start()
 
     async def close(self) -> None:
+        await self._publisher.close()
         await self.warmth.close()
         await self._tasks.close()
         if self._volumes is not None:
@@ -142,10 +149,21 @@ class ControlPlane:
 
     async def purge(self, ask: PurgeAsk) -> PurgeTold:
         """On every volume of this node; it holds when this returns, but for those that `failed`."""
+        if ask.fleet:
+            self._publisher.here()  # before anything is done
         began = self._clock.monotonic()
         sites = convert.site_rules(self._supervisor.settings)
         listed = await referred(ask.title, self._list_of) if ask.title is not None else []
-        return await self.purge_these(aims_of(ask, sites, listed), ask, began)
+        told = await self.purge_these(aims_of(ask, sites, listed), ask, began)
+        return await self._publisher.purged(told, ask, listed) if ask.fleet else told
+
+    async def warm(self, ask: WarmAsk) -> Job:
+        return await self._publisher.warm(ask, self.warmth) if ask.fleet else self.warmth.add(ask)
+
+    async def fleet(self) -> dict[str, Any]:
+        """The fleet as this node sees it."""
+        fleet = self._publisher.fleet
+        return await fleet.told() if fleet is not None else {"connected": False, "why": "no [fleet] is configured"}
 
     async def purge_these(self, whats: Sequence[Purge], ask: PurgeAsk, began: float) -> PurgeTold:
         await self._links()
@@ -194,6 +212,7 @@ class ControlPlane:
         workers = supervisor.of(Role.WORKER)
         return {
             "version": __version__,
+            "pid": os.getpid(),
             "node": supervisor.settings.server.node,
             "state": supervisor.readiness()[1],
             "uptime": round(time.monotonic() - self._began, 1),
@@ -252,6 +271,9 @@ class ControlPlane:
             raise BadRequest("there is nothing to reload from", 409)
         self._reload()
         return "begun: edge_config_reloads_total and the log say what became of it"
+
+    async def upgrade(self) -> str:
+        return await self._supervisor.upgrade()
 
     def log_level(self, level: str) -> str:
         logging.getLogger("edge").setLevel(level.upper())

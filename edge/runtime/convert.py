@@ -4,6 +4,7 @@ import hashlib
 import ipaddress
 import os
 from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from pathlib import Path
 
 from edge.access.admission import Admission, AdmissionSettings
@@ -116,6 +117,7 @@ def server_settings(settings: Settings) -> ServerSettings:
         max_connections=server.max_connections,
         max_requests=server.max_requests,
         min_drain_rate=server.slow_reader,
+        proxies=tuple(ip_network(said) for said in server.proxy_protocol_from),
         tls=tuple(TlsCert(Path(tls.cert), Path(tls.key), tls.names) for tls in settings.tls),
     )
 
@@ -140,14 +142,29 @@ def operators(settings: Settings) -> tuple[Operator, ...]:
     """Their tokens are read now; ConfigError: a file that cannot be read, or too short a token."""
     found = []
     for said in settings.operator:
-        try:
-            token = Path(said.token_file).read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError("operator.token_file", said.token_file, f"cannot be read: {error}") from error
+        token = _read_secret("operator.token_file", said.token_file).strip()
         if len(token) < TOKEN_LEAST:
             raise ConfigError("operator.token_file", said.token_file, f"needs at least {TOKEN_LEAST} characters")
         found.append(Operator(said.name, Role[said.role.upper()], digest_of(token)))
     return tuple(found)
+
+
+def fleet_secrets(settings: Settings) -> tuple[tuple[bytes, ...], str | None]:
+    """The keys of the fleet, a line each, and the password of its Redis; ConfigError: what cannot be used."""
+    said = settings.fleet
+    lines = _read_secret("fleet.key_file", said.key_file or "").split("\n")
+    keys = tuple(line.strip().encode() for line in lines if line.strip())
+    if not keys or min(map(len, keys)) < TOKEN_LEAST:
+        raise ConfigError("fleet.key_file", said.key_file, f"needs a key of at least {TOKEN_LEAST} characters a line")
+    password = _read_secret("fleet.password_file", said.password_file).strip() if said.password_file else None
+    return keys, password
+
+
+def _read_secret(field: str, path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(field, path, f"cannot be read: {error}") from error
 
 
 def delivery_settings(settings: Settings, secret: bytes = b"") -> DeliverySettings:

@@ -12,6 +12,8 @@ from typing import Self
 from edge.config.schema import Settings
 from edge.errors import ConfigError, VolumeBusy
 from edge.observe.slots import create_slot_file
+from edge.runtime.handover import Handover
+from edge.runtime.inherited import Inherited
 from edge.runtime.listeners import RuntimeDirectory, bind
 from edge.store.disk import Disk
 from edge.store.files import take_lock
@@ -47,18 +49,19 @@ class Holdings:
     control: socket.socket  # the admin API's, in the runtime directory
     hits_fd: int
     liveness: tuple[int, int]
+    locks: tuple[int, ...]  # of the cache directories
     stack: ExitStack
 
     @classmethod
-    def take(cls, settings: Settings) -> Self:
+    def take(cls, settings: Settings, inherited: Inherited) -> Self:
         """Lock the cache directory, then bind and make everything; ConfigError for what cannot be had."""
         with ExitStack() as stack:
-            usable, missing = _lock_all(settings, stack)
+            usable, missing, locks = _lock_all(settings, stack)
             _try_paths(settings)
             players = []
             for field, listen, tls in settings.listeners:
-                players.append((stack.enter_context(bind(listen, field)), tls))
-            admin = stack.enter_context(bind(settings.admin.listen, "admin.listen"))
+                players.append((stack.enter_context(inherited.bind(listen, field)), tls))
+            admin = stack.enter_context(inherited.bind(settings.admin.listen, "admin.listen"))
             runtime = _runtime_directory(Path(settings.volumes[usable[0]].path))
             stack.callback(runtime.remove)
             control, control_path = runtime.control()
@@ -86,8 +89,33 @@ class Holdings:
                 control,
                 hits_fd,
                 liveness,
+                locks,
                 held,
             )
+        raise AssertionError("an ExitStack swallows nothing here")
+
+    @classmethod
+    def resume(cls, handover: Handover) -> Self:
+        """What our predecessor in this process held."""
+        with ExitStack() as stack:
+
+            def listening(fd: int) -> socket.socket:
+                sock = stack.enter_context(socket.socket(fileno=fd))
+                sock.setblocking(False)
+                return sock
+
+            players = tuple((listening(fd), tls) for _, fd, tls in handover.players)
+            admin, control = listening(handover.admin), listening(handover.control)
+            stack.callback(RuntimeDirectory(Path(handover.runtime_dir)).remove)
+            stack.callback((Path(handover.state_dir) / CONTROL).unlink, missing_ok=True)
+            links = tuple(Link(volume, listening(fd), path) for volume, fd, path in handover.links)
+            for fd in (handover.hits, *handover.liveness, *handover.locks, *handover.slots.values()):
+                stack.callback(os.close, fd)
+            addresses = tuple(listen for listen, _, _ in handover.players)
+            return cls(
+                players, addresses, admin, links, (), handover.runtime_dir, handover.state_dir, control,
+                handover.hits, handover.liveness, handover.locks, stack.pop_all(),
+            )  # fmt: skip
         raise AssertionError("an ExitStack swallows nothing here")
 
     def slot_file(self, name: str) -> int:
@@ -139,16 +167,18 @@ def raise_descriptor_limit() -> int | None:
     return None if hard == resource.RLIM_INFINITY else hard
 
 
-def _lock_all(settings: Settings, stack: ExitStack) -> tuple[list[int], tuple[ConfigError, ...]]:
-    """Lock each volume's directory: the numbers of those that can be used, at least one, and what is wrong with others.
+def _lock_all(settings: Settings, stack: ExitStack) -> tuple[list[int], tuple[ConfigError, ...], tuple[int, ...]]:
+    """Lock each volume's directory: the numbers of those that can be used, at least one; what is wrong with others;
+    the locks.
 
     A disk that has failed takes only its own volume with it; a directory that another server uses is a mistake.
     """
-    usable, missing = [], []
+    usable, missing, locks = list[int](), list[ConfigError](), list[int]()
     field = "volume.path" if settings.volume else "cache.dir"
     for number, volume in enumerate(settings.volumes):
         try:
-            stack.callback(os.close, _lock(Path(volume.path), field))
+            locks.append(_lock(Path(volume.path), field))
+            stack.callback(os.close, locks[-1])
             usable.append(number)
         except ConfigError as wrong:
             if isinstance(wrong.__cause__, VolumeBusy):
@@ -156,7 +186,7 @@ def _lock_all(settings: Settings, stack: ExitStack) -> tuple[list[int], tuple[Co
             missing.append(wrong)
     if not usable:
         raise missing[0]
-    return usable, tuple(missing)
+    return usable, tuple(missing), tuple(locks)
 
 
 def _point_to(file: Path, control: str, stack: ExitStack) -> None:

@@ -29,6 +29,8 @@ from typing import Final
 
 from edge.runtime import child
 from edge.runtime.child import HELD_BACK, name_process
+from edge.runtime.handover import NAME
+from edge.runtime.notify import SPOKEN_TO_US_ALONE
 
 MODULES: Final = ("edge.runtime.worker", "edge.runtime.keeper")
 MESSAGE_MOST: Final = 4096
@@ -66,11 +68,11 @@ class NurseryChild:
     def _has_ended(self) -> bool:
         return self._pidfd < 0 or bool(select.select([self._pidfd], [], [], 0)[0])
 
-    def send_signal(self, number: signal.Signals) -> None:
+    def send_signal(self, number: int) -> None:
         """Nothing happens to one that has ended."""
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, number)
+                signal.pidfd_send_signal(self._pidfd, signal.Signals(number))
 
 
 class Nursery:
@@ -153,7 +155,10 @@ def _be_nursery(sock: socket.socket, modules: Sequence[str], parent: int) -> Non
         if os.getppid() == parent:
             for number in (*HELD_BACK, signal.SIGTERM):  # it ends when its supervisor and its children have
                 signal.signal(number, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a program that took another's place has some blocked
             _close_all_but(sock.fileno())
+            for name in (*SPOKEN_TO_US_ALONE, NAME):
+                os.environ.pop(name, None)
             name_process("edge-nursery")
             for module in modules:
                 importlib.import_module(module)

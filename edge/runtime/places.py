@@ -15,13 +15,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import edge
 from edge.config.schema import Settings
 from edge.runtime.charter import Charter
 from edge.runtime.child import HELD_BACK
 from edge.runtime.lifecycle import Restarts
+from edge.runtime.notify import for_children
 from edge.runtime.nursery import Nursery, NurseryChild
 from edge.words import Role
 
@@ -31,12 +32,21 @@ REAP_AGAIN: Final = 0.002
 log = logging.getLogger("edge.runtime")
 
 
+class Child(Protocol):
+    """`subprocess.Popen`, or a child that was started before us."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def send_signal(self, number: int) -> None: ...
+
+
 class Process:
     """A running child. `exited` gets its return code, as subprocess spells it (negative: a signal)."""
 
-    def __init__(
-        self, popen: "subprocess.Popen[bytes] | NurseryChild", status_fd: int, on_line: Callable[[str, str], None]
-    ) -> None:
+    def __init__(self, popen: Child, status_fd: int, on_line: Callable[[str, str], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._popen = popen
         self._status_fd = status_fd
@@ -52,6 +62,10 @@ class Process:
     @property
     def pid(self) -> int:
         return self._popen.pid
+
+    @property
+    def status_fd(self) -> int:
+        return self._status_fd
 
     def signal(self, number: signal.Signals) -> None:
         """Nothing happens to a process that has ended."""
@@ -126,7 +140,16 @@ class Place:
         self, on_ready: Callable[[], None], say: Callable[[str], None], nursery: Nursery | None = None
     ) -> Process:
         """A new process for this place; OSError if the system gives none."""
+        self.ready, self.refused, self.last_words = False, False, ""
+        self.process = launch(self.charter, self._hears(on_ready, say), nursery)
+        return self.process
 
+    def adopt(self, child: Child, status_fd: int, on_ready: Callable[[], None], say: Callable[[str], None]) -> Process:
+        """A process that was started before us."""
+        self.process = Process(child, status_fd, self._hears(on_ready, say))
+        return self.process
+
+    def _hears(self, on_ready: Callable[[], None], say: Callable[[str], None]) -> Callable[[str, str], None]:
         def on_line(word: str, text: str) -> None:
             if word == "ready":
                 self.ready = True
@@ -138,9 +161,7 @@ class Place:
             elif word in ("failed", "refused"):
                 self.last_words, self.refused = text, word == "refused"
 
-        self.ready, self.refused, self.last_words = False, False, ""
-        self.process = launch(self.charter, on_line, nursery)
-        return self.process
+        return on_line
 
     def vacate(self, code: int) -> None:
         """Its process has ended."""
@@ -193,7 +214,7 @@ def _environment() -> dict[str, str]:
     """The child imports this very package, not one that happens to lie in the directory we were started in (-P)."""
     root = str(Path(edge.__file__).parent.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**for_children(os.environ), "PYTHONPATH": os.pathsep.join(paths)}
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 START_SECONDS: Final = 30.0  # for the new workers, together
 ADOPT_SECONDS: Final = 5.0  # for a keeper: it only builds objects
 GENERATIONS: Final = 3  # that may be finishing at a time; the oldest is drained when another one comes
-FIXED: Final = ("cache", "volume", "admin")  # sections that need a restart
+FIXED: Final = ("cache", "volume", "admin", "fleet")  # sections that need a restart
 
 
 class Refused(Exception):
@@ -56,12 +56,14 @@ class Reloader:
         try:
             while self._again:
                 self._again = False
-                await self._reload()
+                async with self._supervisor.turn:
+                    await self._reload()
         finally:
             self._running = False
 
     async def _reload(self) -> None:
         supervisor = self._supervisor
+        supervisor.notifier.reloading()
         try:
             count = await self._take_up()
         except Refused as refused:
@@ -69,18 +71,20 @@ class Reloader:
                 say(f"not reloaded: {line}")
             supervisor.meters.gauge("edge_config_last_reload_successful", to=0)
             supervisor.meters.count("edge_config_reloads_total", "refused")
+            supervisor.notifier.ready("the last reload was refused: see the log")
             return
         old = sum(place.retired for place in supervisor.places)
         say(f"reloaded: {count} worker{'s' if count != 1 else ''} took over, {old} finish what they have")
         supervisor.meters.count("edge_config_reloads_total", "ok")
         supervisor.tell_settings()
+        supervisor.notifier.ready("reloaded")
 
     async def _take_up(self) -> int:
         supervisor, holdings = self._supervisor, self._holdings
         before = supervisor.settings
         try:
             settings = await asyncio.to_thread(self._load)
-            _same_where_fixed(before, settings)
+            same_where_fixed(before, settings)
             players = holdings.listen_on(settings)
         except (ConfigErrors, ConfigError) as wrong:
             raise Refused(str(wrong)) from wrong
@@ -101,10 +105,10 @@ class Reloader:
         supervisor.settings, supervisor.generation = settings, taken
         listen(EventFormat(settings.log.events), "supervisor", settings.log.level)
         holdings.switch(players, settings)
-        await self._retire([place for place in supervisor.of(Role.WORKER) if place.generation < taken], taken)
+        await self.retire([place for place in supervisor.of(Role.WORKER) if place.generation < taken], taken)
         return len(new)
 
-    async def _retire(self, old: list[Place], taken: int) -> None:
+    async def retire(self, old: list[Place], taken: int) -> None:
         """Until none of them accepts any more."""
         serving = [place for place in old if place.ready and not place.retired]
         for place in serving:
@@ -149,7 +153,8 @@ class Reloader:
                 raise Refused(f"the new workers did not start within {START_SECONDS:g} s") from None
 
 
-def _same_where_fixed(before: Settings, after: Settings) -> None:
+def same_where_fixed(before: Settings, after: Settings) -> None:
+    """ConfigError: they differ in what is only read at a start."""
     for section in FIXED:
         old, new = getattr(before, section), getattr(after, section)
         if old != new:

@@ -6,7 +6,7 @@ Stop: admin says 503, workers drain, then keepers write their clean marks, then 
 """
 
 import asyncio
-import itertools
+import os
 import secrets
 import signal
 import socket
@@ -22,16 +22,21 @@ from edge.control.api import ROUTES, Api
 from edge.control.openapi import render
 from edge.observe.meters import Meters
 from edge.observe.render import Scrape
-from edge.observe.slots import SlotReader, SlotWriter
+from edge.observe.slots import SlotWriter
 from edge.runtime.admin import Admin
-from edge.runtime.charter import Charter
 from edge.runtime.control import ControlPlane
+from edge.runtime.ending import Ending
+from edge.runtime.handover import Handover
 from edge.runtime.holdings import Holdings, raise_descriptor_limit
+from edge.runtime.inherited import Inherited
 from edge.runtime.lifecycle import Phase
+from edge.runtime.notify import Notifier
 from edge.runtime.nursery import Nursery
 from edge.runtime.places import Place, Process
+from edge.runtime.posts import Posts
 from edge.runtime.reload import Reloader
 from edge.runtime.report import draining, facts, say
+from edge.runtime.upgrade import HELD_OVER, Upgrader, adopt, take_over
 from edge.tasks import Tasks
 from edge.words import Role
 
@@ -56,23 +61,25 @@ class Supervisor:
         entries: Mapping[str, str] = ENTRIES,
         load: Callable[[], Settings] | None = None,
         nursery: Nursery | None = None,
+        handover: Handover | None = None,
     ) -> None:
-        self._nursery = nursery
+        self.nursery = nursery
         self.settings = settings
         self.generation = 0
-        self.places: list[Place] = []
+        # A reload keeps the secret: a player's hash is one all day.
+        self.posts = Posts(entries, handover.log_secret if handover is not None else secrets.token_hex(32))
+        self.places, self.readers = self.posts.places, self.posts.readers
         self.out_of_service = False  # an operator has had load balancers take players elsewhere
         self.changed = asyncio.Event()  # a child has become ready, or has ended
-        self._entries = entries
         self._load = load
-        self._slots: dict[str, int] = {}
-        self.readers: list[SlotReader] = []
+        self._handover = handover
         self.tasks = Tasks("supervisor")
+        self.turn = asyncio.Lock()  # of reloads and upgrades: one at a time
         self._phase = Phase.STARTING
         self._stop = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._ending = Ending(self.tasks)
         self._exit_code = STOPPED
-        self._log_secret = secrets.token_hex(32)  # a reload keeps it: a player's hash is one all day
+        self.notifier = Notifier.of(os.environ, os.getpid())
 
     def __repr__(self) -> str:
         return f"<Supervisor {self._phase}>"
@@ -82,77 +89,55 @@ class Supervisor:
     async def run(self) -> int:
         """Start, serve until a signal, stop. ConfigError is raised before anything is served."""
         descriptors = raise_descriptor_limit()
-        holdings = Holdings.take(self.settings)
+        holdings = self._take()
         try:
-            self.places += [self._place(holdings, Role.KEEPER, link.volume) for link in holdings.links]
-            self.places += [self._place(holdings, Role.WORKER, n) for n in range(self.settings.worker_count)]
-            admin = await self._start_admin(holdings)
+            self.admin = await self._start_admin(holdings)
             self._install_signals(holdings)
-            for line in facts(self.settings, holdings.players, holdings.admin, descriptors):
-                say(line)
-            for wrong in holdings.missing:
-                say(f"a volume is left out: {wrong}")
-            for place in self.places:
-                self.tasks.spawn(self._keep(place), place.name)
+            if self._handover is None:
+                self._say_facts(holdings, descriptors)
+                self.employ(self.places)
+            else:
+                self.tasks.spawn(take_over(self, holdings, self._handover), "take over")
+            self.tasks.spawn(self.notifier.beat(self._doing), "watchdog")
             await self._stop.wait()
             await self._end_all(holdings)
-            await admin.stop()
-            await self._private.stop()
-            await self._control.close()
+            await self.close_admin()
         finally:
             await self.tasks.close()
             holdings.close()
         say("stopped")
         return self._exit_code
 
-    def _place(self, holdings: Holdings, role: Role, number: int) -> Place:
-        worker = role is Role.WORKER
-        link_fd = -1 if worker else next(link.sock.fileno() for link in holdings.links if link.volume == number)
-        charter = Charter(
-            role=role,
-            number=number,
-            settings=self.settings,
-            links=tuple((link.volume, link.path) for link in holdings.links),
-            slot_fd=self._slot(holdings, f"{role}-{number}"),
-            hits_fd=holdings.hits_fd,
-            liveness_fd=holdings.liveness[0],
-            status_fd=-1,
-            link_fd=link_fd,
-            listeners=tuple((sock.fileno(), tls) for sock, tls in holdings.players) if worker else (),
-            entry=self._entries[role],
-            runtime_dir=holdings.runtime_dir,
-            log_secret=self._log_secret,
-        )
-        return Place(charter)
+    def _take(self) -> Holdings:
+        """Everything that is ours alone, and the places for those who will work with it."""
+        if self._handover is not None:
+            holdings = Holdings.resume(self._handover)
+            adopt(self, holdings, self._handover)
+            self._phase = Phase.SERVING
+            return holdings
+        inherited = Inherited.of(os.environ, os.getpid())
+        holdings = Holdings.take(self.settings, inherited)
+        for address in inherited.close():
+            say(f"an inherited socket is closed, since no listener has its address: {address}")
+        posts, settings = self.posts, self.settings
+        self.places += [posts.place(holdings, settings, Role.KEEPER, link.volume) for link in holdings.links]
+        self.places += [posts.place(holdings, settings, Role.WORKER, n) for n in range(settings.worker_count)]
+        return holdings
 
-    def _slot(self, holdings: Holdings, name: str) -> int:
-        """The metric slots of a post: its counters go on whoever holds it."""
-        if name not in self._slots:
-            self._slots[name] = holdings.slot_file(f"slots-{name}")
-            self.readers.append(SlotReader(self._slots[name]))
-        return self._slots[name]
+    def _say_facts(self, holdings: Holdings, descriptors: int | None) -> None:
+        for line in facts(self.settings, holdings.players, holdings.admin, descriptors):
+            say(line)
+        for wrong in holdings.missing:
+            say(f"a volume is left out: {wrong}")
 
-    def hire(
-        self, holdings: Holdings, settings: Settings, players: Sequence[tuple[socket.socket, bool]], generation: int
-    ) -> list[Place]:
-        """Start workers with new settings beside those that serve."""
-        taken = {place.charter.number for place in self.of(Role.WORKER)}
-        numbers = (number for number in itertools.count() if number not in taken)
-        new = []
-        for number in itertools.islice(numbers, settings.worker_count):
-            place = self._place(holdings, Role.WORKER, number)
-            place.generation = generation
-            place.charter = replace(
-                place.charter, settings=settings, listeners=tuple((sock.fileno(), tls) for sock, tls in players)
-            )
-            new.append(place)
-        self.places += new
-        for place in new:
-            self.tasks.spawn(self._keep(place), place.name)
-        return new
+    async def close_admin(self) -> None:
+        """Answer no operator any more, and let go of the cache."""
+        await self.admin.stop()
+        await self._private.stop()
+        await self._control.close()
 
     async def _start_admin(self, holdings: Holdings) -> Admin:
-        self.meters = Meters(SlotWriter(self._slot(holdings, "supervisor")))
+        self.meters = Meters(SlotWriter(self.posts.slot(holdings, "supervisor")))
         self.meters.gauge("edge_build_info", __version__, sys.version.split()[0], to=1)
         for place in self.of(Role.WORKER):
             self.meters.count("edge_worker_restarts_total", str(place.charter.number), by=0)
@@ -183,33 +168,61 @@ class Supervisor:
             return False, "drained by an operator"
         return self._phase is Phase.SERVING, self._phase.value
 
+    def _doing(self) -> str:
+        """For `systemctl status`."""
+        serving = sum(place.ready and not place.retired for place in self.of(Role.WORKER))
+        return f"{self.readiness()[1]}: {serving} workers, generation {self.generation}"
+
     def of(self, role: Role) -> list[Place]:
-        return [place for place in self.places if place.role is role]
+        return self.posts.of(role)
+
+    def hire(
+        self, holdings: Holdings, settings: Settings, players: Sequence[tuple[socket.socket, bool]], generation: int
+    ) -> list[Place]:
+        """Start workers with new settings beside those that serve."""
+        new = self.posts.more_workers(holdings, settings, players, generation)
+        self.employ(new)
+        return new
+
+    def employ(self, places: Sequence[Place]) -> None:
+        """Fill places with processes from now on."""
+        for place in places:
+            self.tasks.spawn(self._keep(place), place.name)
 
     # -- signals ---------------------------------------------------------------------------------
 
     def _install_signals(self, holdings: Holdings) -> None:
         loop = asyncio.get_running_loop()
+        self.reloader = Reloader(self, holdings, self._load or (lambda: self.settings))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop_signal)
         if self._load is not None:
-            self._reloader = Reloader(self, holdings, self._load)
             loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         else:
             loop.add_signal_handler(signal.SIGHUP, say, "there is nothing to reload from")
+        self._upgrader = Upgrader(self, holdings, self._load)
+        loop.add_signal_handler(signal.SIGUSR2, self._upgrade_soon)
         loop.add_signal_handler(signal.SIGUSR1, self._reopen_logs)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_OVER)  # what came while our predecessor went is delivered now
 
     def _on_stop_signal(self) -> None:
         if self._stop.is_set():
-            self._hurry.set()
+            self._ending.hurry.set()
             self._exit_code = CRASHED  # answers are cut, and there is no clean mark
         self._stop.set()
 
     def _reload_soon(self) -> None:
         if self._phase is Phase.SERVING:
-            self._reloader.request()
+            self.reloader.request()
         else:
             say(f"not reloaded: {self._phase.value}")
+
+    def _upgrade_soon(self) -> None:
+        self.tasks.spawn(self._upgrader.by_signal(), "upgrade")
+
+    async def upgrade(self) -> str:
+        """Check the program that is installed now, and become it; BadRequest: why not."""
+        return await self._upgrader.request()
 
     def _reopen_logs(self) -> None:
         for place in self.of(Role.WORKER):
@@ -248,7 +261,7 @@ class Supervisor:
     def _start(self, place: Place) -> Process:
         """A keeper does what its volume owes before it serves."""
         if place.role is Role.WORKER:
-            return place.start(self._on_ready, say, self._nursery)
+            return place.start(self._on_ready, say, self.nursery)
         owed, label = self._control.owed, self.settings.volume_label(place.charter.number)
         entries = tuple(owed.of(label))
         place.charter = replace(place.charter, owed=entries)
@@ -257,7 +270,7 @@ class Supervisor:
             owed.paid(label, len(entries))
             self._on_ready()
 
-        return place.start(on_ready, say, self._nursery)
+        return place.start(on_ready, say, self.nursery)
 
     def _can_do_without(self, place: Place) -> bool:
         """Go on without a volume, trying again and again, as long as another one can be had."""
@@ -270,6 +283,7 @@ class Supervisor:
         if self._phase is Phase.STARTING and all(place.ready or place.missed for place in self.places):
             self._phase = Phase.SERVING
             say("ready")
+            self.notifier.ready(self._doing())
 
     def _give_up(self, place: Place) -> None:
         say(f"{place.name} does not start: {place.last_words}")
@@ -283,33 +297,11 @@ class Supervisor:
         self._phase = Phase.DRAINING
         if served:
             say(draining(self.settings))
+        self.notifier.stopping(self.settings.server.drain_timeout + KILL_GRACE + KEEPER_STOP)
         holdings.stop_listening()
-        await self._end(self.of(Role.WORKER), self.settings.server.drain_timeout + KILL_GRACE)
-        await self._end(self.of(Role.KEEPER), KEEPER_STOP)
+        await self._ending.end(self.of(Role.WORKER), self.settings.server.drain_timeout + KILL_GRACE)
+        await self._ending.end(self.of(Role.KEEPER), KEEPER_STOP)
         self._phase = Phase.STOPPED
-
-    async def _end(self, places: Sequence[Place], seconds: float) -> None:
-        """SIGTERM; SIGKILL for who is left after so many seconds, or after a second signal."""
-        running = [(place, place.process) for place in places if place.process is not None]
-        for place, _ in running:
-            place.signal(signal.SIGTERM)
-        await self._wait_for([process for _, process in running], seconds)
-        late = [(place, process) for place, process in running if not process.exited.done()]
-        for place, process in late:
-            if not self._hurry.is_set():
-                say(f"{place.name} did not end within {seconds:g} s: killed")
-            process.signal(signal.SIGKILL)
-        await asyncio.gather(*(process.exited for _, process in late))
-
-    async def _wait_for(self, processes: Sequence[Process], seconds: float) -> None:
-        """Until all have ended, the time is over, or somebody is impatient."""
-        if not processes:
-            return
-        hurry = self.tasks.spawn(self._hurry.wait(), "hurry")
-        ended = self.tasks.spawn(asyncio.wait([process.exited for process in processes]), "ended")
-        await asyncio.wait({hurry, ended}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        for waiting in (hurry, ended):
-            waiting.cancel()
 
 
 def _when(delay: float) -> str:

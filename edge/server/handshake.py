@@ -16,7 +16,7 @@ async def asked_name(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> st
     seen = 0
     try:
         while True:
-            await _readable(loop, sock)
+            await readable(loop, sock)
             data = sock.recv(MAX_HELLO, socket.MSG_PEEK)
             try:
                 return server_name(data)
@@ -30,7 +30,8 @@ async def asked_name(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> st
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
 
-async def _readable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+async def readable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    """Until something has come, or the other side has left."""
     ready: asyncio.Future[None] = loop.create_future()
     loop.add_reader(sock.fileno(), _set, ready)
     try:

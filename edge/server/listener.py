@@ -22,6 +22,7 @@ from edge.server.connection import Connection
 from edge.server.exchange import Handler
 from edge.server.handshake import QuietHandshakes, asked_name
 from edge.server.observer import Event, Observer, Unobserved
+from edge.server.proxy import client_of, trusted
 from edge.server.service import ErrorResponse, Service, plain_error
 from edge.server.settings import ServerSettings
 from edge.server.tls import Certificates
@@ -205,7 +206,13 @@ class Listener:
             self._pause()  # the next sweep tries again
 
     async def _greet(self, sock: socket.socket, peer: str) -> None:
-        certificates = self._certificates
+        certificates, proxies = self._certificates, self._settings.proxies
+        if proxies and trusted(peer, proxies):
+            told = await self._told_by_proxy(sock, peer)
+            if told is None:
+                self._greeting -= 1
+                return
+            peer = told
 
         def connect() -> Connection:
             return Connection(self._service, sock, peer, certificates is not None)
@@ -222,6 +229,20 @@ class Listener:
                 log.debug("no TLS with %s: %s", peer, error)
         finally:
             self._greeting -= 1
+
+    async def _told_by_proxy(self, sock: socket.socket, peer: str) -> str | None:
+        """Whose connection a proxy hands on; None: it does not say, and the connection is closed."""
+        try:
+            return await client_of(self._loop, sock, peer, self._settings.head_timeout)
+        except OSError as error:  # so are NoProxyHeader and TimeoutError
+            sock.close()
+            self._service.observer.count(Event.NO_PROXY_HEADER)
+            log.debug("nothing from the proxy %s: %s", peer, error)
+            return None
+        except asyncio.CancelledError:
+            sock.close()
+            self._greeting -= 1
+            raise
 
     async def _shake_hands(
         self, certificates: Certificates, sock: socket.socket, connect: Callable[[], Connection]

@@ -12,6 +12,7 @@ class Event(StrEnum):
     ACCEPT_PAUSED = "accept_paused"
     NO_DESCRIPTORS = "no_descriptors"
     HANDSHAKE_FAILED = "handshake_failed"
+    NO_PROXY_HEADER = "no_proxy_header"
     BAD_REQUEST = "bad_request"
     HEAD_TIMEOUT = "head_timeout"
     IDLE_TIMEOUT = "idle_timeout"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.server.proxy import Network
 from edge.words import KIB, MIB, SECONDS
 
 
@@ -39,3 +40,4 @@ class ServerSettings:
     window_plain: int = MIB  # handed to the kernel at once, so that one fast connection never holds the loop
     window_tls: int = 256 * KIB
     tls: tuple[TlsCert, ...] = ()
+    proxies: tuple[Network, ...] = ()  # from these a PROXY header is expected, and believed

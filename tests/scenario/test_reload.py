@@ -236,9 +236,13 @@ async def test_a_slow_download_goes_on_over_a_reload_to_its_last_byte(tmp_path: 
 
 
 class Crowd:
-    """Clients on kept connections, as fast as they can; an answer that does not come is a failure."""
+    """Clients on kept connections, as fast as they can; an answer that does not come is a failure.
 
-    def __init__(self, url: str) -> None:
+    `new_each`: so many requests apart is one for what nobody has asked for yet; 0: never.
+    """
+
+    def __init__(self, url: str, new_each: int = 0) -> None:
+        self._new_each = new_each
         host, port = url.removeprefix("http://").split(":")
         self._at = host, int(port)
         self.done = 0
@@ -258,6 +262,8 @@ class Crowd:
             while not closing and not self.stop.is_set():
                 path = paths[count % len(paths)]
                 count += 1
+                if self._new_each and count % self._new_each == 0:
+                    path = f"/s/2000/new-{number}-{count}.ts"
                 try:
                     writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
                     head = await reader.readuntil(b"\r\n\r\n")

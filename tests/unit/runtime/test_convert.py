@@ -1,6 +1,7 @@
 """Every setting reaches the room that it is for."""
 
 from dataclasses import asdict, fields
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ CASES = [
     ("server", "slow_reader", "1KiB", convert.server_settings, "min_drain_rate", 1024),
     ("server", "node", "n", convert.delivery_settings, "node", "n"),
     ("cache", "size", "1GB", convert.volume_settings, "size_bytes", 10**9),
+    ("server", "proxy_protocol_from", ["10.0.0.1"], convert.server_settings, "proxies", (ip_network("10.0.0.1"),)),
     ("cache", "slice_size", "2MiB", convert.volume_settings, "slice_size", 2**21),
     ("cache", "index_dir", "/i", convert.volume_settings, "index_dir", Path("/i")),
     ("cache", "policy", "lru", convert.volume_settings, "policy", Policy.LRU),

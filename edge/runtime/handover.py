@@ -1,0 +1,147 @@
+"""What one program hands to its successor in the same process (`edge upgrade`): sockets, shared memory, children.
+
+The supervisor replaces itself (execve), so that its pid, its children and their pipes stay, and so do the descriptors
+that are named here: listening sockets, whose backlog nobody loses; locks of cache directories, which nobody else can
+take meanwhile; metric slots, whose counters go on.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+from collections.abc import MutableMapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Self
+
+NAME: Final = "EDGE_HANDOVER"  # in the environment: the descriptor of the document
+VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Heir:
+    """A child that goes on: who it is, and the pipe that it speaks through."""
+
+    role: str
+    number: int
+    pid: int
+    status_fd: int
+    generation: int
+    retired: bool
+    ready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """Descriptors by their numbers. `players`: address as it is written, descriptor, whether TLS is spoken there;
+    `links`: volume, descriptor, path; `slots`: by the name of the post.
+    """
+
+    program: str  # its version, for the log
+    generation: int
+    log_secret: str
+    runtime_dir: str
+    state_dir: str
+    players: tuple[tuple[str, int, bool], ...]
+    admin: int
+    control: int
+    links: tuple[tuple[int, int, str], ...]
+    hits: int
+    liveness: tuple[int, int]
+    locks: tuple[int, ...]
+    slots: dict[str, int]
+    children: tuple[Heir, ...]
+    nursery: int = 0  # its pid: it ends when the children that it has forked have
+    version: int = VERSION
+
+    def to_environment(self, environment: MutableMapping[str, str]) -> None:
+        """Copies of the descriptors that execve leaves open, and a document that names them."""
+        said = asdict(self._copied())
+        fd = os.memfd_create("handover", 0)
+        with open(os.dup(fd), "wb") as file:
+            file.write(json.dumps(said).encode())
+        environment[NAME] = str(fd)
+
+    def _copied(self) -> Self:
+        """A duplicate is inheritable only if it is said: everything else ends with this program."""
+        return replace(
+            self,
+            players=tuple((listen, _copy(fd), tls) for listen, fd, tls in self.players),
+            admin=_copy(self.admin),
+            control=_copy(self.control),
+            links=tuple((volume, _copy(fd), path) for volume, fd, path in self.links),
+            hits=_copy(self.hits),
+            liveness=(_copy(self.liveness[0]), _copy(self.liveness[1])),
+            locks=tuple(map(_copy, self.locks)),
+            slots={name: _copy(fd) for name, fd in self.slots.items()},
+            children=tuple(replace(child, status_fd=_copy(child.status_fd)) for child in self.children),
+        )
+
+    @classmethod
+    def take(cls, environment: MutableMapping[str, str]) -> Self | None:
+        """What was handed to this program; None: it starts anew. ValueError: by a program that we do not understand."""
+        number = environment.pop(NAME, "")
+        if not number.isdecimal():
+            return None
+        with open(int(number), "rb") as file:
+            file.seek(0)
+            said: dict[str, Any] = json.loads(file.read())
+        if said.get("version") != VERSION:
+            raise ValueError(
+                f"the running program hands over in version {said.get('version')}, this one takes {VERSION}"
+            )
+        for name in ("players", "links"):
+            said[name] = tuple(tuple(entry) for entry in said[name])
+        said["children"] = tuple(Heir(**entry) for entry in said["children"])
+        said["locks"], said["liveness"] = tuple(said["locks"]), (said["liveness"][0], said["liveness"][1])
+        found = cls(**said)
+        for fd in found.descriptors:
+            os.set_inheritable(fd, False)
+        return found
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        sockets = (*(fd for _, fd, _ in self.players), self.admin, self.control, *(fd for _, fd, _ in self.links))
+        pipes = (*self.liveness, *(child.status_fd for child in self.children))
+        return (*sockets, *pipes, self.hits, *self.locks, *self.slots.values())
+
+
+def _copy(fd: int) -> int:
+    copy = os.dup(fd)
+    os.set_inheritable(copy, True)
+    return copy
+
+
+class Adopted:
+    """A child that our predecessor in this process has started: as much of `subprocess.Popen` as is used here."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._code: int | None = None
+        try:
+            self._pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self._pidfd = -1
+
+    def __repr__(self) -> str:
+        return f"<Adopted {self.pid} {'running' if self._code is None else self._code}>"
+
+    def poll(self) -> int | None:
+        """Its return code; 0 where only another process could know, that which has forked it."""
+        if self._code is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+                if pid:
+                    self._code = os.waitstatus_to_exitcode(status)
+            except ChildProcessError:
+                if self._pidfd < 0 or select.select([self._pidfd], [], [], 0)[0]:
+                    self._code = 0
+            if self._code is not None and self._pidfd >= 0:
+                os.close(self._pidfd)
+                self._pidfd = -1
+        return self._code
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None and self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.Signals(number))

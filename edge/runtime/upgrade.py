@@ -1,0 +1,221 @@
+"""The program that is installed now takes the place of the one that runs, without a dropped request (`edge upgrade`).
+
+1. the new program tries itself on in a process of its own: it reads the configuration and imports all that it will
+   run; what is wrong is said, and everything goes on as it was
+2. the supervisor closes its admin side, and replaces itself (execve): pid, children, sockets and locks stay
+3. the new supervisor adopts the children. It ends each old keeper, which closes its volume cleanly, and starts a new
+   one; workers wait on their link meanwhile, as when a keeper has died, and hits go on
+4. new workers start beside the old ones, on the same listening sockets
+5. when all of them serve, the old ones accept no more, and each connection ends with its next answer
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from edge import __version__
+from edge.config.load import ConfigErrors
+from edge.config.schema import Settings
+from edge.errors import BadRequest, ConfigError
+from edge.runtime.handover import Adopted, Handover, Heir
+from edge.runtime.holdings import Holdings
+from edge.runtime.places import Place
+from edge.runtime.reload import same_where_fixed
+from edge.runtime.report import say
+from edge.words import Role
+
+if TYPE_CHECKING:
+    from edge.runtime.supervisor import Supervisor
+
+TRY: Final = "EDGE_TRY"  # in the environment: say whether you would start, and end
+TRY_SECONDS: Final = 60.0
+ANSWER_SECONDS: Final = 0.5  # for the operator's answer to leave before its connection ends with the program
+HELD_OVER: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
+KEEPER_SECONDS: Final = 10.0  # journals, a sync of the newest pack, the clean mark
+
+
+class Upgrader:
+    """The old program's side."""
+
+    def __init__(self, supervisor: "Supervisor", holdings: Holdings, load: Callable[[], Settings] | None) -> None:
+        self._supervisor, self._holdings, self._load = supervisor, holdings, load
+        self._under_way = False
+
+    async def by_signal(self) -> None:
+        """SIGUSR2."""
+        try:
+            await self.request()
+        except BadRequest as refused:
+            say(f"not upgraded: {refused.detail}")
+
+    async def request(self) -> str:
+        """Begin; what the new program said of itself. BadRequest: nothing was done."""
+        if self._load is None or self._under_way:
+            raise BadRequest("an upgrade is under way" if self._under_way else "there is nothing to upgrade from", 409)
+        self._under_way = True
+        try:
+            said = await self._tried()
+        except BaseException:
+            self._under_way = False
+            raise
+        say(f"upgrading from {__version__}: {said}")
+        self._supervisor.tasks.spawn(self._go(), "upgrade")
+        return said
+
+    async def _tried(self) -> str:
+        assert self._load is not None
+        try:
+            same_where_fixed(self._supervisor.settings, await asyncio.to_thread(self._load))
+        except (ConfigErrors, ConfigError) as wrong:
+            raise BadRequest(str(wrong), 409) from wrong
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *sys.orig_argv[1:], env={**os.environ, TRY: "1"}, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(TRY_SECONDS):
+                said, _ = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise BadRequest(f"the new program said nothing in {TRY_SECONDS:g} s", 409) from None
+        lines = said.decode(errors="replace").strip().splitlines() or ["without a word"]
+        if process.returncode != 0:
+            raise BadRequest("the new program does not start: " + "; ".join(lines[-5:]), 409)
+        return lines[-1]
+
+    async def _go(self) -> None:
+        supervisor = self._supervisor
+        await asyncio.sleep(ANSWER_SECONDS)
+        async with supervisor.turn:  # a reload under way comes to its end
+            supervisor.notifier.reloading()
+            self._handover().to_environment(os.environ)
+            await supervisor.close_admin()
+            signal.pthread_sigmask(signal.SIG_BLOCK, HELD_OVER)  # until the successor has its handlers
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.execv(sys.executable, sys.orig_argv)
+
+    def _handover(self) -> Handover:
+        supervisor, holdings = self._supervisor, self._holdings
+        children = [
+            Heir(
+                place.role, place.charter.number, place.process.pid, place.process.status_fd, place.generation,
+                place.retired, place.ready,
+            )
+            for place in supervisor.places
+            if place.process is not None and not place.process.exited.done()
+        ]  # fmt: skip
+        named = zip(holdings.addresses, holdings.players, strict=True)
+        return Handover(
+            program=__version__,
+            generation=supervisor.generation,
+            log_secret=supervisor.posts.log_secret,
+            runtime_dir=holdings.runtime_dir,
+            state_dir=holdings.state_dir,
+            players=tuple((listen, sock.fileno(), tls) for listen, (sock, tls) in named),
+            admin=holdings.admin.fileno(),
+            control=holdings.control.fileno(),
+            links=tuple((link.volume, link.sock.fileno(), link.path) for link in holdings.links),
+            hits=holdings.hits_fd,
+            liveness=holdings.liveness,
+            locks=holdings.locks,
+            slots=dict(supervisor.posts.slots),
+            children=tuple(children),
+            nursery=supervisor.nursery.pid if supervisor.nursery is not None else 0,
+        )
+
+
+def tried_on() -> bool:
+    """Is this process only to say whether the program would start? Then all that it will run is imported now."""
+    if TRY not in os.environ:
+        return False
+    import edge.runtime.child
+    import edge.runtime.keeper
+    import edge.runtime.supervisor
+    import edge.runtime.worker
+
+    print(f"version {__version__} in {os.path.dirname(os.path.dirname(edge.runtime.child.__file__))}")
+    return True
+
+
+# -- the new program's side -----------------------------------------------------------------------
+
+
+def adopt(supervisor: "Supervisor", holdings: Holdings, handover: Handover) -> None:
+    """The children of our predecessor, at their places; its workers serve on."""
+    posts = supervisor.posts
+    for name, fd in handover.slots.items():
+        posts.keep_slot(name, fd)
+    supervisor.generation = handover.generation
+    for heir in handover.children:
+        place = posts.place(holdings, supervisor.settings, Role(heir.role), heir.number)
+        place.generation, place.retired, place.ready = heir.generation, heir.retired, heir.ready
+        place.adopt(Adopted(heir.pid), heir.status_fd, supervisor.changed.set, say)
+        posts.places.append(place)
+
+
+async def take_over(supervisor: "Supervisor", holdings: Holdings, handover: Handover) -> None:
+    """Steps 3 to 5. New children that do not start are tried again and again, while the old workers serve on."""
+    old = list(supervisor.places)
+    if handover.nursery:
+        supervisor.tasks.spawn(_reap(handover.nursery), "nursery of before")
+    for place in old:
+        if place.role is Role.WORKER:
+            supervisor.tasks.spawn(_see_out(supervisor, place), f"{place.name} of before")
+    async with supervisor.turn:
+        players = holdings.listen_on(supervisor.settings)
+        holdings.switch(players, supervisor.settings)
+        await asyncio.gather(*(_new_keeper(supervisor, holdings, link.volume) for link in holdings.links))
+        taken = handover.generation + 1
+        new = supervisor.hire(holdings, supervisor.settings, players, taken)
+        while not all(place.ready for place in new):
+            supervisor.changed.clear()
+            await supervisor.changed.wait()
+        supervisor.generation = taken
+        await supervisor.reloader.retire([place for place in old if place.role is Role.WORKER], taken)
+    say(f"upgraded from {handover.program} to {__version__}: {len(new)} workers took over")
+    supervisor.notifier.ready("upgraded")
+
+
+async def _reap(nursery: int) -> None:
+    """It ends with the last of the children that it has forked."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    pidfd = os.pidfd_open(nursery)  # it is our child: its pid is its own until we have waited for it
+    loop.add_reader(pidfd, ended.set)
+    try:
+        await ended.wait()
+        os.waitpid(nursery, 0)
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+
+
+async def _see_out(supervisor: "Supervisor", place: Place) -> None:
+    assert place.process is not None
+    place.vacate(await place.process.exited)
+    supervisor.places.remove(place)
+    supervisor.changed.set()
+
+
+async def _new_keeper(supervisor: "Supervisor", holdings: Holdings, volume: int) -> None:
+    """The old one closes the volume cleanly, then a new one opens it."""
+    for place in [place for place in supervisor.of(Role.KEEPER) if place.charter.number == volume]:
+        process = place.process
+        assert process is not None
+        process.signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(asyncio.shield(process.exited), KEEPER_SECONDS)
+        except TimeoutError:
+            say(f"{place.name} did not end within {KEEPER_SECONDS:g} s: killed")
+            process.signal(signal.SIGKILL)
+            await process.exited
+        place.vacate(process.exited.result())
+        supervisor.places.remove(place)
+    place = supervisor.posts.place(holdings, supervisor.settings, Role.KEEPER, volume)
+    supervisor.places.append(place)
+    supervisor.employ([place])
