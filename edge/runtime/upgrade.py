@@ -183,13 +183,13 @@ async def take_over(supervisor: "Supervisor", holdings: Holdings, handover: Hand
 
 async def _reap(nursery: int) -> None:
     """It ends with the last of the children that it has forked."""
-    ended = asyncio.Event()
+    ended, adopted = asyncio.Event(), Adopted(nursery)
     loop = asyncio.get_running_loop()
     pidfd = os.pidfd_open(nursery)  # it is our child: its pid is its own until we have waited for it
     loop.add_reader(pidfd, ended.set)
     try:
         await ended.wait()
-        os.waitpid(nursery, 0)
+        adopted.poll()
     finally:
         loop.remove_reader(pidfd)
         os.close(pidfd)
