@@ -73,6 +73,7 @@ def flags_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def run(args: argparse.Namespace) -> int:
     from edge.config.load import ConfigErrors
+    from edge.errors import ConfigError
     from edge.runtime.upgrade import tried_on
 
     try:
@@ -80,8 +81,12 @@ def run(args: argparse.Namespace) -> int:
     except ConfigErrors as wrong:
         print(wrong, file=sys.stderr)
         return WRONG
-    if tried_on():
-        return 0
+    try:
+        if tried_on():
+            return 0
+    except ConfigError as wrong:
+        print(wrong, file=sys.stderr)
+        return WRONG
     return serve(settings, load=lambda: settings_of(args))
 
 

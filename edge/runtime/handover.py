@@ -20,11 +20,12 @@ VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Heir:
-    """A child that goes on: who it is, and the pipe that it speaks through."""
+    """A child that goes on: who it is, its pidfd, and the pipe that it speaks through."""
 
     role: str
     number: int
     pid: int
+    pidfd: int
     status_fd: int
     generation: int
     retired: bool
@@ -51,7 +52,7 @@ class Handover:
     locks: tuple[int, ...]
     slots: dict[str, int]
     children: tuple[Heir, ...]
-    nursery: int = 0  # its pid: it ends when the children that it has forked have
+    nursery: int  # the process that has forked them, 0 for none: it ends with the last one
     version: int = VERSION
 
     def to_environment(self, environment: MutableMapping[str, str]) -> None:
@@ -74,7 +75,9 @@ class Handover:
             liveness=(_copy(self.liveness[0]), _copy(self.liveness[1])),
             locks=tuple(map(_copy, self.locks)),
             slots={name: _copy(fd) for name, fd in self.slots.items()},
-            children=tuple(replace(child, status_fd=_copy(child.status_fd)) for child in self.children),
+            children=tuple(
+                replace(child, pidfd=_kept(child.pidfd), status_fd=_copy(child.status_fd)) for child in self.children
+            ),
         )
 
     @classmethod
@@ -102,7 +105,7 @@ class Handover:
     @property
     def descriptors(self) -> tuple[int, ...]:
         sockets = (*(fd for _, fd, _ in self.players), self.admin, self.control, *(fd for _, fd, _ in self.links))
-        pipes = (*self.liveness, *(child.status_fd for child in self.children))
+        pipes = (*self.liveness, *(fd for child in self.children for fd in (child.pidfd, child.status_fd)))
         return (*sockets, *pipes, self.hits, *self.locks, *self.slots.values())
 
 
@@ -112,11 +115,17 @@ def _copy(fd: int) -> int:
     return copy
 
 
-class Adopted:
-    """A child that our predecessor in this process has started: as much of `subprocess.Popen` as is used here."""
+def _kept(fd: int) -> int:
+    os.set_inheritable(fd, True)
+    return fd
 
-    def __init__(self, pid: int) -> None:
+
+class Adopted:
+    """A child of the program before us: what `subprocess.Popen` is to one that we have executed."""
+
+    def __init__(self, pid: int, pidfd: int) -> None:
         self.pid = pid
+        self._pidfd = pidfd
         self._code: int | None = None
         try:
             self._pidfd = os.pidfd_open(pid)
@@ -127,21 +136,23 @@ class Adopted:
         return f"<Adopted {self.pid} {'running' if self._code is None else self._code}>"
 
     def poll(self) -> int | None:
-        """Its return code; 0 where only another process could know, that which has forked it."""
-        if self._code is None:
-            try:
-                pid, status = os.waitpid(self.pid, os.WNOHANG)
-                if pid:
-                    self._code = os.waitstatus_to_exitcode(status)
-            except ChildProcessError:
-                if self._pidfd < 0 or select.select([self._pidfd], [], [], 0)[0]:
-                    self._code = 0
-            if self._code is not None and self._pidfd >= 0:
-                os.close(self._pidfd)
-                self._pidfd = -1
+        """Its return code; 0 of one that was forked by another process, which has been told it."""
+        if self._code is None and select.select([self._pidfd], [], [], 0)[0]:
+            self._code = reaped(self.pid) or 0
+            os.close(self._pidfd)
         return self._code
 
-    def send_signal(self, number: int) -> None:
-        if self.poll() is None and self._pidfd >= 0:
+    def send_signal(self, number: signal.Signals) -> None:
+        """Nothing happens to one that has ended."""
+        if self.poll() is None:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.Signals(number))
+                signal.pidfd_send_signal(self._pidfd, number)
+
+
+def reaped(pid: int) -> int | None:
+    """The return code of a process that has ended, if it was a child of this one."""
+    try:
+        found, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return os.waitstatus_to_exitcode(status) if found else None

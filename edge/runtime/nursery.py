@@ -29,7 +29,6 @@ from typing import Final
 
 from edge.runtime import child
 from edge.runtime.child import HELD_BACK, name_process
-from edge.runtime.handover import NAME
 from edge.runtime.notify import SPOKEN_TO_US_ALONE
 
 MODULES: Final = ("edge.runtime.worker", "edge.runtime.keeper")
@@ -155,7 +154,9 @@ def _be_nursery(sock: socket.socket, modules: Sequence[str], parent: int) -> Non
         if os.getppid() == parent:
             for number in (*HELD_BACK, signal.SIGTERM):  # it ends when its supervisor and its children have
                 signal.signal(number, signal.SIG_IGN)
-            signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a program that took another's place has some blocked
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())  # an upgrade holds signals back; its children must not
+            for name in SPOKEN_TO_US_ALONE:
+                os.environ.pop(name, None)
             _close_all_but(sock.fileno())
             for name in (*SPOKEN_TO_US_ALONE, NAME):
                 os.environ.pop(name, None)

@@ -20,11 +20,13 @@ from edge import __version__
 from edge.config.load import ConfigErrors
 from edge.config.schema import Settings
 from edge.errors import BadRequest, ConfigError
-from edge.runtime.handover import Adopted, Handover, Heir
+from edge.fill.messages import PROTOCOL
+from edge.runtime.handover import VERSION, Adopted, Handover, Heir, reaped
 from edge.runtime.holdings import Holdings
 from edge.runtime.places import Place
 from edge.runtime.reload import same_where_fixed
 from edge.runtime.report import say
+from edge.store.hits import SHARED_BYTES
 from edge.words import Role
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ class Upgrader:
         except (ConfigErrors, ConfigError) as wrong:
             raise BadRequest(str(wrong), 409) from wrong
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *sys.orig_argv[1:], env={**os.environ, TRY: "1"}, stdin=asyncio.subprocess.DEVNULL,
+            sys.executable, *sys.orig_argv[1:], env={**os.environ, TRY: understood()}, stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         try:
@@ -101,14 +103,6 @@ class Upgrader:
 
     def _handover(self) -> Handover:
         supervisor, holdings = self._supervisor, self._holdings
-        children = [
-            Heir(
-                place.role, place.charter.number, place.process.pid, place.process.status_fd, place.generation,
-                place.retired, place.ready,
-            )
-            for place in supervisor.places
-            if place.process is not None and not place.process.exited.done()
-        ]  # fmt: skip
         named = zip(holdings.addresses, holdings.players, strict=True)
         return Handover(
             program=__version__,
@@ -124,15 +118,38 @@ class Upgrader:
             liveness=holdings.liveness,
             locks=holdings.locks,
             slots=dict(supervisor.posts.slots),
-            children=tuple(children),
+            children=tuple(filter(None, map(_heir, supervisor.places))),
             nursery=supervisor.nursery.pid if supervisor.nursery is not None else 0,
         )
 
 
+def _heir(place: Place) -> Heir | None:
+    process = place.process
+    if process is None or process.exited.done():
+        return None
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return None
+    said = place.generation, place.retired, place.ready
+    return Heir(place.role, place.charter.number, process.pid, pidfd, process.status_fd, *said)
+
+
+def understood() -> str:
+    """Versions of all that an old worker and a new keeper, or one program and the next, say to each other."""
+    return f"link {PROTOCOL}, shared memory {SHARED_BYTES}, handover {VERSION}"
+
+
 def tried_on() -> bool:
-    """Is this process only to say whether the program would start? Then all that it will run is imported now."""
-    if TRY not in os.environ:
+    """Is this process only to say whether the program would start? Then all that it will run is imported now.
+
+    ConfigError: it would not understand the program that runs.
+    """
+    said = os.environ.get(TRY)
+    if said is None:
         return False
+    if said != understood():
+        raise ConfigError("upgrade", said, f"the installed program has {understood()}: restart the server instead")
     import edge.runtime.child
     import edge.runtime.keeper
     import edge.runtime.supervisor
@@ -154,7 +171,7 @@ def adopt(supervisor: "Supervisor", holdings: Holdings, handover: Handover) -> N
     for heir in handover.children:
         place = posts.place(holdings, supervisor.settings, Role(heir.role), heir.number)
         place.generation, place.retired, place.ready = heir.generation, heir.retired, heir.ready
-        place.adopt(Adopted(heir.pid), heir.status_fd, supervisor.changed.set, say)
+        place.adopt(Adopted(heir.pid, heir.pidfd), heir.status_fd, supervisor.changed.set, say)
         posts.places.append(place)
 
 
@@ -177,6 +194,8 @@ async def take_over(supervisor: "Supervisor", holdings: Holdings, handover: Hand
             await supervisor.changed.wait()
         supervisor.generation = taken
         await supervisor.reloader.retire([place for place in old if place.role is Role.WORKER], taken)
+    if handover.nursery:
+        supervisor.tasks.spawn(_bury(handover.nursery), "nursery of before")
     say(f"upgraded from {handover.program} to {__version__}: {len(new)} workers took over")
     supervisor.notifier.ready("upgraded")
 
@@ -200,6 +219,22 @@ async def _see_out(supervisor: "Supervisor", place: Place) -> None:
     place.vacate(await place.process.exited)
     supervisor.places.remove(place)
     supervisor.changed.set()
+
+
+async def _bury(pid: int) -> None:
+    """The process that has forked our predecessor's children ends with the last of them."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        loop.add_reader(pidfd, ended.set)
+        await ended.wait()
+        reaped(pid)
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
 
 
 async def _new_keeper(supervisor: "Supervisor", holdings: Holdings, volume: int) -> None:

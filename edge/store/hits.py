@@ -10,6 +10,7 @@ from edge.store.version import VERSIONS_BYTES, Versions
 
 BUCKETS: Final = 1 << 22
 MOST: Final = 3
+SHARED_BYTES: Final = BUCKETS + VERSIONS_BYTES + DOUBTS_BYTES
 _BUCKET: Final = BUCKETS - 1
 _FIRST: Final = struct.Struct("<I").unpack_from
 
@@ -20,7 +21,7 @@ def create_hits_file() -> int:
     The supervisor makes it, so that it survives workers and keepers.
     """
     fd = os.memfd_create("edge-hits", os.MFD_CLOEXEC)
-    os.ftruncate(fd, BUCKETS + VERSIONS_BYTES + DOUBTS_BYTES)
+    os.ftruncate(fd, SHARED_BYTES)
     return fd
 
 
