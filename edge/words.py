@@ -105,3 +105,15 @@ class Pending(Enum):
 
 
 PENDING: Final = Pending.PENDING
+
+
+class Refusal(StrEnum):
+    """Why a request was not admitted; a metric's label."""
+
+    NO_PROOF = "no_proof"
+    MALFORMED = "malformed"
+    UNKNOWN_KEY = "unknown_key"
+    SKEW = "skew"
+    SIGNATURE = "signature"
+    REPLAY = "replay"
+    HOPS = "hops"

@@ -54,6 +54,8 @@ ORIGIN_EXAMPLES: Final[dict[str, object]] = {
     "client_cert": "/etc/edge/client.pem",
     "client_key": "/etc/edge/client.key",
     "index_dir": "/var/lib/edge",
+    "keys_file": "/etc/edge/edges.keys",
+    "client_ca": "/etc/edge/edges-ca.pem",
 }
 
 

@@ -72,7 +72,7 @@ def _network(value: str) -> str:
     try:
         ipaddress.ip_network(value)
     except ValueError as error:
-        raise ValueError("write an address or a network: 10.0.0.1, 10.0.0.0/24, 2001:db8::/64") from error
+        raise ValueError(f"write an address or a network, 10.0.0.1 or 10.0.0.0/24: {error}") from error
     return value
 
 
@@ -91,7 +91,7 @@ Parameter = Annotated[str, _written_like(VISIBLE, "write the parameter's name as
 Names = Annotated[tuple[Parameter, ...], Field(strict=False)]
 PathPattern = Annotated[str, _written_like(PATH, 'write a path that begins with "/" or "*"')]
 Url = Annotated[str, AfterValidator(_url)]
-Cidr = Annotated[str, AfterValidator(_network)]
+Network = Annotated[str, AfterValidator(_network)]
 Listens = Annotated[tuple[Listen, ...], Field(strict=False)]
 
 
@@ -116,8 +116,9 @@ class ServerSection(Section):
     )
     workers: int = Field(0, ge=0, le=256, description="worker processes; 0 = one per core")
     node: Label = Field("edge", description="this node's name in Via and Cache-Status")
+    url: Url = Field("", description="what its siblings call this server: one [[upstream]] of role sibling has it")
     link_capacity: Size = Field(0, description="bytes a second that the machine's port carries, for alerts; 0 = unsaid")
-    proxy_protocol_from: Annotated[tuple[Cidr, ...], Field(strict=False)] = Field(
+    proxy_protocol_from: Annotated[tuple[Network, ...], Field(strict=False)] = Field(
         (), description="proxies (10.0.0.1, 10.0.0.0/24) whose connections begin with a PROXY header, version 1 or 2"
     )
     drain_timeout: Seconds = Field(30.0, description="how long running answers may take at a stop")
@@ -136,6 +137,7 @@ class ServerSection(Section):
     )
     max_line: Size = Field(8 * 2**10, description="the most for its line, and for each field; at most max_head")
     max_fields: int = Field(100, ge=10, le=1000, description="the most fields that a request may have")
+    max_hops: int = Field(8, ge=1, le=100, description="caches that a request may have passed; more are a loop")
     max_body: Size = Field(
         64 * 2**20, description="the most that a request's body may have, where a site allows methods with one"
     )
@@ -258,6 +260,9 @@ class OriginSection(Section):
     verify: bool = Field(True, description="check the origin's certificate")
     client_cert: str | None = Field(None, min_length=1, description="PEM that shows an origin who asks")
     client_key: str | None = Field(None, min_length=1, description="PEM of its private key")
+    keys_file: str | None = Field(
+        None, min_length=1, description="[admission] of shields and siblings; the first key in it signs our requests"
+    )
     connect_timeout: Wait = Field(3.0, description="how long one connection may take, TLS included")
     first_byte_timeout: Wait = Field(8.0, description="from a request to its answer's head, each try")
     total_first_byte: Wait = Field(9.5, description="the same over all tries: players give up at 10 s")
@@ -275,6 +280,11 @@ class OriginSection(Section):
         Selection.RENDEZVOUS,
         description="which of several [[upstream]] is asked: rendezvous (by object), primary-backup, least-latency",
     )
+    sibling_hits: int = Field(
+        3, ge=1, le=1_000_000, description="what a sibling keeps is kept here too from so many requests on ..."
+    )
+    sibling_window: Wait = Field(60.0, description="... within so long")
+    fallback: bool = Field(True, description="false: where there are shields, origins are never asked instead")
     read_ahead: Size = Field(
         32 * 2**20, description="fetched before a player that reads a far film in ranges; 0 = none"
     )
@@ -293,17 +303,52 @@ class OriginSection(Section):
 
 
 class UpstreamSection(Section):
-    """One of several servers that misses are fetched from: shields first, then origins. With any of these, url, host
-    and server_name of [origin] are not used; all else there is for each of them.
+    """One of several servers that misses are fetched from: the sibling that has the object, then shields, then origins.
+    With any of these, url, host and server_name of [origin] are not used; all else there is for each of them.
     """
 
     url: Url = Field(min_length=1, description="http://host[:port][/base/path] or https://...")
     role: Annotated[MemberRole, Field(strict=False)] = Field(
-        MemberRole.ORIGIN, description="shield: an edge of ours, asked before any origin; origin"
+        MemberRole.ORIGIN,
+        description="sibling: keeps a share of the objects of one data centre; shield: asked before any origin; origin",
     )
     weight: float = Field(1.0, gt=0, le=1000, description="its share of the objects beside others of its role")
     host: Authority | None = Field(None, description="Host to send; the URL's own unless set")
     server_name: HostName | None = Field(None, description="name in the TLS handshake; the URL's own unless set")
+
+
+class AdmissionSection(Section):
+    """Who may ask a shield or a sibling: edges that show that they are ours; others get 403. Off, unless it says how:
+    by a signed pass (keys_file), an address (networks) or a client certificate (client_ca).
+    """
+
+    keys_file: str | None = Field(
+        None,
+        min_length=1,
+        description='a file of lines "ID SECRET", the secret at least 32 characters; all are accepted',
+    )
+    networks: Annotated[tuple[Network, ...], Field(strict=False)] = Field(
+        (), description='addresses of edges, "10.1.0.0/16"; behind a proxy this would be the proxy\'s'
+    )
+    client_ca: str | None = Field(None, min_length=1, description="PEM of the CA that signs the edges' certificates")
+    client_names: Annotated[tuple[HostName, ...], Field(strict=False)] = Field(
+        (), description="names that such a certificate may have; unless set, any"
+    )
+    require: Literal["any", "all"] = Field("any", description="one of these proofs, or all that are named here")
+    listen: Listens = Field(
+        (), description="only at these addresses, as [server] has them in listen or listen_plain; unless set, at all"
+    )
+    sites: Annotated[tuple[Label, ...], Field(strict=False)] = Field(
+        (), description="only for these sites; unless set, for all"
+    )
+    skew: Wait = Field(60.0, description="by how much clocks may differ; a pass is good for as long")
+    nonces: int = Field(
+        100_000, ge=1000, le=10_000_000, description="passes that a worker remembers, so that none serves it twice"
+    )
+
+    @property
+    def on(self) -> bool:
+        return bool(self.keys_file or self.networks or self.client_ca)
 
 
 class KindSection(Section):
@@ -415,6 +460,7 @@ class Settings(Section):
     admin: AdminSection = Field(default_factory=AdminSection)
     cache: CacheSection = Field(default_factory=CacheSection)
     volume: Annotated[tuple[VolumeSection, ...], Field(strict=False)] = ()
+    admission: AdmissionSection = Field(default_factory=AdmissionSection)
     origin: OriginSection = Field(default_factory=OriginSection)
     upstream: Annotated[tuple[UpstreamSection, ...], Field(strict=False)] = ()
     operator: Annotated[tuple[OperatorSection, ...], Field(strict=False)] = ()
@@ -447,6 +493,20 @@ class Settings(Section):
             raise ValueError(f"at most {VOLUMES_MOST} volumes")
         return value
 
+    @model_validator(mode="after")
+    def _admission_fits(self) -> Self:
+        said = self.admission
+        addresses = (*self.server.listen, *self.server.listen_plain)
+        for listen in said.listen:
+            if listen not in addresses:
+                raise ValueError(f"admission.listen: {listen!r} is no address in listen or listen_plain of [server]")
+        for name in said.sites:
+            if name not in {site.name for site in self.site}:
+                raise ValueError(f"admission.sites: there is no site {name!r}")
+        if said.client_ca and not self.tls:
+            raise ValueError("admission.client_ca needs a certificate of our own: [[tls]]")
+        return self
+
     @property
     def upstreams(self) -> tuple[UpstreamSection, ...]:
         """None, if nothing says where misses are fetched."""
@@ -464,7 +524,16 @@ class Settings(Section):
                 raise ValueError(f"two upstreams have the url {url!r}")
         if len(value) > UPSTREAMS_MOST:
             raise ValueError(f"at most {UPSTREAMS_MOST} upstreams")
+        if value and all(upstream.role is MemberRole.SIBLING for upstream in value):
+            raise ValueError("siblings need a shield or an origin beside them")
         return value
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        siblings = [upstream.url for upstream in self.upstream if upstream.role is MemberRole.SIBLING]
+        if siblings and self.server.url not in siblings:
+            raise ValueError("server.url must be the url of one [[upstream]] of role sibling: this server's own")
+        return self
 
     @property
     def volumes(self) -> tuple[VolumeSection, ...]:

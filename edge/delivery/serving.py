@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from edge.access.passes import FIELD_LOW, Context, asks_as_sibling
 from edge.clock import Clock
 from edge.delivery.answer import How, Prepared, Wording, error
 from edge.delivery.body import ObjectBody
@@ -16,8 +17,9 @@ from edge.http.conditionals import Outcome, evaluate, parse_preconditions
 from edge.http.etags import parse_etag
 from edge.http.target import authority_of
 from edge.policy.rules import SiteRules
-from edge.policy.upstream_fields import request_fields
+from edge.policy.upstream_fields import HOPS_MOST, request_fields
 from edge.server.exchange import Exchange, FileWindow
+from edge.server.request import Request
 from edge.store.reader import Reader
 from edge.store.record import Record
 from edge.tasks import Tasks
@@ -35,6 +37,7 @@ class DeliverySettings:
 
     node: str = "edge"
     mark: bytes = b"edge"  # our member of CDN-Loop: unlike that of any other node
+    hops_most: int = HOPS_MOST  # caches that a request may have passed; more are a loop
     first_byte_budget: float = 10.0  # a keeper answers by 9.5 s; this guards against one that is gone
     prepared: int = 20_000  # heads kept ready
     read_ahead: int = 32 * MIB  # bytes fetched before a player that reads a film in ranges; 0 = none
@@ -301,4 +304,14 @@ class Serving:
             authority=authority_of(request.target, request.host) if mode is Mode.PASS else b"",
             has_body=body is not None,
             body_length=UNKNOWN if body is None or body.length is None else body.length,
+            context=context_of(request),
+            by_sibling=asks_as_sibling(request.get(FIELD_LOW)),
         )
+
+
+def context_of(request: Request) -> Context:
+    """What the next node of ours is told of the request behind the one that it gets."""
+    vouched = getattr(request, "vouched", None)  # only set where edges are admitted
+    if not isinstance(vouched, Context):
+        return Context(request.peer, request.host or b"", 1)
+    return Context(vouched.client or request.peer, vouched.host or request.host or b"", vouched.hops + 1)

@@ -70,6 +70,11 @@ class Delivery(Serving):
         else:
             self.look(exchange, place)
 
+    def turn_away(self, exchange: Exchange, status: int, detail: str) -> None:
+        """Refuse a request that may not ask: nothing is looked up for it."""
+        exchange.on_closed = self._on_closed
+        self.refuse(exchange, None, status, detail)
+
     def look(self, exchange: Exchange, place: Place, tries: int = 0) -> None:
         """Look in the cache and decide; also after a keeper said that the index has it by now."""
         reader = self.volumes[place.volume].reader
@@ -199,7 +204,9 @@ class Delivery(Serving):
     def loops(self, exchange: Exchange, place: Place) -> bool:
         """Refuse a request that has been here before (RFC 8586): going on would never end. True if refused."""
         request = exchange.request
-        if request.get(b"cdn-loop") is None or not in_a_loop(request.fields, self.settings.mark):
+        if request.get(b"cdn-loop") is None or not in_a_loop(
+            request.fields, self.settings.mark, self.settings.hops_most
+        ):
             return False
         self.refuse(exchange, place, 508, "the request has been here before")
         return True

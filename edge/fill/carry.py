@@ -156,7 +156,7 @@ class Carrier:
     def spread(self, start: int) -> Spread:
         """The rest of the run from `start` on, over several connections; not begun."""
         fields = plan.base_fields(self._fetch, self._rules)
-        return Spread(self._shop, self._flight.client, self._fetch.target, fields, start, self._run.end, self._urgency)
+        return Spread(self._shop, self._flight.client, self._fetch, fields, start, self._run.end, self._urgency)
 
     @property
     def _urgency(self) -> Urgency:
@@ -229,7 +229,10 @@ class Carrier:
     def _request(self, ask: Ask) -> UpstreamRequest:
         etag = plan.strong_etag(stored_lines(self._record))
         lines = (*plan.base_fields(self._fetch, self._rules), *ask.field(), (b"If-Range", etag))
-        return UpstreamRequest(b"GET", self._fetch.target, lines, retry=self._rules.retry, urgency=self._urgency)
+        fetch = self._fetch
+        return UpstreamRequest(
+            b"GET", fetch.target, lines, retry=self._rules.retry, urgency=self._urgency, context=fetch.context
+        )
 
     def _check_same(self, ask: Ask, response: UpstreamResponse, record: Record) -> None:
         """Only bytes of the same version may follow (DESIGN section 12); anything else means that it changed."""

@@ -20,6 +20,7 @@ from edge.clock import Clock
 from edge.errors import EdgeError
 from edge.fill.carry import Carrier
 from edge.fill.flight import Flight
+from edge.fill.hottest import Hottest
 from edge.fill.lead import Lead
 from edge.fill.link import Link
 from edge.fill.messages import (
@@ -111,6 +112,7 @@ class Desk:
             slice_size=hello.slice_size,
             secret=hello.secret,
             landing={},
+            hottest=Hottest(settings.sibling_hits, settings.sibling_window, clock),
             alone=TTLCache(settings.pass_memory, settings.pass_seconds, timer=timer),
             rangeless=TTLCache(SMALL_KINDS, settings.rangeless_seconds, timer=timer),
         )
@@ -132,7 +134,10 @@ class Desk:
         """
         before = self._shop
         self._settings = settings
-        self._shop = replace(before, settings=settings, sites={**self._sites, **sites}, group=group or before.group)
+        hottest = Hottest(settings.sibling_hits, settings.sibling_window, self._clock)
+        self._shop = replace(
+            before, hottest=hottest, settings=settings, sites={**self._sites, **sites}, group=group or before.group
+        )
         self._sites = dict(sites)
         if group is not None:
             before.rangeless.clear()
@@ -198,15 +203,24 @@ class Desk:
             stored = None
         if fetch.mode is Mode.REFRESH and stored is not None and self._fresh(stored):
             return
+        if fetch.mode is Mode.FILL and stored is None and self._is_borrowed(name, fetch):
+            self._lead(link, name, Reader(link.channel, _as_pass(fetch)), None, shared=False, borrowed=True)
+            return
         if fetch.mode is Mode.FILL and name_of(fetch.key, self._secret) in self._shop.alone:
             alone = _as_pass(fetch) if fetch.ranged else replace(fetch, mode=Mode.SOLO)
             self._lead(link, name, Reader(link.channel, alone), stored, shared=False)
             return
         self._lead(link, name, reader, stored, shared=True)
 
+    def _is_borrowed(self, name: bytes, fetch: Fetch) -> bool:
+        """Does a sibling keep it, and is it not asked for so often that we keep it, too?"""
+        if fetch.by_sibling or self._shop.group.owner(fetch.key) is None:
+            return False
+        return not self._shop.hottest.noted(name, fetch.start)
+
     def _fetch_ahead(self, link: Link, name: bytes, fetch: Fetch, stored: Record | None) -> None:
         """Nobody waits for it: only on a far path, with connections to spare, and of the version that is being read."""
-        pool, pin = self._shop.group.order(name)[0].pool, fetch.pin
+        pool, pin = self._shop.group.order(fetch.key)[0].pool, fetch.pin
         if pin is None or not pool.path.far or not pool.spare or fetch.kind in self._shop.rangeless:
             return
         flight = self.flights.get(name)
@@ -285,17 +299,27 @@ class Desk:
         )
         return decision is Decision.SERVE_FRESH
 
-    def _lead(self, link: Link, name: bytes, reader: Reader, stored: Record | None, *, shared: bool) -> None:
+    def _lead(
+        self,
+        link: Link,
+        name: bytes,
+        reader: Reader,
+        stored: Record | None,
+        *,
+        shared: bool,
+        borrowed: bool = False,
+    ) -> None:
         flight = Flight(
             name,
             reader.fetch,
             self._settings,
             slice_size=self._slice_size,
-            clients=self._shop.group.order(name),
+            clients=self._shop.group.order(reader.fetch.key, siblings=not reader.fetch.by_sibling),
             on_idle=self._landed,
             start_run=self._start_run,
         )
         flight.joinable = shared
+        flight.borrowed = borrowed
         flight.asked_at = self._purger.number
         if shared:
             self.flights[name] = flight

@@ -52,6 +52,7 @@ class Flight:
         self.leaders_record: bytes | None = None  # encoded; with what only who led may have
         self.joinable = True
         self.doomed = False  # what it brings is out of date: its readers get it, nobody else
+        self.borrowed = False  # a sibling keeps it: handed on, not kept here
         self.asked_at = 0  # the number of the last purge before it asked
         self.ranges = False  # other stretches may be asked for and combined (strong validator, origin with ranges)
         self.over = False

@@ -169,6 +169,7 @@ class Lead:
             body=self._upload,
             urgency=plan.urgency(fetch),
             hedge=retry and plan.may_hedge(fetch),
+            context=fetch.context,
         )
 
     # -- a far path ------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ class Lead:
         spread = Spread(
             self._shop,
             self._flight.client,
-            self._fetch.target,
+            self._fetch,
             plan.base_fields(self._fetch, self._rules),
             ask.end,
             end,

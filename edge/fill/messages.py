@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Final
 
+from edge.access.passes import NOBODY, Context
 from edge.policy.purges import Purge
 from edge.words import CacheStatus, Kind, Reason
 
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 UNKNOWN: Final = -1  # a length or an end that nobody knows yet
 
 
@@ -69,6 +70,8 @@ class Fetch:
     has_body: bool = False  # `Body` messages follow
     body_length: int = UNKNOWN  # UNKNOWN: it is sent in chunks
     patient: bool = False  # nobody waits for it: players' fetches go first
+    context: Context = NOBODY  # what a shield or a sibling is told of the request behind it
+    by_sibling: bool = False  # it has asked us because the object is ours: no other sibling is asked
 
 
 @dataclass(frozen=True, slots=True)

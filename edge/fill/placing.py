@@ -134,7 +134,7 @@ class Placing:
         return keep
 
     def _word(self, *, alone: bool) -> CacheStatus:
-        if self._fetch.mode is Mode.PASS or alone:
+        if (self._fetch.mode is Mode.PASS or alone) and not self._flight.borrowed:
             return CacheStatus.BYPASS
         return CacheStatus.MISS if self._stored is None else CacheStatus.EXPIRED
 

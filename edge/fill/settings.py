@@ -27,6 +27,8 @@ class FillSettings:
     scratch_total: int = 256 * MIB
     pass_memory: int = 10_000  # names known not to be shareable ...
     pass_seconds: float = 60.0  # ... for so long
+    sibling_hits: int = 3  # from so many requests on ...
+    sibling_window: float = 60.0  # ... within so long we keep what a sibling keeps: a live segment lasts about as long
     rangeless_seconds: float = 600.0
     flights_max: int = 20_000  # beyond it a new miss is refused with 503
     finish_share: float = 0.25  # nobody waits, but so little is left that stopping would waste more

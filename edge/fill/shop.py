@@ -8,6 +8,7 @@ from cachetools import LRUCache, TTLCache
 
 from edge.clock import Clock
 from edge.fill.flight import Flight
+from edge.fill.hottest import Hottest
 from edge.fill.settings import FillSettings
 from edge.fill.sinks import ScratchBudget
 from edge.origin.group import Group
@@ -56,6 +57,7 @@ class Shop:
     slice_size: int
     secret: bytes  # the volume's, which keys the names
     landing: dict[bytes, Flight]  # all has come and is being kept: in a moment it is in the index
+    hottest: Hottest
     alone: TTLCache[bytes, bool]  # names whose answers are not shareable
     rangeless: TTLCache[Kind, bool]  # kinds for which this upstream ignores Range, or has no strong validator
     spread: SpreadBudget = field(default_factory=SpreadBudget)

@@ -17,7 +17,7 @@ from typing import Final
 from edge.errors import OriginError
 from edge.fill import plan
 from edge.fill.asked import AskedPiece
-from edge.fill.messages import UNKNOWN
+from edge.fill.messages import UNKNOWN, Fetch
 from edge.fill.plan import Ask, FieldList
 from edge.fill.shop import Shop
 from edge.origin.client import OriginClient
@@ -38,7 +38,7 @@ class Spread:
         self,
         shop: Shop,
         client: OriginClient,
-        target: bytes,
+        fetch: Fetch,
         fields: FieldList,
         start: int,
         end: int,
@@ -46,7 +46,7 @@ class Spread:
     ) -> None:
         self._shop = shop
         self._client = client
-        self._target = target
+        self._fetch = fetch
         self._fields = fields
         self._urgency = urgency
         self.start = start
@@ -223,7 +223,8 @@ class Spread:
         if self._version is not None:
             fields.append((b"If-Range", self._version[0]))
         begun = shop.clock.monotonic()
-        request = UpstreamRequest(b"GET", self._target, tuple(fields), urgency=self._urgency)
+        fetch = self._fetch
+        request = UpstreamRequest(b"GET", fetch.target, tuple(fields), urgency=self._urgency, context=fetch.context)
         async with self._client.fetch(request) as response:
             beyond = response.status == 416 and not self._confirmed.is_set()
             if not beyond:

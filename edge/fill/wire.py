@@ -8,6 +8,7 @@ import struct
 from enum import IntEnum
 from typing import Final, Self
 
+from edge.access.passes import Context
 from edge.fill.messages import (
     Again,
     Bad,
@@ -175,6 +176,8 @@ def _encode_fetch(fetch: Fetch) -> bytes:
     if fetch.pin is not None:
         writer.put("QQ", fetch.pin.generation, fetch.pin.total).blob(fetch.pin.etag)
     writer.blob(fetch.authority).put("?q?", fetch.has_body, fetch.body_length, fetch.patient)
+    context = fetch.context
+    writer.text(context.client).blob(context.host).put("H?", context.hops, fetch.by_sibling)
     return writer.done()
 
 
@@ -254,6 +257,8 @@ def _decode_fetch(reader: _Reader) -> Fetch:
         pin = Pin(generation, total, reader.blob())
     authority = reader.blob()
     has_body, body_length, patient = reader.take("?q?")
+    client, host = reader.text(), reader.blob()
+    hops, by_sibling = reader.take("H?")
     return Fetch(
         id_,
         Mode(mode),
@@ -273,4 +278,6 @@ def _decode_fetch(reader: _Reader) -> Fetch:
         bool(has_body),
         body_length,
         bool(patient),
+        Context(client, host, hops),
+        bool(by_sibling),
     )

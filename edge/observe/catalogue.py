@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from edge.observe.metric import Label, Metric, Type
-from edge.words import CacheStatus, Eviction, Kind, Reason
+from edge.words import CacheStatus, Eviction, Kind, Reason, Refusal
 
 OTHER: Final = "other"  # the value that stands for all beyond a bound
 ZERO_LIMIT: Final = 100  # series; a larger family appears series by series, at first use
@@ -74,6 +74,12 @@ PLAYERS: Final = (
         "Of bodies of 256 KiB and more that reached their end.",
         (KIND,),
         RATES,
+    ),
+    Metric(
+        "edge_admission_refused_total",
+        _C,
+        "Requests refused because they did not show that they come from an edge of ours.",
+        (Label("reason", tuple(refusal.value for refusal in Refusal)),),
     ),
     Metric("edge_http_inflight_requests", _G, "Requests being answered now."),
     Metric(

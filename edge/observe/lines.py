@@ -29,6 +29,14 @@ class LogFormat(StrEnum):
     COMBINED = "combined"
 
 
+class Behind(NamedTuple):
+    """The request behind this one, as an edge of ours tells it: whose, for which host, over how many caches."""
+
+    client: str
+    host: bytes
+    hops: int
+
+
 class Line(NamedTuple):
     """One request as the worker noted it. `time` is unix time, durations are in seconds; `detail` says what failed.
 
@@ -60,6 +68,7 @@ class Line(NamedTuple):
     upstream_seconds: float = 0.0
     cmcd: Mapping[str, object] | None = None
     trace: str | None = None
+    behind: Behind | None = None
 
 
 _HOST: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#@]*)", re.IGNORECASE)
@@ -95,7 +104,10 @@ class LineWriter:
         self.write = self._write_json if form is LogFormat.JSON else self._write_combined
 
     def _client(self, line: Line) -> str:
-        return self._address(line.peer, int(line.time // DAYS) if self._anonymise is Anonymise.HASH else 0)
+        return self._address(line.peer, self._day(line))
+
+    def _day(self, line: Line) -> int:
+        return int(line.time // DAYS) if self._anonymise is Anonymise.HASH else 0
 
     def _anonymised(self, address: str, day: int) -> str:
         match self._anonymise:
@@ -144,6 +156,13 @@ class LineWriter:
             more += f',"detail":{_quoted(line.detail)}'
         if line.trace is not None:
             more += f',"trace_id":{_quoted(line.trace)}'
+        if line.behind is not None:
+            behind = line.behind
+            address = self._address(behind.client, self._day(line))
+            more += (
+                f',"{self._label.replace("client", "player")}":{_quoted(address)},'
+                f'"player_host":{_quoted(behind.host.decode("latin-1"))},"hops":{behind.hops}'
+            )
         if line.cmcd:
             more += f',"cmcd":{json.dumps(line.cmcd, separators=(",", ":"))}'
         return more

@@ -13,7 +13,7 @@ from edge.origin.connection import OriginConnection, ResponseHead
 from edge.origin.hedge import Hedge, race
 from edge.origin.pool import Observer, Pool
 from edge.origin.response import UpstreamResponse
-from edge.origin.settings import OriginSettings, UpstreamRequest
+from edge.origin.settings import FieldList, OriginSettings, Signer, UpstreamRequest
 from edge.tasks import Tasks
 from edge.words import KIB, Reason
 
@@ -43,7 +43,14 @@ class Unobserved:
 class OriginClient:
     """Speaks to one upstream."""
 
-    def __init__(self, settings: OriginSettings, clock: Clock, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        settings: OriginSettings,
+        clock: Clock,
+        observer: Observer | None = None,
+        *,
+        signer: Signer | None = None,
+    ) -> None:
         self.settings = settings
         self.observer: Observer = observer or Unobserved()
         self.pool = Pool(settings, clock, self.observer)
@@ -52,6 +59,7 @@ class OriginClient:
         self.breaker = Breaker(clock)
         self._clock = clock
         self._tasks = Tasks("origin")
+        self._signer = signer
         self._host = (settings.host_header or "").encode() or self.pool.address.authority
         self.member = f"{self.pool.address.host}:{self.pool.address.port}"
 
@@ -75,7 +83,7 @@ class OriginClient:
         try:
             connection = await self.pool.take(idle_most=None if request.retry else STILL_OPEN, urgency=request.urgency)
             reused = connection.exchanges > 0
-            connection.begin(self._head(request), request.method)
+            connection.begin(self._head(request, await self._signed(request)), request.method)
             if request.body is not None:
                 sending = self._tasks.spawn(connection.send_body(request.body), "request body")
                 await connection.sent_or_answered(sending)
@@ -121,8 +129,19 @@ class OriginClient:
 
     async def _send(self, request: UpstreamRequest, idle_most: float | None = None) -> OriginConnection:
         connection = await self.pool.take(idle_most=idle_most, urgency=request.urgency)
-        connection.begin(self._head(request), request.method)
+        try:
+            connection.begin(self._head(request, await self._signed(request)), request.method)
+        except BaseException:
+            connection.close()
+            self.pool.give_back(connection)
+            raise
         return connection
+
+    async def _signed(self, request: UpstreamRequest) -> FieldList:
+        """Fields that let this request in, if the member asks for any."""
+        if self._signer is None:
+            return ()
+        return await self._signer.sign(request, self.pool.address.base_path + request.target, self._host)
 
     async def _first_head(
         self, connection: OriginConnection, request: UpstreamRequest, left: float
@@ -141,7 +160,7 @@ class OriginClient:
         self.observer.hedge()
         return await race(self._tasks, connection, left - after, lambda: self._send(request), self.pool.give_back)
 
-    def _head(self, request: UpstreamRequest) -> bytes:
+    def _head(self, request: UpstreamRequest, signed: FieldList) -> bytes:
         lines = [
             b"%s %s%s HTTP/1.1\r\nHost: %s\r\n"
             % (
@@ -151,7 +170,7 @@ class OriginClient:
                 self._host,
             )
         ]
-        lines.extend(b"%s: %s\r\n" % field for field in request.fields)
+        lines.extend(b"%s: %s\r\n" % field for field in (*request.fields, *signed))
         if request.body is not None:
             length = request.body.length
             lines.append(b"Transfer-Encoding: chunked\r\n" if length < 0 else b"Content-Length: %d\r\n" % length)

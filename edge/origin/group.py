@@ -1,6 +1,8 @@
 """An upstream: a group of members, and which of them is asked for an object.
 
 Shields come before origins. Among those of one role the selection decides; members whose breaker is open come last.
+Siblings share the objects out among themselves and us, by rendezvous hash: the owner of one is asked before any
+shield, and a sibling that is away owns nothing until it is back.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,6 +17,7 @@ from edge.policy.rendezvous import score
 class MemberRole(StrEnum):
     """What a member is; those named first are asked first."""
 
+    SIBLING = "sibling"
     SHIELD = "shield"
     ORIGIN = "origin"
 
@@ -37,17 +40,38 @@ class Member:
 
     @property
     def identity(self) -> bytes:
-        """The same on every edge and after every restart."""
-        return self.client.pool.address.authority[-64:]
+        return self.client.pool.address.identity
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """This server, as its siblings name it: they and we have to share objects out alike."""
+
+    identity: bytes
+    weight: float = 1.0
 
 
 class Group:
-    """At least one member."""
+    """At least one member that is no sibling."""
 
-    def __init__(self, members: Sequence[Member], selection: Selection = Selection.RENDEZVOUS) -> None:
+    def __init__(
+        self,
+        members: Sequence[Member],
+        selection: Selection = Selection.RENDEZVOUS,
+        *,
+        own: Own | None = None,
+        fallback: bool = True,
+    ) -> None:
+        """`own`: this server among its siblings. `fallback` False: where there are shields, no origin is asked."""
         self.members = tuple(members)
         self._selection = selection
-        self._tiers = [[member for member in self.members if member.role is role] for role in MemberRole]
+        self._own = own
+        self._siblings = [member for member in self.members if member.role is MemberRole.SIBLING]
+        shields, origins = (
+            [member for member in self.members if member.role is role]
+            for role in (MemberRole.SHIELD, MemberRole.ORIGIN)
+        )
+        self._tiers = [shields, origins] if fallback or not shields else [shields]
 
     @classmethod
     def of(cls, client: OriginClient) -> "Group":
@@ -57,24 +81,37 @@ class Group:
     def __repr__(self) -> str:
         return f"<Group {[member.client for member in self.members]}>"
 
-    def order(self, name: bytes) -> list[OriginClient]:
-        """All members, in the order in which they are to be asked for this object."""
+    def owner(self, key: bytes) -> Member | None:
+        """The sibling that keeps this object; None if we do."""
+        best, highest = None, score(key, self._own.identity, self._own.weight) if self._own is not None else 0.0
+        for sibling in self._siblings:
+            wanted = _score(key, sibling)
+            if wanted > highest and sibling.client.breaker.state is State.CLOSED:
+                best, highest = sibling, wanted
+        return best
+
+    def order(self, key: bytes, *, siblings: bool = True) -> list[OriginClient]:
+        """Who is to be asked for this object, the first one first. `key`: the same on every edge.
+
+        `siblings` False: a sibling asks us, and it had its reason.
+        """
         if len(self.members) == 1:
             return [self.members[0].client]
-        able: list[OriginClient] = []
+        owner = self.owner(key) if siblings and self._siblings else None
+        able: list[OriginClient] = [] if owner is None else [owner.client]
         others: list[OriginClient] = []
         for tier in self._tiers:
-            for member in self._ranked(name, tier):
+            for member in self._ranked(key, tier):
                 breaker, first = member.client.breaker, not able
                 state = breaker.state
                 serves = state is State.CLOSED or (state is State.HALF_OPEN and first and breaker.take_trial())
                 (able if serves else others).append(member.client)
         return able + others
 
-    def _ranked(self, name: bytes, tier: Iterable[Member]) -> list[Member]:
+    def _ranked(self, key: bytes, tier: Iterable[Member]) -> list[Member]:
         match self._selection:
             case Selection.RENDEZVOUS:
-                return sorted(tier, key=lambda member: _score(name, member), reverse=True)
+                return sorted(tier, key=lambda member: _score(key, member), reverse=True)
             case Selection.LEAST_LATENCY:
                 return sorted(tier, key=_latency)
             case Selection.PRIMARY_BACKUP:
@@ -106,8 +143,8 @@ class Group:
             await member.client.close()
 
 
-def _score(name: bytes, member: Member) -> float:
-    return score(name, member.identity, member.weight * member.client.breaker.share)
+def _score(key: bytes, member: Member) -> float:
+    return score(key, member.identity, member.weight * member.client.breaker.share)
 
 
 def _latency(member: Member) -> float:

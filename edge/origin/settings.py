@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import Protocol, Self
 from urllib.parse import urlsplit
 
+from edge.access.passes import NOBODY, Context
 from edge.errors import ConfigError
 
 
@@ -41,6 +42,9 @@ class OriginSettings:
     sni: str | None = None
 
 
+FieldList = tuple[tuple[bytes, bytes], ...]
+
+
 class Urgency(IntEnum):
     """Who comes first when all connections are in use; the least number."""
 
@@ -74,6 +78,14 @@ class UpstreamRequest:
     body: RequestBody | None = None
     urgency: Urgency = Urgency.SEGMENT
     hedge: bool = False  # it may be sent a second time when its first byte is late
+    context: Context = NOBODY  # for shields and siblings only
+
+
+class Signer(Protocol):
+    """What a request to one member carries beside its own fields, to be let in."""
+
+    async def sign(self, request: UpstreamRequest, target: bytes, host: bytes) -> FieldList:
+        """Fields for one sending of this request. `target` and `host` as they are sent; OriginError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +97,11 @@ class Address:
     secure: bool
     base_path: bytes
     authority: bytes
+
+    @property
+    def identity(self) -> bytes:
+        """What it is called when objects are shared out: the same on every edge and after every restart."""
+        return self.authority[-64:]
 
     @classmethod
     def of(cls, url: str) -> Self:

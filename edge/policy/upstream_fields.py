@@ -29,6 +29,7 @@ OWN: Final = frozenset(
         b"accept-encoding",
         b"via",
         b"cdn-loop",
+        b"edge-pass",  # between nodes of ours, see `access.passes`
         # What a player tells its nearest server of itself (CTA-5004); each request's is another.
         b"cmcd-object",
         b"cmcd-request",
@@ -50,6 +51,7 @@ REPLACED: Final = frozenset(
     }
 )
 FRAMING: Final = frozenset({b"content-length", b"content-range", b"age"})
+HOPS_MOST: Final = 8  # a region's shield, an origin's shield and siblings beside each are four
 CORS_PREFIX: Final = b"access-control-"
 _NAME: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 section 5.6.2
 _BREAKS_FRAMING: Final = re.compile(rb"[\r\n\0]")
@@ -94,13 +96,17 @@ def trace_fields(client_fields: Fields) -> list[tuple[bytes, bytes]]:
     return [*told, (trace.STATE, state)] if 0 < len(state) <= trace.STATE_MOST else told
 
 
-def in_a_loop(client_fields: Fields, mark: bytes) -> bool:
+def in_a_loop(client_fields: Fields, mark: bytes, hops_most: int = HOPS_MOST) -> bool:
     """Has this request been here before (RFC 8586 section 2)? CDN-Loop names each node that passed it on.
 
-    A member with our name and another parameter is a node of the same name; without one it may be us.
+    More than `hops_most` of them are a loop too: perhaps one of nodes that change their names. A member with our name
+    and another parameter is a node of the same name; without one it may be us.
     """
     ours = [part.strip(b" \t").lower() for part in mark.split(b";")]
-    for member in header.list_members(header.values(client_fields, b"cdn-loop")):
+    members = header.list_members(header.values(client_fields, b"cdn-loop"))
+    if len(members) > hops_most:
+        return True
+    for member in members:
         theirs = [part.strip(b" \t").lower() for part in member.split(b";")]
         if theirs[0] == ours[0] and theirs[1:] in ([], ours[1:]):
             return True

@@ -1,19 +1,22 @@
 """Configuration into the rooms' own settings."""
 
 import hashlib
+import ipaddress
 import os
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from pathlib import Path
 
-from edge.config.schema import KindSection, RuleSection, RulesSection, Settings, SiteSection
+from edge.access.admission import Admission, AdmissionSettings
+from edge.access.keys import KeyFile
+from edge.config.schema import KindSection, RuleSection, RulesSection, Settings, SiteSection, UpstreamSection
 from edge.control.roles import Operator, Role, digest_of
 from edge.delivery.serving import DeliverySettings
 from edge.errors import ConfigError
 from edge.fill.settings import FillSettings
 from edge.observe.privacy import SECRETS
-from edge.origin.group import MemberRole
-from edge.origin.settings import OriginSettings
+from edge.origin.group import MemberRole, Own
+from edge.origin.settings import Address, OriginSettings
 from edge.policy.rules import PROFILES, READS, KindDefaults, LiveDefaults, PathRules, SiteRules, path_pattern
 from edge.server.settings import ServerSettings, TlsCert
 from edge.store.eviction import Policy
@@ -37,7 +40,20 @@ def members(settings: Settings) -> tuple[SaidMember, ...]:
     return tuple(
         SaidMember(_origin(settings, said.url, said.host, said.server_name), said.weight, said.role)
         for said in settings.upstreams
+        if said is not _own(settings)
     )
+
+
+def own(settings: Settings) -> Own | None:
+    """This server among its siblings; None if it has none."""
+    said = _own(settings)
+    return None if said is None else Own(Address.of(said.url).identity, said.weight)
+
+
+def _own(settings: Settings) -> UpstreamSection | None:
+    url = settings.server.url
+    named = (said for said in settings.upstream if said.role is MemberRole.SIBLING and said.url == url)
+    return next(named, None)
 
 
 def origin_settings(settings: Settings) -> OriginSettings:
@@ -113,7 +129,13 @@ def _bodies_allowed(settings: Settings) -> bool:
 
 
 def fill_settings(settings: Settings) -> FillSettings:
-    return FillSettings(resume_max=settings.origin.resume_max, parallel_max=settings.origin.parallel_max)
+    origin = settings.origin
+    return FillSettings(
+        resume_max=origin.resume_max,
+        parallel_max=origin.parallel_max,
+        sibling_hits=origin.sibling_hits,
+        sibling_window=origin.sibling_window,
+    )
 
 
 def operators(settings: Settings) -> tuple[Operator, ...]:
@@ -151,7 +173,33 @@ def delivery_settings(settings: Settings, secret: bytes = b"") -> DeliverySettin
     node = settings.server.node
     mark = f"{node};n={hashlib.blake2b(b'loop', digest_size=6, key=secret).hexdigest()}" if secret else node
     ahead = settings.origin.read_ahead
-    return DeliverySettings(node=node, mark=mark.encode(), first_byte_budget=budget, read_ahead=ahead)
+    hops = settings.server.max_hops
+    return DeliverySettings(node, mark.encode(), hops_most=hops, first_byte_budget=budget, read_ahead=ahead)
+
+
+def admission(settings: Settings) -> Admission | None:
+    """Who may ask, as each worker judges it; ConfigError: the keys cannot be read."""
+    said = settings.admission
+    if not said.on:
+        return None
+    return Admission(
+        AdmissionSettings(
+            keys=KeyFile(Path(said.keys_file)) if said.keys_file else None,
+            networks=tuple(ipaddress.ip_network(network) for network in said.networks),
+            certificate=said.client_ca is not None,
+            names=frozenset(said.client_names),
+            every=said.require == "all",
+            skew=said.skew,
+            nonces=said.nonces,
+            hops=settings.server.max_hops,
+        )
+    )
+
+
+def signing_keys(settings: Settings) -> KeyFile | None:
+    """What requests to shields and siblings are signed with."""
+    path = settings.origin.keys_file
+    return KeyFile(Path(path)) if path else None
 
 
 def site_rules(settings: Settings) -> tuple[SiteRules, ...]:

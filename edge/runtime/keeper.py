@@ -12,7 +12,8 @@ from edge.fill.desk import Desk
 from edge.observe.meters import FillMeters, Meters, UpstreamMeters, measure_lag
 from edge.observe.slots import SlotWriter
 from edge.origin.client import OriginClient
-from edge.origin.group import Group, Member, Selection
+from edge.origin.group import Group, Member, MemberRole, Selection
+from edge.origin.telling import PassSigner
 from edge.runtime import convert
 from edge.runtime.child import ChildHandle
 from edge.runtime.gauges import KeeperGauges
@@ -36,14 +37,17 @@ async def run_keeper(child: ChildHandle) -> None:
     store.start()
 
     def upstream(settings: Settings) -> Group:
-        members = []
+        members, keys = [], convert.signing_keys(settings)
         for said in convert.members(settings):
-            client = OriginClient(said.origin, clock)
+            ours = said.role is not MemberRole.ORIGIN  # what we tell of requests is for nobody else
+            signer = PassSigner(clock, keys, sibling=said.role is MemberRole.SIBLING) if ours else None
+            client = OriginClient(said.origin, clock, signer=signer)
             client.observe(UpstreamMeters(meters, slots, said.origin.name, client.member))
             members.append(Member(client, said.weight, said.role))
-        return Group(members, Selection(settings.origin.selection))
+        selection = Selection(settings.origin.selection)
+        return Group(members, selection, own=convert.own(settings), fallback=settings.origin.fallback)
 
-    told = convert.members(settings), settings.origin.selection
+    told = _who(settings)
     group = upstream(settings)
     sites = {rules.name: rules for rules in convert.site_rules(settings)}
     desk = Desk(convert.fill_settings(settings), store, group, sites, clock, FillMeters(meters))
@@ -55,10 +59,10 @@ async def run_keeper(child: ChildHandle) -> None:
     def adopt(new: Settings) -> None:
         nonlocal group, told
         sites = {rules.name: rules for rules in convert.site_rules(new)}
-        if (convert.members(new), new.origin.selection) == told:
+        if _who(new) == told:
             desk.adopt(convert.fill_settings(new), sites)
             return
-        told = convert.members(new), new.origin.selection
+        told = _who(new)
         before, group = group, upstream(new)
         desk.adopt(convert.fill_settings(new), sites, group)
         before.retire()
@@ -82,6 +86,12 @@ async def run_keeper(child: ChildHandle) -> None:
     await desk.close()
     await group.close()
     await store.close(clean=True)
+
+
+def _who(settings: Settings) -> tuple[object, ...]:
+    """All that a group is made of."""
+    origin = settings.origin
+    return convert.members(settings), origin.selection, origin.fallback, origin.keys_file, convert.own(settings)
 
 
 async def _open_volume(child: ChildHandle, clock: Clock) -> Volume:

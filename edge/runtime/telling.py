@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from edge.access.passes import Context
 from edge.clock import Clock
 from edge.delivery.answer import HIT
 from edge.delivery.serving import Told
@@ -9,7 +10,7 @@ from edge.http.trace import parse_traceparent
 from edge.media.cmcd import FIELDS, PARAMETER, Value, experience, told_by
 from edge.observe.access_log import AccessLog
 from edge.observe.experience import ExperienceMeters
-from edge.observe.lines import Line
+from edge.observe.lines import Behind, Line
 from edge.observe.meters import MEASURED_FROM, Meters
 from edge.server.exchange import Exchange, Outcome
 from edge.server.observer import Event
@@ -26,6 +27,12 @@ def trace_id_of(value: bytes | None) -> str | None:
         return None
     trace = parse_traceparent(value)
     return None if trace is None else trace.trace_id
+
+
+def behind_of(request: Request) -> Behind | None:
+    """For a log: what an edge that was admitted has told of its own request."""
+    vouched = getattr(request, "vouched", None)
+    return Behind(vouched.client, vouched.host, vouched.hops) if isinstance(vouched, Context) else None
 
 
 class Teller:
@@ -109,6 +116,7 @@ class Teller:
             how.upstream_seconds,
             said,
             trace_id_of(request.get(b"traceparent")),
+            behind_of(request),
         )
         log.record(_noted(Line, noted))
 

@@ -16,12 +16,13 @@ from edge.observe.privacy import Anonymise
 from edge.observe.slots import SlotWriter
 from edge.runtime import convert
 from edge.runtime.child import ChildHandle
+from edge.runtime.doors import Doors
 from edge.runtime.gauges import WorkerGauges
 from edge.runtime.sampling import path_of, sample
 from edge.runtime.telling import Teller
 from edge.runtime.volumes import Volumes
 from edge.server.listener import Listener
-from edge.server.tls import make_server_context, tls_send_path
+from edge.server.tls import tls_send_path
 from edge.store.hits import Shared
 from edge.tasks import Tasks
 
@@ -59,18 +60,18 @@ async def run_worker(child: ChildHandle) -> None:
         return head + b"\r\n" + body
 
     server = convert.server_settings(settings)
-    tls = make_server_context(server.tls) if server.tls else None
+    doors = Doors(settings, delivery, meters, clock)
     listeners = [
         Listener(
             socket.socket(fileno=fd),
-            delivery,
+            door.handler,
             server,
-            ssl_context=tls if secure else None,
+            ssl_context=door.tls if secure else None,
             clock=clock,
             observer=teller,
             error_response=refusal,
         )
-        for fd, secure in charter.listeners
+        for (fd, secure), door in zip(charter.listeners, doors.each(), strict=True)
     ]
     for listener in listeners:
         listener.start()
@@ -79,7 +80,7 @@ async def run_worker(child: ChildHandle) -> None:
     tasks.spawn(gauges.run(), "gauges")
     tasks.spawn(volumes.watch(places), "volumes")
     tasks.spawn(sample(lambda: teller.last, path_of(charter.runtime_dir, charter.number)), "sample")
-    if tls is not None:
+    if server.tls:
         meters.gauge("edge_tls_send_path", tls_send_path(), to=1)
     child.on_reopen_logs(log.reopen if log is not None else None)
     child.ready()

@@ -84,6 +84,15 @@ class Lifetime(asyncio.BufferedProtocol):
             return self._unsent(transport) > 0
         return not self.idle or self._reader.started_at is not None
 
+    @property
+    def certified(self) -> frozenset[str] | None:
+        """The names of the client's certificate, which a CA of this listener has signed; None if it showed none."""
+        transport = self._transport
+        shown = transport.get_extra_info("peercert") if transport is not None and self._secure else None
+        if not shown:
+            return None
+        return frozenset(name for kind, name in shown.get("subjectAltName", ()) if kind in ("DNS", "URI"))
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, Transport)
         self._transport = transport

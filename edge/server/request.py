@@ -28,6 +28,7 @@ class Request:
         "received_at",
         "secure",
         "target",
+        "vouched",
     )
 
     def __init__(
@@ -55,6 +56,7 @@ class Request:
         self.peer = peer  # the client's IP address; "" on a Unix socket
         self.secure = secure
         self.body: IncomingBody | None = None
+        self.vouched: object  # set by who admits edges only: what this one says of the request behind it
         self.connection: object = None  # opaque: the same object for all requests of one connection
 
     def __repr__(self) -> str:

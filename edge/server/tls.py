@@ -40,15 +40,18 @@ class Certificates:
         return found if found is not None else self._default
 
 
-def make_server_context(certs: Sequence[TlsCert]) -> Certificates:
+def make_server_context(certs: Sequence[TlsCert], client_ca: Path | None = None) -> Certificates:
     """TLS 1.2 and 1.3 for these certificates; the first also serves names that none has.
+
+    With `client_ca` clients are asked for a certificate that it has signed. Who shows none gets in here: whether that
+    is enough, and what is answered if not, is for whom the listener hands requests to.
 
     Raises ConfigError for files that cannot be used, and for several certificates without names.
     """
     if not certs:
         raise ConfigError("tls", [], "give a certificate and its key")
     ktls = tls_send_path() == "ktls"
-    contexts = [_context(cert, ktls) for cert in certs]
+    contexts = [_context(cert, ktls, client_ca) for cert in certs]
     by_name: dict[str, ssl.SSLContext] = {}
     for cert, context in zip(certs, contexts, strict=True):
         if len(certs) > 1 and not cert.names:
@@ -59,7 +62,7 @@ def make_server_context(certs: Sequence[TlsCert]) -> Certificates:
     return Certificates(contexts[0], by_name)
 
 
-def _context(cert: TlsCert, ktls: bool) -> ssl.SSLContext:
+def _context(cert: TlsCert, ktls: bool, client_ca: Path | None) -> ssl.SSLContext:
     """Session tickets are OpenSSL's default (two after a TLS 1.3 handshake)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -73,6 +76,12 @@ def _context(cert: TlsCert, ktls: bool) -> ssl.SSLContext:
         raise ConfigError(
             "tls.cert", str(cert.cert), f"certificate or key {cert.key} cannot be used: {error}"
         ) from error
+    if client_ca is not None:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        try:
+            context.load_verify_locations(client_ca)
+        except OSError as error:
+            raise ConfigError("admission.client_ca", str(client_ca), f"cannot be used: {error}") from error
     return context
 
 

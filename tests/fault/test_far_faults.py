@@ -39,6 +39,10 @@ modes = pytest.mark.parametrize("mode", MODES)
 counts = pytest.mark.parametrize(
     "count", [FEW, pytest.param(MANY, marks=[pytest.mark.long, pytest.mark.timeout(1800)])]
 )
+# Each of these waits until all tries have stalled.
+slow_counts = pytest.mark.parametrize(
+    "count", [1, pytest.param(MANY, marks=[pytest.mark.long, pytest.mark.timeout(1800)])]
+)
 ENDS: tuple[Callable[[int], Fault], ...] = (Reset, Truncate, Stall)
 PART = MIB // 2, MIB // 2 + 5000
 
@@ -59,7 +63,7 @@ async def test_a_body_that_breaks_once_is_mended_out_of_the_players_sight(
             await bench.ask_again(path)
 
 
-@counts
+@slow_counts
 @modes
 async def test_a_byte_that_never_comes_breaks_the_answer_within_the_budget_and_is_had_later(
     tmp_path: Path, mode: str, count: int

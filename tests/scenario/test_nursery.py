@@ -43,6 +43,25 @@ def test_descriptors_keep_their_numbers_and_an_end_is_told_with_its_code() -> No
     assert "JSONDecodeError" in done.stderr  # where it failed is shown
 
 
+SAYS = """
+import os
+from edge.runtime import child
+from edge.runtime.nursery import Nursery
+os.environ["NOTIFY_SOCKET"] = os.environ["OTHER"] = "there"
+child.main = lambda argv: 10 + ("NOTIFY_SOCKET" in os.environ) + 2 * ("OTHER" in os.environ)
+nursery = Nursery.begin([])
+forked = nursery.launch("worker", 7, os.memfd_create("charter"), [])
+while forked.poll() is None:
+    os.sched_yield()
+print(forked.poll())
+"""
+
+
+def test_what_a_service_manager_says_to_the_supervisor_is_not_in_its_childrens_environment() -> None:
+    done = subprocess.run([sys.executable, "-c", SAYS], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["12"], done.stderr
+
+
 async def test_a_worker_that_is_killed_is_forked_anew(tmp_path: Path) -> None:
     async with describing_origin() as origin, running_edge(tmp_path / "c", origin.url, workers=1) as edge:
         (worker,) = edge.children("worker")

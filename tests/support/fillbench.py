@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -213,6 +213,7 @@ async def fill_bench(
     disk: object = None,
     more: tuple[str, ...] = (),
     selection: Selection = Selection.PRIMARY_BACKUP,
+    grouped: Callable[[OriginClient], Group] | None = None,
 ) -> AsyncIterator[FillBench]:
     """A running bench over `directory`."""
     clock = SystemClock()
@@ -221,7 +222,8 @@ async def fill_bench(
     store = StoreThread(volume)
     store.start()
     client = OriginClient(replace(origin, url=origin_url), clock)
-    group = Group((Member(client), *(Member(OriginClient(replace(origin, url=url), clock)) for url in more)), selection)
+    members = (Member(client), *(Member(OriginClient(replace(origin, url=url), clock)) for url in more))
+    group = grouped(client) if grouped is not None else Group(members, selection)
     desk = Desk(settings or FillSettings(), store, group, {"default": rules or SiteRules()}, clock, Silent())
     link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     path = str(directory / "link")

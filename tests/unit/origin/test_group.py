@@ -7,7 +7,7 @@ import pytest
 from edge.clock import FakeClock
 from edge.origin.breaker import FAILURES, OPEN_FIRST, START_SECONDS
 from edge.origin.client import OriginClient
-from edge.origin.group import Group, Member, MemberRole, Selection
+from edge.origin.group import Group, Member, MemberRole, Own, Selection
 from edge.origin.settings import OriginSettings
 
 NAMES = [b"object %d" % number for number in range(4000)]
@@ -110,3 +110,47 @@ async def test_of_one_member_nothing_is_asked_but_that() -> None:
     group = Group.of(member(FakeClock(), "a").client)
     fail(group, "a")
     assert hosts(group) == ["a"]
+
+
+async def test_without_fallback_no_origin_is_asked_beside_shields() -> None:
+    clock = FakeClock()
+    shield = member(clock, "s", role=MemberRole.SHIELD)
+    group = Group([member(clock, "o"), shield], fallback=False)
+    fail(group, "s")
+    assert hosts(group) == ["s"]
+    assert hosts(Group([member(clock, "o"), member(clock, "p")], fallback=False))[1:]
+
+
+def sibling(clock: FakeClock, name: str, everybody: str = "abc", **more: object) -> Group:
+    """The group of one server of three, before a shield."""
+    siblings = [member(clock, other, role=MemberRole.SIBLING) for other in everybody if other != name]
+    shield = member(clock, "s", role=MemberRole.SHIELD)
+    return Group([*siblings, shield], own=Own(f"{name}.example".encode()), **more)  # type: ignore[arg-type]
+
+
+async def test_siblings_agree_who_keeps_an_object_and_each_has_its_share() -> None:
+    clock = FakeClock()
+    groups = {name: sibling(clock, name) for name in "abc"}
+    found: Counter[str] = Counter()
+    for name in NAMES:
+        owners = {host: hosts(group, name)[0] for host, group in groups.items()}
+        (own,) = [host for host, first in owners.items() if first == "s"]  # the owner itself goes on to the shield
+        assert all(first == own for host, first in owners.items() if host != own)
+        found[own] += 1
+    assert all(found[host] == pytest.approx(len(NAMES) / 3, rel=0.1) for host in "abc")
+
+
+async def test_a_sibling_that_is_away_owns_nothing_and_only_its_objects_move() -> None:
+    clock = FakeClock()
+    group = sibling(clock, "a")
+    before = {name: hosts(group, name) for name in NAMES}
+    fail(group, "b")
+    after = {name: hosts(group, name) for name in NAMES}
+    assert all(before[name][0] == "b" for name in NAMES if before[name] != after[name])
+    assert all("b" not in order for order in after.values())
+    assert {order[-1] for order in after.values()} == {"s"}
+
+
+async def test_who_is_asked_by_a_sibling_asks_no_other() -> None:
+    group = sibling(FakeClock(), "a")
+    assert all([c.pool.address.host for c in group.order(name, siblings=False)] == ["s.example"] for name in NAMES[:99])

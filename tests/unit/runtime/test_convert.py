@@ -67,6 +67,9 @@ CASES = [
     ("origin", "keepalive", "7s", convert.origin_settings, "keepalive", 7),
     ("origin", "far", "7s", convert.origin_settings, "far", 7),
     ("origin", "warm", 7, convert.origin_settings, "warm", 7),
+    ("origin", "sibling_hits", 7, convert.fill_settings, "sibling_hits", 7),
+    ("origin", "sibling_window", "7s", convert.fill_settings, "sibling_window", 7),
+    ("server", "max_hops", 7, convert.delivery_settings, "hops_most", 7),
     ("origin", "read_ahead", "1MiB", convert.delivery_settings, "read_ahead", 2**20),
     ("origin", "congestion_control", "bbr", convert.origin_settings, "congestion_control", "bbr"),
     ("origin", "receive_buffer", "1MiB", convert.origin_settings, "receive_buffer", 2**20),
@@ -76,8 +79,9 @@ CASES = [
 ]
 ELSEWHERE = {
     ("server", "listen"), ("server", "listen_plain"), ("server", "workers"), ("server", "drain_timeout"),
-    ("server", "retire_timeout"), ("server", "link_capacity"),
-    ("cache", "dir"), ("origin", "client_key"), ("origin", "selection"), ("server", "profile"), ("server", "max_body"),
+    ("server", "retire_timeout"), ("server", "link_capacity"), ("server", "url"),
+    ("cache", "dir"), ("origin", "client_key"), ("origin", "selection"), ("origin", "fallback"),
+    ("origin", "keys_file"), ("server", "profile"), ("server", "max_body"),
 }  # fmt: skip # the supervisor's own, and what is tested in a pair below
 
 
@@ -209,8 +213,29 @@ def test_an_origin_alone_is_the_only_member_and_nothing_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "upstream", [[{"url": "http://a"}, {"url": "http://a"}], [{"url": ""}], [{"url": "http://a", "weight": 0.0}]]
+    "upstream",
+    [
+        [{"url": "http://a"}, {"url": "http://a"}],
+        [{"url": ""}],
+        [{"url": "http://a", "weight": 0.0}],
+        [{"url": "http://a", "role": "sibling"}],
+        [{"url": "http://a", "role": "sibling"}, {"url": "http://o"}],
+    ],
 )
 def test_upstreams_that_cannot_be_are_refused(upstream: list[dict[str, Any]]) -> None:
     with pytest.raises(ValidationError):
         Settings.model_validate({"upstream": upstream})
+
+
+def test_a_server_is_no_upstream_of_its_own() -> None:
+    said = {"url": "http://b:8080", "role": "sibling", "weight": 3.0}
+    raw = {
+        "server": {"url": "http://b:8080"},
+        "upstream": [said, {"url": "http://a", "role": "sibling"}, {"url": "http://o"}],
+    }
+    settings = Settings.model_validate(raw)
+    assert [member.origin.url for member in convert.members(settings)] == ["http://a", "http://o"]
+    own = convert.own(settings)
+    assert own is not None
+    assert (own.identity, own.weight) == (b"b:8080", 3.0)
+    assert convert.own(Settings()) is None

@@ -1,0 +1,158 @@
+"""Admission: what a listener asks of those who connect to it, and whether a request shows that.
+
+Three proofs: a signed pass, a client certificate, an address. One of those that are asked for is enough, or all are
+needed. A pass that is signed and wrong is refused whatever else is shown.
+
+What the memory of nonces covers: one process, and its last `nonces` requests at least. A pass that somebody has
+caught can thus be used once more with each of the other workers, within the skew, for the same method and target:
+what it opens is what it opened before. Where that matters, TLS keeps passes from being caught.
+"""
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hmac import compare_digest
+from typing import Final
+
+from cachetools import LRUCache
+
+from edge.access.keys import KeyFile
+from edge.access.passes import NONCE_BYTES, Context, Pass, read_pass, signature_of
+from edge.errors import EdgeError
+from edge.words import Refusal
+
+ADDRESSES: Final = 4096  # remembered: edges are few, those who try are many
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Refused(EdgeError):
+    """The request is not let in."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.value)
+        self.refusal = refusal
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionSettings:
+    """What is asked for; times in seconds. `names`: of a certificate, one of them; none: any that its CA signed."""
+
+    keys: KeyFile | None = None
+    networks: tuple[Network, ...] = ()
+    certificate: bool = False
+    names: frozenset[str] = frozenset()
+    every: bool = False  # all that is asked for is needed, not one of it
+    skew: float = 60.0
+    nonces: int = 100_000
+    hops: int = 8
+
+
+class Nonces:
+    """Those that were seen: two halves, the older one forgotten when the younger is full or has lasted long enough."""
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._most, self._seconds = most, seconds
+        self._young: set[bytes] = set()
+        self._old: set[bytes] = set()
+        self._since = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Nonces {len(self._young)}+{len(self._old)}>"
+
+    def seen(self, nonce: bytes, now: float) -> bool:
+        """Was it seen before? It is from now on."""
+        if len(self._young) >= self._most or now - self._since > self._seconds:
+            outlived = now - self._since > 2 * self._seconds
+            self._old, self._young, self._since = set() if outlived else self._young, set(), now
+        if nonce in self._young or nonce in self._old:
+            return True
+        self._young.add(nonce)
+        return False
+
+
+class Admission:
+    """Told of each request of a listener."""
+
+    def __init__(self, settings: AdmissionSettings) -> None:
+        self._settings = settings
+        # A pass is good from `skew` before its time to `skew` after it.
+        self._nonces = Nonces(settings.nonces, 2 * settings.skew)
+        self._near: LRUCache[str, bool] = LRUCache(ADDRESSES)
+        self._asked = sum((settings.keys is not None, bool(settings.networks), settings.certificate))
+
+    def __repr__(self) -> str:
+        return f"<Admission {self._nonces}>"
+
+    def admit(
+        self,
+        method: bytes,
+        target: bytes,
+        passes: Sequence[bytes],
+        peer: str,
+        certified: frozenset[str] | None,
+        *,
+        wall: float,
+        monotonic: float,
+    ) -> Context | None:
+        """The request behind this one, if its sender tells; Refused.
+
+        `certified`: the names of a client certificate that the listener's CA has signed; None: there is none.
+        """
+        said = self._read(passes)
+        signed = said is not None and said.key_id is not None and self._signed(said, method, target, wall, monotonic)
+        shown = signed + self._is_near(peer) + self._is_certified(certified)
+        if shown < (self._asked if self._settings.every else 1):
+            raise Refused(Refusal.NO_PROOF)
+        if said is None:
+            return None
+        if said.context.hops > self._settings.hops:
+            raise Refused(Refusal.HOPS)
+        return said.context
+
+    def _read(self, passes: Sequence[bytes]) -> Pass | None:
+        if not passes:
+            return None
+        said = read_pass(passes[0].strip(b" \t")) if len(passes) == 1 else None
+        if said is None:
+            raise Refused(Refusal.MALFORMED)
+        return said
+
+    def _signed(self, said: Pass, method: bytes, target: bytes, wall: float, monotonic: float) -> bool:
+        settings = self._settings
+        if settings.keys is None:
+            return False
+        key = settings.keys.find(said.key_id or "", monotonic)
+        if key is None:
+            raise Refused(Refusal.UNKNOWN_KEY)
+        if abs(wall - said.time) > settings.skew:
+            raise Refused(Refusal.SKEW)
+        if not compare_digest(signature_of(key, method, target, said.signed), said.signature):
+            raise Refused(Refusal.SIGNATURE)
+        if len(said.nonce) < NONCE_BYTES:
+            raise Refused(Refusal.MALFORMED)
+        if self._nonces.seen(said.nonce, monotonic):
+            raise Refused(Refusal.REPLAY)
+        return True
+
+    def _is_near(self, peer: str) -> bool:
+        if not self._settings.networks:
+            return False
+        near = self._near.get(peer)
+        if near is None:
+            near = self._near[peer] = _within(peer, self._settings.networks)
+        return near
+
+    def _is_certified(self, certified: frozenset[str] | None) -> bool:
+        settings = self._settings
+        return (
+            settings.certificate and certified is not None and (not settings.names or bool(settings.names & certified))
+        )
+
+
+def _within(peer: str, networks: tuple[Network, ...]) -> bool:
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return False  # a Unix socket's has none
+    return any(address in network for network in networks)
