@@ -244,9 +244,8 @@ class ControlPlane:
         told["volume"] = self._label(place.volume)
         told["stored"] = stored_of(reader, record, body, now) if record is not None else None
         told["status"], told["because"] = outcome(record, told["stored"], now)
-        settings = self._supervisor.settings
         states = breakers(summed(self._supervisor.readers)["edge_circuit_breaker_state"])
-        told["asked"] = asked_of(convert.members(settings), settings.origin.selection, place.key, states)
+        told["asked"] = asked_of(self._supervisor.settings, place.key, states)
         return told
 
     def config(self) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from typing import Final
 
 from edge.runtime import child
 from edge.runtime.child import HELD_BACK, name_process
+from edge.runtime.handover import NAME
 from edge.runtime.notify import SPOKEN_TO_US_ALONE
 
 MODULES: Final = ("edge.runtime.worker", "edge.runtime.keeper")
@@ -155,8 +156,6 @@ def _be_nursery(sock: socket.socket, modules: Sequence[str], parent: int) -> Non
             for number in (*HELD_BACK, signal.SIGTERM):  # it ends when its supervisor and its children have
                 signal.signal(number, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())  # an upgrade holds signals back; its children must not
-            for name in SPOKEN_TO_US_ALONE:
-                os.environ.pop(name, None)
             _close_all_but(sock.fileno())
             for name in (*SPOKEN_TO_US_ALONE, NAME):
                 os.environ.pop(name, None)

@@ -4,11 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from edge.config.schema import Settings
 from edge.origin.breaker import State
 from edge.origin.group import MemberRole, Selection
 from edge.origin.settings import Address
 from edge.policy.decide import Decision, decide, may_serve_on_error
 from edge.policy.rendezvous import score
+from edge.runtime import convert
 from edge.runtime.convert import SaidMember
 from edge.store.reader import Reader
 from edge.store.record import Extent, Flag, Record
@@ -109,23 +111,50 @@ def outcome(record: Record | None, told: Mapping[str, Any] | None, now: float) -
     return CacheStatus.EXPIRED.value, f"{why}: the upstream is asked first, {conditional}{error}"
 
 
-def asked_of(
-    members: Sequence[SaidMember], selection: Selection, key: bytes, states: Mapping[str, str]
-) -> list[dict[str, Any]]:
-    """The members of the upstream in the order in which they would be asked for an object; the first one is.
+def asked_of(settings: Settings, key: bytes, states: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Who would be asked for an object, the first one first: its owner among the siblings, shields, origins.
 
     `states` = how each member's breaker stands. By least-latency the order is the keeper's own knowledge: not told.
     """
-    found = []
-    for role in MemberRole:
-        tier = [member for member in members if member.role is role]
-        if selection is Selection.RENDEZVOUS:
-            tier.sort(key=lambda member: score(key, _identity(member), member.weight), reverse=True)
-        for member in tier:
-            address = Address.of(member.origin.url)
-            name = f"{address.host}:{address.port}"
-            found.append({"member": name, "role": role.value, "breaker": states.get(name, State.CLOSED.value)})
-    return sorted(found, key=lambda member: member["breaker"] != State.CLOSED.value)
+    members, ranked = convert.members(settings), settings.origin.selection is Selection.RENDEZVOUS
+    owner = _owner(settings, members, key, states)
+    tiers = [[member for member in members if member.role is role] for role in (MemberRole.SHIELD, MemberRole.ORIGIN)]
+    if tiers[0] and not settings.origin.fallback:
+        del tiers[1]
+    found: list[SaidMember] = []
+    for tier in tiers:
+        found += sorted(tier, key=lambda member: _score(key, member), reverse=True) if ranked else tier
+    found.sort(key=lambda member: _state(member, states) != State.CLOSED.value)
+    return [
+        {"member": _name(member), "role": member.role.value, "breaker": _state(member, states)}
+        for member in ([owner] if owner is not None else []) + found
+    ]
+
+
+def _owner(
+    settings: Settings, members: Sequence[SaidMember], key: bytes, states: Mapping[str, str]
+) -> SaidMember | None:
+    """The sibling that keeps an object; None: we do, or there are none. One that is away owns nothing."""
+    own = convert.own(settings)
+    best, highest = None, score(key, own.identity, own.weight) if own is not None else 0.0
+    for member in members:
+        closed = _state(member, states) == State.CLOSED.value
+        if member.role is MemberRole.SIBLING and closed and _score(key, member) > highest:
+            best, highest = member, _score(key, member)
+    return best
+
+
+def _score(key: bytes, member: SaidMember) -> float:
+    return score(key, Address.of(member.origin.url).identity, member.weight)
+
+
+def _name(member: SaidMember) -> str:
+    address = Address.of(member.origin.url)
+    return f"{address.host}:{address.port}"
+
+
+def _state(member: SaidMember, states: Mapping[str, str]) -> str:
+    return states.get(_name(member), State.CLOSED.value)
 
 
 def breakers(series: Mapping[tuple[str, ...], float]) -> dict[str, str]:
@@ -136,10 +165,6 @@ def breakers(series: Mapping[tuple[str, ...], float]) -> dict[str, str]:
         if value and order.index(state) >= order.index(found.get(member, order[0])):
             found[member] = state
     return found
-
-
-def _identity(member: SaidMember) -> bytes:
-    return Address.of(member.origin.url).authority[-64:]
 
 
 def _instant(seconds: float) -> str:

@@ -200,20 +200,6 @@ async def take_over(supervisor: "Supervisor", holdings: Holdings, handover: Hand
     supervisor.notifier.ready("upgraded")
 
 
-async def _reap(nursery: int) -> None:
-    """It ends with the last of the children that it has forked."""
-    ended, adopted = asyncio.Event(), Adopted(nursery)
-    loop = asyncio.get_running_loop()
-    pidfd = os.pidfd_open(nursery)  # it is our child: its pid is its own until we have waited for it
-    loop.add_reader(pidfd, ended.set)
-    try:
-        await ended.wait()
-        adopted.poll()
-    finally:
-        loop.remove_reader(pidfd)
-        os.close(pidfd)
-
-
 async def _see_out(supervisor: "Supervisor", place: Place) -> None:
     assert place.process is not None
     place.vacate(await place.process.exited)

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from edge.config.schema import Settings
-from edge.origin.group import Group, Member, Selection
+from edge.origin.group import Group, Member
 from edge.runtime import convert
 from edge.runtime.standing import asked_of, breakers, outcome, stored_of
 from edge.store.reader import Reader
@@ -80,17 +80,34 @@ def test_the_order_of_members_is_the_keepers_own() -> None:
     from edge.clock import FakeClock
     from edge.origin.client import OriginClient
 
-    upstreams = [{"url": f"http://o{n}.example", "weight": 1.0 + n} for n in range(4)]
+    upstreams: list[dict[str, object]] = [{"url": f"http://o{n}.example", "weight": 1.0 + n} for n in range(4)]
     upstreams += [{"url": f"http://s{n}.example:81", "role": "shield"} for n in range(3)]
+    upstreams += [{"url": f"http://n{n}.example", "role": "sibling"} for n in range(3)]
+    for selection in ("rendezvous", "primary-backup"):
+        settings = Settings.model_validate(
+            {
+                "upstream": upstreams,
+                "server": {"url": "http://n0.example"},
+                "origin": {"selection": selection, "keys_file": "k"},
+            }
+        )
+        members = [
+            Member(OriginClient(said.origin, FakeClock()), said.weight, said.role) for said in convert.members(settings)
+        ]
+        group = Group(members, settings.origin.selection, own=convert.own(settings))
+        for number in range(50):
+            key = b"films/%d" % number
+            found = asked_of(settings, key, {})
+            assert [entry["member"] for entry in found] == [client.member for client in group.order(key)]
+    owners = {asked_of(settings, b"films/%d" % number, {})[0]["role"] for number in range(50)}
+    assert owners == {"sibling", "shield"}  # what is ours is asked of a shield
+
+
+def test_who_is_away_is_asked_last_and_owns_nothing() -> None:
+    upstreams = [{"url": f"http://o{n}.example"} for n in range(3)]
     settings = Settings.model_validate({"upstream": upstreams})
-    members = convert.members(settings)
-    group = Group([Member(OriginClient(said.origin, FakeClock()), said.weight, said.role) for said in members])
-    for number in range(50):
-        key = b"films/%d" % number
-        found = asked_of(members, Selection.RENDEZVOUS, key, {})
-        assert [entry["member"] for entry in found] == [client.member for client in group.order(key)]
-    first = asked_of(members, Selection.RENDEZVOUS, b"films/1", {})[0]["member"]
-    last = asked_of(members, Selection.RENDEZVOUS, b"films/1", {first: "open"})[-1]
+    first = asked_of(settings, b"films/1", {})[0]["member"]
+    last = asked_of(settings, b"films/1", {first: "open"})[-1]
     assert (last["member"], last["breaker"]) == (first, "open")
 
 
