@@ -178,8 +178,6 @@ def adopt(supervisor: "Supervisor", holdings: Holdings, handover: Handover) -> N
 async def take_over(supervisor: "Supervisor", holdings: Holdings, handover: Handover) -> None:
     """Steps 3 to 5. New children that do not start are tried again and again, while the old workers serve on."""
     old = list(supervisor.places)
-    if handover.nursery:
-        supervisor.tasks.spawn(_reap(handover.nursery), "nursery of before")
     for place in old:
         if place.role is Role.WORKER:
             supervisor.tasks.spawn(_see_out(supervisor, place), f"{place.name} of before")
