@@ -67,11 +67,11 @@ class NurseryChild:
     def _has_ended(self) -> bool:
         return self._pidfd < 0 or bool(select.select([self._pidfd], [], [], 0)[0])
 
-    def send_signal(self, number: int) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         """Nothing happens to one that has ended."""
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.Signals(number))
+                signal.pidfd_send_signal(self._pidfd, number)
 
 
 class Nursery:
@@ -158,8 +158,6 @@ def _be_nursery(sock: socket.socket, modules: Sequence[str], parent: int) -> Non
             for name in SPOKEN_TO_US_ALONE:
                 os.environ.pop(name, None)
             _close_all_but(sock.fileno())
-            for name in (*SPOKEN_TO_US_ALONE, NAME):
-                os.environ.pop(name, None)
             name_process("edge-nursery")
             for module in modules:
                 importlib.import_module(module)

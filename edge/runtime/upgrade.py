@@ -178,8 +178,6 @@ def adopt(supervisor: "Supervisor", holdings: Holdings, handover: Handover) -> N
 async def take_over(supervisor: "Supervisor", holdings: Holdings, handover: Handover) -> None:
     """Steps 3 to 5. New children that do not start are tried again and again, while the old workers serve on."""
     old = list(supervisor.places)
-    if handover.nursery:
-        supervisor.tasks.spawn(_reap(handover.nursery), "nursery of before")
     for place in old:
         if place.role is Role.WORKER:
             supervisor.tasks.spawn(_see_out(supervisor, place), f"{place.name} of before")
@@ -198,20 +196,6 @@ async def take_over(supervisor: "Supervisor", holdings: Holdings, handover: Hand
         supervisor.tasks.spawn(_bury(handover.nursery), "nursery of before")
     say(f"upgraded from {handover.program} to {__version__}: {len(new)} workers took over")
     supervisor.notifier.ready("upgraded")
-
-
-async def _reap(nursery: int) -> None:
-    """It ends with the last of the children that it has forked."""
-    ended, adopted = asyncio.Event(), Adopted(nursery)
-    loop = asyncio.get_running_loop()
-    pidfd = os.pidfd_open(nursery)  # it is our child: its pid is its own until we have waited for it
-    loop.add_reader(pidfd, ended.set)
-    try:
-        await ended.wait()
-        adopted.poll()
-    finally:
-        loop.remove_reader(pidfd)
-        os.close(pidfd)
 
 
 async def _see_out(supervisor: "Supervisor", place: Place) -> None:
