@@ -36,7 +36,7 @@ async def test_the_most_urgent_comes_first_and_among_equals_who_came_first() -> 
     assert (line.taken, line.waiting) == (0, 0)
 
 
-@pytest.mark.parametrize(("more", "less"), itertools.combinations(sorted(Urgency), 2))
+@pytest.mark.parametrize(("more", "less"), list(itertools.combinations(sorted(Urgency), 2)))
 async def test_of_any_two_the_more_urgent_comes_first_and_pushes_the_other_out_of_a_full_line(
     more: Urgency, less: Urgency
 ) -> None:
