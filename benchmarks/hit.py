@@ -7,6 +7,9 @@ Bodies of 1 MB and more are compared at an equal load, paced, and beside that at
 generator's core is the limit, and a server that falls behind pays less: over loopback the core that reads also does
 the work of the other side's TCP, once the sender's buffer is full, and it is not booked to the server.
 
+wrk says the same on a connection each time, as a player does; where it asks for another range with each request
+(`ranges`), nothing that was read of one request helps with the next.
+
     python -m benchmarks.hit [--rounds 5] [--seconds 2] [--sizes 2000,65536] [--tls | --plain] [--json FILE]
 """
 
@@ -34,6 +37,20 @@ from benchmarks.bench import (
 SIZES = (2_000, 65_536, 1_048_576, 4_194_304)
 BUDGET = {False: (2.5, 1.3, 1.0, 1.0), True: (2.5, 1.2, 1.0, 0.95)}
 PACED = {1_048_576: 16, 4_194_304: 30}  # milliseconds that each connection waits between two requests
+AS_FAST, PACES, RANGES = "", "paced", "ranges"
+SHAPES = {65_536: (AS_FAST, RANGES), 1_048_576: (PACES, AS_FAST), 4_194_304: (PACES, AS_FAST)}
+SCRIPTS = {
+    AS_FAST: "",
+    PACES: "function delay() return {pace} end\n",
+    # Another range each time: nothing of the request is as it was the last time.
+    RANGES: """local n = 0
+function request()
+  n = (n + 1) % 1000
+  wrk.headers["Range"] = "bytes=" .. n .. "-"
+  return wrk.format()
+end
+""",
+}
 CONNECTIONS = {2_000: 32, 65_536: 32, 1_048_576: 16, 4_194_304: 8}
 
 
@@ -70,34 +87,34 @@ def measure(directory: Path, tls: bool, sizes: list[int], rounds: int, seconds: 
             for server in (ours, theirs):
                 for _ in range(2):
                     assert fetch(server.url + path) == wanted, f"{server.name} gave wrong bytes"
-            for pace in (PACED[size], 0) if size in PACED else (0,):
+            for shape in SHAPES.get(size, (AS_FAST,)):
                 figures: dict[str, list[tuple[float, float]]] = {"edge": [], "nginx": []}
-                script = directory / "pace.lua"
-                script.write_text(f"function delay() return {pace} end\n")
+                script = directory / "shape.lua"
+                script.write_text(SCRIPTS[shape].format(pace=PACED.get(size, 0)))
                 for _ in range(rounds):
                     for server in (ours, theirs):
                         connections = CONNECTIONS.get(size, 16)
-                        figures[server.name].append(load(server, path, connections, seconds, script if pace else None))
-                rows.append(row(size, tls, figures, pace=pace))
+                        with_script = None if shape == AS_FAST else script
+                        figures[server.name].append(load(server, path, connections, seconds, with_script))
+                rows.append(row(size, tls, figures, shape))
                 print(tell(rows[-1]), flush=True)
     return rows
 
 
-def row(size: int, tls: bool, figures: dict[str, list[tuple[float, float]]], *, pace: int) -> dict[str, object]:
+def row(size: int, tls: bool, figures: dict[str, list[tuple[float, float]]], shape: str) -> dict[str, object]:
     ours, theirs = (statistics.median(cpu for cpu, _ in figures[name]) for name in ("edge", "nginx"))
     fast, slow = (statistics.median(rate for _, rate in figures[name]) for name in ("edge", "nginx"))
     ratio = statistics.median(a[0] / b[0] for a, b in zip(figures["edge"], figures["nginx"], strict=True))
-    judged = size in SIZES and (pace > 0) == (size in PACED)
+    judged = size in SIZES and shape == (PACES if size in PACED else AS_FAST)
     budget = BUDGET[tls][SIZES.index(size)] if judged else None
     return {
-        "size": size, "paced": pace > 0, "tls": tls, "edge_us": ours, "nginx_us": theirs, "ratio": ratio,
+        "size": size, "shape": shape, "tls": tls, "edge_us": ours, "nginx_us": theirs, "ratio": ratio,
         "budget": budget, "edge_rps": fast, "nginx_rps": slow,
     }  # fmt: skip
 
 
 def tell(found: dict[str, object]) -> str:
-    kind = "TLS 1.3" if found["tls"] else "plain  "
-    kind += " paced" if found["paced"] else "      "
+    kind = f"{'TLS 1.3' if found['tls'] else 'plain':7} {found['shape']:6}"
     return (
         f"{kind} {found['size']:>9} bytes: CPU {found['edge_us']:8.1f} us beside nginx {found['nginx_us']:8.1f} us, "
         f"ratio {found['ratio']:.2f} (budget {found['budget'] or '-'}), "

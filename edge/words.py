@@ -58,6 +58,7 @@ class Reason(StrEnum):
     OBJECT_CHANGED = "object_changed"
     QUEUE_FULL = "queue_full"
     QUEUE_TIMEOUT = "queue_timeout"
+    NOT_ADMITTED = "not_admitted"  # a shield or a sibling refuses our requests
     KEEPER_DOWN = "keeper_down"
     STORE_FAILED = "store_failed"
     CORRUPT = "corrupt"

@@ -17,6 +17,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 FIELD: Final = b"Edge-Pass"
 FIELD_LOW: Final = b"edge-pass"
+REFUSED: Final = b"Edge-Pass: refused\r\n"  # in the answer to one that was not let in
 LENGTH_MOST: Final = 1024  # bytes; a host may have 255, percent-encoded three times as many
 NONCE_BYTES: Final = 16
 HOPS_DIGITS: Final = 3

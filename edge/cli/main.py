@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -25,6 +26,7 @@ VERBS: Final = {
     "top": ("edge.cli.top", "what a running server does now, in a terminal: rates, sites, upstreams, busiest objects"),
     "version": ("edge.cli.version", "versions of the program and what it runs on"),
 }
+UNREAD: Final = 141  # ... that SIGPIPE ended
 INTERRUPTED: Final = 130  # what a shell says of a program that SIGINT ended
 
 
@@ -39,9 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     module.add_arguments(parser)
     run: Callable[[argparse.Namespace], int] = module.run
     try:
-        return run(parser.parse_args(args[1:]))
+        code = run(parser.parse_args(args[1:]))
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # `edge ... | head`: who reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the very end
+        return UNREAD
 
 
 def _without_verb(args: list[str]) -> int:

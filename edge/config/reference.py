@@ -57,6 +57,7 @@ ORIGIN_EXAMPLES: Final[dict[str, object]] = {
     "client_key": "/etc/edge/client.key",
     "index_dir": "/var/lib/edge",
     "keys_file": "/etc/edge/edges.keys",
+    "probe": "/healthz",
     "client_ca": "/etc/edge/edges-ca.pem",
 }
 

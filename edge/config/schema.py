@@ -90,6 +90,7 @@ WebOrigin = Annotated[str, _written_like(WEB_ORIGIN, 'write "*" or one origin, "
 Parameter = Annotated[str, _written_like(VISIBLE, "write the parameter's name as it stands in a URL")]
 Names = Annotated[tuple[Parameter, ...], Field(strict=False)]
 PathPattern = Annotated[str, _written_like(PATH, 'write a path that begins with "/" or "*"')]
+ProbePath = Annotated[str, _written_like(re.compile(r"/[\x21-\x7e]*"), 'write a path that begins with "/"')]
 Url = Annotated[str, AfterValidator(_url)]
 Network = Annotated[str, AfterValidator(_network)]
 Listens = Annotated[tuple[Listen, ...], Field(strict=False)]
@@ -260,6 +261,10 @@ class OriginSection(Section):
     verify: bool = Field(True, description="check the origin's certificate")
     client_cert: str | None = Field(None, min_length=1, description="PEM that shows an origin who asks")
     client_key: str | None = Field(None, min_length=1, description="PEM of its private key")
+    probe: ProbePath | None = Field(
+        None, description="asked for now and then, after the URL's path; two that fail or get 5xx: asked after others"
+    )
+    probe_interval: Wait = Field(5.0, description="between two of them")
     keys_file: str | None = Field(
         None, min_length=1, description="[admission] of shields and siblings; the first key in it signs our requests"
     )
@@ -315,6 +320,7 @@ class UpstreamSection(Section):
     weight: float = Field(1.0, gt=0, le=1000, description="its share of the objects beside others of its role")
     host: Authority | None = Field(None, description="Host to send; the URL's own unless set")
     server_name: HostName | None = Field(None, description="name in the TLS handshake; the URL's own unless set")
+    probe: ProbePath | None = Field(None, description="see [origin]")
 
 
 class AdmissionSection(Section):
@@ -525,7 +531,8 @@ class Settings(Section):
         origin = self.origin
         if self.upstream or not origin.url:
             return self.upstream
-        return (UpstreamSection(url=origin.url, host=origin.host, server_name=origin.server_name),)
+        said = UpstreamSection(url=origin.url, host=origin.host, server_name=origin.server_name, probe=origin.probe)
+        return (said,)
 
     @field_validator("upstream")
     @classmethod

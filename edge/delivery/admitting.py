@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from edge.access.admission import Admission, Refused
-from edge.access.passes import FIELD_LOW
+from edge.access.passes import FIELD_LOW, REFUSED
 from edge.clock import Clock
 from edge.delivery.story import Delivery
 from edge.errors import BadRequest
@@ -62,7 +62,7 @@ class Admitting:
         except Refused as refused:
             self._count(refused.refusal)
             status = LOOP_DETECTED if refused.refusal is Refusal.HOPS else 403
-            self._delivery.turn_away(exchange, status, f"not admitted: {refused.refusal.value}")
+            self._delivery.turn_away(exchange, status, f"not admitted: {refused.refusal.value}", REFUSED)
         else:
             self._delivery.handle(exchange)
 

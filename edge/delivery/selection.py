@@ -1,5 +1,6 @@
 """Which bytes of an object a Range request gets (RFC 9110 section 14)."""
 
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from edge.http.etags import parse_etag
 from edge.http.multipart import MultipartPlan, plan
 from edge.http.ranges import Parts, Unsatisfiable, parse_range, select
 from edge.store.record import Record
+
+_PLAIN = re.compile(rb"bytes=([0-9]{1,15})-([0-9]{0,15})").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,11 @@ def select_parts(
 
     `date` tells when the answer was made: so a Last-Modified may be as good as a strong entity tag.
     """
+    plain = _PLAIN(asked) if if_range is None else None
+    if plain is not None:  # what nearly all players send, without making objects of it
+        first, last = int(plain[1]), int(plain[2]) if plain[2] else record.total
+        if first < record.total and first <= last:
+            return Selection(first, min(last + 1, record.total), record.total)
     specs = parse_range(asked)
     if specs is None:
         return None

@@ -70,10 +70,10 @@ class Delivery(Serving):
         else:
             self.look(exchange, place)
 
-    def turn_away(self, exchange: Exchange, status: int, detail: str) -> None:
+    def turn_away(self, exchange: Exchange, status: int, detail: str, more: bytes) -> None:
         """Refuse a request that may not ask: nothing is looked up for it."""
         exchange.on_closed = self._on_closed
-        self.refuse(exchange, None, status, detail)
+        self.refuse(exchange, None, status, detail, more)
 
     def look(self, exchange: Exchange, place: Place, tries: int = 0) -> None:
         """Look in the cache and decide; also after a keeper said that the index has it by now."""

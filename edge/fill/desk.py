@@ -456,6 +456,7 @@ class Desk:
     def bad(self, message: Bad) -> None:
         """A stored extent did not verify: drop it, so that it is fetched again."""
         self._meters.corrupt(message.reason.value)
+        self.doom(message.name)  # a flight that knows the bad extent would point those who join it there again
         dropping = self._dropping.setdefault(message.name, _Dropping())
         dropping.drops += 1
         volume = self._volume

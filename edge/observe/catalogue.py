@@ -199,6 +199,19 @@ UPSTREAMS: Final = (
     Metric("edge_upstream_hedges_total", _C, "Requests sent twice for a late first byte.", (UPSTREAM, MEMBER)),
     Metric("edge_upstream_errors_total", _C, "Tries that failed.", (UPSTREAM, MEMBER, FAILURE)),
     Metric(
+        "edge_upstream_probes_total",
+        _C,
+        "Active probes, by how they ended.",
+        (UPSTREAM, MEMBER, Label("result", ("ok", "failed"))),
+    ),
+    Metric(
+        "edge_upstream_share_ratio",
+        _G,
+        "How much of its objects a member has, the most of all keepers: less than 1 for a while after it was away.",
+        (UPSTREAM, MEMBER),
+        shared=True,
+    ),
+    Metric(
         "edge_circuit_breaker_state",
         _G,
         "Keepers whose breaker of a member is closed, open or half-open.",

@@ -198,6 +198,9 @@ class UpstreamMeters:
     def hedge(self) -> None:
         self._meters.count("edge_upstream_hedges_total", *self._labels)
 
+    def probe(self, *, well: bool) -> None:
+        self._meters.count("edge_upstream_probes_total", *self._labels, "ok" if well else "failed")
+
 
 class FillMeters:
     """What the fill room tells."""

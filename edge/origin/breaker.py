@@ -4,6 +4,9 @@
     open       others are asked before it; after a while, longer each time, it is half-open
     half-open  one request may try it: an answer closes the breaker, a failure opens it again
 
+Where a member is probed, probes have a say of their own: after UNWELL failed ones in a row it is open, whatever its
+answers to players, until a probe succeeds.
+
 It orders members and refuses nobody: where all are open, the first of them is asked all the same (the budget of
 retries keeps that within bounds), so that an upstream that is back serves at once. After it has closed, a member's
 share grows over a while: it may have lost its cache.
@@ -15,6 +18,7 @@ from typing import Final
 from edge.clock import Clock
 
 FAILURES: Final = 5
+UNWELL: Final = 2  # failed probes in a row: one may be lost
 OPEN_FIRST: Final = 1.0  # seconds
 OPEN_MOST: Final = 16.0
 TRIAL_SECONDS: Final = 10.0  # a trial that has not ended by then is given up: another may try
@@ -40,12 +44,15 @@ class Breaker:
         self._open_for = OPEN_FIRST
         self._trial_at: float | None = None
         self._closed_at: float | None = None
+        self._bad_probes = 0
 
     def __repr__(self) -> str:
         return f"<Breaker {self.state.value} failures={self._failures}>"
 
     @property
     def state(self) -> State:
+        if self._bad_probes >= UNWELL:
+            return State.OPEN
         if self._open_until is None:
             return State.CLOSED
         return State.OPEN if self._clock.monotonic() < self._open_until else State.HALF_OPEN
@@ -64,6 +71,17 @@ class Breaker:
             return False
         self._trial_at = now
         return True
+
+    def probed(self, *, well: bool) -> None:
+        """A probe has ended."""
+        if not well:
+            self._bad_probes += 1
+            return
+        unwell, self._bad_probes = self._bad_probes >= UNWELL, 0
+        if unwell:
+            self._closed_at = self._clock.monotonic()
+        if unwell or self._open_until is not None:
+            self.succeeded()
 
     def succeeded(self) -> None:
         """It has answered."""

@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from edge.access.passes import FIELD_LOW
 from edge.clock import Clock
 from edge.errors import OriginError
+from edge.http import fields
 from edge.origin.breaker import Breaker
 from edge.origin.budget import retry_budget
 from edge.origin.connection import OriginConnection, ResponseHead
@@ -39,6 +41,8 @@ class Unobserved:
 
     def hedge(self) -> None: ...
 
+    def probe(self, *, well: bool) -> None: ...
+
 
 class OriginClient:
     """Speaks to one upstream."""
@@ -57,7 +61,7 @@ class OriginClient:
         self._retries = retry_budget(clock)
         self._hedge = Hedge(clock)
         self.breaker = Breaker(clock)
-        self._clock = clock
+        self.clock = clock
         self._tasks = Tasks("origin")
         self._signer = signer
         self._host = (settings.host_header or "").encode() or self.pool.address.authority
@@ -74,8 +78,8 @@ class OriginClient:
         replaced by a new one at once (RFC 9112 section 9.3.1), which is not a try.
         """
         first_byte = min(timeout or self.settings.first_byte_timeout, self.settings.first_byte_timeout)
-        begun = self._clock.monotonic()
-        asked = self._clock.wall()
+        begun = self.clock.monotonic()
+        asked = self.clock.wall()
         self._retries.earn()
         connection: OriginConnection | None = None
         sending: asyncio.Task[None] | None = None
@@ -94,10 +98,11 @@ class OriginClient:
                     raise
                 self.pool.give_back(connection)
                 connection = await self._send(request, idle_most=0)
-                head = await connection.head(max(first_byte - (self._clock.monotonic() - begun), 0.0))
-            self.observer.ttfb(self._clock.monotonic() - begun)
+                head = await connection.head(max(first_byte - (self.clock.monotonic() - begun), 0.0))
+            self._check_admitted(head)
+            self.observer.ttfb(self.clock.monotonic() - begun)
             if request.hedge:
-                self._hedge.note(self._clock.monotonic() - begun)
+                self._hedge.note(self.clock.monotonic() - begun)
             self.observer.request(head.status)
             answered = True
             if head.status in CANNOT_SERVE:
@@ -111,7 +116,7 @@ class OriginClient:
                 member=self.member,
                 stall_timeout=self.settings.stall_timeout,
                 request_time=asked,
-                response_time=self._clock.wall(),
+                response_time=self.clock.wall(),
             )
         except OriginError as error:
             self.observer.error(error.reason.value)
@@ -124,7 +129,7 @@ class OriginClient:
                     sending.cancel()
                     connection.close()  # half a request is on the wire
                 if connection.received >= GOODPUT_LEAST:
-                    connection.goodput = connection.received / (self._clock.monotonic() - begun)
+                    connection.goodput = connection.received / (self.clock.monotonic() - begun)
                 self.pool.give_back(connection)
 
     async def _send(self, request: UpstreamRequest, idle_most: float | None = None) -> OriginConnection:
@@ -159,6 +164,11 @@ class OriginClient:
             return connection, await connection.head(left - after)
         self.observer.hedge()
         return await race(self._tasks, connection, left - after, lambda: self._send(request), self.pool.give_back)
+
+    def _check_admitted(self, head: ResponseHead) -> None:
+        """A shield or a sibling that does not let us in is as good as away: that is no answer for a player."""
+        if self._signer is not None and fields.first(head.fields, FIELD_LOW) is not None:
+            raise OriginError(Reason.NOT_ADMITTED, f"{self.member} does not let us in: {head.status}")
 
     def _head(self, request: UpstreamRequest, signed: FieldList) -> bytes:
         lines = [

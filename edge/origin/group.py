@@ -5,13 +5,17 @@ Siblings share the objects out among themselves and us, by rendezvous hash: the 
 shield, and a sibling that is away owns nothing until it is back.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from edge.origin.breaker import State
 from edge.origin.client import OriginClient
+from edge.origin.probe import Prober
 from edge.policy.rendezvous import score
+
+log = logging.getLogger("edge.origin")
 
 
 class MemberRole(StrEnum):
@@ -71,6 +75,12 @@ class Group:
             [member for member in self.members if member.role is role]
             for role in (MemberRole.SHIELD, MemberRole.ORIGIN)
         )
+        self._probers = [
+            Prober(client, client.settings.probe, client.settings.probe_interval, client.clock)
+            for client in (member.client for member in self.members)
+            if client.settings.probe is not None
+        ]
+        self._away: set[str] = set()
         self._tiers = [shields, origins] if fallback or not shields else [shields]
 
     @classmethod
@@ -125,7 +135,10 @@ class Group:
     # -- all of them -----------------------------------------------------------------------------
 
     async def keep_warm(self) -> None:
-        """Call it each second: see `Pool.keep_warm`; members that are away are tried."""
+        """Call it each second: see `Pool.keep_warm`; members are probed, those that are away are tried."""
+        for prober in self._probers:
+            prober.look()
+        self._tell()
         for member in self.members:
             client = member.client
             if len(self.members) > 1 and client.breaker.state is State.HALF_OPEN and client.breaker.take_trial():
@@ -133,12 +146,23 @@ class Group:
             else:
                 await client.pool.keep_warm()
 
+    def _tell(self) -> None:
+        """Log who has gone and who is back."""
+        away = {member.client.member for member in self.members if member.client.breaker.state is not State.CLOSED}
+        for name in sorted(away - self._away):
+            log.warning("upstream %s is away: it is asked after all others", name)
+        for name in sorted(self._away - away):
+            log.warning("upstream %s is back: it gets its objects back bit by bit", name)
+        self._away = away
+
     def retire(self) -> None:
         """Keep nothing any more: each connection is closed when its exchange is over."""
         for member in self.members:
             member.client.pool.retire()
 
     async def close(self) -> None:
+        for prober in self._probers:
+            await prober.close()
         for member in self.members:
             await member.client.close()
 

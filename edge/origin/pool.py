@@ -31,6 +31,8 @@ class Observer(Protocol):
 
     def hedge(self) -> None: ...
 
+    def probe(self, *, well: bool) -> None: ...
+
 
 class Pool:
     """At most `max_connections` in use; who comes when all are waits in line, at most `queue_timeout`."""

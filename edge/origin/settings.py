@@ -40,6 +40,8 @@ class OriginSettings:
     client_cert: str | None = None
     client_key: str | None = None
     sni: str | None = None
+    probe: str | None = None  # a path, after the base path of the URL
+    probe_interval: float = 5.0
 
 
 FieldList = tuple[tuple[bytes, bytes], ...]

@@ -9,7 +9,15 @@ from pathlib import Path
 
 from edge.access.admission import Admission, AdmissionSettings
 from edge.access.keys import KeyFile
-from edge.config.schema import KindSection, RuleSection, RulesSection, Settings, SiteSection, UpstreamSection
+from edge.config.schema import (
+    KindSection,
+    OriginSection,
+    RuleSection,
+    RulesSection,
+    Settings,
+    SiteSection,
+    UpstreamSection,
+)
 from edge.control.roles import Operator, Role, digest_of
 from edge.delivery.serving import DeliverySettings
 from edge.errors import ConfigError
@@ -38,7 +46,7 @@ class SaidMember:
 def members(settings: Settings) -> tuple[SaidMember, ...]:
     """Who misses are fetched from; at least one in a server."""
     return tuple(
-        SaidMember(_origin(settings, said.url, said.host, said.server_name), said.weight, said.role)
+        SaidMember(_origin(settings, said), said.weight, said.role)
         for said in settings.upstreams
         if said is not _own(settings)
     )
@@ -58,15 +66,14 @@ def _own(settings: Settings) -> UpstreamSection | None:
 
 def origin_settings(settings: Settings) -> OriginSettings:
     """What section [origin] says, of itself and for all members."""
-    origin = settings.origin
-    return _origin(settings, origin.url, origin.host, origin.server_name)
+    return _origin(settings, settings.origin)
 
 
-def _origin(settings: Settings, url: str, host: str | None, server_name: str | None) -> OriginSettings:
+def _origin(settings: Settings, said: OriginSection | UpstreamSection) -> OriginSettings:
     origin = settings.origin
     return OriginSettings(
-        url=url,
-        host_header=host,
+        url=said.url,
+        host_header=said.host,
         connect_timeout=origin.connect_timeout,
         first_byte_timeout=origin.first_byte_timeout,
         total_first_byte=origin.total_first_byte,
@@ -86,7 +93,9 @@ def _origin(settings: Settings, url: str, host: str | None, server_name: str | N
         verify=origin.verify,
         client_cert=origin.client_cert,
         client_key=origin.client_key,
-        sni=server_name,
+        sni=said.server_name,
+        probe=said.probe or origin.probe,
+        probe_interval=origin.probe_interval,
     )
 
 

@@ -104,6 +104,7 @@ class KeeperGauges:
         for number, state in enumerate(("active", "idle", "waiting")):
             self._meters.gauge("edge_upstream_connections", name, state, to=sum(count[number] for count in counts))
         for member in group.members:
+            self._meters.gauge("edge_upstream_share_ratio", name, member.client.member, to=member.client.breaker.share)
             for state in State:
                 to = int(member.client.breaker.state is state)
                 self._meters.gauge("edge_circuit_breaker_state", name, member.client.member, state.value, to=to)

@@ -127,10 +127,6 @@ class Adopted:
         self.pid = pid
         self._pidfd = pidfd
         self._code: int | None = None
-        try:
-            self._pidfd = os.pidfd_open(pid)
-        except ProcessLookupError:
-            self._pidfd = -1
 
     def __repr__(self) -> str:
         return f"<Adopted {self.pid} {'running' if self._code is None else self._code}>"

@@ -68,11 +68,11 @@ class NurseryChild:
     def _has_ended(self) -> bool:
         return self._pidfd < 0 or bool(select.select([self._pidfd], [], [], 0)[0])
 
-    def send_signal(self, number: int) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         """Nothing happens to one that has ended."""
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.Signals(number))
+                signal.pidfd_send_signal(self._pidfd, number)
 
 
 class Nursery:
@@ -157,8 +157,6 @@ def _be_nursery(sock: socket.socket, modules: Sequence[str], parent: int) -> Non
                 signal.signal(number, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())  # an upgrade holds signals back; its children must not
             _close_all_but(sock.fileno())
-            for name in (*SPOKEN_TO_US_ALONE, NAME):
-                os.environ.pop(name, None)
             name_process("edge-nursery")
             for module in modules:
                 importlib.import_module(module)

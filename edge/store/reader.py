@@ -17,11 +17,12 @@ from edge.store.index import LiveTable, ReadIndex, split_live
 from edge.store.record import Extent, Record, blocks, checksum, decode_record
 from edge.store.residency import Residency
 from edge.store.settings import VolumeHello
-from edge.words import KIB, Reason
+from edge.words import KIB, MIB, Reason
 
 MEMO: Final = 10_000  # decoded records kept; a record costs about 1.5 KiB
 OPEN_PACKS: Final = 256  # descriptors; a volume has 64 packs or a few more
 WARM_SECONDS: Final = 1.0  # how long a window just found resident is believed to be
+WARM_BLOCK: Final = MIB  # bytes; a window is at most as long
 WARM_WINDOWS: Final = 20_000
 VERIFIED_BLOCKS: Final = 200_000
 SMALL: Final = 64 * KIB
@@ -173,7 +174,7 @@ class Reader:
         if position + length > extent.start + extent.length or not self._trusted(record, extent, position, length):
             return None
         file = self._packs.get(extent.pack) or self.pack_file(extent.pack)
-        if file is None or not self._is_warm(file, extent.offset + position - extent.start, length):
+        if file is None or not self._is_warm(file, extent, position - extent.start, length):
             return None
         at = extent.offset + position - extent.start
         return bytes(file.view(at, length))  # resident: a copy out of the mapping costs a third of a pread
@@ -184,7 +185,7 @@ class Reader:
         if hello.suspect_from <= pack < hello.suspect_to and not self._trusted(record, extent, position, length):
             return None
         file = self._packs.get(pack) or self.pack_file(pack)
-        if file is None or not self._is_warm(file, extent.offset + position - extent.start, length):
+        if file is None or not self._is_warm(file, extent, position - extent.start, length):
             return None
         return file
 
@@ -198,18 +199,35 @@ class Reader:
             for start, _ in blocks(first, position + length - first, size)
         )
 
-    def _is_warm(self, file: PackFile, offset: int, length: int) -> bool:
-        key = file.number, offset
+    def _is_warm(self, file: PackFile, extent: Extent, at: int, length: int) -> bool:
+        """Is [at, at + length) of an extent wholly in the page cache, and not doubted?
+
+        Asked of the blocks that it lies in, so that the answer holds for what is read of them in the next second; one
+        that is not there wholly may still have these bytes.
+        """
         now = self._clock.monotonic()
-        seen = self._warm.get(key)
-        if seen is None or now - seen >= WARM_SECONDS:
-            if not self._residency.resident(file.fileno(), offset, length):
+        numbers = range(at // WARM_BLOCK, (at + length - 1) // WARM_BLOCK + 1)
+        for number in numbers:
+            if not self._is_block_warm(file, extent, number, now):
+                if self._residency.resident(file.fileno(), extent.offset + at, length):
+                    break
                 return False
-            self._note_warm(key, now)
         # Only now: who brought the pages there has said before that it would.
-        return self._doubts.map[COUNTS] == CALM or not self._doubts.cover(
-            self._volume, file.number, offset, offset + length
-        )
+        if self._doubts.map[COUNTS] == CALM:
+            return True
+        start = extent.offset + at
+        return not self._doubts.cover(self._volume, file.number, start, start + length)
+
+    def _is_block_warm(self, file: PackFile, extent: Extent, number: int, now: float) -> bool:
+        start = number * WARM_BLOCK
+        key = file.number, extent.offset + start
+        seen = self._warm.get(key)
+        if seen is not None and now - seen < WARM_SECONDS:
+            return True
+        if not self._residency.resident(file.fileno(), key[1], min(WARM_BLOCK, extent.length - start)):
+            return False
+        self._note_warm(key, now)
+        return True
 
     def _note_warm(self, key: tuple[int, int], now: float) -> None:
         self._warm[key] = now

@@ -8,6 +8,7 @@ from edge.origin.breaker import (
     START_SECONDS,
     START_SHARE,
     TRIAL_SECONDS,
+    UNWELL,
     Breaker,
     State,
 )
@@ -75,3 +76,35 @@ def test_each_failed_trial_opens_it_for_longer_up_to_a_limit() -> None:
 
 def test_one_that_was_never_away_has_its_whole_share() -> None:
     assert Breaker(FakeClock()).share == 1.0
+
+
+def test_failed_probes_open_it_whatever_players_get_and_a_good_one_closes_it_with_a_small_share() -> None:
+    clock = FakeClock()
+    breaker = Breaker(clock)
+    for _ in range(UNWELL - 1):
+        breaker.probed(well=False)
+    assert breaker.state is State.CLOSED
+    breaker.probed(well=True)
+    for _ in range(UNWELL):
+        breaker.probed(well=False)
+        breaker.succeeded()
+    assert breaker.state is State.OPEN
+    clock.advance(10 * OPEN_MOST)
+    assert breaker.state is State.OPEN
+    breaker.probed(well=True)
+    assert breaker.state is State.CLOSED
+    assert breaker.share == START_SHARE
+
+
+def test_a_good_probe_closes_what_players_have_found_to_be_away() -> None:
+    breaker = opened(FakeClock())
+    breaker.probed(well=True)
+    assert breaker.state is State.CLOSED
+    assert breaker.share == START_SHARE
+
+
+def test_good_probes_take_nothing_from_the_share_of_a_member_that_was_not_away() -> None:
+    breaker = Breaker(FakeClock())
+    breaker.failed()
+    breaker.probed(well=True)
+    assert breaker.share == 1.0

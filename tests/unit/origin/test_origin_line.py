@@ -1,6 +1,7 @@
 """Who waits for a connection: the most urgent first, bounded, and nothing is lost when one gives up."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -33,6 +34,26 @@ async def test_the_most_urgent_comes_first_and_among_equals_who_came_first() -> 
     await asyncio.gather(*tasks)
     assert order == ["list", "one", "two", "ahead"]
     assert (line.taken, line.waiting) == (0, 0)
+
+
+@pytest.mark.parametrize(("more", "less"), list(itertools.combinations(sorted(Urgency), 2)))
+async def test_of_any_two_the_more_urgent_comes_first_and_pushes_the_other_out_of_a_full_line(
+    more: Urgency, less: Urgency
+) -> None:
+    line = Line("o", most=1, limit=2, patience=60.0)
+    await line.enter(Urgency.SEGMENT)
+    later, sooner = await waiting(line, less, more)
+    line.leave()
+    await sooner
+    assert not later.done()
+    (last,) = await waiting(line, less)
+    (urgent,) = await waiting(line, more)
+    with pytest.raises(OriginError):
+        await last  # of two that are equally urgent, the one that came later
+    line.leave()
+    await urgent
+    line.leave()
+    await later
 
 
 async def test_a_full_line_lets_the_least_urgent_go_for_a_more_urgent_one() -> None:

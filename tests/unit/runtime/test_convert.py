@@ -67,6 +67,8 @@ CASES = [
     ("origin", "keepalive", "7s", convert.origin_settings, "keepalive", 7),
     ("origin", "far", "7s", convert.origin_settings, "far", 7),
     ("origin", "warm", 7, convert.origin_settings, "warm", 7),
+    ("origin", "probe", "/healthz", convert.origin_settings, "probe", "/healthz"),
+    ("origin", "probe_interval", "7s", convert.origin_settings, "probe_interval", 7),
     ("origin", "sibling_hits", 7, convert.fill_settings, "sibling_hits", 7),
     ("origin", "sibling_window", "7s", convert.fill_settings, "sibling_window", 7),
     ("server", "max_hops", 7, convert.delivery_settings, "hops_most", 7),
