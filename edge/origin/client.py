@@ -14,6 +14,7 @@ from edge.origin.budget import retry_budget
 from edge.origin.connection import OriginConnection, ResponseHead
 from edge.origin.hedge import Hedge, race
 from edge.origin.pool import Observer, Pool
+from edge.origin.resolve import Resolver
 from edge.origin.response import UpstreamResponse
 from edge.origin.settings import FieldList, OriginSettings, Signer, UpstreamRequest
 from edge.origin.telling import PassSigner
@@ -55,10 +56,11 @@ class OriginClient:
         observer: Observer | None = None,
         *,
         signer: Signer | None = None,
+        resolver: Resolver | None = None,
     ) -> None:
         self.settings = settings
         self.observer: Observer = observer or Unobserved()
-        self.pool = Pool(settings, clock, self.observer)
+        self.pool = Pool(settings, clock, self.observer, resolver)
         self._retries = retry_budget(clock)
         self._hedge = Hedge(clock)
         self.breaker = Breaker(clock)

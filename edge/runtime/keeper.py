@@ -13,6 +13,7 @@ from edge.observe.meters import FillMeters, Meters, UpstreamMeters, measure_lag
 from edge.observe.slots import SlotWriter
 from edge.origin.client import OriginClient
 from edge.origin.group import Group, Member, Selection
+from edge.origin.resolve import best_resolver
 from edge.runtime import convert
 from edge.runtime.child import ChildHandle
 from edge.runtime.gauges import KeeperGauges
@@ -38,7 +39,9 @@ async def run_keeper(child: ChildHandle) -> None:
     def upstream(settings: Settings) -> Group:
         members, keys = [], convert.signing_keys(settings)
         for said in convert.members(settings):
-            client = OriginClient(said.origin, clock, signer=convert.signer(said, keys, clock))
+            client = OriginClient(
+                said.origin, clock, signer=convert.signer(said, keys, clock), resolver=best_resolver()
+            )
             client.observe(UpstreamMeters(meters, slots, said.origin.name, client.member))
             members.append(Member(client, said.weight, said.role))
         selection = Selection(settings.origin.selection)
