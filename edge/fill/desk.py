@@ -53,6 +53,7 @@ from edge.tasks import Tasks
 from edge.words import Eviction, Reason
 
 log = logging.getLogger("edge.fill")
+SHARED_METHODS = frozenset({b"GET", b"HEAD"})  # the others change something: they go straight up
 SMALL_KINDS = 64  # how many (kind) memories of rangeless answers there can be: one per kind
 
 
@@ -314,7 +315,9 @@ class Desk:
             reader.fetch,
             self._settings,
             slice_size=self._slice_size,
-            clients=self._shop.group.order(reader.fetch.key, siblings=not reader.fetch.by_sibling),
+            clients=self._shop.group.order(
+                reader.fetch.key, siblings=not reader.fetch.by_sibling and reader.fetch.method in SHARED_METHODS
+            ),
             on_idle=self._landed,
             start_run=self._start_run,
         )
