@@ -20,6 +20,7 @@ from edge.config.schema import (
     Settings,
     SiteSection,
     TlsSection,
+    TraceSection,
     VolumeSection,
 )
 from edge.config.units import parse_duration, parse_size, write_duration, write_size
@@ -39,6 +40,7 @@ EXAMPLES: Final[dict[tuple[type[BaseModel], str], object]] = {
     (SiteSection, "name"): "films",
     (OperatorSection, "name"): "purger",
     (OperatorSection, "token_file"): "/etc/edge/purger.token",
+    (TraceSection, "endpoint"): "http://127.0.0.1:4318/v1/traces",
     (FleetSection, "redis"): "redis://redis.example:6379/0",
     (FleetSection, "key_file"): "/etc/edge/fleet.key",
     (FleetSection, "password_file"): "/etc/edge/redis.password",

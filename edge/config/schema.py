@@ -467,6 +467,17 @@ class LogSection(Section):
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is said")
 
 
+class TraceSection(Section):
+    """Spans of misses and errors for OpenTelemetry (the extra "otel"); `traceparent` is passed on and logged anyway."""
+
+    endpoint: Url = Field(
+        "", description="OTLP over HTTP: http://collector:4318/v1/traces; nothing is exported without"
+    )
+    sample: float = Field(
+        0.01, ge=0, le=1, description="share of the misses; errors and traces that are sampled already always"
+    )
+
+
 class Settings(Section):
     """The whole configuration."""
 
@@ -480,6 +491,7 @@ class Settings(Section):
     operator: Annotated[tuple[OperatorSection, ...], Field(strict=False)] = ()
     fleet: FleetSection = Field(default_factory=FleetSection)
     log: LogSection = Field(default_factory=LogSection)
+    trace: TraceSection = Field(default_factory=TraceSection)
     tls: Annotated[tuple[TlsSection, ...], Field(strict=False)] = ()
     site: Annotated[tuple[SiteSection, ...], Field(strict=False)] = ()
 

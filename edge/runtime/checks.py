@@ -1,5 +1,6 @@
 """What can be known before anything starts, beyond the configuration's own text: do the files in it serve?"""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from edge.access.keys import read_keys
@@ -44,9 +45,31 @@ def wrong_files(settings: Settings) -> list[ConfigError]:
         convert.operators(settings)
     except ConfigError as wrong:
         errors.append(wrong)
+    errors += _missing_packages(settings)
     try:
         if settings.fleet.redis:
             convert.fleet_secrets(settings)
     except ConfigError as wrong:
         errors.append(wrong)
     return errors
+
+
+def _missing_packages(settings: Settings) -> list[ConfigError]:
+    """What optional parts need beyond the program's own packages."""
+    needs = (
+        ("fleet.redis", settings.fleet.redis, "redis", "fleet"),
+        ("trace.endpoint", settings.trace.endpoint, "opentelemetry.sdk", "otel"),
+        ("trace.endpoint", settings.trace.endpoint, "opentelemetry.exporter.otlp.proto.http", "otel"),
+    )
+    return [
+        ConfigError(field, value, f"needs the package {package}: install video-edge[{extra}]")
+        for field, value, package, extra in needs
+        if value and not _there(package)
+    ]
+
+
+def _there(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # of a package that it lies in
+        return False

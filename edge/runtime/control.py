@@ -14,7 +14,7 @@ from edge.clock import SystemClock
 from edge.config.schema import Settings
 from edge.control.aims import aims_of, raw
 from edge.control.asks import PurgeAsk, PurgeTold, WarmAsk
-from edge.control.fetching import Brought, Fetching, Pace, complete, stored
+from edge.control.fetching import Brought, Fetching, Pace, stored
 from edge.control.owed import Owed
 from edge.control.roles import Operator
 from edge.control.title import referred
@@ -22,7 +22,7 @@ from edge.control.warm import Warmth
 from edge.control.warmjob import Job
 from edge.delivery.places import Place, Places
 from edge.errors import BadRequest, ConfigError, EdgeError
-from edge.observe.summary import summary
+from edge.observe.summary import summary, summed
 from edge.policy.purges import Purge
 from edge.runtime import convert, sampling
 from edge.runtime.child import lay_down_level
@@ -31,6 +31,7 @@ from edge.runtime.fleet import Here, Publisher, bus_settings
 from edge.runtime.holdings import Holdings
 from edge.runtime.masking import masked
 from edge.runtime.report import say
+from edge.runtime.standing import asked_of, breakers, outcome, stored_of
 from edge.runtime.volumes import Volumes
 from edge.store.doubts import SUPERVISOR
 from edge.store.hits import Shared
@@ -239,21 +240,12 @@ class ControlPlane:
         place = self._place(volumes, url)
         reader = volumes.serving[place.volume].reader
         record, body = stored(reader, place.name)
+        now = self._clock.wall()
         told["volume"] = self._label(place.volume)
-        told["stored"] = None
-        if record is not None:
-            now = self._clock.wall()
-            told["stored"] = {
-                "status": record.status,
-                "length": record.total,
-                "complete": body is not None or complete(reader, record),
-                "age": round(now - record.base_time, 1),
-                "fresh_for": round(record.fresh_until - now, 1),
-                "flags": record.flags,
-                "etag": record.etag.decode("latin-1"),
-                "tags": [tag.decode("latin-1") for tag in record.tags],
-                "in_memory": body is not None,
-            }
+        told["stored"] = stored_of(reader, record, body, now) if record is not None else None
+        told["status"], told["because"] = outcome(record, told["stored"], now)
+        states = breakers(summed(self._supervisor.readers)["edge_circuit_breaker_state"])
+        told["asked"] = asked_of(self._supervisor.settings, place.key, states)
         return told
 
     def config(self) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from typing import Final
 
 from edge.runtime import child
 from edge.runtime.child import HELD_BACK, name_process
+from edge.runtime.handover import NAME
 from edge.runtime.notify import SPOKEN_TO_US_ALONE
 
 MODULES: Final = ("edge.runtime.worker", "edge.runtime.keeper")
@@ -155,8 +156,6 @@ def _be_nursery(sock: socket.socket, modules: Sequence[str], parent: int) -> Non
             for number in (*HELD_BACK, signal.SIGTERM):  # it ends when its supervisor and its children have
                 signal.signal(number, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())  # an upgrade holds signals back; its children must not
-            for name in SPOKEN_TO_US_ALONE:
-                os.environ.pop(name, None)
             _close_all_but(sock.fileno())
             name_process("edge-nursery")
             for module in modules:
@@ -203,7 +202,8 @@ def _take_one(sock: socket.socket, poll: select.poll, pids: dict[int, int]) -> b
         return False
     said = json.loads(raw)
     # Until it has handlers of its own these signals wait: as for a child that is executed.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+    # SIGTERM too: what is ignored here would be lost to a child that is to end as soon as it has begun.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*HELD_BACK, signal.SIGTERM})
     nursery = os.getpid()
     try:
         pid = os.fork()
@@ -241,6 +241,7 @@ def _be_child(sock: socket.socket, said: dict[str, object], fds: list[int], nurs
     code = child.FAILED
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         for number in (signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_DFL)
         sock.close()

@@ -12,6 +12,7 @@ from edge.observe.access_log import AccessLog
 from edge.observe.experience import ExperienceMeters
 from edge.observe.lines import Behind, Line
 from edge.observe.meters import MEASURED_FROM, Meters
+from edge.runtime.spanning import Spanning
 from edge.server.exchange import Exchange, Outcome
 from edge.server.observer import Event
 from edge.server.request import Request
@@ -38,11 +39,19 @@ def behind_of(request: Request) -> Behind | None:
 class Teller:
     """Called synchronously on the hit path: keep it short."""
 
-    def __init__(self, meters: Meters, experience: ExperienceMeters, log: AccessLog | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        meters: Meters,
+        experience: ExperienceMeters,
+        log: AccessLog | None,
+        clock: Clock,
+        spans: Spanning | None = None,
+    ) -> None:
         self._meters = meters
         self._experience = experience
         self._log = log
         self._clock = clock
+        self._spans = spans
         self.last: Told | None = None  # what was answered last: sampled for the busiest objects
 
     def on_closed(self, exchange: Exchange) -> None:
@@ -70,6 +79,8 @@ class Teller:
         elif sent >= MEASURED_FROM:
             self._meters.throughput(kind, sent, self._clock.monotonic() - exchange.head_sent_at)
         said = self._heard(request, site) if PARAMETER in request.target or request.telling else None
+        if self._spans is not None and told.how is not HIT:
+            self._spans.ended(exchange, told)
         if self._log is not None:
             self._record(self._log, exchange, told, site, kind, ttfb, said)
 

@@ -19,6 +19,7 @@ from edge.runtime.child import ChildHandle
 from edge.runtime.doors import Doors
 from edge.runtime.gauges import WorkerGauges
 from edge.runtime.sampling import path_of, sample
+from edge.runtime.spanning import Spanning
 from edge.runtime.telling import Teller
 from edge.runtime.volumes import Volumes
 from edge.server.listener import Listener
@@ -43,7 +44,8 @@ async def run_worker(child: ChildHandle) -> None:
     volumes = Volumes(settings, charter.links, clock, shared, tasks)
     await volumes.greeted()
     log = _access_log(child, meters)
-    teller = Teller(meters, ExperienceMeters(meters), log, clock)
+    spans = Spanning.of(settings, clock)
+    teller = Teller(meters, ExperienceMeters(meters), log, clock, spans)
     homes = volumes.homes()
     places = Places(rules, homes)
     delivery = Delivery(
@@ -93,6 +95,8 @@ async def run_worker(child: ChildHandle) -> None:
     volumes.close()
     if log is not None:
         log.close()
+    if spans is not None:
+        await spans.close()
 
 
 async def _retire(child: ChildHandle, listeners: list[Listener], seconds: float) -> None:

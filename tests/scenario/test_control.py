@@ -274,10 +274,23 @@ async def test_explain_tells_what_is_stored_and_the_api_s_reload_takes_up_the_fi
     async with running(tmp_path) as node:
         _, told = await node.call("GET", "/v1/explain?url=http://films.example/a/1.m4s")
         assert told["stored"] is None
+        assert (told["status"], told["because"]) == ("miss", "nothing is stored")
         await node.version("/a/1.m4s")
-        _, told = await node.call("GET", "/v1/explain?url=http://films.example/a/1.m4s")
+        async with asyncio.timeout(10):
+            while told["stored"] is None:  # a moment later it is in the index
+                _, told = await node.call("GET", "/v1/explain?url=http://films.example/a/1.m4s")
         assert told["stored"]["complete"]
         assert told["stored"]["tags"] == ["a", "v1", "b"]
+        assert (told["stored"]["slices"], told["stored"]["missing"]) == (1, [])
+        assert told["stored"]["stored"][0]["end"] == 21000
+        assert told["status"] == "hit"
+        assert [member["breaker"] for member in told["asked"]] == ["closed"]
+        await node.purge(url="http://films.example/a/1.m4s", soft=True)
+        code, out = await node.edge_verb("explain", "--live", "http://films.example/a/1.m4s")
+        assert code == 0
+        assert "now       expired: purged softly or no-cache: the upstream is asked first, by its validator" in out
+        assert "slices    1 of 1 slices of 1048576 bytes" in out
+        assert "(origin), breaker closed" in out
         status, _ = await node.call("POST", "/v1/reload")
         assert status == 200
         await node.edge.wait_for_line("^reloaded")
