@@ -92,6 +92,8 @@ class KeeperGauges:
         self._sample_upstream(self._upstream())
         for reason, count in volume.tallies.take_evictions().items():
             meters.count("edge_cache_evictions_total", label, reason, by=count)
+        for damage, count in volume.tallies.take_damage().items():
+            meters.count("edge_cache_corrupt_total", damage.value, by=count)
         for age in volume.tallies.take_ages():
             meters.observe("edge_cache_eviction_age_seconds", label, value=age)
         for name, count in volume.tallies.take_counts(volume.packs).items():
