@@ -99,6 +99,16 @@ class Eviction(StrEnum):
     INVALIDATED = "invalidated"  # an unsafe request has changed it (RFC 9111 section 4.4)
 
 
+class Damage(StrEnum):
+    """What is wrong with something stored; a metric label. Its object is fetched again."""
+
+    CORRUPT = "corrupt"  # bytes without their checksum
+    TRUNCATED = "truncated"  # a pack that ends early, or is gone
+    STORE_FAILED = "store_failed"  # the disk does not give it
+    INDEX = "index"  # a row of the index without its checksum
+    JOURNAL = "journal"  # a journal with a bad entry, or without its end; counted when an index is rebuilt
+
+
 class Pending(Enum):
     """The one value that says: not yet, you will be called."""
 

@@ -58,6 +58,8 @@ ORIGIN_EXAMPLES: Final[dict[str, object]] = {
     "index_dir": "/var/lib/edge",
     "keys_file": "/etc/edge/edges.keys",
     "probe": "/healthz",
+    "s3_region": "eu-central-1",
+    "s3_credentials": "/etc/edge/s3.credentials",
     "client_ca": "/etc/edge/edges-ca.pem",
 }
 

@@ -261,6 +261,13 @@ class OriginSection(Section):
     verify: bool = Field(True, description="check the origin's certificate")
     client_cert: str | None = Field(None, min_length=1, description="PEM that shows an origin who asks")
     client_key: str | None = Field(None, min_length=1, description="PEM of its private key")
+    s3_region: Label | None = Field(
+        None, description="of an S3-compatible origin: requests are signed (SigV4); needs the extra s3"
+    )
+    s3_credentials: str | None = Field(
+        None, min_length=1, description="file as AWS tools have it; unless set, AWS_ACCESS_KEY_ID and so on"
+    )
+    s3_profile: Label = Field("default", description="section of that file; it is read again when it has changed")
     probe: ProbePath | None = Field(
         None, description="asked for now and then, after the URL's path; two that fail or get 5xx: asked after others"
     )
@@ -321,6 +328,7 @@ class UpstreamSection(Section):
     host: Authority | None = Field(None, description="Host to send; the URL's own unless set")
     server_name: HostName | None = Field(None, description="name in the TLS handshake; the URL's own unless set")
     probe: ProbePath | None = Field(None, description="see [origin]")
+    s3_region: Label | None = Field(None, description="see [origin]")
 
 
 class AdmissionSection(Section):
@@ -531,8 +539,8 @@ class Settings(Section):
         origin = self.origin
         if self.upstream or not origin.url:
             return self.upstream
-        said = UpstreamSection(url=origin.url, host=origin.host, server_name=origin.server_name, probe=origin.probe)
-        return (said,)
+        names = ("url", "host", "server_name", "probe", "s3_region")
+        return (UpstreamSection(**{name: getattr(origin, name) for name in names}),)
 
     @field_validator("upstream")
     @classmethod

@@ -193,8 +193,8 @@ class ObjectBody(AskListener):
         try:
             data = await self._sources.reader.read_verified(self._record, extent, start, count)
             self._verified = start, data
-        except CorruptExtent:
-            self._report(extent, Reason.CORRUPT)
+        except CorruptExtent as error:
+            self._report(extent, error.reason)
         except OSError:
             self._report(extent, Reason.STORE_FAILED)
         self._reading = False

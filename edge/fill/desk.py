@@ -7,11 +7,9 @@ A fetch's way:
   4. lead a new flight
 """
 
-import asyncio
-import logging
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Protocol
 
 from cachetools import TTLCache
@@ -19,13 +17,14 @@ from cachetools import TTLCache
 from edge.clock import Clock
 from edge.errors import EdgeError
 from edge.fill.carry import Carrier
+from edge.fill.dropping import Drops
+from edge.fill.finding import Finder
 from edge.fill.flight import Flight
 from edge.fill.hottest import Hottest
 from edge.fill.lead import Lead
 from edge.fill.link import Link
 from edge.fill.messages import (
     PROTOCOL,
-    UNKNOWN,
     Again,
     Bad,
     Fail,
@@ -40,19 +39,15 @@ from edge.fill.readers import Reader, Run
 from edge.fill.settings import FillSettings
 from edge.fill.shop import Shop
 from edge.fill.sinks import PackSink, ScratchBudget
-from edge.fill.spans import Spans
 from edge.origin.group import Group
-from edge.policy.decide import Decision, decide
 from edge.policy.rules import SiteRules
-from edge.policy.variants import selection
 from edge.store.names import name_of
 from edge.store.record import Flag, Record
 from edge.store.thread import StoreThread
-from edge.store.variants import lists_of, variant_name
 from edge.tasks import Tasks
 from edge.words import Eviction, Reason
 
-log = logging.getLogger("edge.fill")
+SHARED_METHODS = frozenset({b"GET", b"HEAD"})  # the others change something: they go straight up
 SMALL_KINDS = 64  # how many (kind) memories of rangeless answers there can be: one per kind
 
 
@@ -62,15 +57,6 @@ class FillMeters(Protocol):
     def collapsed(self, site: str, result: str) -> None: ...
 
     def corrupt(self, reason: str) -> None: ...
-
-
-@dataclass(slots=True)
-class _Dropping:
-    """Bad extents of a name on their way out of the index, and the fetches that wait for that: else the index would
-    still offer what the worker has just found bad, and both would send each other round in circles."""
-
-    drops: int = 0
-    waiting: list[tuple[Link, Fetch]] = field(default_factory=list)
 
 
 class Desk:
@@ -96,7 +82,6 @@ class Desk:
         self.flights: dict[bytes, Flight] = {}
         self._alone_flights: set[Flight] = set()
         self._after_landing: dict[Flight, list[tuple[Link, Fetch]]] = {}  # what it brings is about to be in the index
-        self._dropping: dict[bytes, _Dropping] = {}
         self._purger = Purger(store, self._all_flights, self._doom)
         hello = self._volume.hello
         self._secret = hello.secret
@@ -116,6 +101,8 @@ class Desk:
             alone=TTLCache(settings.pass_memory, settings.pass_seconds, timer=timer),
             rangeless=TTLCache(SMALL_KINDS, settings.rangeless_seconds, timer=timer),
         )
+        self._finder = Finder(self._volume, clock, self._shop.rangeless, self._purger.seen, self._is_coming)
+        self._drops = Drops(store, self.fetch)
 
     def __repr__(self) -> str:
         return f"<Desk links={len(self.links)} flights={list(self.flights.values())}>"
@@ -166,10 +153,8 @@ class Desk:
 
     def fetch(self, link: Link, fetch: Fetch) -> None:
         """Take one fetch of a worker; the answer comes as messages."""
-        name, stored, whole = self._find(fetch)
-        dropping = self._dropping.get(name)
-        if dropping is not None:
-            dropping.waiting.append((link, fetch))
+        name, stored, whole = self._finder.find(fetch)
+        if self._drops.waits(name, link, fetch):
             return
         if fetch.mode is Mode.AHEAD:
             self._fetch_ahead(link, name, fetch, stored)
@@ -196,12 +181,12 @@ class Desk:
                 self._meters.collapsed(fetch.site, "shared")
                 link.tidy(fetch.id)
             return
-        if fetch.mode is Mode.FILL and self._satisfied(fetch, stored, whole=whole):
+        if fetch.mode is Mode.FILL and self._finder.satisfied(fetch, stored, whole=whole):
             link.channel.send(Again(fetch.id))
             return
-        if stored is not None and not whole and self._cannot_complete(fetch, stored):
+        if stored is not None and not whole and self._finder.cannot_complete(fetch, stored):
             stored = None
-        if fetch.mode is Mode.REFRESH and stored is not None and self._fresh(stored):
+        if fetch.mode is Mode.REFRESH and stored is not None and self._finder.fresh(stored):
             return
         if fetch.mode is Mode.FILL and stored is None and self._is_borrowed(name, fetch):
             self._lead(link, name, Reader(link.channel, _as_pass(fetch)), None, shared=False, borrowed=True)
@@ -229,11 +214,14 @@ class Desk:
             if record is not None and (record.etag, flight.total) == (pin.etag, pin.total):
                 flight.fetch_ahead(fetch.start, fetch.end)
             return
-        known = stored is not None and bool(stored.flags & Flag.STRONG) and self._fresh(stored)
+        known = stored is not None and bool(stored.flags & Flag.STRONG) and self._finder.fresh(stored)
         if stored is None or not known or (stored.etag, stored.total) != (pin.etag, pin.total):
             return
         if self._shop.landing.get(name) is None and len(self.flights) < self._settings.flights_max // 2:
             self._lead(link, name, Reader(link.channel, fetch), stored, shared=True)
+
+    def _is_coming(self, name: bytes) -> bool:
+        return name in self._shop.landing or name in self.flights
 
     def _came_late(self, flight: Flight) -> bool:
         """Is the answer that a flight brings known, and stale already? It is for those who waited for it, no more.
@@ -241,63 +229,12 @@ class Desk:
         On a video site it is for all who come while it is on its way: 16 MiB again would be worse.
         """
         record = flight.record
-        if record is None or flight.over or self._fresh(record):
+        if record is None or flight.over or self._finder.fresh(record):
             return False
         return self._shop.rules(flight.fetch.site, flight.fetch.path).exact_ranges
 
     def _by_itself(self, fetch: Fetch) -> bool:
         return fetch.mode in (Mode.PASS, Mode.SOLO) or fetch.method != b"GET"
-
-    def _find(self, fetch: Fetch) -> tuple[bytes, Record | None, bool]:
-        """The name of what a fetch asks for, its record, and whether that is in the table of short-lived answers.
-
-        Where answers vary it is the variant's name: that of a stored one, of one that is on its way, else that by which
-        the newest was chosen.
-        """
-        base = name_of(fetch.key, self._secret)
-        stored, whole = self._look_up(base)
-        if stored is None or not stored.flags & Flag.VARIES:
-            return base, stored, whole
-        names = [variant_name(stored, selection(fields, fetch.fields), self._secret) for fields in lists_of(stored)]
-        for name in names:
-            found, whole = self._look_up(name)
-            if found is not None:
-                return name, found, whole
-        coming = (name for name in names if name in self._shop.landing or name in self.flights)
-        return next(coming, names[0]), None, False
-
-    def _look_up(self, name: bytes) -> tuple[Record | None, bool]:
-        live = self._volume.lookup_live(name)
-        stored = live[0] if live is not None else self._volume.lookup(name)
-        return (self._purger.seen(stored) if stored is not None else None), live is not None
-
-    def _cannot_complete(self, fetch: Fetch, stored: Record) -> bool:
-        """Slices are missing, and this upstream has no ranges: the whole is fetched anew."""
-        if fetch.kind not in self._shop.rangeless:
-            return False
-        have = Spans(*((extent.start, extent.end) for extent in self._volume.extents(stored)))
-        return not have.has(0, stored.total)
-
-    def _satisfied(self, fetch: Fetch, stored: Record | None, *, whole: bool) -> bool:
-        """Has the index by now what the worker did not find? `whole` = it is in the table of short-lived answers."""
-        if stored is None or not self._fresh(stored):
-            return False
-        if whole:
-            return True
-        have = Spans(*((extent.start, extent.end) for extent in self._volume.extents(stored)))
-        end = stored.total if fetch.end == UNKNOWN or fetch.suffix else min(fetch.end, stored.total)
-        start = max(0, stored.total - fetch.suffix) if fetch.suffix else fetch.start
-        return have.reach(start) > start or start >= end
-
-    def _fresh(self, record: Record) -> bool:
-        decision = decide(
-            record.fresh_until,
-            record.stale_while_revalidate,
-            bool(record.flags & Flag.MUST_REVALIDATE),
-            bool(record.flags & (Flag.NO_CACHE | Flag.STALE)),
-            self._clock.wall(),
-        )
-        return decision is Decision.SERVE_FRESH
 
     def _lead(
         self,
@@ -314,7 +251,9 @@ class Desk:
             reader.fetch,
             self._settings,
             slice_size=self._slice_size,
-            clients=self._shop.group.order(reader.fetch.key, siblings=not reader.fetch.by_sibling),
+            clients=self._shop.group.order(
+                reader.fetch.key, siblings=not reader.fetch.by_sibling and reader.fetch.method in SHARED_METHODS
+            ),
             on_idle=self._landed,
             start_run=self._start_run,
         )
@@ -335,7 +274,7 @@ class Desk:
             flight.join(reader)
         lead = Lead(self._shop, flight, stored, self, reader.upload)
         complete = shared and stored is not None and bool(stored.flags & Flag.STRONG)
-        if complete and stored is not None and self._fresh(stored):
+        if complete and stored is not None and self._finder.fresh(stored):
             lead.go_on(stored, ahead=mode is Mode.AHEAD)
         else:
             self._tasks.spawn(lead.fly(), f"lead {name.hex()[:8]}")
@@ -457,32 +396,13 @@ class Desk:
         """A stored extent did not verify: drop it, so that it is fetched again."""
         self._meters.corrupt(message.reason.value)
         self.doom(message.name)  # a flight that knows the bad extent would point those who join it there again
-        dropping = self._dropping.setdefault(message.name, _Dropping())
-        dropping.drops += 1
-        volume = self._volume
-        dropped = self._store.call(
-            volume.drop_extent, message.name, message.generation, message.start, Eviction.CORRUPT
-        )
-        dropped.add_done_callback(lambda done: self._dropped(message.name, done))
-
-    def _dropped(self, name: bytes, done: "asyncio.Future[bool]") -> None:
-        """The index does not offer the bad extent any more: those who asked meanwhile have their turn."""
-        if not done.cancelled() and done.exception() is not None:
-            log.error("a bad extent could not be dropped: %s", done.exception())
-        dropping = self._dropping[name]
-        dropping.drops -= 1
-        if dropping.drops == 0:
-            del self._dropping[name]
-            for link, fetch in dropping.waiting:
-                if not link.channel.closed:
-                    self.fetch(link, fetch)
+        self._drops.drop(message)
 
     def forget(self, link: Link, id_: int) -> None:
         """A fetch that waited for a drop, or for a landing, has been cancelled."""
         for flight, waiting in self._after_landing.items():
             self._after_landing[flight] = [(by, fetch) for by, fetch in waiting if by is not link or fetch.id != id_]
-        for dropping in self._dropping.values():
-            dropping.waiting = [(by, fetch) for by, fetch in dropping.waiting if by is not link or fetch.id != id_]
+        self._drops.forget(link, id_)
 
 
 def _as_pass(fetch: Fetch) -> Fetch:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from edge.observe.metric import Label, Metric, Type
-from edge.words import CacheStatus, Eviction, Kind, Reason, Refusal
+from edge.words import CacheStatus, Damage, Eviction, Kind, Reason, Refusal
 
 OTHER: Final = "other"  # the value that stands for all beyond a bound
 ZERO_LIMIT: Final = 100  # series; a larger family appears series by series, at first use
@@ -46,6 +46,7 @@ KIND: Final = Label("kind", tuple(kind.value for kind in Kind))
 STATUS: Final = Label("status", tuple(status.value for status in CacheStatus))
 TIER: Final = Label("tier", tuple(tier.value for tier in Tier))
 PROCESS: Final = Label("process", ("worker", "keeper"))
+DAMAGE: Final = Label("reason", tuple(damage.value for damage in Damage))
 FAILURE: Final = Label("reason", tuple(reason.value for reason in Reason))
 STREAM: Final = Label("stream", ("vod", "live", "unknown"))
 EVENTS: Final = ("accepted", "closed", "accept_paused", "no_descriptors", "handshake_failed", "bad_request") + (
@@ -183,7 +184,12 @@ CACHE: Final = (
         "Bytes that eviction kept, by appending them anew, because they had been hit.",
         (VOLUME,),
     ),
-    Metric("edge_cache_corrupt_total", _C, "Stored extents that proved bad and were dropped.", (FAILURE,)),
+    Metric(
+        "edge_cache_corrupt_total",
+        _C,
+        "What was stored and proved bad: extents, rows of the index, journals. It is dropped and fetched again.",
+        (DAMAGE,),
+    ),
     Metric(
         "edge_cache_cold_reads_total",
         _C,

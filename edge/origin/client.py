@@ -14,8 +14,10 @@ from edge.origin.budget import retry_budget
 from edge.origin.connection import OriginConnection, ResponseHead
 from edge.origin.hedge import Hedge, race
 from edge.origin.pool import Observer, Pool
+from edge.origin.resolve import Resolver
 from edge.origin.response import UpstreamResponse
 from edge.origin.settings import FieldList, OriginSettings, Signer, UpstreamRequest
+from edge.origin.telling import PassSigner
 from edge.tasks import Tasks
 from edge.words import KIB, Reason
 
@@ -54,16 +56,18 @@ class OriginClient:
         observer: Observer | None = None,
         *,
         signer: Signer | None = None,
+        resolver: Resolver | None = None,
     ) -> None:
         self.settings = settings
         self.observer: Observer = observer or Unobserved()
-        self.pool = Pool(settings, clock, self.observer)
+        self.pool = Pool(settings, clock, self.observer, resolver)
         self._retries = retry_budget(clock)
         self._hedge = Hedge(clock)
         self.breaker = Breaker(clock)
         self.clock = clock
         self._tasks = Tasks("origin")
         self._signer = signer
+        self._admits = isinstance(signer, PassSigner)  # it is one of ours, and may refuse us
         self._host = (settings.host_header or "").encode() or self.pool.address.authority
         self.member = f"{self.pool.address.host}:{self.pool.address.port}"
 
@@ -167,7 +171,7 @@ class OriginClient:
 
     def _check_admitted(self, head: ResponseHead) -> None:
         """A shield or a sibling that does not let us in is as good as away: that is no answer for a player."""
-        if self._signer is not None and fields.first(head.fields, FIELD_LOW) is not None:
+        if self._admits and fields.first(head.fields, FIELD_LOW) is not None:
             raise OriginError(Reason.NOT_ADMITTED, f"{self.member} does not let us in: {head.status}")
 
     def _head(self, request: UpstreamRequest, signed: FieldList) -> bytes:

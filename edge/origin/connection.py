@@ -60,6 +60,7 @@ class OriginConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reset()
         self.closed = False
+        self.address: object = None  # where it leads, as the resolver has it
         self.idle_since = 0.0
         self.exchanges = 0
         self.idle_most = settings.keepalive  # less, if the upstream says that it closes earlier

@@ -12,6 +12,7 @@ from edge.errors import OriginError
 from edge.origin.connection import OriginConnection
 from edge.origin.names import Names
 from edge.origin.path import PathStatistics, round_trip
+from edge.origin.resolve import Resolver
 from edge.origin.settings import Address, OriginSettings
 from edge.words import Reason
 
@@ -22,11 +23,18 @@ NOTSENT_LOWAT: Final = 25  # TCP_NOTSENT_LOWAT, which the socket module does not
 class Dialer:
     """Opens connections to one upstream; OriginError CONNECT_FAILED, CONNECT_TIMEOUT."""
 
-    def __init__(self, settings: OriginSettings, address: Address, clock: Clock, path: PathStatistics) -> None:
+    def __init__(
+        self,
+        settings: OriginSettings,
+        address: Address,
+        clock: Clock,
+        path: PathStatistics,
+        resolver: Resolver | None = None,
+    ) -> None:
         self._settings = settings
         self._address = address
         self._path = path
-        self._names = Names(address.host, address.port, clock)
+        self._names = Names(address.host, address.port, clock, resolver)
         self._tls = tls_context(settings) if address.secure else None
 
     def __repr__(self) -> str:
@@ -42,6 +50,14 @@ class Dialer:
             raise OriginError(Reason.CONNECT_TIMEOUT, detail) from None
         except OSError as error:  # ssl.SSLError is one too
             raise OriginError(Reason.CONNECT_FAILED, str(error)) from error
+
+    def refresh(self) -> None:
+        """Have the name resolved again if that is due."""
+        self._names.refresh()
+
+    def leads_there(self, connection: OriginConnection) -> bool:
+        """Does it lead to an address that the upstream still has?"""
+        return connection.address is None or self._names.serves(connection.address)
 
     async def close(self) -> None:
         await self._names.close()
@@ -63,6 +79,7 @@ class Dialer:
         family, kind, protocol, _, sockaddr = entry
         loop = asyncio.get_running_loop()
         connection = OriginConnection(self._settings)
+        connection.address = sockaddr
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setblocking(False)

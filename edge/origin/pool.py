@@ -9,6 +9,7 @@ from edge.origin.connection import OriginConnection
 from edge.origin.dial import Dialer
 from edge.origin.line import Line
 from edge.origin.path import PathStatistics
+from edge.origin.resolve import Resolver
 from edge.origin.settings import Address, OriginSettings, Urgency
 
 OPEN_AHEAD: Final = 8  # connections that are opened ahead at a time
@@ -37,12 +38,14 @@ class Observer(Protocol):
 class Pool:
     """At most `max_connections` in use; who comes when all are waits in line, at most `queue_timeout`."""
 
-    def __init__(self, settings: OriginSettings, clock: Clock, observer: Observer) -> None:
+    def __init__(
+        self, settings: OriginSettings, clock: Clock, observer: Observer, resolver: Resolver | None = None
+    ) -> None:
         self.settings = settings
         self.address = Address.of(settings.url)
         self.observer = observer
         self.path = PathStatistics(settings.far)
-        self.dialer = Dialer(settings, self.address, clock, self.path)
+        self.dialer = Dialer(settings, self.address, clock, self.path, resolver)
         self._clock = clock
         self._idle: deque[OriginConnection] = deque()  # those used last at the end
         self._in_use: set[OriginConnection] = set()
@@ -79,6 +82,7 @@ class Pool:
         self._drop_idle(now)
         if self._closed or (self.path.rtt is not None and now - self._last_taken > self.settings.keepalive):
             return
+        self.dialer.refresh()  # where all connections are kept nobody else asks
         wanted = self.settings.warm if self.path.far else int(self.path.rtt is None)
         missing = min(wanted - len(self._idle) - self._line.taken, OPEN_AHEAD)
         if missing > 0 and self.spare:
@@ -93,7 +97,8 @@ class Pool:
             self._idle = deque(kept)
 
     def _may_serve(self, connection: OriginConnection, now: float) -> bool:
-        return not connection.closed and now - connection.idle_since <= connection.idle_most
+        fresh = not connection.closed and now - connection.idle_since <= connection.idle_most
+        return fresh and self.dialer.leads_there(connection)
 
     async def _open_ahead(self) -> None:
         if not self._line.enter_at_once():
@@ -160,7 +165,7 @@ class Pool:
         if connection not in self._in_use:
             return
         self._in_use.discard(connection)
-        if connection.reusable and not self._closed:
+        if connection.reusable and not self._closed and self.dialer.leads_there(connection):
             connection.rest(self._clock.monotonic())
             self._idle.append(connection)
         else:

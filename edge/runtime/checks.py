@@ -1,7 +1,10 @@
 """What can be known before anything starts, beyond the configuration's own text: do the files in it serve?"""
 
 from importlib.util import find_spec
+from pathlib import Path
 
+from edge.access.keys import read_keys
+from edge.clock import SystemClock
 from edge.config.schema import Settings
 from edge.errors import ConfigError
 from edge.origin.dial import tls_context
@@ -17,7 +20,8 @@ def wrong_files(settings: Settings) -> list[ConfigError]:
     errors = []
     if settings.tls:
         try:
-            make_server_context(convert.server_settings(settings).tls)
+            client_ca = settings.admission.client_ca
+            make_server_context(convert.server_settings(settings).tls, Path(client_ca) if client_ca else None)
         except ConfigError as wrong:
             errors.append(wrong)
     try:
@@ -26,6 +30,17 @@ def wrong_files(settings: Settings) -> list[ConfigError]:
         origin = settings.origin
         field = "origin.client_cert" if origin.client_cert else "origin.ca_file"
         errors.append(ConfigError(field, origin.client_cert or origin.ca_file, f"cannot be used: {error}"))
+    for said in (settings.origin.keys_file, settings.admission.keys_file):
+        try:
+            if said:
+                read_keys(Path(said))
+        except ConfigError as wrong:
+            errors.append(wrong)
+    try:
+        for member in convert.members(settings):
+            convert.signer(member, None, SystemClock())
+    except ConfigError as wrong:
+        errors.append(wrong)
     try:
         convert.operators(settings)
     except ConfigError as wrong:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edge.access.admission import Admission, AdmissionSettings
 from edge.access.keys import KeyFile
+from edge.clock import Clock
 from edge.config.schema import (
     KindSection,
     OriginSection,
@@ -24,7 +25,9 @@ from edge.errors import ConfigError
 from edge.fill.settings import FillSettings
 from edge.observe.privacy import SECRETS
 from edge.origin.group import MemberRole, Own
-from edge.origin.settings import Address, OriginSettings
+from edge.origin.settings import Address, OriginSettings, Signer
+from edge.origin.sigv4 import S3Settings, S3Signer
+from edge.origin.telling import PassSigner
 from edge.policy.rules import PROFILES, READS, KindDefaults, LiveDefaults, PathRules, SiteRules, path_pattern
 from edge.server.settings import ServerSettings, TlsCert
 from edge.store.eviction import Policy
@@ -41,12 +44,13 @@ class SaidMember:
     origin: OriginSettings
     weight: float
     role: MemberRole
+    s3: S3Settings | None = None
 
 
 def members(settings: Settings) -> tuple[SaidMember, ...]:
     """Who misses are fetched from; at least one in a server."""
     return tuple(
-        SaidMember(_origin(settings, said), said.weight, said.role)
+        SaidMember(_origin(settings, said), said.weight, said.role, _s3(settings, said))
         for said in settings.upstreams
         if said is not _own(settings)
     )
@@ -56,6 +60,20 @@ def own(settings: Settings) -> Own | None:
     """This server among its siblings; None if it has none."""
     said = _own(settings)
     return None if said is None else Own(Address.of(said.url).identity, said.weight)
+
+
+def _s3(settings: Settings, said: UpstreamSection) -> S3Settings | None:
+    region, origin = said.s3_region, settings.origin
+    if region is None or said.role is not MemberRole.ORIGIN:
+        return None
+    return S3Settings(region, Path(origin.s3_credentials) if origin.s3_credentials else None, origin.s3_profile)
+
+
+def signer(said: SaidMember, keys: KeyFile | None, clock: Clock) -> Signer | None:
+    """How requests to a member are signed. What is told of players is for members of ours, never for origins."""
+    if said.role is not MemberRole.ORIGIN:
+        return PassSigner(clock, keys, sibling=said.role is MemberRole.SIBLING)
+    return S3Signer(said.s3, clock, secure=Address.of(said.origin.url).secure) if said.s3 is not None else None
 
 
 def _own(settings: Settings) -> UpstreamSection | None:

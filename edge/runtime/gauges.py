@@ -97,6 +97,8 @@ class KeeperGauges:
             meters.observe("edge_disk_operation_seconds", label, "write", value=seconds)
         for reason, count in volume.tallies.take_evictions().items():
             meters.count("edge_cache_evictions_total", label, reason, by=count)
+        for damage, count in volume.tallies.take_damage().items():
+            meters.count("edge_cache_corrupt_total", damage.value, by=count)
         for age in volume.tallies.take_ages():
             meters.observe("edge_cache_eviction_age_seconds", label, value=age)
         for name, count in volume.tallies.take_counts(volume.packs).items():

@@ -12,8 +12,8 @@ from edge.fill.desk import Desk
 from edge.observe.meters import FillMeters, Meters, UpstreamMeters, measure_lag
 from edge.observe.slots import SlotWriter
 from edge.origin.client import OriginClient
-from edge.origin.group import Group, Member, MemberRole, Selection
-from edge.origin.telling import PassSigner
+from edge.origin.group import Group, Member, Selection
+from edge.origin.resolve import best_resolver
 from edge.runtime import convert
 from edge.runtime.child import ChildHandle
 from edge.runtime.gauges import KeeperGauges
@@ -39,9 +39,9 @@ async def run_keeper(child: ChildHandle) -> None:
     def upstream(settings: Settings) -> Group:
         members, keys = [], convert.signing_keys(settings)
         for said in convert.members(settings):
-            ours = said.role is not MemberRole.ORIGIN  # what we tell of requests is for nobody else
-            signer = PassSigner(clock, keys, sibling=said.role is MemberRole.SIBLING) if ours else None
-            client = OriginClient(said.origin, clock, signer=signer)
+            client = OriginClient(
+                said.origin, clock, signer=convert.signer(said, keys, clock), resolver=best_resolver()
+            )
             client.observe(UpstreamMeters(meters, slots, said.origin.name, client.member))
             members.append(Member(client, said.weight, said.role))
         selection = Selection(settings.origin.selection)

@@ -155,6 +155,8 @@ def _be_nursery(sock: socket.socket, modules: Sequence[str], parent: int) -> Non
                 signal.signal(number, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())  # an upgrade holds signals back; its children must not
             _close_all_but(sock.fileno())
+            for name in (*SPOKEN_TO_US_ALONE, NAME):
+                os.environ.pop(name, None)
             name_process("edge-nursery")
             for module in modules:
                 importlib.import_module(module)

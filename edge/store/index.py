@@ -17,16 +17,18 @@ from edge.store.record import (
     Flag,
     Glance,
     Record,
-    decode_extent,
+    decode_extent_row,
     decode_record,
-    encode_extent,
+    decode_stored,
+    encode_extent_row,
     encode_record,
     glance,
+    intact,
     marked,
 )
 
 TABLES: Final = (b"names", b"extents", b"places", b"keys", b"tags", b"meta")
-FORMAT: Final = 2  # an index of another format is rebuilt; 1 had no side table by key
+FORMAT: Final = 3  # an index of another format is rebuilt; 1 had no side table by key, 2 no checksums of its own
 VALIDATED_LATER: Final = 60  # seconds that a short-lived answer stays so that a 304 can renew it
 MAX_READERS: Final = 512
 KEY_CUT: Final = 400  # an LMDB key has at most 511 bytes
@@ -90,6 +92,7 @@ class Index:
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.committed: Callable[[], None] = _nobody_is_told  # called after each commit
+        self.damaged: Callable[[], None] = _nobody_is_told  # called for each bad row that is about to be replaced
         self._env = open_environment(path, map_bytes, readonly=False)
         self._names, self._extents, self._places, self._keys, self._tags, self._meta = (
             self._env.open_db(table) for table in TABLES
@@ -120,9 +123,10 @@ class Index:
     # -- reading ---------------------------------------------------------------------------------
 
     def record(self, name: bytes) -> Record | None:
+        """A damaged one is as good as none: the object is fetched again and takes its place."""
         with self._env.begin() as txn:
             raw = txn.get(name, db=self._names)
-        return decode_record(raw) if raw is not None else None
+        return decode_stored(raw) if raw is not None else None
 
     def extents(self, record: Record) -> list[Extent]:
         """All extents of a generation, in the object's order, the inline one first."""
@@ -133,7 +137,9 @@ class Index:
                 for key, value in cursor:
                     if not key.startswith(prefix):
                         break
-                    found.append(decode_extent(value)[0])
+                    extent = decode_extent_row(value)
+                    if extent is not None:
+                        found.append(extent)
         return sorted(found, key=lambda extent: extent.start)
 
     def placed(self, pack: int, after: int = -1, limit: int = 1000) -> list[Placed]:
@@ -183,11 +189,14 @@ class Writing:
 
     def record(self, name: bytes) -> Record | None:
         raw = self._txn.get(name, db=self.names)
-        return decode_record(raw) if raw is not None else None
+        record = decode_stored(raw) if raw is not None else None
+        if raw is not None and record is None:
+            self._index.damaged()
+        return record
 
     def extent(self, generation: int, start: int) -> Extent | None:
         raw = self._txn.get(extent_key(generation, start), db=self.extents_table)
-        return decode_extent(raw)[0] if raw is not None else None
+        return decode_extent_row(raw) if raw is not None else None
 
     def put_record(self, name: bytes, record: Record) -> None:
         """Write a record; the side tables get their rows."""
@@ -217,7 +226,7 @@ class Writing:
         return record
 
     def _put_extent(self, generation: int, extent: Extent) -> None:
-        self._txn.put(extent_key(generation, extent.start), encode_extent(extent), db=self.extents_table)
+        self._txn.put(extent_key(generation, extent.start), encode_extent_row(extent), db=self.extents_table)
 
     def move_extent(self, name: bytes, record: Record, old: Extent, new: Extent) -> None:
         """The same bytes lie elsewhere now."""
@@ -255,6 +264,8 @@ class Writing:
                 if not cursor.set_key(name):
                     continue
                 raw = cursor.value()
+                if not intact(raw):  # served to nobody
+                    continue
                 seen = glance(raw)
                 if not meant(seen):
                     continue
@@ -308,7 +319,7 @@ class ReadIndex:
                 return None
             if not cursor.key().startswith(struct.pack(">Q", generation)):
                 return None
-            return decode_extent(cursor.value())[0]
+            return decode_extent_row(cursor.value())
 
     def close(self) -> None:
         self._env.close()

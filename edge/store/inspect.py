@@ -10,7 +10,7 @@ import lmdb
 from edge.errors import FormatUnknown, StoreError
 from edge.store.disk import Disk
 from edge.store.files import FORMAT, Counter, read_mark
-from edge.store.record import decode_record
+from edge.store.record import decode_stored
 
 BATCH = 10_000
 
@@ -73,7 +73,8 @@ def _count(path: Path) -> tuple[int, int, dict[str, int]]:
         places = env.open_db(b"places", create=False)
         for _, raw in _rows(env, names):
             objects += 1
-            kind = decode_record(raw).kind.value
+            record = decode_stored(raw)
+            kind = record.kind.value if record is not None else "damaged"
             kinds[kind] = kinds.get(kind, 0) + 1
         stored = sum(int.from_bytes(raw[-4:], "little") for _, raw in _rows(env, places))
     finally:

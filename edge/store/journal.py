@@ -3,7 +3,7 @@
 import struct
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
@@ -15,6 +15,7 @@ MAGIC: Final = b"EDGEJRNL"
 VERSION: Final = 1
 _HEADER: Final = struct.Struct("<8sHHI16s")
 _ENTRY: Final = struct.Struct("<IIB")
+SEARCH: Final = 80 << 10
 MAX_PAYLOAD: Final = 1 << 20  # a head is at most 64 KiB, sums of 64 slices 512 bytes: more is garbage
 
 
@@ -77,31 +78,58 @@ def encode_entry(entry: Entry) -> bytes:
     return _ENTRY.pack(len(payload), crc, kind) + payload
 
 
-def read_journal(raw: bytes, pack: int, volume: uuid.UUID) -> Iterator[Entry]:
-    """The good entries from the beginning; the first bad one ends it (what follows was not completely written).
+def _told_nobody(_at: int) -> None:
+    pass
 
+
+def read_journal(
+    raw: bytes, pack: int, volume: uuid.UUID, damaged: Callable[[int], object] = _told_nobody
+) -> Iterator[Entry]:
+    """The good entries. `damaged` is told where a bad one stands, or an end that was not completely written.
+
+    What a bad entry said is lost, what follows it is not: each entry names data that was durable before it.
     FormatUnknown: another version. A foreign or damaged header: no entries.
     """
     if len(raw) < _HEADER.size:
+        damaged(0)
         return
     magic, version, _, number, owner = _HEADER.unpack_from(raw)
     if magic != MAGIC or number != pack or owner != volume.bytes:
+        damaged(0)
         return
     if version != VERSION:
         raise FormatUnknown(f"journal of pack {pack} has version {version}, this program reads {VERSION}")
-    at = _HEADER.size
-    while at + _ENTRY.size <= len(raw):
-        length, crc, kind = _ENTRY.unpack_from(raw, at)
-        at += _ENTRY.size
-        payload = raw[at : at + length]
-        if length > MAX_PAYLOAD or len(payload) < length:
-            return
-        if zlib.crc32(payload, zlib.crc32(bytes((kind,)))) != crc:
-            return
-        at += length
+    at: int | None = _HEADER.size
+    while at is not None and at < len(raw):
+        framed = _framed(raw, at)
+        if framed is None:
+            damaged(at)
+            at = _next_good(raw, at)
+            continue
+        kind, payload, at = framed
         entry = _decode(kind, payload)
         if entry is not None:
             yield entry
+
+
+def _framed(raw: bytes, at: int) -> tuple[int, bytes, int] | None:
+    """Type and payload of the entry at `at`, and where the next begins; None: there is no good one."""
+    if at + _ENTRY.size > len(raw):
+        return None
+    length, crc, kind = _ENTRY.unpack_from(raw, at)
+    end = at + _ENTRY.size + length
+    if length > MAX_PAYLOAD or end > len(raw):
+        return None
+    payload = raw[at + _ENTRY.size : end]
+    return (kind, payload, end) if zlib.crc32(payload, zlib.crc32(bytes((kind,)))) == crc else None
+
+
+def _next_good(raw: bytes, bad: int) -> int | None:
+    """Where the next good entry begins after a bad one, within what the longest head takes."""
+    for at in range(bad + 1, min(bad + SEARCH, len(raw) - _ENTRY.size)):
+        if 0 < raw[at + _ENTRY.size - 1] <= EntryType.SEALED and _framed(raw, at) is not None:
+            return at
+    return None
 
 
 def _decode(kind: int, payload: bytes) -> Entry | None:

@@ -15,7 +15,7 @@ from edge.errors import StoreError
 from edge.store.doubts import CALM, COUNTS, Doubts, volume_id
 from edge.store.hits import Shared
 from edge.store.index import LiveTable, ReadIndex, split_live
-from edge.store.record import Extent, Record, blocks, checksum, decode_record
+from edge.store.record import Extent, Record, blocks, checksum, decode_stored
 from edge.store.residency import Residency
 from edge.store.settings import VolumeHello
 from edge.words import KIB, MIB, Reason
@@ -34,6 +34,12 @@ class CorruptExtent(StoreError):
     """Stored bytes do not have their checksum."""
 
     reason = Reason.CORRUPT
+
+
+class PackEndsEarly(CorruptExtent):
+    """A pack has been cut off before the end of what it should hold."""
+
+    reason = Reason.TRUNCATED
 
 
 class PackFile:
@@ -129,7 +135,9 @@ class Reader:
         raw = self._index.raw(name)
         if raw is None:
             return None
-        record = known[1] if known is not None and known[0] == raw else decode_record(raw)
+        record = known[1] if known is not None and known[0] == raw else decode_stored(raw)
+        if record is None:  # damaged: the keeper finds the same, and the object is fetched again
+            return None
         self._memo[name] = raw, record, version
         if len(self._memo) > MEMO:
             self._memo.popitem(last=False)
@@ -246,7 +254,7 @@ class Reader:
         """
         file = self.pack_file(extent.pack)
         if file is None:
-            raise CorruptExtent(f"pack {extent.pack} is gone")
+            raise PackEndsEarly(f"pack {extent.pack} is gone")
         self.cold_reads += 1
         loop = asyncio.get_running_loop()
         self._reading += 1
@@ -303,7 +311,7 @@ def _read_blocks(file: PackFile, extent: Extent, pieces: Sequence[tuple[int, int
     low, high = pieces[0][1], pieces[-1][2]
     data = os.pread(file.fileno(), high - low, extent.offset + low - extent.start)
     if len(data) != high - low:
-        raise CorruptExtent(f"pack {extent.pack} ends early")
+        raise PackEndsEarly(f"pack {extent.pack} ends early")
     view = memoryview(data)
     for at, start, end in pieces:
         if at >= len(extent.sums) or checksum(view[start - low : end - low]) != extent.sums[at]:

@@ -15,6 +15,8 @@ KINDS: Final = tuple(Kind)
 _HEAD: Final = struct.Struct("<BBHIQQIdddIIIQHHHHHHI")
 _EXTENT: Final = struct.Struct("<QIIQH")
 _FLAGS_AT: Final = 4
+_EXTENSION_AT: Final = _HEAD.size - 6  # where its length stands
+_SUM: Final = struct.Struct("<Q")
 
 
 class Flag:
@@ -115,11 +117,25 @@ def decode_extent(raw: bytes, at: int = 0) -> tuple[Extent, int]:
     return Extent(start, length, pack, offset, sums), at + 8 * count
 
 
+_SUM_LENGTH: Final = struct.pack("<H", _SUM.size)
 _NO_EXTENT: Final = _EXTENT.pack(0, 0, 0, 0, 0)
 
 
+def encode_extent_row(extent: Extent) -> bytes:
+    """The value of table `extents`: with its own checksum, since a wrong place is as bad as wrong bytes."""
+    raw = encode_extent(extent)
+    return raw + _SUM.pack(checksum(raw))
+
+
+def decode_extent_row(raw: bytes) -> Extent | None:
+    """None: the row is damaged."""
+    if len(raw) < _SUM.size or _SUM.unpack(raw[-_SUM.size :])[0] != checksum(raw[: -_SUM.size]):
+        return None
+    return decode_extent(raw)[0]
+
+
 def encode_record(record: Record) -> bytes:
-    """The value of table `names`."""
+    """The value of table `names`. Its extension is the checksum of all the rest."""
     tags = b"".join(bytes((len(tag),)) + tag for tag in record.tags)
     head = _HEAD.pack(
         VERSION,
@@ -141,11 +157,32 @@ def encode_record(record: Record) -> bytes:
         len(record.etag),
         len(record.vary),
         len(tags),
-        0,  # extension: none yet
+        _SUM.size,
         len(record.head),
     )
     extent = encode_extent(record.first) if record.first is not None else _NO_EXTENT
-    return b"".join((head, extent, record.key, record.path, record.etag, record.vary, tags, record.head))
+    before = b"".join((head, extent, record.key, record.path, record.etag, record.vary, tags))
+    return _summed(before, record.head)
+
+
+def _summed(before: bytes, head: bytes) -> bytes:
+    return b"".join((before, _SUM.pack(checksum(before + head)), head))
+
+
+def intact(raw: bytes) -> bool:
+    """Does a value of the index have its checksum? Nothing else guards it from bit rot."""
+    if len(raw) < _HEAD.size or raw[_EXTENSION_AT : _EXTENSION_AT + 2] != _SUM_LENGTH:
+        return False
+    (head_length,) = struct.unpack_from("<I", raw, _HEAD.size - 4)
+    at = len(raw) - head_length - _SUM.size
+    if at < _HEAD.size:
+        return False
+    return bool(_SUM.unpack_from(raw, at)[0] == checksum(raw[:at] + raw[at + _SUM.size :]))
+
+
+def decode_stored(raw: bytes) -> Record | None:
+    """The record in a value of the index; None: it is damaged."""
+    return decode_record(raw) if intact(raw) else None
 
 
 def decode_record(raw: bytes) -> Record:
@@ -244,7 +281,9 @@ def glance(raw: bytes) -> Glance:
 def marked(raw: bytes, flag: int) -> bytes:
     """The same value with one more flag."""
     (flags,) = struct.unpack_from("<I", raw, _FLAGS_AT)
-    return raw[:_FLAGS_AT] + struct.pack("<I", flags | flag) + raw[_FLAGS_AT + 4 :]
+    (head_length,) = struct.unpack_from("<I", raw, _HEAD.size - 4)
+    at = len(raw) - head_length - _SUM.size
+    return _summed(raw[:_FLAGS_AT] + struct.pack("<I", flags | flag) + raw[_FLAGS_AT + 4 : at], raw[at + _SUM.size :])
 
 
 def _split_tags(raw: bytes) -> tuple[bytes, ...]:

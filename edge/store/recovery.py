@@ -97,6 +97,7 @@ class Rebuild:
     ) -> None:
         self._packs, self._index, self._disk, self._volume = packs, index, disk, volume
         self._purges = purges
+        self.damaged = 0  # journals that were not whole
         self._counter = counter
         self._left = sorted(packs.all, reverse=True)
         self._whole = max(1, len(self._left))
@@ -116,10 +117,8 @@ class Rebuild:
         number = self._left.pop(0)
         pack = self._packs.all.get(number)
         if pack is not None:
-            try:
-                entries = list(read_journal(_read(self._disk, self._packs, number), number, self._volume))
-            except (FormatUnknown, OSError):
-                entries = []
+            entries, whole = self._entries(number)
+            self.damaged += not whole
             try:
                 with self._index.writing() as txn:
                     self._take(txn, pack, entries)
@@ -129,6 +128,16 @@ class Rebuild:
             self._orphans.clear()
             self._counter.at_least(0, self.generation)
         return bool(self._left)
+
+    def _entries(self, number: int) -> tuple[list[Entry], bool]:
+        """A journal's good entries, and whether it is whole: without a bad one, and with its last."""
+        bad: list[int] = []
+        try:
+            raw = _read(self._disk, self._packs, number)
+            entries = list(read_journal(raw, number, self._volume, bad.append))
+        except (FormatUnknown, OSError):
+            return [], False
+        return entries, not bad and bool(entries) and isinstance(entries[-1], SealedEntry)
 
     def _take(self, txn: Writing, pack: Pack, entries: list[Entry]) -> None:
         used = 0

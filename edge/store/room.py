@@ -14,7 +14,7 @@ from edge.store.packs import Packs
 from edge.store.record import Extent, Flag, Record, sums_match
 from edge.store.settings import VolumeSettings
 from edge.store.tallies import Tallies
-from edge.words import MIB, Eviction
+from edge.words import MIB, Damage, Eviction
 
 MOVE_STEP = 8 * MIB  # bytes appended anew in one step of eviction, so that fills are not held up
 
@@ -122,6 +122,7 @@ class Room:
             with self.doubts.reading(self._volume, extent.pack, extent.offset, extent.offset + extent.length):
                 data = self._disk.pread(fd, extent.length, extent.offset)
                 if not sums_match(record, extent, data):
+                    self._tallies.damage[Damage.CORRUPT] += 1
                     raise StoreError(f"the extent at {extent.offset} of pack {extent.pack} is damaged")
                 return data
         finally:

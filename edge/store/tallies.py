@@ -3,6 +3,7 @@
 from collections import Counter as Tally
 
 from edge.store.packs import Packs
+from edge.words import Damage
 
 
 class Tallies:
@@ -15,6 +16,7 @@ class Tallies:
         self.admitted_bytes = 0
         self.ages: list[float] = []  # of evicted packs, in seconds
         self.rewritten_bytes = 0
+        self.damage: Tally[Damage] = Tally()  # what proved bad, by what is wrong with it
 
     def __repr__(self) -> str:
         return f"<Tallies evictions={dict(self.evictions)} admissions={self.admissions}>"
@@ -22,6 +24,11 @@ class Tallies:
     def take_evictions(self) -> dict[str, int]:
         """Evictions by reason since the last call."""
         taken, self.evictions = self.evictions, Tally()
+        return dict(taken)
+
+    def take_damage(self) -> dict[Damage, int]:
+        """What proved bad since the last call, but for what workers report."""
+        taken, self.damage = self.damage, Tally()
         return dict(taken)
 
     def take_ages(self) -> list[float]:

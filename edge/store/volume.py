@@ -28,7 +28,7 @@ from edge.store.record import Extent, Flag, Record
 from edge.store.room import Room
 from edge.store.settings import VolumeHello, VolumeSettings, VolumeStats
 from edge.store.tallies import Tallies
-from edge.words import Eviction
+from edge.words import Damage, Eviction
 
 
 class Volume:
@@ -41,6 +41,7 @@ class Volume:
         self.tallies = Tallies()
         self.room = Room(self.packs, self.index, opened.disk, self.settings, self.tallies, clock)
         self.room.hits = shared.hits if shared else None
+        self.index.damaged = self._index_damaged
         self._cell = -1
         if shared is not None:
             self._cell = shared.cell
@@ -74,6 +75,9 @@ class Volume:
             opened.let_go()
             raise
         return volume
+
+    def _index_damaged(self) -> None:
+        self.tallies.damage[Damage.INDEX] += 1
 
     @property
     def hello(self) -> VolumeHello:
@@ -302,7 +306,10 @@ class Volume:
         """Read one more journal into the index; False when the rebuild is over."""
         if self._rebuild is None:
             return False
-        if not self._rebuild.step():
+        more = self._rebuild.step()
+        self.tallies.damage[Damage.JOURNAL] += self._rebuild.damaged
+        self._rebuild.damaged = 0
+        if not more:
             self._sequence = max(self._sequence, self._rebuild.sequence + files.GENERATION_STEP)
             self._generation = max(self._generation, self._rebuild.generation + 1)
             self._rebuild = None

@@ -57,7 +57,7 @@ def test_every_field_is_in_it_with_its_meaning() -> None:
 
 @pytest.mark.parametrize("path", sorted(CONFIG.glob("examples/*.toml")), ids=lambda path: path.name)
 def test_the_examples_are_valid_and_name_an_origin(path: Path) -> None:
-    assert load_settings(path).origin.url.startswith("http")
+    assert load_settings(path).upstreams[0].url.startswith("http")
 
 
 def test_the_choices_are_those_of_the_rooms_below() -> None:

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from edge.clock import FakeClock
 from edge.config.schema import Settings
 from edge.delivery.serving import DeliverySettings
 from edge.origin.group import MemberRole
 from edge.origin.settings import OriginSettings
+from edge.origin.sigv4 import S3Settings, S3Signer
+from edge.origin.telling import PassSigner
 from edge.policy.rules import DEFAULTS, SiteRules
 from edge.runtime import convert
 from edge.server.settings import ServerSettings, TlsCert
@@ -83,7 +86,9 @@ ELSEWHERE = {
     ("server", "listen"), ("server", "listen_plain"), ("server", "workers"), ("server", "drain_timeout"),
     ("server", "retire_timeout"), ("server", "link_capacity"), ("server", "url"),
     ("cache", "dir"), ("origin", "client_key"), ("origin", "selection"), ("origin", "fallback"),
-    ("origin", "keys_file"), ("server", "profile"), ("server", "max_body"),
+    ("origin", "keys_file"),
+    ("origin", "s3_region"), ("origin", "s3_credentials"), ("origin", "s3_profile"),
+    ("server", "profile"), ("server", "max_body"),
 }  # fmt: skip # the supervisor's own, and what is tested in a pair below
 
 
@@ -241,3 +246,23 @@ def test_a_server_is_no_upstream_of_its_own() -> None:
     assert own is not None
     assert (own.identity, own.weight) == (b"b:8080", 3.0)
     assert convert.own(Settings()) is None
+
+
+def test_only_origins_are_signed_for_s3_and_only_members_of_ours_are_told_of_players(tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    file.write_text("[films]\naws_access_key_id = A\naws_secret_access_key = B\n")
+    raw = {
+        "origin": {"s3_credentials": str(file), "s3_profile": "films"},
+        "upstream": [
+            {"url": "http://s", "role": "shield", "s3_region": "eu-north-1"},
+            {"url": "https://b.s3.example", "s3_region": "eu-north-1"},
+            {"url": "https://o"},
+        ],
+    }
+    shield, bucket, plain = convert.members(Settings.model_validate(raw))
+    assert shield.s3 is None
+    assert bucket.s3 == S3Settings("eu-north-1", file, "films")
+    clock = FakeClock()
+    assert isinstance(convert.signer(shield, None, clock), PassSigner)
+    assert isinstance(convert.signer(bucket, None, clock), S3Signer)
+    assert convert.signer(plain, None, clock) is None

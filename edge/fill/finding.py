@@ -1,0 +1,84 @@
+"""What the index has of what a fetch asks for, and whether that is enough."""
+
+from collections.abc import Callable, Container
+
+from edge.clock import Clock
+from edge.fill.messages import UNKNOWN, Fetch
+from edge.fill.spans import Spans
+from edge.policy.decide import Decision, decide
+from edge.policy.variants import selection
+from edge.store.names import name_of
+from edge.store.record import Flag, Record
+from edge.store.variants import lists_of, variant_name
+from edge.store.volume import Volume
+from edge.words import Kind
+
+
+class Finder:
+    """`seen` judges a record by the purges that are under way; `is_coming`: is an answer of this name on its way?"""
+
+    def __init__(
+        self,
+        volume: Volume,
+        clock: Clock,
+        rangeless: Container[Kind],
+        seen: Callable[[Record], Record | None],
+        is_coming: Callable[[bytes], bool],
+    ) -> None:
+        self._volume = volume
+        self._secret = volume.hello.secret
+        self._clock = clock
+        self._rangeless = rangeless
+        self._seen = seen
+        self._is_coming = is_coming
+
+    def find(self, fetch: Fetch) -> tuple[bytes, Record | None, bool]:
+        """The name of what a fetch asks for, its record, and whether that is in the table of short-lived answers.
+
+        Where answers vary it is the variant's name: that of a stored one, of one that is on its way, else that by which
+        the newest was chosen.
+        """
+        base = name_of(fetch.key, self._secret)
+        stored, whole = self.look_up(base)
+        if stored is None or not stored.flags & Flag.VARIES:
+            return base, stored, whole
+        names = [variant_name(stored, selection(fields, fetch.fields), self._secret) for fields in lists_of(stored)]
+        for name in names:
+            found, whole = self.look_up(name)
+            if found is not None:
+                return name, found, whole
+        coming = (name for name in names if self._is_coming(name))
+        return next(coming, names[0]), None, False
+
+    def look_up(self, name: bytes) -> tuple[Record | None, bool]:
+        live = self._volume.lookup_live(name)
+        stored = live[0] if live is not None else self._volume.lookup(name)
+        return (self._seen(stored) if stored is not None else None), live is not None
+
+    def cannot_complete(self, fetch: Fetch, stored: Record) -> bool:
+        """Slices are missing, and this upstream has no ranges: the whole is fetched anew."""
+        if fetch.kind not in self._rangeless:
+            return False
+        have = Spans(*((extent.start, extent.end) for extent in self._volume.extents(stored)))
+        return not have.has(0, stored.total)
+
+    def satisfied(self, fetch: Fetch, stored: Record | None, *, whole: bool) -> bool:
+        """Has the index by now what the worker did not find? `whole` = it is in the table of short-lived answers."""
+        if stored is None or not self.fresh(stored):
+            return False
+        if whole:
+            return True
+        have = Spans(*((extent.start, extent.end) for extent in self._volume.extents(stored)))
+        end = stored.total if fetch.end == UNKNOWN or fetch.suffix else min(fetch.end, stored.total)
+        start = max(0, stored.total - fetch.suffix) if fetch.suffix else fetch.start
+        return have.reach(start) > start or start >= end
+
+    def fresh(self, record: Record) -> bool:
+        decision = decide(
+            record.fresh_until,
+            record.stale_while_revalidate,
+            bool(record.flags & Flag.MUST_REVALIDATE),
+            bool(record.flags & (Flag.NO_CACHE | Flag.STALE)),
+            self._clock.wall(),
+        )
+        return decision is Decision.SERVE_FRESH
