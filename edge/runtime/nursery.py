@@ -29,6 +29,8 @@ from typing import Final
 
 from edge.runtime import child
 from edge.runtime.child import HELD_BACK, name_process
+from edge.runtime.handover import NAME
+from edge.runtime.notify import SPOKEN_TO_US_ALONE
 
 MODULES: Final = ("edge.runtime.worker", "edge.runtime.keeper")
 MESSAGE_MOST: Final = 4096
