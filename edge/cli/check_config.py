@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a TOML file")
+    parser.add_argument("--schema", action="store_true", help="print the JSON schema of the file, and stop")
     parser.add_argument("--reference", action="store_true", help="print every key with its default, and stop")
 
 
@@ -21,6 +22,13 @@ def run(args: argparse.Namespace) -> int:
         from edge.config.reference import render
 
         print(render(), end="")
+        return 0
+    if args.schema:
+        import json
+
+        from edge.config.schema import Settings
+
+        print(json.dumps(Settings.model_json_schema(), indent=2))
         return 0
     if args.file is None:
         print("edge check-config: give a FILE, or --reference", file=sys.stderr)

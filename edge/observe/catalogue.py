@@ -32,6 +32,7 @@ TTFB: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 
 # The rungs of a bit-rate ladder: 1, 2, 5, 10, 20, 50, 100, 250, 500, 1000 Mbit/s.
 RATES: Final = (125e3, 250e3, 625e3, 1.25e6, 2.5e6, 6.25e6, 12.5e6, 31e6, 62.5e6, 125e6)
 LAG: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+DISK: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 BUFFERS: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 AGES: Final = (600.0, 3600.0, 21600.0, 86400.0, 259200.0, 604800.0, 1209600.0, 2592000.0)  # 10 min to 30 days
 
@@ -155,6 +156,13 @@ CACHE: Final = (
         (VOLUME, Label("reason", tuple(reason.value for reason in Eviction))),
     ),
     Metric("edge_cache_evicted_bytes_total", _C, "Bytes that left the cache.", (VOLUME,)),
+    Metric(
+        "edge_disk_operation_seconds",
+        _H,
+        "Reads past the page cache (with their checksums) and writes into packs, by how long each took.",
+        (VOLUME, Label("operation", ("read", "write"))),
+        DISK,
+    ),
     Metric(
         "edge_cache_eviction_age_seconds",
         _H,
@@ -286,6 +294,12 @@ PROCESSES: Final = (
     ),
     Metric("edge_config_last_reload_successful", _G, "1 if the last reload was taken up."),
     Metric("edge_config_last_reload_success_timestamp_seconds", _G, "When the configuration was last taken up."),
+    Metric(
+        "edge_tls_certificate_expiry_timestamp_seconds",
+        _G,
+        "When a certificate ends, by its place in the configuration (0 = the first one).",
+        (Label("certificate"),),
+    ),
     Metric("edge_log_dropped_total", _C, "Lines of the access log dropped under pressure."),
     Metric(
         "edge_metric_series_refused_total",

@@ -38,7 +38,10 @@ class WorkerGauges:
         for label, asker, volume in self._volumes.links():
             meters.gauge("edge_keeper_link_up", label, to=asker.up)
             meters.gauge("edge_keeper_link_waiting", label, to=asker.waiting)
-            reading += volume.reader.reads_waiting if volume is not None else 0
+            if volume is not None:
+                reading += volume.reader.reads_waiting
+                for seconds in volume.reader.take_read_seconds():
+                    meters.observe("edge_disk_operation_seconds", label, "read", value=seconds)
         meters.gauge("edge_executor_queue_depth", "disk", to=reading)
         meters.count("edge_cache_cold_reads_total", by=self._volumes.take_cold_reads())
 
@@ -90,6 +93,8 @@ class KeeperGauges:
         meters.gauge("edge_executor_queue_depth", "store", to=self._store.waiting)
         meters.gauge("edge_flights", to=len(self._desk.flights))
         self._sample_upstream(self._upstream())
+        for seconds in self._store.take_write_seconds():
+            meters.observe("edge_disk_operation_seconds", label, "write", value=seconds)
         for reason, count in volume.tallies.take_evictions().items():
             meters.count("edge_cache_evictions_total", label, reason, by=count)
         for damage, count in volume.tallies.take_damage().items():

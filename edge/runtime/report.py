@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Final
 
 from edge.config.schema import Settings
 from edge.config.units import write_duration
+from edge.errors import ConfigError
 from edge.observe.events import LIFE
+from edge.observe.meters import Meters
 from edge.runtime.child import loop_factory
 from edge.runtime.listeners import spoken
+from edge.server.expiry import ends_at
 from edge.server.tls import tls_send_path
 
 _life = logging.getLogger(LIFE)
@@ -22,6 +26,33 @@ FEW_DESCRIPTORS: Final = 8192  # below it a crowd of players runs into the limit
 def say(line: str) -> None:
     """One line of the server's life, for its operator."""
     _life.info("%s", line)
+
+
+def say_facts(
+    settings: Settings,
+    players: tuple[tuple[socket.socket, bool], ...],
+    admin: socket.socket,
+    descriptors: int | None,
+    missing: tuple[ConfigError, ...],
+) -> None:
+    """What a start begins with; `missing` = what is wrong with volumes that are left out."""
+    for line in facts(settings, players, admin, descriptors):
+        say(line)
+    for wrong in missing:
+        say(f"a volume is left out: {wrong}")
+
+
+def tell_settings(meters: Meters, settings: Settings) -> None:
+    """Metrics of the configuration that holds from now on."""
+    meters.gauge("edge_config_last_reload_successful", to=1)
+    meters.gauge("edge_config_last_reload_success_timestamp_seconds", to=time.time())
+    if settings.server.link_capacity:
+        meters.gauge("edge_link_capacity_bytes_per_second", to=settings.server.link_capacity)
+    for number, tls in enumerate(settings.tls):
+        try:
+            meters.gauge("edge_tls_certificate_expiry_timestamp_seconds", str(number), to=ends_at(Path(tls.cert)))
+        except (OSError, ValueError) as error:
+            _life.warning("when %s ends cannot be told: %s", tls.cert, error)
 
 
 def facts(

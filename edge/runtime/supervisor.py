@@ -35,7 +35,7 @@ from edge.runtime.nursery import Nursery
 from edge.runtime.places import Place, Process
 from edge.runtime.posts import Posts
 from edge.runtime.reload import Reloader
-from edge.runtime.report import draining, facts, say
+from edge.runtime.report import draining, say, say_facts, tell_settings
 from edge.runtime.upgrade import HELD_OVER, Upgrader, adopt, take_over
 from edge.tasks import Tasks
 from edge.words import Role
@@ -94,7 +94,7 @@ class Supervisor:
             self.admin = await self._start_admin(holdings)
             self._install_signals(holdings)
             if self._handover is None:
-                self._say_facts(holdings, descriptors)
+                say_facts(self.settings, holdings.players, holdings.admin, descriptors, holdings.missing)
                 self.employ(self.places)
             else:
                 self.tasks.spawn(take_over(self, holdings, self._handover), "take over")
@@ -124,12 +124,6 @@ class Supervisor:
         self.places += [posts.place(holdings, settings, Role.WORKER, n) for n in range(settings.worker_count)]
         return holdings
 
-    def _say_facts(self, holdings: Holdings, descriptors: int | None) -> None:
-        for line in facts(self.settings, holdings.players, holdings.admin, descriptors):
-            say(line)
-        for wrong in holdings.missing:
-            say(f"a volume is left out: {wrong}")
-
     async def close_admin(self) -> None:
         """Answer no operator any more, and let go of the cache."""
         await self.admin.stop()
@@ -155,10 +149,7 @@ class Supervisor:
 
     def tell_settings(self) -> None:
         """Metrics of the configuration that holds from now on."""
-        self.meters.gauge("edge_config_last_reload_successful", to=1)
-        self.meters.gauge("edge_config_last_reload_success_timestamp_seconds", to=time.time())
-        if self.settings.server.link_capacity:
-            self.meters.gauge("edge_link_capacity_bytes_per_second", to=self.settings.server.link_capacity)
+        tell_settings(self.meters, self.settings)
 
     def readiness(self) -> tuple[bool, str]:
         """Ready when all children were, as long as one worker is; from then on keepers come and go behind them."""

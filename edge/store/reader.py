@@ -3,7 +3,8 @@
 import asyncio
 import mmap
 import os
-from collections import OrderedDict
+import time
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -71,6 +72,9 @@ def _not_counted(name: bytes) -> None:
     pass
 
 
+TIMED_MOST: Final = 1000  # reads whose time waits to be counted
+
+
 class Reader:
     """See the module's text; used from the worker's loop only."""
 
@@ -88,6 +92,7 @@ class Reader:
         self._warm: OrderedDict[tuple[int, int], float] = OrderedDict()
         self._verified: OrderedDict[tuple[int, int], None] = OrderedDict()
         self.cold_reads = 0
+        self._read_seconds: deque[float] = deque(maxlen=TIMED_MOST)  # the pool's threads append, the loop takes
         self._open(hello)
 
     def __repr__(self) -> str:
@@ -271,9 +276,11 @@ class Reader:
         wanted = [(i, s, e) for i, (s, e) in pieces if e > position and s < position + length]
         low, high = wanted[0][1], wanted[-1][2]
         first, size = extent.offset + low - extent.start, high - low
+        began = time.perf_counter()
         with self._doubts.reading(self._volume, extent.pack, first, first + size):
             try:
                 data = _read_blocks(file, extent, wanted)
+                self._read_seconds.append(time.perf_counter() - began)
             except CorruptExtent:
                 os.posix_fadvise(file.fileno(), first, size, os.POSIX_FADV_DONTNEED)
                 raise
@@ -283,6 +290,10 @@ class Reader:
     def reads_waiting(self) -> int:
         """Reads that wait for a thread."""
         return max(0, self._reading - THREADS)
+
+    def take_read_seconds(self) -> list[float]:
+        """How long reads have taken since the last call, checksums included: the last thousand of them at most."""
+        return [self._read_seconds.popleft() for _ in range(len(self._read_seconds))]
 
     def take_cold_reads(self) -> int:
         """Windows read from the disk since the last call."""

@@ -23,6 +23,7 @@ QUEUE_BYTES: Final = 64 * MIB  # data that waits for the disk; then origins are 
 FLUSH_SECONDS: Final = 1.0
 FLUSH_BYTES: Final = 64 * MIB
 SWEEP_SECONDS: Final = 1.0
+TIMED_MOST: Final = 1000  # writes whose time waits to be counted
 BATCH: Final = 512
 
 Written = Callable[[Exception | None], None]
@@ -40,6 +41,7 @@ class StoreThread:
         )
         self._wake = threading.Condition()
         self._bytes = 0
+        self._write_seconds: deque[float] = deque(maxlen=TIMED_MOST)  # the thread appends, the loop takes
         self._unsynced = 0
         self._room = asyncio.Event()
         self._room.set()
@@ -87,6 +89,10 @@ class StoreThread:
     def waiting(self) -> int:
         """Calls that wait for the thread."""
         return len(self._queue)
+
+    def take_write_seconds(self) -> list[float]:
+        """How long writes have taken since the last call: the last thousand of them at most."""
+        return [self._write_seconds.popleft() for _ in range(len(self._write_seconds))]
 
     def take_errors(self) -> int:
         """Failed calls since the last call of this."""
@@ -145,7 +151,12 @@ class StoreThread:
 
     def _call(self, function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, BaseException | None]:
         try:
-            return function(*args), None
+            if function != self.volume.write:
+                return function(*args), None
+            began = time.perf_counter()
+            done = function(*args)
+            self._write_seconds.append(time.perf_counter() - began)
+            return done, None
         except Exception as error:
             self.errors += 1
             return None, error

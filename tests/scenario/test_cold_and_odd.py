@@ -48,6 +48,8 @@ async def test_cold_data_is_read_verified_and_right(tmp_path: Path) -> None:
                 assert got.headers["X-Cache"] == "HIT"
             await asyncio.sleep(1.2)
             assert await edge.metric("edge_cache_cold_reads_total") >= 5
+            assert await edge.metric('edge_disk_operation_seconds_count{volume="cache",operation="read"}') >= 5
+            assert await edge.metric('edge_disk_operation_seconds_count{volume="cache",operation="write"}') >= 1
             assert await edge.metric("edge_cache_corrupt_total{") == 0
 
 

@@ -170,3 +170,11 @@ def test_inspect_tells_what_a_directory_holds_and_what_is_none(
     assert (found["objects"], found["bytes_stored"], found["packs"], found["clean"]) == (0, 0, 0, True)
     assert main(["inspect", str(tmp_path)]) == 1
     assert "is not a cache directory" in capsys.readouterr().err
+
+
+def test_the_schema_of_the_file_is_printed_for_editors(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-config", "--schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert set(schema["properties"]) >= {"server", "cache", "origin", "fleet", "site"}
+    assert schema["additionalProperties"] is False
+    assert "description" in schema["$defs"]["CacheSection"]["properties"]["size"]

@@ -10,8 +10,12 @@ from types import SimpleNamespace
 import pytest
 
 from edge.config.schema import Settings
+from edge.observe.meters import Meters
+from edge.observe.slots import SlotReader, SlotWriter, create_slot_file
 from edge.runtime import report
 from edge.runtime.listeners import bind
+from edge.server.expiry import ends_at
+from tests.support.certs import make_cert
 
 
 @pytest.fixture
@@ -80,3 +84,16 @@ def test_a_reader_that_has_gone_away_ends_nothing(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(builtins, "print", gone)
     report.say("to nobody")
+
+
+def test_the_end_of_each_certificate_is_told_and_a_bad_one_harms_nobody(tmp_path: Path) -> None:
+    good = make_cert(tmp_path, "a.example")
+    (tmp_path / "bad.pem").write_text("none")
+    tls = [{"cert": str(good.cert), "key": str(good.key)}, {"cert": str(tmp_path / "bad.pem"), "key": "k"}]
+    fd = create_slot_file("slots")
+    report.tell_settings(Meters(SlotWriter(fd)), Settings.model_validate({"tls": tls}))
+    told = {(metric.name, labels): value for metric, labels, value in SlotReader(fd)}
+    assert told["edge_tls_certificate_expiry_timestamp_seconds", ("0",)] == ends_at(good.cert)
+    assert ("edge_tls_certificate_expiry_timestamp_seconds", ("1",)) not in told
+    assert told["edge_config_last_reload_successful", ()] == 1
+    os.close(fd)
