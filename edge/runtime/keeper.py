@@ -19,6 +19,7 @@ from edge.runtime.child import ChildHandle
 from edge.runtime.gauges import KeeperGauges
 from edge.store.doubts import KEEPER
 from edge.store.hits import Shared
+from edge.store.scrub import Scrubber
 from edge.store.thread import StoreThread
 from edge.store.volume import Volume
 from edge.tasks import Tasks
@@ -71,7 +72,18 @@ async def run_keeper(child: ChildHandle) -> None:
     tasks = Tasks("keeper")
     tasks.spawn(measure_lag(slots, "keeper", clock), "lag")
     tasks.spawn(_keep_warm(lambda: group), "warm")
-    gauges = KeeperGauges(meters, store, desk, lambda: group, settings.volume_label(charter.number))
+    scrubber = Scrubber(
+        volume.inspector(),
+        volume.index,
+        lambda: list(volume.packs.all),
+        convert.scrub_settings(settings),
+        clock,
+        lambda bad: store.post(volume.found_bad, bad),
+        lambda pack: store.post(volume.note_scrubbed, pack),
+        volume.index.meta(b"scrubbed"),
+    )
+    gauges = KeeperGauges(meters, store, scrubber, desk, lambda: group, settings.volume_label(charter.number))
+    scrubber.start()
     tasks.spawn(gauges.run(), "gauges")
     stats = volume.stats()
     state = "index lost, rebuilding behind" if volume.index_lost else f"{stats.objects} objects"
@@ -85,6 +97,7 @@ async def run_keeper(child: ChildHandle) -> None:
     await tasks.close()
     await desk.close()
     await group.close()
+    await loop.run_in_executor(None, scrubber.close)
     await store.close(clean=True)
 
 

@@ -26,6 +26,7 @@ from edge.store.packs import Reservation
 from edge.store.purge import Purging
 from edge.store.record import Extent, Flag, Record
 from edge.store.room import Room
+from edge.store.scrub import BadExtent, Inspector
 from edge.store.settings import VolumeHello, VolumeSettings, VolumeStats
 from edge.store.tallies import Tallies
 from edge.words import Damage, Eviction
@@ -225,6 +226,16 @@ class Volume:
         self.tallies.evicted_bytes += extent.length
         return True
 
+    def found_bad(self, bad: BadExtent) -> None:
+        """Forget what the scrubber has found."""
+        self.tallies.damage[bad.damage] += 1
+        self.drop_extent(bad.name, bad.generation, bad.start, Eviction.CORRUPT)
+
+    def note_scrubbed(self, pack: int) -> None:
+        """A pass has got so far: after a start it goes on there."""
+        with self.index.writing() as txn:
+            txn.set_meta(b"scrubbed", pack)
+
     def put_live(self, name: bytes, record: Record, body: bytes) -> bool:
         """Keep a short-lived small answer in shared memory; it takes the place of a lasting one."""
         if self.index.record(name) is not None:
@@ -314,6 +325,10 @@ class Volume:
             self._generation = max(self._generation, self._rebuild.generation + 1)
             self._rebuild = None
         return self._rebuild is not None
+
+    def inspector(self) -> Inspector:
+        """What reads this volume's extents from its disk, for another thread."""
+        return Inspector(self.directory, self.index, self._opened.disk, self.room.doubts)
 
     def stats(self) -> VolumeStats:
         return VolumeStats(
