@@ -10,6 +10,7 @@ from edge.origin.breaker import State
 from edge.origin.group import Group
 from edge.runtime.volumes import Volumes
 from edge.server.listener import Listener
+from edge.store.health import Trust
 from edge.store.scrub import Scrubber
 from edge.store.thread import StoreThread
 
@@ -106,6 +107,8 @@ class KeeperGauges:
             meters.observe("edge_cache_eviction_age_seconds", label, value=age)
         for name, count in volume.tallies.take_counts(volume.packs).items():
             meters.count(name, label, by=count)
+        for trust in Trust:
+            meters.gauge("edge_volume_state", label, trust.value, to=int(volume.health.trust is trust))
         meters.count("edge_scrub_read_bytes_total", label, by=self._scrubber.take_read_bytes())
         meters.gauge("edge_scrub_progress_ratio", label, to=self._scrubber.progress)
         meters.gauge("edge_scrub_passes", label, to=self._scrubber.passes)

@@ -52,13 +52,26 @@ async def run_keeper(child: ChildHandle) -> None:
     group = upstream(settings)
     sites = {rules.name: rules for rules in convert.site_rules(settings)}
     desk = Desk(convert.fill_settings(settings), store, group, sites, clock, FillMeters(meters))
+    store.on_trust = lambda _: desk.greet_all()
     link = socket.socket(fileno=charter.link_fd)
     link.setblocking(False)
     loop = asyncio.get_running_loop()
     loop.add_reader(link.fileno(), _accept, link, desk)
 
+    scrubber = Scrubber(
+        volume.inspector(),
+        volume.index,
+        lambda: list(volume.packs.all),
+        convert.scrub_settings(settings),
+        clock,
+        lambda bad: store.post(volume.found_bad, bad),
+        lambda pack: store.post(volume.note_scrubbed, pack),
+        volume.index.meta(b"scrubbed"),
+    )
+
     def adopt(new: Settings) -> None:
         nonlocal group, told
+        scrubber.adopt(convert.scrub_settings(new))
         sites = {rules.name: rules for rules in convert.site_rules(new)}
         if _who(new) == told:
             desk.adopt(convert.fill_settings(new), sites)
@@ -72,16 +85,6 @@ async def run_keeper(child: ChildHandle) -> None:
     tasks = Tasks("keeper")
     tasks.spawn(measure_lag(slots, "keeper", clock), "lag")
     tasks.spawn(_keep_warm(lambda: group), "warm")
-    scrubber = Scrubber(
-        volume.inspector(),
-        volume.index,
-        lambda: list(volume.packs.all),
-        convert.scrub_settings(settings),
-        clock,
-        lambda bad: store.post(volume.found_bad, bad),
-        lambda pack: store.post(volume.note_scrubbed, pack),
-        volume.index.meta(b"scrubbed"),
-    )
     gauges = KeeperGauges(meters, store, scrubber, desk, lambda: group, settings.volume_label(charter.number))
     scrubber.start()
     tasks.spawn(gauges.run(), "gauges")

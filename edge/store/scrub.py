@@ -179,8 +179,13 @@ class Scrubber:
         return f"<Scrubber after={self._after} progress={self.progress:.2f} passes={self.passes}>"
 
     def start(self) -> None:
-        if self._settings.rate:
+        if self._settings.rate and self._thread.ident is None:
             self._thread.start()
+
+    def adopt(self, settings: ScrubSettings) -> None:
+        """Go by new settings from the next extent on."""
+        self._settings = settings
+        self.start()
 
     def take_read_bytes(self) -> int:
         """Bytes that were read and compared since the last call."""
@@ -233,7 +238,7 @@ class Scrubber:
                     self._report(bad)
                 self._read += placed.length
                 took = self._clock.monotonic() - begun
-                if self._stop.wait(max(0.0, placed.length / self._settings.rate - took)):
+                if self._stop.wait(max(0.0, placed.length / max(1, self._settings.rate) - took)):
                     return False
             offset = batch[-1].offset
         return True
@@ -241,7 +246,7 @@ class Scrubber:
     def _may_go_on(self) -> bool:
         while not self._stop.is_set():
             closed = self._settings.opens_in(self._clock.wall())
-            if closed <= 0:
+            if closed <= 0 and self._settings.rate:
                 return True
-            self._stop.wait(min(closed, CLOSED_SECONDS))
+            self._stop.wait(min(closed or CLOSED_SECONDS, CLOSED_SECONDS))
         return False

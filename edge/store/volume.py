@@ -18,6 +18,7 @@ from edge.store import files
 from edge.store.disk import Disk
 from edge.store.doubts import Doubts
 from edge.store.eviction import admit
+from edge.store.health import Health, Trust, try_disk
 from edge.store.hits import Shared
 from edge.store.index import split_live
 from edge.store.journal import DeleteEntry, ExtentEntry, ObjectEntry
@@ -40,6 +41,7 @@ class Volume:
         self.extent_max, self.first_pack, self.suspect = opened.extent_max, opened.first_pack, opened.suspect
         self.packs, self.index, self.live = opened.packs, opened.index, opened.live
         self.tallies = Tallies()
+        self.health = Health()
         self.room = Room(self.packs, self.index, opened.disk, self.settings, self.tallies, clock)
         self.room.hits = shared.hits if shared else None
         self.index.damaged = self._index_damaged
@@ -82,7 +84,7 @@ class Volume:
 
     @property
     def hello(self) -> VolumeHello:
-        return replace(self._opened.hello, version_cell=self._cell)
+        return replace(self._opened.hello, version_cell=self._cell, off=self.health.trust is Trust.OFF)
 
     @property
     def evictions(self) -> Tally[str]:
@@ -120,11 +122,17 @@ class Volume:
 
     def reserve(self, length: int) -> Reservation:
         """Space for `length` <= `extent_max` bytes; StoreError when there is none or the disk fails."""
+        if not self.health.writable:
+            raise StoreError("the volume is not written to: its disk has failed")
         self.room.ensure(length)
         return self.packs.reserve(length)
 
     def write(self, place: Reservation, at: int, data: bytes | memoryview) -> None:
         self.packs.write(place, at, data)
+
+    def try_disk(self) -> None:
+        """OSError: it does not work."""
+        try_disk(self._opened.disk, self.directory)
 
     def release(self, place: Reservation) -> None:
         """A reservation's fill is over, committed or not."""
