@@ -10,6 +10,7 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dir", type=Path, metavar="DIR", help="a cache directory, also one that is being served")
     parser.add_argument("--index-dir", type=Path, metavar="DIR", help="where its index is, if not inside")
+    parser.add_argument("--verify", action="store_true", help="read everything; 1 and a list if something is bad")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
@@ -17,6 +18,8 @@ def run(args: argparse.Namespace) -> int:
     from edge.errors import StoreError
     from edge.store.inspect import inspect_directory
 
+    if args.verify:
+        return _verify(args)
     try:
         found = inspect_directory(args.dir, args.index_dir)
     except (StoreError, OSError) as error:
@@ -33,3 +36,21 @@ def run(args: argparse.Namespace) -> int:
     print(f"packs      {found.packs}, {found.bytes_on_disk} bytes on disk ({found.bytes_on_disk / 1e9:.2f} GB)")
     print(f"generation {found.generation}, index epoch {found.epoch}, {state}")
     return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from edge.errors import StoreError
+    from edge.store.inspect import verify_directory
+
+    try:
+        found = verify_directory(args.dir, args.index_dir)
+    except (StoreError, OSError) as error:
+        print(f"edge inspect: {error}", file=sys.stderr)
+        return 1
+    if args.json:
+        print(json.dumps(asdict(found)))
+    else:
+        for line in found.bad:
+            print(line)
+        print(f"{found.extents} extents, {found.bytes_read / 1e9:.2f} GB read, {len(found.bad)} bad")
+    return 1 if found.bad else 0

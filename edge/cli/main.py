@@ -24,6 +24,7 @@ VERBS: Final = {
     "inspect": ("edge.cli.inspect", "what a cache directory holds"),
     "doctor": ("edge.cli.doctor", "whether this machine is fit for an edge, and how to mend what is not"),
     "top": ("edge.cli.top", "what a running server does now, in a terminal: rates, sites, upstreams, busiest objects"),
+    "locations": ("edge.cli.locations", "scrape targets, inventory and configurations of a fleet from locations.toml"),
     "version": ("edge.cli.version", "versions of the program and what it runs on"),
 }
 UNREAD: Final = 141  # ... that SIGPIPE ended

@@ -2,11 +2,12 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from edge.config.explain import Location, dotted, hint, location_of, shown
 from edge.config.lines import line_of, lines_of
@@ -14,6 +15,7 @@ from edge.config.schema import Settings
 from edge.errors import ConfigError
 
 FILE_MOST: Final = 4 * 2**20  # bytes; thousands of sites take less
+Model = TypeVar("Model", bound=BaseModel)
 _TOML_PLACE: Final = re.compile(r" \(at line (\d+), column \d+\)")
 
 
@@ -39,10 +41,31 @@ def load_settings(
     text = _read(path) if path is not None else ""
     raw = _parse(path, text)
     flagged = _put_over(raw, flags or {})
+    return _validated(Settings, raw, path, text, flagged, flag_names or {})
+
+
+def load_text(text: str, path: Path) -> Settings:
+    """Settings of a file that is yet to be written; ConfigErrors as of `load_settings`."""
+    return _validated(Settings, _parse(path, text), path, text)
+
+
+def load_document(path: Path, model: type[Model]) -> Model:
+    """Another TOML file of ours; ConfigErrors as of `load_settings`."""
+    text = _read(path)
+    return _validated(model, _parse(path, text), path, text)
+
+
+def _validated(
+    model: type[Model],
+    raw: dict[str, Any],
+    path: Path | None,
+    text: str,
+    flagged: Set[Location] = frozenset(),
+    names: Mapping[tuple[str, str], str] = MappingProxyType({}),
+) -> Model:
     try:
-        return Settings.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as error:
-        names = flag_names or {}
         lines = lines_of(text)
         problems = error.errors(include_url=False)
         raise ConfigErrors([_told(problem, flagged, names, lines) for problem in problems], path) from error
@@ -121,7 +144,7 @@ def _says(raw: Any, place: Location, error: ConfigError) -> bool:
 
 
 def _told(
-    problem: Any, flagged: set[Location], names: Mapping[tuple[str, str], str], lines: dict[Location, int]
+    problem: Any, flagged: Set[Location], names: Mapping[tuple[str, str], str], lines: dict[Location, int]
 ) -> ConfigError:
     location = location_of(problem)
     said = hint(problem)

@@ -17,6 +17,7 @@ from edge.config.schema import (
     OperatorSection,
     RuleSection,
     RulesSection,
+    ScrubSection,
     Settings,
     SiteSection,
     TlsSection,
@@ -44,6 +45,7 @@ EXAMPLES: Final[dict[tuple[type[BaseModel], str], object]] = {
     (FleetSection, "redis"): "redis://redis.example:6379/0",
     (FleetSection, "key_file"): "/etc/edge/fleet.key",
     (FleetSection, "password_file"): "/etc/edge/redis.password",
+    (ScrubSection, "window"): "02:00-08:00",
     (VolumeSection, "path"): "/mnt/disk1/edge",
     (VolumeSection, "size"): 8 * 10**12,
 }

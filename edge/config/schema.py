@@ -8,6 +8,7 @@ import ipaddress
 import os
 import re
 from typing import Annotated, Any, Final, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
@@ -32,6 +33,7 @@ AUTHORITY: Final = re.compile(rf"(?:{HOST_NAME.pattern})(?::[0-9]{{1,5}})?")
 WEB_ORIGIN: Final = re.compile(r"|\*|null|https?://[A-Za-z0-9._-]+(?::[0-9]{1,5})?")
 VISIBLE: Final = re.compile(r"[\x21-\x7e]*")
 PATH: Final = re.compile(r"[/*][\x21-\x7e]*")
+WINDOW: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 CACHE_LEAST: Final = 16 * 2**20
 VOLUMES_MOST: Final = 64
 UPSTREAMS_MOST: Final = 64
@@ -233,6 +235,31 @@ class CacheSection(Section):
     def _slice(cls, value: int) -> int:
         if not 32 * 2**10 <= value <= 32 * 2**20 or value % 4096:
             raise ValueError("must be a multiple of 4096 between 32KiB and 32MiB")
+        return value
+
+
+class ScrubSection(Section):
+    """What is stored is read and compared with its checksums, also where nobody asks for it."""
+
+    rate: Size = Field(10 * 10**6, description="bytes a second that are read of each volume; 0: none are")
+    every: Wait = Field(24 * 3600.0, description="a pass begins so long after the one before began")
+    window: str | None = Field(None, description="02:00-08:00: only then")
+    zone: str = Field("UTC", description="time zone of the window: Asia/Yekaterinburg")
+
+    @field_validator("window")
+    @classmethod
+    def _window(cls, value: str | None) -> str | None:
+        if value is not None and (WINDOW.fullmatch(value) is None or value[:5] == value[6:]):
+            raise ValueError("write 02:00-08:00")
+        return value
+
+    @field_validator("zone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError("there is no such time zone: write Asia/Yekaterinburg") from error
         return value
 
 
@@ -485,6 +512,7 @@ class Settings(Section):
     admin: AdminSection = Field(default_factory=AdminSection)
     cache: CacheSection = Field(default_factory=CacheSection)
     volume: Annotated[tuple[VolumeSection, ...], Field(strict=False)] = ()
+    scrub: ScrubSection = Field(default_factory=ScrubSection)
     admission: AdmissionSection = Field(default_factory=AdmissionSection)
     origin: OriginSection = Field(default_factory=OriginSection)
     upstream: Annotated[tuple[UpstreamSection, ...], Field(strict=False)] = ()

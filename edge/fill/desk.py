@@ -136,7 +136,7 @@ class Desk:
         self._shop.store.post(self._volume.index.reader_check)
 
     def greet_all(self) -> None:
-        """The index has a new epoch: every worker reopens it."""
+        """The volume's disk is trusted more, or less: workers ask whether objects live on it."""
         for link in self.links:
             link.channel.send(self._hello())
 
@@ -395,6 +395,8 @@ class Desk:
     def bad(self, message: Bad) -> None:
         """A stored extent did not verify: drop it, so that it is fetched again."""
         self._meters.corrupt(message.reason.value)
+        if message.reason is Reason.STORE_FAILED:
+            self._store.post(self._store.disk_failed)
         self.doom(message.name)  # a flight that knows the bad extent would point those who join it there again
         self._drops.drop(message)
 

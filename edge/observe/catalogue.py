@@ -195,6 +195,15 @@ CACHE: Final = (
         _C,
         "Windows that were not in memory: read from the disk, verified, then sent.",
     ),
+    Metric(
+        "edge_volume_state",
+        _G,
+        "1 for what the volume's disk is: good, read_only (nothing is written) or off (objects live elsewhere).",
+        (VOLUME, Label("state", ("good", "read_only", "off"))),
+    ),
+    Metric("edge_scrub_read_bytes_total", _C, "Bytes read and compared where nobody had asked for them.", (VOLUME,)),
+    Metric("edge_scrub_progress_ratio", _G, "How far the scrubber's pass is; 1: done.", (VOLUME,)),
+    Metric("edge_scrub_passes", _G, "Passes over all packs since the keeper's start.", (VOLUME,)),
     Metric("edge_store_errors_total", _C, "Calls of the store that failed.", (VOLUME,)),
     Metric("edge_flights", _G, "Fills under way now."),
 )

@@ -20,6 +20,7 @@ from edge.config.schema import (
     UpstreamSection,
 )
 from edge.control.roles import Operator, Role, digest_of
+from edge.control.window import Window
 from edge.delivery.serving import DeliverySettings
 from edge.errors import ConfigError
 from edge.fill.settings import FillSettings
@@ -31,6 +32,7 @@ from edge.origin.telling import PassSigner
 from edge.policy.rules import PROFILES, READS, KindDefaults, LiveDefaults, PathRules, SiteRules, path_pattern
 from edge.server.settings import ServerSettings, TlsCert
 from edge.store.eviction import Policy
+from edge.store.scrub import ScrubSettings
 from edge.store.settings import VolumeSettings
 
 TOKEN_LEAST = 16  # characters: what `openssl rand -hex 16` gives has 32
@@ -129,6 +131,17 @@ def volume_settings(settings: Settings, number: int = 0) -> VolumeSettings:
         min_free_ratio=cache.min_free,
         policy=Policy(cache.policy),
     )
+
+
+def scrub_settings(settings: Settings) -> ScrubSettings:
+    """Its window is a checked one."""
+    said = settings.scrub
+    opens_in = Window.parse(said.window, said.zone).opens_in if said.window else _always_open
+    return ScrubSettings(said.rate, said.every, opens_in)
+
+
+def _always_open(_now: float) -> float:
+    return 0.0
 
 
 def server_settings(settings: Settings) -> ServerSettings:

@@ -10,6 +10,8 @@ from edge.origin.breaker import State
 from edge.origin.group import Group
 from edge.runtime.volumes import Volumes
 from edge.server.listener import Listener
+from edge.store.health import Trust
+from edge.store.scrub import Scrubber
 from edge.store.thread import StoreThread
 
 SECONDS: Final = 1.0
@@ -63,10 +65,17 @@ class KeeperGauges:
     """Of a keeper's volume, its store thread, its upstream's connections."""
 
     def __init__(
-        self, meters: Meters, store: StoreThread, desk: Desk, upstream: Callable[[], Group], label: str
+        self,
+        meters: Meters,
+        store: StoreThread,
+        scrubber: Scrubber,
+        desk: Desk,
+        upstream: Callable[[], Group],
+        label: str,
     ) -> None:
         self._meters = meters
         self._store = store
+        self._scrubber = scrubber
         self._desk = desk
         self._upstream = upstream
         self._label = label
@@ -103,6 +112,11 @@ class KeeperGauges:
             meters.observe("edge_cache_eviction_age_seconds", label, value=age)
         for name, count in volume.tallies.take_counts(volume.packs).items():
             meters.count(name, label, by=count)
+        for trust in Trust:
+            meters.gauge("edge_volume_state", label, trust.value, to=int(volume.health.trust is trust))
+        meters.count("edge_scrub_read_bytes_total", label, by=self._scrubber.take_read_bytes())
+        meters.gauge("edge_scrub_progress_ratio", label, to=self._scrubber.progress)
+        meters.gauge("edge_scrub_passes", label, to=self._scrubber.passes)
         meters.count("edge_store_errors_total", label, by=self._store.take_errors())
 
     def _sample_upstream(self, group: Group) -> None:

@@ -19,6 +19,7 @@ from edge.runtime.child import ChildHandle
 from edge.runtime.gauges import KeeperGauges
 from edge.store.doubts import KEEPER
 from edge.store.hits import Shared
+from edge.store.scrub import Scrubber
 from edge.store.thread import StoreThread
 from edge.store.volume import Volume
 from edge.tasks import Tasks
@@ -51,13 +52,26 @@ async def run_keeper(child: ChildHandle) -> None:
     group = upstream(settings)
     sites = {rules.name: rules for rules in convert.site_rules(settings)}
     desk = Desk(convert.fill_settings(settings), store, group, sites, clock, FillMeters(meters))
+    store.on_trust = lambda _: desk.greet_all()
     link = socket.socket(fileno=charter.link_fd)
     link.setblocking(False)
     loop = asyncio.get_running_loop()
     loop.add_reader(link.fileno(), _accept, link, desk)
 
+    scrubber = Scrubber(
+        volume.inspector(),
+        volume.index,
+        lambda: list(volume.packs.all),
+        convert.scrub_settings(settings),
+        clock,
+        lambda bad: store.post(volume.found_bad, bad),
+        lambda pack: store.post(volume.note_scrubbed, pack),
+        volume.index.meta(b"scrubbed"),
+    )
+
     def adopt(new: Settings) -> None:
         nonlocal group, told
+        scrubber.adopt(convert.scrub_settings(new))
         sites = {rules.name: rules for rules in convert.site_rules(new)}
         if _who(new) == told:
             desk.adopt(convert.fill_settings(new), sites)
@@ -71,7 +85,8 @@ async def run_keeper(child: ChildHandle) -> None:
     tasks = Tasks("keeper")
     tasks.spawn(measure_lag(slots, "keeper", clock), "lag")
     tasks.spawn(_keep_warm(lambda: group), "warm")
-    gauges = KeeperGauges(meters, store, desk, lambda: group, settings.volume_label(charter.number))
+    gauges = KeeperGauges(meters, store, scrubber, desk, lambda: group, settings.volume_label(charter.number))
+    scrubber.start()
     tasks.spawn(gauges.run(), "gauges")
     stats = volume.stats()
     state = "index lost, rebuilding behind" if volume.index_lost else f"{stats.objects} objects"
@@ -85,6 +100,7 @@ async def run_keeper(child: ChildHandle) -> None:
     await tasks.close()
     await desk.close()
     await group.close()
+    await loop.run_in_executor(None, scrubber.close)
     await store.close(clean=True)
 
 

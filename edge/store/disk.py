@@ -34,6 +34,18 @@ class Disk:
             data += more
         return data
 
+    def read_into(self, fd: int, buffer: memoryview, offset: int) -> int:
+        """Fill a buffer; how many bytes came, fewer only at the end of the file."""
+        done = 0
+        while done < len(buffer):
+            got = os.preadv(fd, [buffer[done:]], offset + done)
+            if got == 0:
+                break
+            done += got
+            if done % 512:  # the end of the file; O_DIRECT could not go on from here
+                break
+        return done
+
     def read_no_further(self, fd: int) -> None:
         """The kernel is not to read ahead: what is in the page cache counts as verified."""
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)

@@ -94,7 +94,9 @@ def identity(disk: Disk, directory: Path) -> Identity:
 
 
 # What an empty directory may hold: a file system's own, and what a start that failed half-way left.
-OURS: Final = frozenset({"edge.lock", "server.lock", "lost+found", "volume.json.new", "control", "owed.json", "warm"})
+OURS: Final = frozenset(
+    {"edge.lock", "server.lock", "lost+found", "volume.json.new", "control", "owed.json", "warm", "disk-try"}
+)
 
 
 class Counter:

@@ -88,16 +88,17 @@ def _nobody_is_told() -> None:
 class Index:
     """Tables of a volume, written by the keeper only."""
 
-    def __init__(self, path: Path, map_bytes: int) -> None:
-        path.mkdir(parents=True, exist_ok=True)
+    def __init__(self, path: Path, map_bytes: int, *, readonly: bool = False) -> None:
+        if not readonly:
+            path.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.committed: Callable[[], None] = _nobody_is_told  # called after each commit
         self.damaged: Callable[[], None] = _nobody_is_told  # called for each bad row that is about to be replaced
-        self._env = open_environment(path, map_bytes, readonly=False)
+        self._env = open_environment(path, map_bytes, readonly=readonly)
         self._names, self._extents, self._places, self._keys, self._tags, self._meta = (
-            self._env.open_db(table) for table in TABLES
+            self._env.open_db(table, create=not readonly) for table in TABLES
         )
-        if self.objects() == 0:
+        if self.objects() == 0 and not readonly:
             with self._env.begin(write=True) as txn:
                 txn.put(b"format", b"%d" % FORMAT, db=self._meta)
 

@@ -1,6 +1,7 @@
 """What a cache directory holds, also while it is being served: reads only, takes no lock."""
 
 import json
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,16 @@ import lmdb
 
 from edge.errors import FormatUnknown, StoreError
 from edge.store.disk import Disk
+from edge.store.doubts import Doubts
 from edge.store.files import FORMAT, Counter, read_mark
+from edge.store.index import Index
+from edge.store.journal import SealedEntry, read_journal
 from edge.store.record import decode_stored
+from edge.store.scrub import Inspector
 
 BATCH = 10_000
+DAMAGED = "damaged"
+MAP_AS_IT_IS = 0  # a reader's map is as large as the writer has made it
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,7 @@ def _count(path: Path) -> tuple[int, int, dict[str, int]]:
         for _, raw in _rows(env, names):
             objects += 1
             record = decode_stored(raw)
-            kind = record.kind.value if record is not None else "damaged"
+            kind = record.kind.value if record is not None else DAMAGED
             kinds[kind] = kinds.get(kind, 0) + 1
         stored = sum(int.from_bytes(raw[-4:], "little") for _, raw in _rows(env, places))
     finally:
@@ -96,3 +103,60 @@ def _rows(env: Any, table: Any) -> Any:
         if len(batch) < BATCH:
             return
         after = batch[-1][0]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What `verify_directory` has read, and what is wrong with it, a line each."""
+
+    extents: int
+    bytes_read: int
+    bad: tuple[str, ...]
+
+
+def verify_directory(directory: Path, index_dir: Path | None = None) -> Verified:
+    """Read all that the index knows, and all journals, and compare checksums; also while the cache is served.
+
+    FormatUnknown, StoreError: as `inspect_directory`.
+    """
+    said = inspect_directory(directory, index_dir)
+    disk, bad, extents, read = Disk(), list[str](), 0, 0
+    index = Index((index_dir or directory) / f"index-{said.epoch}", MAP_AS_IT_IS, readonly=True)
+    inspector = Inspector(directory, index, disk, Doubts())
+    try:
+        if said.kinds.get(DAMAGED):
+            bad.append(f"index: {said.kinds[DAMAGED]} damaged records")
+        for path in sorted((directory / "packs").glob("*.pack")):
+            number, offset = int(path.stem), -1
+            bad.extend(_journal_faults(path.with_suffix(".journal"), number, uuid.UUID(said.volume)))
+            while placed := index.placed(number, offset):
+                for place in placed:
+                    found = inspector.look(place)
+                    if found is not None:
+                        bad.append(str(found))
+                    extents, read = extents + 1, read + place.length
+                offset = placed[-1].offset
+    finally:
+        inspector.close()
+        index.close()
+    return Verified(extents, read, tuple(bad))
+
+
+def _journal_faults(path: Path, number: int, volume: uuid.UUID) -> list[str]:
+    """Bad entries, but for an end that is just being written: a journal without its last entry may have that."""
+    places: list[int] = []
+    try:
+        raw = path.read_bytes()
+        entries = list(read_journal(raw, number, volume, places.append))
+    except FileNotFoundError:
+        return [] if not path.with_suffix(".pack").exists() else [f"journal of pack {number}: is missing"]
+    sealed = bool(entries) and isinstance(entries[-1], SealedEntry)
+    if not sealed and places and _is_end(raw, places[-1], number, volume):
+        places.pop()
+    return [f"journal of pack {number}: a bad entry at {place}" for place in places]
+
+
+def _is_end(raw: bytes, place: int, number: int, volume: uuid.UUID) -> bool:
+    """Does nothing good follow it?"""
+    before = len(list(read_journal(raw[:place], number, volume)))
+    return before == len(list(read_journal(raw, number, volume)))

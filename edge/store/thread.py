@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+from edge.store.health import Trust, is_of_the_disk
 from edge.store.packs import Reservation
 from edge.store.volume import Volume
 from edge.words import MIB
@@ -29,12 +30,17 @@ BATCH: Final = 512
 Written = Callable[[Exception | None], None]
 
 
+def _nobody_is_told(_trust: Trust) -> None:
+    pass
+
+
 class StoreThread:
     """Runs a volume. `start` on the keeper's loop; `close` ends the thread and the volume."""
 
     def __init__(self, volume: Volume) -> None:
         self.volume = volume
         self.errors = 0
+        self.on_trust: Callable[[Trust], None] = _nobody_is_told  # on the loop: the disk is trusted more, or less
         self._loop = asyncio.get_running_loop()
         self._queue: deque[tuple[Callable[..., Any], tuple[Any, ...], Written | asyncio.Future[Any] | None, int]] = (
             deque()
@@ -158,7 +164,7 @@ class StoreThread:
             self._write_seconds.append(time.perf_counter() - began)
             return done, None
         except Exception as error:
-            self.errors += 1
+            self._failed(error)
             return None, error
 
     def _commit(self, calls: list[Any]) -> list[tuple[Any, Any, BaseException | None]]:
@@ -184,14 +190,22 @@ class StoreThread:
 
     def _busy(self) -> bool:
         waiting = time.monotonic() < self._evict_after
-        return self.volume.rebuilding or (not waiting and self.volume.needs_room())
+        return self.volume.rebuilding or (not waiting and self._lacks_room())
+
+    def _lacks_room(self) -> bool:
+        return self.volume.health.writable and self.volume.needs_room()
 
     def _own_work(self) -> None:
         now = time.monotonic()
         try:
             if self.volume.rebuilding:
                 self.volume.rebuild_step()
-            if now >= self._evict_after and self.volume.needs_room() and not self.volume.evict_step():
+            if (
+                now >= self._evict_after
+                and self.volume.health.writable
+                and self.volume.needs_room()
+                and not self.volume.evict_step()
+            ):
                 self._evict_after = now + FLUSH_SECONDS
             if now - self._last_flush >= FLUSH_SECONDS or self._unsynced >= FLUSH_BYTES:
                 self._last_flush, self._unsynced = now, 0
@@ -201,5 +215,36 @@ class StoreThread:
                 self._last_sweep = now
                 self.volume.sweep_live()
         except Exception as error:
-            self.errors += 1
+            self._failed(error)
             log.error("store: %s: %s", type(error).__name__, error)
+        if self.volume.health.is_to_be_tried(now):
+            self._try_disk()
+
+    def _failed(self, error: Exception) -> None:
+        self.errors += 1
+        if is_of_the_disk(error):
+            self.disk_failed()
+
+    def disk_failed(self) -> None:
+        """The volume's disk has failed once (store thread; workers' reads count as well)."""
+        health = self.volume.health
+        before = health.trust
+        health.failed(time.monotonic())
+        self._tell(before)
+
+    def _try_disk(self) -> None:
+        health = self.volume.health
+        before = health.trust
+        try:
+            self.volume.try_disk()
+        except OSError:
+            health.failed(time.monotonic())
+        else:
+            health.works()
+        self._tell(before)
+
+    def _tell(self, before: Trust) -> None:
+        trust = self.volume.health.trust
+        if trust is not before:
+            log.error("the disk of %s: %s", self.volume.directory, trust.value)
+            self._loop.call_soon_threadsafe(self.on_trust, trust)

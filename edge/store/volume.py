@@ -18,6 +18,7 @@ from edge.store import files
 from edge.store.disk import Disk
 from edge.store.doubts import Doubts
 from edge.store.eviction import admit
+from edge.store.health import Health, Trust, try_disk
 from edge.store.hits import Shared
 from edge.store.index import split_live
 from edge.store.journal import DeleteEntry, ExtentEntry, ObjectEntry
@@ -26,6 +27,7 @@ from edge.store.packs import Reservation
 from edge.store.purge import Purging
 from edge.store.record import Extent, Flag, Record
 from edge.store.room import Room
+from edge.store.scrub import BadExtent, Inspector
 from edge.store.settings import VolumeHello, VolumeSettings, VolumeStats
 from edge.store.tallies import Tallies
 from edge.words import Damage, Eviction
@@ -39,6 +41,7 @@ class Volume:
         self.extent_max, self.first_pack, self.suspect = opened.extent_max, opened.first_pack, opened.suspect
         self.packs, self.index, self.live = opened.packs, opened.index, opened.live
         self.tallies = Tallies()
+        self.health = Health()
         self.room = Room(self.packs, self.index, opened.disk, self.settings, self.tallies, clock)
         self.room.hits = shared.hits if shared else None
         self.index.damaged = self._index_damaged
@@ -81,7 +84,7 @@ class Volume:
 
     @property
     def hello(self) -> VolumeHello:
-        return replace(self._opened.hello, version_cell=self._cell)
+        return replace(self._opened.hello, version_cell=self._cell, off=self.health.trust is Trust.OFF)
 
     @property
     def evictions(self) -> Tally[str]:
@@ -119,11 +122,17 @@ class Volume:
 
     def reserve(self, length: int) -> Reservation:
         """Space for `length` <= `extent_max` bytes; StoreError when there is none or the disk fails."""
+        if not self.health.writable:
+            raise StoreError("the volume is not written to: its disk has failed")
         self.room.ensure(length)
         return self.packs.reserve(length)
 
     def write(self, place: Reservation, at: int, data: bytes | memoryview) -> None:
         self.packs.write(place, at, data)
+
+    def try_disk(self) -> None:
+        """OSError: it does not work."""
+        try_disk(self._opened.disk, self.directory)
 
     def release(self, place: Reservation) -> None:
         """A reservation's fill is over, committed or not."""
@@ -225,6 +234,16 @@ class Volume:
         self.tallies.evicted_bytes += extent.length
         return True
 
+    def found_bad(self, bad: BadExtent) -> None:
+        """Forget what the scrubber has found."""
+        self.tallies.damage[bad.damage] += 1
+        self.drop_extent(bad.name, bad.generation, bad.start, Eviction.CORRUPT)
+
+    def note_scrubbed(self, pack: int) -> None:
+        """A pass has got so far: after a start it goes on there."""
+        with self.index.writing() as txn:
+            txn.set_meta(b"scrubbed", pack)
+
     def put_live(self, name: bytes, record: Record, body: bytes) -> bool:
         """Keep a short-lived small answer in shared memory; it takes the place of a lasting one."""
         if self.index.record(name) is not None:
@@ -314,6 +333,10 @@ class Volume:
             self._generation = max(self._generation, self._rebuild.generation + 1)
             self._rebuild = None
         return self._rebuild is not None
+
+    def inspector(self) -> Inspector:
+        """What reads this volume's extents from its disk, for another thread."""
+        return Inspector(self.directory, self.index, self._opened.disk, self.room.doubts)
 
     def stats(self) -> VolumeStats:
         return VolumeStats(

@@ -42,6 +42,35 @@ async def test_when_the_first_fails_before_its_answer_the_next_one_is_asked_at_o
         assert len(good.asked) == 1
 
 
+async def test_all_that_a_dying_member_was_asked_goes_on_at_the_next_one_however_much_that_is(tmp_path: Path) -> None:
+    arrived, dies = 0, asyncio.Event()
+    players = 120  # many more than the budget of retries holds
+
+    async def bad(asked: Asked, wire: Wire) -> None:
+        nonlocal arrived
+        arrived += 1
+        if arrived == players:
+            dies.set()
+        await dies.wait()
+        wire.reset()
+
+    async def small(asked: Asked, wire: Wire) -> None:
+        await wire.send(answer(asked, b"#EXTM3U"))
+
+    patient = replace(QUICK, connect_timeout=20.0, first_byte_timeout=20.0, total_first_byte=30.0)
+    many = replace(patient, max_connections=players, queue_timeout=20.0)
+    async with (
+        RawServer(bad) as first,
+        RawServer(small) as second,
+        fill_bench(tmp_path, first.url, more=(second.url,), origin=many) as bench,
+    ):
+        fetches = [bench.ask(f"/{number}.m3u8") for number in range(players)]
+        for got in await asyncio.gather(*(each.finish() for each in fetches)):
+            assert got.failed is None
+        assert len(first.asked) == players
+        assert len({asked.target for asked in second.asked}) == players
+
+
 async def test_one_that_is_not_there_is_not_asked_any_more_until_it_is_back(tmp_path: Path) -> None:
     up = asyncio.Event()
 

@@ -1,5 +1,6 @@
 """A volume with self-describing bytes: put, prove, damage."""
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -75,39 +76,46 @@ def prove(volume: Volume, key: str) -> dict[int, int] | None:
 class FailingDisk(Disk):
     """Fails the Nth call (once, or for ever after)."""
 
-    def __init__(self, nth: int, *, for_ever: bool = False) -> None:
+    def __init__(self, nth: int, *, for_ever: bool = False, number: int = errno.EIO, where: str = "") -> None:
         self.left = nth
         self.for_ever = for_ever
         self.failed = 0
+        self._number = number
+        self._where = where  # only files whose names end so
+        self._fds: dict[int, str] = {}
 
-    def _count(self) -> None:
+    def _count(self, name: str = "") -> None:
+        if self._where and not name.endswith(self._where):
+            return
         self.left -= 1
         if self.left == 0 or (self.for_ever and self.left < 0):
             self.failed += 1
-            raise OSError(5, "Input/output error")
+            raise OSError(self._number, os.strerror(self._number))
 
     def open(self, path: Path, flags: int, mode: int = 0o640) -> int:
-        self._count()
-        return super().open(path, flags, mode)
+        self._count(path.name)
+        fd = super().open(path, flags, mode)
+        self._fds[fd] = path.name
+        return fd
 
     def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> None:
-        self._count()
+        self._count(self._fds.get(fd, ""))
         super().pwrite(fd, data, offset)
 
     def pread(self, fd: int, length: int, offset: int) -> bytes:
-        self._count()
+        self._count(self._fds.get(fd, ""))
         return super().pread(fd, length, offset)
 
     def fdatasync(self, fd: int) -> None:
-        self._count()
+        self._count(self._fds.get(fd, ""))
         super().fdatasync(fd)
 
     def ftruncate(self, fd: int, length: int) -> None:
-        self._count()
+        self._count(self._fds.get(fd, ""))
         super().ftruncate(fd, length)
 
     def unlink(self, path: Path) -> None:
-        self._count()
+        self._count(path.name)
         super().unlink(path)
 
     def sync_directory(self, path: Path) -> None:

@@ -1,5 +1,6 @@
 """The volume: what is committed is there, whatever restarts; room is made; damage is found."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -167,15 +168,24 @@ def test_a_volume_too_small_is_refused(tmp_path: Path) -> None:
         open_volume(tmp_path, size_bytes=MIB)
 
 
+KINDS = [
+    (errno.EIO, ""),
+    (errno.ENOSPC, ".pack"),
+    (errno.EROFS, ".journal"),
+    (errno.EIO, "counter"),
+]
+
+
 @pytest.mark.parametrize("for_ever", [False, True])
+@pytest.mark.parametrize(("number", "where"), KINDS)
 def test_whichever_disk_call_fails_nothing_wrong_is_ever_read_and_the_volume_opens_again(
-    tmp_path: Path, for_ever: bool
+    tmp_path: Path, for_ever: bool, number: int, where: str
 ) -> None:
     nth, failed = 1, True
     while failed:
         directory = tmp_path / f"{nth}"
         directory.mkdir()
-        disk = FailingDisk(nth, for_ever=for_ever)
+        disk = FailingDisk(nth, for_ever=for_ever, number=number, where=where)
         _work(directory, disk)
         failed = disk.failed > 0
         volume = open_volume(directory, disk=Disk())
@@ -188,7 +198,7 @@ def test_whichever_disk_call_fails_nothing_wrong_is_ever_read_and_the_volume_ope
         volume.close()
         shutil.rmtree(directory)
         nth += 1 if nth < 40 else 7
-    assert nth > 20
+    assert nth > (20 if not where else 6)
 
 
 def _work(directory: Path, disk: Disk) -> None:

@@ -1,0 +1,252 @@
+"""Reads what nobody asks for and compares its checksums: a disk goes bad where it is not looked at.
+
+A thread of its own, beside the store thread: it only reads the index and the packs. It reads past the page cache
+(O_DIRECT), so that it sees the disk itself, drives nothing out of memory, and leaves no page there that would count
+as verified; a file system without that is read as everybody reads it, doubted meanwhile. What is found bad is told
+to the store thread, which forgets it; the object is fetched again when it is asked for.
+
+    for each pack, oldest first: what the index says lies in it, in order of offset
+        read, compare; bad, and the index still says so -> report
+    the pack is noted, so that a pass goes on there after a start
+
+Bounds: `rate` bytes a second, in steps of one extent (16 MiB); at work only while `opens_in` says 0.
+"""
+
+import errno
+import logging
+import mmap
+import os
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from edge.clock import Clock
+from edge.store.disk import Disk
+from edge.store.doubts import Doubts, volume_id
+from edge.store.index import Placed
+from edge.store.packs import EXTENT_LIMIT
+from edge.store.record import Extent, Record, sums_match
+from edge.words import Damage
+
+PAGE: Final = mmap.PAGESIZE
+FIRST_SECONDS: Final = 60.0  # the first minute belongs to the start
+CLOSED_SECONDS: Final = 60.0  # a window is looked at so often: clocks are set
+RETRY_SECONDS: Final = 60.0
+
+log = logging.getLogger("edge.store")
+
+
+class Known(Protocol):
+    """What an index says."""
+
+    def placed(self, pack: int, after: int = -1, limit: int = 1000) -> list[Placed]: ...
+    def record(self, name: bytes) -> Record | None: ...
+    def extents(self, record: Record) -> list[Extent]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BadExtent:
+    """What is wrong, and with what."""
+
+    name: bytes
+    generation: int
+    start: int
+    pack: int
+    offset: int
+    length: int
+    damage: Damage
+    key: bytes
+
+    def __str__(self) -> str:
+        what = self.key.decode(errors="replace")
+        return f"pack {self.pack} at {self.offset}, {self.length} bytes: {self.damage.value}: {what}"
+
+
+class Inspector:
+    """Reads extents of a volume from its disk; not to be used from two threads."""
+
+    def __init__(self, directory: Path, known: Known, disk: Disk, doubts: Doubts) -> None:
+        self._packs, self._volume = directory / "packs", volume_id(directory)
+        self._known, self._disk, self._doubts = known, disk, doubts
+        self._buffer = mmap.mmap(-1, EXTENT_LIMIT + PAGE)  # page-aligned, as O_DIRECT wants it
+
+    def close(self) -> None:
+        self._buffer.close()
+
+    def current(self, placed: Placed) -> tuple[Record, Extent] | None:
+        """What the index says of a place now; None if nothing lies there any more."""
+        record = self._known.record(placed.name)
+        if record is None or record.generation != placed.generation:
+            return None
+        for extent in self._known.extents(record):
+            if extent.start == placed.start:
+                return (record, extent) if (extent.pack, extent.offset) == (placed.pack, placed.offset) else None
+        return None
+
+    def look(self, placed: Placed) -> BadExtent | None:
+        """None: it is whole, or not there any more."""
+        found = self.current(placed)
+        if found is None:
+            return None
+        damage = self._damage(*found)
+        if damage is None or self.current(placed) != found:  # evicted, or replaced, while it was being read
+            return None
+        record, extent = found
+        return BadExtent(
+            placed.name,
+            record.generation,
+            extent.start,
+            extent.pack,
+            extent.offset,
+            extent.length,
+            damage,
+            record.key,
+        )
+
+    def _damage(self, record: Record, extent: Extent) -> Damage | None:
+        try:
+            data = self._read(extent)
+        except FileNotFoundError:
+            return Damage.TRUNCATED
+        except OSError:
+            return Damage.STORE_FAILED
+        if len(data) < extent.length:
+            return Damage.TRUNCATED
+        return None if sums_match(record, extent, data) else Damage.CORRUPT
+
+    def _read(self, extent: Extent) -> bytes:
+        path = self._packs / f"{extent.pack:010d}.pack"
+        try:
+            fd = self._disk.open(path, os.O_RDONLY | os.O_DIRECT)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return self._read_doubted(path, extent)
+        try:
+            first = extent.offset - extent.offset % PAGE
+            length = extent.offset + extent.length - first
+            got = self._disk.read_into(fd, memoryview(self._buffer)[: length + -length % PAGE], first)
+            return self._buffer[extent.offset - first : min(got, length)]
+        finally:
+            self._disk.close(fd)
+
+    def _read_doubted(self, path: Path, extent: Extent) -> bytes:
+        fd = self._disk.open(path, os.O_RDONLY)
+        try:
+            self._disk.read_no_further(fd)
+            with self._doubts.reading(self._volume, extent.pack, extent.offset, extent.offset + extent.length):
+                return self._disk.pread(fd, extent.length, extent.offset)
+        finally:
+            self._disk.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubSettings:
+    """`rate` in bytes a second, 0: no scrubbing; `every`: a pass begins so many seconds after the last one's."""
+
+    rate: int
+    every: float
+    opens_in: Callable[[float], float]  # seconds from unix time `now` on; 0: open
+
+
+class Scrubber:
+    """See the module's text. `report` and `note` are called in its thread and hand over to the store thread."""
+
+    def __init__(
+        self,
+        inspector: Inspector,
+        known: Known,
+        packs: Callable[[], Iterable[int]],
+        settings: ScrubSettings,
+        clock: Clock,
+        report: Callable[[BadExtent], None],
+        note: Callable[[int], None],
+        after: int = 0,
+    ) -> None:
+        self._inspector, self._known, self._packs = inspector, known, packs
+        self._settings, self._clock = settings, clock
+        self._report, self._note = report, note
+        self._after = after  # the last pack that was read through
+        self._read = 0
+        self.progress = 0.0
+        self.passes = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="scrub", daemon=True)
+
+    def __repr__(self) -> str:
+        return f"<Scrubber after={self._after} progress={self.progress:.2f} passes={self.passes}>"
+
+    def start(self) -> None:
+        if self._settings.rate and self._thread.ident is None:
+            self._thread.start()
+
+    def adopt(self, settings: ScrubSettings) -> None:
+        """Go by new settings from the next extent on."""
+        self._settings = settings
+        self.start()
+
+    def take_read_bytes(self) -> int:
+        """Bytes that were read and compared since the last call."""
+        taken, self._read = self._read, 0
+        return taken
+
+    def close(self) -> None:
+        """Ends within one read."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._inspector.close()
+
+    def _run(self) -> None:
+        wait = FIRST_SECONDS
+        while not self._stop.wait(wait):
+            begun = self._clock.monotonic()
+            try:
+                self.run_pass()
+                wait = max(RETRY_SECONDS, self._settings.every - (self._clock.monotonic() - begun))
+            except Exception as error:  # the disk, or an index that is being closed: scrubbing is never needed
+                log.warning("scrub: %s: %s", type(error).__name__, error)
+                wait = RETRY_SECONDS
+
+    def run_pass(self) -> None:
+        """All packs that there are now, from behind the one that was last read through."""
+        packs = sorted(self._packs())
+        for number, pack in enumerate(packs):
+            self.progress = number / len(packs)
+            if pack <= self._after:
+                continue
+            if not self._scrub(pack):
+                return
+            self._after = pack
+            self._note(pack)
+        self.progress, self._after = 1.0, 0
+        self.passes += 1
+        self._note(0)
+
+    def _scrub(self, pack: int) -> bool:
+        """False: told to stop."""
+        offset = -1
+        while batch := self._known.placed(pack, offset):
+            for placed in batch:
+                if not self._may_go_on():
+                    return False
+                begun = self._clock.monotonic()
+                bad = self._inspector.look(placed)
+                if bad is not None:
+                    self._report(bad)
+                self._read += placed.length
+                took = self._clock.monotonic() - begun
+                if self._stop.wait(max(0.0, placed.length / max(1, self._settings.rate) - took)):
+                    return False
+            offset = batch[-1].offset
+        return True
+
+    def _may_go_on(self) -> bool:
+        while not self._stop.is_set():
+            closed = self._settings.opens_in(self._clock.wall())
+            if closed <= 0 and self._settings.rate:
+                return True
+            self._stop.wait(min(closed or CLOSED_SECONDS, CLOSED_SECONDS))
+        return False

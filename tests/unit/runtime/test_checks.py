@@ -1,0 +1,36 @@
+"""Files that a configuration names are tried before anything starts."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.config.schema import Settings
+from edge.runtime.checks import wrong_files
+
+
+@pytest.mark.parametrize(
+    ("raw", "field"),
+    [
+        ({"origin": {"keys_file": "{}/none"}}, "keys_file"),
+        ({"admission": {"keys_file": "{}/short"}}, "keys_file"),
+        ({"origin": {"url": "https://b", "s3_region": "r", "s3_credentials": "{}/none"}}, "s3_credentials"),
+        ({"origin": {"url": "https://b", "s3_region": "r", "s3_credentials": "{}/short"}}, "s3_credentials"),
+    ],
+)
+def test_a_file_that_does_not_serve_is_said_once_with_its_field(
+    tmp_path: Path, raw: dict[str, dict[str, str]], field: str
+) -> None:
+    (tmp_path / "short").write_text("one two")
+    here: dict[str, Any] = {
+        section: {name: value.format(tmp_path) for name, value in said.items()} for section, said in raw.items()
+    }
+    assert [wrong.field for wrong in wrong_files(Settings.model_validate(here))] == [field]
+
+
+def test_files_that_serve_are_not_mentioned(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("one " + "1" * 32)
+    raw = {"origin": {"keys_file": str(keys)}, "admission": {"keys_file": str(keys)}}
+    assert wrong_files(Settings.model_validate(raw)) == []
+    assert wrong_files(Settings()) == []

@@ -1,0 +1,194 @@
+"""The scrubber and `edge inspect --verify` find what is bad where nobody reads, and disturb nobody."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edge.cli.main import main
+from edge.clock import FakeClock
+from edge.config.schema import ScrubSection, Settings
+from edge.runtime.convert import scrub_settings
+from edge.store.index import Index
+from edge.store.residency import Residency
+from edge.store.scrub import BadExtent, Scrubber, ScrubSettings
+from edge.store.volume import Volume
+from edge.words import KIB, MIB, Damage, Eviction
+from tests.scenario.test_cold_and_odd import drop_pages
+from tests.support.volumes import name, open_volume, prove, put
+
+
+def scrubber_of(volume: Volume, found: list[BadExtent], noted: list[int], after: int = 0) -> Scrubber:
+    settings = ScrubSettings(1 << 40, 86400.0, lambda now: 0.0)
+    return Scrubber(
+        volume.inspector(),
+        volume.index,
+        lambda: list(volume.packs.all),
+        settings,
+        FakeClock(),
+        found.append,
+        noted.append,
+        after,
+    )
+
+
+def spoil(volume: Volume, key: str, at: int) -> None:
+    record = volume.lookup(name(volume, key))
+    assert record is not None
+    assert record.first is not None
+    with volume.packs.pack_path(record.first.pack).open("r+b") as file:
+        file.seek(record.first.offset + at)
+        byte = file.read(1)[0]
+        file.seek(record.first.offset + at)
+        file.write(bytes((byte ^ 4,)))
+
+
+def test_a_pass_reads_all_and_finds_what_is_bad_and_only_that(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path, pack_size=256 * KIB)
+    for n in range(12):
+        put(volume, f"/{n}", 1, 90_000 + n)
+    spoil(volume, "/3", 70_000)
+    spoil(volume, "/7", 0)
+    found: list[BadExtent] = []
+    noted: list[int] = []
+    scrubber = scrubber_of(volume, found, noted)
+    scrubber.run_pass()
+    assert sorted((bad.key, bad.damage) for bad in found) == [(b"/3", Damage.CORRUPT), (b"/7", Damage.CORRUPT)]
+    assert scrubber.take_read_bytes() == sum(90_000 + n for n in range(12))
+    assert noted == [*volume.packs.all, 0]
+    assert (scrubber.passes, scrubber.progress) == (1, 1.0)
+    scrubber.close()
+    for bad in found:
+        volume.found_bad(bad)
+    assert volume.evictions[Eviction.CORRUPT] == 2
+    assert volume.tallies.take_damage() == {Damage.CORRUPT: 2}
+    for n in range(12):
+        assert prove(volume, f"/{n}") == ({} if n in (3, 7) else {0: 90_000 + n})
+    volume.close()
+
+
+def test_a_pack_that_is_cut_off_or_gone_is_found(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path, pack_size=256 * KIB)
+    for n in range(9):
+        put(volume, f"/{n}", 1, 100_000)
+    one, two, *_ = volume.packs.all
+    with volume.packs.pack_path(one).open("r+b") as file:
+        file.truncate(150_000)
+    volume.packs.pack_path(two).unlink()
+    found: list[BadExtent] = []
+    scrubber = scrubber_of(volume, found, [])
+    scrubber.run_pass()
+    scrubber.close()
+    assert [bad.damage for bad in found] == [Damage.TRUNCATED] * 3
+    assert [bad.pack for bad in found] == [one, two, two]
+    volume.close()
+
+
+def test_after_a_start_it_goes_on_behind_the_pack_that_was_noted(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path, pack_size=256 * KIB)
+    for n in range(8):
+        put(volume, f"/{n}", 1, 100_000)
+    packs = list(volume.packs.all)
+    volume.note_scrubbed(packs[1])
+    volume.close()
+    volume = open_volume(tmp_path, pack_size=256 * KIB)
+    noted: list[int] = []
+    scrubber = scrubber_of(volume, [], noted, volume.index.meta(b"scrubbed"))
+    scrubber.run_pass()
+    scrubber.close()
+    assert noted == [*packs[2:], 0]
+    volume.close()
+
+
+def test_what_it_reads_takes_no_place_in_memory(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, MIB)
+    volume.flush_journals()
+    drop_pages(tmp_path / "v")
+    scrubber = scrubber_of(volume, [], [])
+    scrubber.run_pass()
+    scrubber.close()
+    residency = Residency()
+    with volume.packs.pack_path(1).open("rb") as file:
+        assert scrubber.take_read_bytes() == MIB
+        assert not residency.resident(file.fileno(), 0, 64 * KIB)
+    volume.close()
+
+
+def test_what_was_evicted_meanwhile_is_not_reported(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 100_000)
+    (placed,) = volume.index.placed(1)
+    spoil(volume, "/a", 5)
+    inspector = volume.inspector()
+    assert inspector.look(placed) is not None
+    assert volume.delete(name(volume, "/a"), None, Eviction.PURGE)
+    assert inspector.look(placed) is None
+    inspector.close()
+    volume.close()
+
+
+def test_outside_of_its_window_it_waits_and_can_be_ended(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 100_000)
+    asked: list[float] = []
+
+    def opens_in(now: float) -> float:
+        asked.append(now)
+        scrubber._stop.set()
+        return 3600.0
+
+    settings = ScrubSettings(1 << 40, 1.0, opens_in)
+    scrubber = Scrubber(
+        volume.inspector(), volume.index, lambda: [1], settings, FakeClock(), lambda bad: None, lambda pack: None
+    )
+    scrubber.run_pass()
+    scrubber.close()
+    assert len(asked) == 1
+    assert scrubber.take_read_bytes() == 0
+    volume.close()
+
+
+def test_the_window_is_that_of_the_configuration_in_its_own_time_zone() -> None:
+    scrub = ScrubSection(rate="5MB", window="02:00-08:00", zone="Asia/Yekaterinburg")
+    settings = Settings(scrub=scrub)
+    said = scrub_settings(settings)
+    assert said.rate == 5_000_000
+    assert said.opens_in(0.0) == 0.0  # 05:00 there
+    assert said.opens_in(4 * 3600.0) == 17 * 3600.0
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_inspect_verify_lists_what_is_bad_and_says_so_by_its_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damaged: bool
+) -> None:
+    volume = open_volume(tmp_path)
+    for n in range(5):
+        put(volume, f"/{n}", 1, 50_000)
+    if damaged:
+        spoil(volume, "/2", 49_000)
+    volume.close()
+    if damaged:
+        journal = next((tmp_path / "v" / "packs").glob("*.journal"))
+        raw = bytearray(journal.read_bytes())
+        raw[60] ^= 1
+        journal.write_bytes(raw)
+    assert main(["inspect", "--verify", "--json", str(tmp_path / "v")]) == int(damaged)
+    said = json.loads(capsys.readouterr().out)
+    assert said["extents"] == 5
+    assert said["bytes_read"] == 250_000
+    assert len(said["bad"]) == 2 * damaged
+    assert main(["inspect", "--verify", str(tmp_path / "v")]) == int(damaged)
+    out = capsys.readouterr().out
+    assert ("corrupt: /2" in out) == damaged
+    assert ("a bad entry at 32" in out) == damaged
+
+
+def test_an_index_can_be_read_by_another_without_being_made(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 1000)
+    path = volume.index.path
+    volume.close()
+    index = Index(path, 0, readonly=True)
+    assert index.objects() == 1
+    index.close()
