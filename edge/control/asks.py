@@ -44,8 +44,10 @@ class PurgeAsk(Ask):
 
 
 class FleetTold(Ask):
-    """Where an order for the whole fleet stands. `behind`: live nodes that have not done it yet; `away`: they will
-    before they serve anything without asking. `error`: why it did not reach the fleet, or is not known to have.
+    """Where an order for the whole fleet stands.
+
+    `behind`: live nodes that have not done it yet; `away`: not heard of for 10 s: they will when they take part again,
+    and serve what they have until then. `error`: why it did not reach the fleet, or is not known to have.
     """
 
     order: str = Field("", description="its place in the stream")

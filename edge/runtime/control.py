@@ -73,8 +73,9 @@ class ControlPlane:
         self.warmth.start()
         self._publisher.start()
 
-    async def close(self) -> None:
-        await self._publisher.close()
+    async def close(self, *, stays: bool) -> None:
+        """`stays`: another program goes on in this process."""
+        await self._publisher.close(stays=stays)
         await self.warmth.close()
         await self._tasks.close()
         if self._volumes is not None:

@@ -88,9 +88,9 @@ class Publisher:
         if self._member is not None:
             self._member.start()
 
-    async def close(self) -> None:
+    async def close(self, *, stays: bool) -> None:
         if self._member is not None:
-            await self._member.close()
+            await self._member.close(stays=stays)
 
     async def purged(self, told: PurgeTold, ask: PurgeAsk, urls: list[str]) -> PurgeTold:
         """The same for all others, once it holds here; `urls` is what a title refers to, which is the same for all."""

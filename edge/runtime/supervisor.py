@@ -124,11 +124,11 @@ class Supervisor:
         self.places += [posts.place(holdings, settings, Role.WORKER, n) for n in range(settings.worker_count)]
         return holdings
 
-    async def close_admin(self) -> None:
-        """Answer no operator any more, and let go of the cache."""
+    async def close_admin(self, *, stays: bool = False) -> None:
+        """Answer no operator any more, and let go of the cache. `stays`: another program goes on from here."""
         await self.admin.stop()
         await self._private.stop()
-        await self._control.close()
+        await self._control.close(stays=stays)
 
     async def _start_admin(self, holdings: Holdings) -> Admin:
         self.meters = Meters(SlotWriter(self.posts.slot(holdings, "supervisor")))

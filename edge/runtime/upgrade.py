@@ -95,7 +95,7 @@ class Upgrader:
         async with supervisor.turn:  # a reload under way comes to its end
             supervisor.notifier.reloading()
             self._handover().to_environment(os.environ)
-            await supervisor.close_admin()
+            await supervisor.close_admin(stays=True)
             signal.pthread_sigmask(signal.SIG_BLOCK, HELD_OVER)  # until the successor has its handlers
             sys.stdout.flush()
             sys.stderr.flush()

@@ -214,6 +214,16 @@ async def test_an_order_that_fails_is_tried_again_and_one_that_means_nothing_pas
         assert (nsk.counts["refused"], nsk.counts["done"]) == (1, 1)
 
 
+async def test_a_node_whose_program_is_exchanged_is_waited_for(tmp_path: Path) -> None:
+    async with redis_server(tmp_path / "r") as redis, nodes(redis, tmp_path, "msk", "nsk") as (msk, nsk):
+        await nsk.member.close(stays=True)
+        _, behind, away = await msk.purge("http://a/1")
+        assert ("nsk" in behind, away) == (True, [])
+        nsk.start()
+        assert await msk.purge("http://a/2", wait=10) == (["msk", "nsk"], [], [])
+        assert nsk.distrusted == 1
+
+
 async def test_a_second_node_of_the_same_name_stays_out(tmp_path: Path) -> None:
     async with redis_server(tmp_path / "r") as redis, nodes(redis, tmp_path, "msk") as (msk,):
         (tmp_path / "other").mkdir()

@@ -69,10 +69,11 @@ class Member:
         self._tasks.spawn(self._run(), "run")
         self._tasks.spawn(self._beat(), "beat")
 
-    async def close(self) -> None:
+    async def close(self, *, stays: bool = False) -> None:
+        """`stays`: this node is back in a moment, and is waited for meanwhile."""
         bus, self._closing = self.bus, True
         await self._tasks.close()
-        if bus is not None:
+        if bus is not None and not stays:
             try:
                 async with Bus(self._settings) as last:
                     await last.part()

@@ -95,6 +95,7 @@ def order_of(fields: Mapping[bytes, bytes], stamp: Stamp, fleet: str, keys: Sequ
             Verb(fields[b"verb"].decode()), fields[b"body"],
         )  # fmt: skip
         signed = bytes.fromhex(fields[b"mac"].decode())
+        bytes.fromhex(order.id)  # a warm job's file is named by it
     except (KeyError, ValueError) as wrong:
         raise NotOurs(f"not an order: {wrong!r}") from None
     if not any(hmac.compare_digest(_signature(order, fleet, key), signed) for key in keys):

@@ -44,10 +44,15 @@ def test_no_field_can_be_changed_or_left_out(field: bytes) -> None:
 
 
 def test_nothing_can_be_moved_from_one_field_to_its_neighbour() -> None:
-    moved = entry(replace(ORDER, id="abc", sender="def"))
-    moved[b"id"], moved[b"sender"] = b"abcd", b"ef"
+    moved = entry(replace(ORDER, id="abcd", sender="effe"))
+    moved[b"id"], moved[b"sender"] = b"abcdef", b"fe"
     with pytest.raises(NotOurs, match="signature"):
         order_of(moved, STAMP, "edge", KEYS)
+
+
+def test_an_id_that_is_no_hex_is_refused_since_a_file_is_named_by_it() -> None:
+    with pytest.raises(NotOurs, match="not an order"):
+        order_of(entry(replace(ORDER, id="../../../x")), STAMP, "edge", KEYS)
 
 
 def test_an_order_of_another_fleet_does_not_count_here() -> None:
