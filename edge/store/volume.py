@@ -32,7 +32,6 @@ from edge.store.settings import VolumeHello, VolumeSettings, VolumeStats
 from edge.store.tallies import Tallies
 from edge.words import Damage, Eviction
 
-
 LOST_MOST = 100_000  # 10 MB
 
 
