@@ -195,6 +195,9 @@ class Writing:
             self._index.damaged()
         return record
 
+    def has(self, name: bytes) -> bool:
+        return self._txn.get(name, db=self.names) is not None
+
     def extent(self, generation: int, start: int) -> Extent | None:
         raw = self._txn.get(extent_key(generation, start), db=self.extents_table)
         return decode_extent_row(raw) if raw is not None else None

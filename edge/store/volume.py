@@ -32,6 +32,8 @@ from edge.store.settings import VolumeHello, VolumeSettings, VolumeStats
 from edge.store.tallies import Tallies
 from edge.words import Damage, Eviction
 
+LOST_MOST = 100_000  # 10 MB
+
 
 class Volume:
     """See the module's text. `open` takes the lock, `close` gives it back."""
@@ -45,6 +47,7 @@ class Volume:
         self.room = Room(self.packs, self.index, opened.disk, self.settings, self.tallies, clock)
         self.room.hits = shared.hits if shared else None
         self.index.damaged = self._index_damaged
+        self._lost: dict[tuple[int, int], None] = {}  # places of bad extents that a failed disk did not let us forget
         self._cell = -1
         if shared is not None:
             self._cell = shared.cell
@@ -94,7 +97,13 @@ class Volume:
     # -- looking up ------------------------------------------------------------------------------
 
     def lookup(self, name: bytes) -> Record | None:
-        return self.index.record(name)
+        record = self.index.record(name)
+        if self._lost and record is not None and record.first is not None and self._is_lost(record.first):
+            return replace(record, first=None) if record.flags & Flag.STRONG else None
+        return record
+
+    def _is_lost(self, extent: Extent) -> bool:
+        return (extent.pack, extent.offset) in self._lost
 
     def lookup_live(self, name: bytes) -> tuple[Record, bytes] | None:
         """The record and the body of a short-lived answer."""
@@ -103,7 +112,8 @@ class Volume:
 
     def extents(self, record: Record) -> list[Extent]:
         """The extents of a generation whose packs are there."""
-        return [extent for extent in self.index.extents(record) if extent.pack in self.packs.all]
+        found = (extent for extent in self.index.extents(record) if extent.pack in self.packs.all)
+        return [extent for extent in found if not self._is_lost(extent)]
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -223,13 +233,19 @@ class Volume:
         known = self.index.record(name)
         if known is None or known.generation != generation:
             return False
-        if not known.flags & Flag.STRONG:
-            return self.delete(name, generation, reason)
         extent = next((found for found in self.index.extents(known) if found.start == start), None)
         if extent is None:
             return False
-        with self.index.writing() as txn:
-            txn.put_record(name, txn.remove_extent(name, known, extent))
+        try:
+            if not known.flags & Flag.STRONG:
+                return self.delete(name, generation, reason)
+            with self.index.writing() as txn:
+                txn.put_record(name, txn.remove_extent(name, known, extent))
+        except StoreError:  # then it is in the index as long as this disk is like that, and we must know better
+            self._lost[extent.pack, extent.offset] = None
+            if len(self._lost) > LOST_MOST:
+                del self._lost[next(iter(self._lost))]
+            raise
         self.evictions[reason] += 1
         self.tallies.evicted_bytes += extent.length
         return True
