@@ -6,6 +6,7 @@ object i64 (Belady looks at it), little-endian without padding.
 
 import tempfile
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import libcachesim as lcs
@@ -66,7 +67,7 @@ class Referee:
         reader = lcs.TraceReader(str(self._path), lcs.TraceType.ORACLE_GENERAL_TRACE, lcs.ReaderInitParam())
         cache = POLICIES[policy](cache_size=int(cache_bytes) // UNIT, hashpower=20)
         ratios = []
-        for start, end in zip(marks[:-1], marks[1:], strict=True):
+        for start, end in pairwise(marks):
             missed, missed_bytes = cache.process_trace(reader, int(start), int(end - start))
             ratios.append(1 - (missed_bytes if by_bytes else missed))
         return np.asarray(ratios)

@@ -13,6 +13,7 @@ Rules of the generator, each a number below:
 
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -189,5 +190,5 @@ def churn_of_top_tenth(trace: Trace) -> float:
     for at in range(int(hour.max()) + 1):
         seen, counts = np.unique(titles[(hour == at) & ~trace.crawled], return_counts=True)
         tops.append(set(seen[np.argsort(-counts, kind="stable")[: max(1, len(seen) // 10)]].tolist()))
-    gone = [len(one - two) / len(one) for one, two in zip(tops[:-1], tops[1:], strict=True)]
+    gone = [len(one - two) / len(one) for one, two in pairwise(tops)]
     return float(np.mean(gone))

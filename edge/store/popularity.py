@@ -16,6 +16,7 @@ HALF_LIFE: Final = 24 * 3600.0  # seconds after which counters and means count h
 TITLES: Final = 1 << 16  # means; titles share one by chance
 LEARN: Final = 1 / 64  # weight of the newest observation in a title's mean
 EARNED: Final = 0.75  # bytes that may be appended anew for each byte filled: writes stay below 1.8
+SAVED: Final = 4  # packs: no more is earned ahead
 SMOOTH: Final = 0.1  # weight of the newest pack in the level
 _HEAD: Final = struct.Struct("<8sdddqd")
 _MAGIC: Final = b"EDGEPOP1"
@@ -29,13 +30,13 @@ def title_of(key: bytes) -> int:
 class Popularity:
     """Of one volume; `hits` is shared by all processes, the means are the keeper's. Runs in the store thread."""
 
-    def __init__(self, size_bytes: int, now: float, hits: HitCounters | None = None) -> None:
+    def __init__(self, pack_size: int, now: float, hits: HitCounters | None = None) -> None:
         self.hits = hits
         self.level = 0.0  # about the score at which the kept row lets go
         self.credit = 0.0  # bytes that may be appended anew
         self.day = 0  # whose written bytes are counted
         self.spent = 0.0
-        self._most_credit = size_bytes / 16
+        self._most_credit = SAVED * pack_size
         self._means = array("f", bytes(4 * TITLES))
         self._aged = now
 

@@ -31,7 +31,7 @@ class Room:
     def __init__(
         self, packs: Packs, index: Index, disk: Disk, settings: VolumeSettings, tallies: Tallies, clock: Clock
     ) -> None:
-        self.popularity = Popularity(settings.size_bytes, clock.wall())
+        self.popularity = Popularity(packs.size, clock.wall())
         self.budget = WriteBudget(settings.daily_writes, self.popularity)
         self.doubts = Doubts()
         self._file, self._remembered = packs.directory.parent / "popularity", clock.wall()
