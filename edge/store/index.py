@@ -143,6 +143,12 @@ class Index:
                         found.append(extent)
         return sorted(found, key=lambda extent: extent.start)
 
+    def key(self, name: bytes) -> bytes:
+        """An object's key, empty if there is none: far cheaper than its record."""
+        with self._env.begin() as txn:
+            raw = txn.get(name, db=self._names)
+        return glance(raw).key if raw is not None else b""
+
     def placed(self, pack: int, after: int = -1, limit: int = 1000) -> list[Placed]:
         """What lies in a pack from behind offset `after` on, in order, at most `limit` entries."""
         found: list[Placed] = []

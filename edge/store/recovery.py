@@ -77,7 +77,7 @@ def _rewrite(packs: Packs, pack: Pack, entries: list[Entry], disk: Disk, volume:
     draft = path.with_suffix(".new")
     fd = disk.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
-        raw = header(pack.number, volume) + b"".join(encode_entry(entry) for entry in entries)
+        raw = header(pack.number, volume, pack.row) + b"".join(encode_entry(entry) for entry in entries)
         disk.pwrite(fd, raw, 0)
         disk.fdatasync(fd)
     finally:
