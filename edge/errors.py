@@ -53,6 +53,10 @@ class StoreError(EdgeError):
     reason = Reason.STORE_FAILED
 
 
+class NotAdmitted(StoreError):
+    """The store will not have it today: the disk's bytes for writing are to be kept for what is wanted more."""
+
+
 class FormatUnknown(StoreError):
     """A file on disk has a format that this version does not read; the text says which and what to do."""
 

@@ -220,7 +220,10 @@ class CacheSection(Section):
     size: Size = Field(10 * 10**9, description="bytes that packs may take (at most two packs more on disk)")
     slice_size: Size = Field(2**20, description="32KiB to 32MiB; stored with each object, may be changed at any time")
     index_dir: str | None = Field(None, min_length=1, description="another place for the index: an SSD or a tmpfs")
-    policy: Literal["fifo", "lru"] = Field("fifo", description="what stays when room is needed")
+    policy: Literal["popular", "fifo", "lru"] = Field("popular", description="what stays when room is needed")
+    daily_writes: Size = Field(
+        0, description="bytes a day and volume that the disk may be written (its wear); 0: no bound"
+    )
     min_free: float = Field(0.05, ge=0, le=0.9, description="share of the file system that is left free")
 
     @field_validator("size")

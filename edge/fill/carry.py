@@ -92,7 +92,7 @@ class Carrier:
             self._sink = ScratchSink(self._flight, self._shop.scratch, self._run.start + memory.size)
             return
         end = None if self._run.end == UNKNOWN else self._run.end
-        pack = PackSink(self._flight, self._shop.store, self._run.start, end)
+        pack = PackSink(self._flight, self._shop.store, self._run.start, end, self._flight.whose)
         self._sink = pack
         try:
             await pack.put(memory.body())
@@ -337,7 +337,7 @@ class Carrier:
             await store.call(store.volume.put_live, self._flight.name, record, body)
             return
         self._record = record
-        pack = PackSink(Unheard(self._flight.slice_size), store, 0, len(body))
+        pack = PackSink(Unheard(self._flight.slice_size), store, 0, len(body), self._flight.whose)
         if body:
             await pack.put(body)
         await pack.finish()

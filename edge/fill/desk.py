@@ -283,7 +283,7 @@ class Desk:
         record = flight.record
         assert record is not None
         rules = self._shop.rules(flight.fetch.site, flight.fetch.path)
-        sink = PackSink(flight, self._store, run.start, run.end)
+        sink = PackSink(flight, self._store, run.start, run.end, flight.whose)
         carrier = Carrier(self._shop, flight, run, sink, record, record.kind, rules, keep=True, request=flight.fetch)
         run.task = self._tasks.spawn(carrier.start_run(), f"run {run.start}-{run.end}")
 

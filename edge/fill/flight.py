@@ -39,6 +39,7 @@ class Flight:
         start_run: Callable[["Flight", Run], None],
     ) -> None:
         self.name = name
+        self.whose = name, fetch.key
         self.fetch = fetch  # the leader's: its target, kind and site are the flight's
         self.settings = settings
         self.slice_size = slice_size

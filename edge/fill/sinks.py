@@ -29,6 +29,9 @@ class Sink(Protocol):
         """All bytes have been put: wait until they are written."""
 
 
+Whose = tuple[bytes, bytes]  # name and key of the object: how much it is wanted decides where it is written
+
+
 class Audience(Protocol):
     """Whom a pack sink tells what can be sent: the flight, or nobody."""
 
@@ -86,8 +89,9 @@ class MemorySink:
 class PackSink:
     """Bytes go into reserved extents, written by the store's thread; a piece grows when `pwrite` has returned."""
 
-    def __init__(self, flight: Audience, store: StoreThread, start: int, end: int | None) -> None:
+    def __init__(self, flight: Audience, store: StoreThread, start: int, end: int | None, whose: Whose) -> None:
         self._flight = flight
+        self._whose = whose
         self._store = store
         self._position = start
         self._end = end
@@ -129,7 +133,7 @@ class PackSink:
         self._step *= 2
         try:
             place: Reservation = await self._store.call(
-                self._store.volume.reserve, min(wanted, self._store.volume.extent_max)
+                self._store.volume.reserve, min(wanted, self._store.volume.extent_max), *self._whose
             )
         except (StoreError, OSError) as error:
             self.error = error

@@ -52,6 +52,7 @@ REPLACED: Final = frozenset(
 )
 FRAMING: Final = frozenset({b"content-length", b"content-range", b"age"})
 HOPS_MOST: Final = 8  # a region's shield, an origin's shield and siblings beside each are four
+BETWEEN_US: Final = frozenset({b"edge-pass"})  # an origin that sent it would make shields seem to refuse edges
 CORS_PREFIX: Final = b"access-control-"
 _NAME: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 section 5.6.2
 _BREAKS_FRAMING: Final = re.compile(rb"[\r\n\0]")
@@ -127,6 +128,7 @@ def stored_fields(
     part that it is was chosen upstream. OriginError: a field that would break our framing.
     """
     left_out = FRAMING - {b"content-range"} if opaque else FRAMING
+    left_out |= BETWEEN_US
     if rules is None or rules.hide_tags:
         left_out = left_out | set(tags.NAMES)
     own_cors = rules is None or bool(rules.cors_origin)

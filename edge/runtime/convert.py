@@ -130,6 +130,7 @@ def volume_settings(settings: Settings, number: int = 0) -> VolumeSettings:
         index_dir=index_dir,
         min_free_ratio=cache.min_free,
         policy=Policy(cache.policy),
+        daily_writes=cache.daily_writes,
     )
 
 

@@ -9,7 +9,8 @@ from edge.store.doubts import DOUBTS_BYTES, KEEPER, Doubts
 from edge.store.version import VERSIONS_BYTES, Versions
 
 BUCKETS: Final = 1 << 22
-MOST: Final = 3
+MOST: Final = 15  # more tells no more (`benchmarks/policy.py`), and a full counter is not written
+_HALVED: Final = bytes(value >> 1 for value in range(256))
 SHARED_BYTES: Final = BUCKETS + VERSIONS_BYTES + DOUBTS_BYTES
 _BUCKET: Final = BUCKETS - 1
 _FIRST: Final = struct.Struct("<I").unpack_from
@@ -48,6 +49,18 @@ class HitCounters:
         """A second chance was given: it must be earned again."""
         bucket = _FIRST(name)[0] & _BUCKET
         self._map[bucket] >>= 1
+
+    def halve_all(self) -> None:
+        """What was wanted yesterday counts half. Hits of the same few milliseconds may be lost."""
+        self._map[:] = self._map[:].translate(_HALVED)
+
+    def to_bytes(self) -> bytes:
+        return self._map[:]
+
+    def restore(self, raw: bytes) -> None:
+        """What an earlier run has counted, unless something has been counted since."""
+        if len(raw) == BUCKETS and not any(memoryview(self._map[:]).cast("Q")):
+            self._map[:] = raw
 
 
 class Shared(NamedTuple):

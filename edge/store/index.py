@@ -143,6 +143,12 @@ class Index:
                         found.append(extent)
         return sorted(found, key=lambda extent: extent.start)
 
+    def key(self, name: bytes) -> bytes:
+        """An object's key, empty if there is none: far cheaper than its record."""
+        with self._env.begin() as txn:
+            raw = txn.get(name, db=self._names)
+        return glance(raw).key if raw is not None else b""
+
     def placed(self, pack: int, after: int = -1, limit: int = 1000) -> list[Placed]:
         """What lies in a pack from behind offset `after` on, in order, at most `limit` entries."""
         found: list[Placed] = []
@@ -194,6 +200,9 @@ class Writing:
         if raw is not None and record is None:
             self._index.damaged()
         return record
+
+    def has(self, name: bytes) -> bool:
+        return self._txn.get(name, db=self.names) is not None
 
     def extent(self, generation: int, start: int) -> Extent | None:
         raw = self._txn.get(extent_key(generation, start), db=self.extents_table)

@@ -14,6 +14,7 @@ from edge.store.record import Extent, Record, decode_extent, decode_record, enco
 MAGIC: Final = b"EDGEJRNL"
 VERSION: Final = 1
 _HEADER: Final = struct.Struct("<8sHHI16s")
+HEADER_BYTES: Final = _HEADER.size
 _ENTRY: Final = struct.Struct("<IIB")
 SEARCH: Final = 80 << 10
 MAX_PAYLOAD: Final = 1 << 20  # a head is at most 64 KiB, sums of 64 slices 512 bytes: more is garbage
@@ -58,8 +59,13 @@ class SealedEntry:
 Entry = ObjectEntry | ExtentEntry | DeleteEntry | SealedEntry
 
 
-def header(pack: int, volume: uuid.UUID) -> bytes:
-    return _HEADER.pack(MAGIC, VERSION, 0, pack, volume.bytes)
+def header(pack: int, volume: uuid.UUID, row: int = 0) -> bytes:
+    return _HEADER.pack(MAGIC, VERSION, row, pack, volume.bytes)
+
+
+def row_of(raw: bytes) -> int:
+    """The row of a journal's pack; 0 where nobody has written one."""
+    return int(_HEADER.unpack_from(raw)[2]) if len(raw) >= HEADER_BYTES else 0
 
 
 def encode_entry(entry: Entry) -> bytes:

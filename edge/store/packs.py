@@ -9,8 +9,9 @@ from typing import Final
 
 from edge.errors import StoreError
 from edge.store.disk import Disk
+from edge.store.eviction import Row
 from edge.store.files import Counter
-from edge.store.journal import DeleteEntry, Entry, SealedEntry, encode_entry, header
+from edge.store.journal import HEADER_BYTES, DeleteEntry, Entry, SealedEntry, encode_entry, header, row_of
 from edge.words import GIB, MIB
 
 ALIGN: Final = 4096  # extents start on a page, so that residency is asked for whole pages of one extent
@@ -42,6 +43,7 @@ class Pack:
         "journal_fd",
         "number",
         "open_reservations",
+        "row",
         "sealed",
         "size",
         "synced",
@@ -49,10 +51,11 @@ class Pack:
         "waiting",
     )
 
-    def __init__(self, number: int, size: int, used: int) -> None:
+    def __init__(self, number: int, size: int, used: int, row: Row = Row.NEW) -> None:
         self.number = number
         self.size = size
         self.used = used
+        self.row = row
         self.fd = -1
         self.journal_fd = -1
         self.journal_at = 0
@@ -75,7 +78,7 @@ class Packs:
         self.directory = directory / "packs"
         self.extent_max = extent_max
         self.all: dict[int, Pack] = {}  # in order of number
-        self.active: Pack | None = None
+        self.actives: dict[Row, Pack] = {}
         self.written_bytes = 0  # to packs and journals, since they were last taken
         self._disk = disk
         self._counter = counter
@@ -84,12 +87,25 @@ class Packs:
         disk.mkdir(self.directory)
         for number in sorted(self._found()):
             stat = self.pack_path(number).stat()
-            pack = Pack(number, stat.st_size, min(stat.st_size, stat.st_blocks * 512))
+            used = min(stat.st_size, stat.st_blocks * 512)
+            pack = Pack(number, stat.st_size, used, self._row(number))
             pack.sealed = True  # never appended to by a later run
             self.all[number] = pack
 
     def _found(self) -> list[int]:
         return [int(path.stem) for path in self.directory.glob("*.pack") if path.stem.isdigit()]
+
+    def _row(self, number: int) -> Row:
+        try:
+            with self.journal_path(number).open("rb") as file:
+                return Row.KEPT if row_of(file.read(HEADER_BYTES)) == Row.KEPT else Row.NEW
+        except OSError:  # without its journal a pack is as good as new
+            return Row.NEW
+
+    @property
+    def active(self) -> Pack | None:
+        """A pack that is written to, for what belongs into none in particular."""
+        return next(iter(self.actives.values()), None)
 
     def pack_path(self, number: int) -> Path:
         return self.directory / f"{number:010d}.pack"
@@ -101,37 +117,39 @@ class Packs:
     def used_bytes(self) -> int:
         return sum(pack.used for pack in list(self.all.values()))  # also asked from the loop's thread
 
-    def reserve(self, length: int) -> Reservation:
+    def row_bytes(self, row: Row) -> int:
+        return sum(pack.used for pack in self.all.values() if pack.row is row)
+
+    def reserve(self, length: int, row: Row = Row.NEW) -> Reservation:
         """Hand out `length` bytes; a full pack is sealed and the next one begun. StoreError when the disk fails."""
         if not 0 < length <= self.extent_max:
             raise StoreError(f"an extent has 1 to {self.extent_max} bytes, not {length}")
-        pack = self.active
+        pack = self.actives.get(row)
         if pack is None or pack.used + length > pack.size:
-            pack = self._begin()
+            pack = self._begin(row)
         offset = pack.used
         pack.used += length + -length % ALIGN
         pack.open_reservations += 1
         return Reservation(pack.number, offset, length)
 
-    def _begin(self) -> Pack:
-        if self.active is not None:
-            self.active.sealed = True
-            self.active = None
+    def _begin(self, row: Row = Row.NEW) -> Pack:
+        if (full := self.actives.pop(row, None)) is not None:
+            full.sealed = True
         number = self._counter.take_pack()
-        pack = Pack(number, self.size, 0)
+        pack = Pack(number, self.size, 0, row)
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
             pack.fd = self._disk.open(self.pack_path(number), flags)
             self._disk.ftruncate(pack.fd, self.size)  # sparse: a mapping of it never ends early
             pack.journal_fd = self._disk.open(self.journal_path(number), flags)
-            head = header(number, self._volume)
+            head = header(number, self._volume, row)
             self._disk.pwrite(pack.journal_fd, head, 0)
             pack.journal_at = len(head)
             self._disk.sync_directory(self.directory)
         except OSError as error:
             self._discard(pack)
             raise StoreError(f"cannot begin pack {number}: {error}") from error
-        self.all[number] = self.active = pack
+        self.all[number] = self.actives[row] = pack
         return pack
 
     def _discard(self, pack: Pack) -> None:
@@ -236,10 +254,10 @@ class Packs:
         except OSError:
             return 0.0
 
-    def oldest(self) -> Pack | None:
-        """The pack to be evicted next: sealed, and nobody writes into it."""
+    def oldest(self, row: Row) -> Pack | None:
+        """The pack of a row to be evicted next: sealed, and nobody writes into it."""
         for pack in self.all.values():
-            if pack.sealed and not pack.open_reservations and pack is not self.active:
+            if pack.row is row and pack.sealed and not pack.open_reservations:
                 return pack
         return None
 

@@ -77,7 +77,7 @@ def _rewrite(packs: Packs, pack: Pack, entries: list[Entry], disk: Disk, volume:
     draft = path.with_suffix(".new")
     fd = disk.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
-        raw = header(pack.number, volume) + b"".join(encode_entry(entry) for entry in entries)
+        raw = header(pack.number, volume, pack.row) + b"".join(encode_entry(entry) for entry in entries)
         disk.pwrite(fd, raw, 0)
         disk.fdatasync(fd)
     finally:
@@ -140,19 +140,48 @@ class Rebuild:
         return entries, not bad and bool(entries) and isinstance(entries[-1], SealedEntry)
 
     def _take(self, txn: Writing, pack: Pack, entries: list[Entry]) -> None:
+        """Sequences decide, not the order of entries: each name's newest record is written once, with its extents."""
         used = 0
+        newest: dict[bytes, Record] = {}
+        extents: dict[tuple[bytes, int], dict[int, Extent]] = {}
         for entry in entries:
             match entry:
                 case ObjectEntry(name, record, _):
-                    self._take_record(txn, name, record)
+                    self.sequence = max(self.sequence, record.sequence)
+                    self.generation = max(self.generation, record.generation)
+                    if name not in newest or newest[name].sequence < record.sequence:
+                        newest[name] = record
                 case ExtentEntry(name, generation, extent):
                     used = max(used, extent.offset + extent.length)
-                    self._take_extent(txn, name, generation, extent)
+                    extents.setdefault((name, generation), {})[extent.start] = extent
                 case DeleteEntry(name, _, sequence):
                     self._take_delete(txn, name, sequence)
                 case SealedEntry(size):
                     used = max(used, size)
+        for name, record in newest.items():
+            if not self._take_new(txn, name, record, extents):
+                self._take_record(txn, name, record)
+        for (name, generation), found in extents.items():
+            for extent in found.values():
+                self._take_extent(txn, name, generation, extent)
         pack.used = max(pack.used, used)
+
+    def _take_new(
+        self, txn: Writing, name: bytes, record: Record, extents: dict[tuple[bytes, int], dict[int, Extent]]
+    ) -> bool:
+        """What most entries are: a name that the index does not have yet, with one extent, in this journal."""
+        found = extents.get((name, record.generation))
+        if found is None or len(found) != 1 or (name, record.generation) in self._orphans:
+            return False
+        if name in self._deleted or txn.has(name) or self._purges.revised(record) is not record:
+            return False
+        del extents[name, record.generation]
+        (extent,) = found.values()
+        if extent.pack in self._packs.all:
+            record = txn.add_extent(name, record, extent)
+            self.generation = max(self.generation, record.generation)
+        txn.put_record(name, record)
+        return True
 
     def _take_record(self, txn: Writing, name: bytes, record: Record) -> None:
         self.sequence = max(self.sequence, record.sequence)

@@ -1,22 +1,28 @@
-"""Making room: the oldest pack leaves, what was hit in it is appended anew (DESIGN D3)."""
+"""Making room: the oldest pack of a row leaves, what is wanted in it is appended anew (DESIGN D3)."""
 
+import logging
 from dataclasses import replace
 
 from edge.clock import Clock
 from edge.errors import StoreError
+from edge.store.budget import WriteBudget
 from edge.store.disk import Disk
 from edge.store.doubts import Doubts, volume_id
-from edge.store.eviction import victims
-from edge.store.hits import HitCounters
+from edge.store.eviction import NEW_SHARE, Policy, Row, admit, least_score, stay_share, victims
+from edge.store.files import write_whole
 from edge.store.index import Index, Placed, Writing
 from edge.store.journal import ExtentEntry, ObjectEntry
-from edge.store.packs import Packs
+from edge.store.packs import ALIGN, Pack, Packs, Reservation
+from edge.store.popularity import Popularity, title_of
 from edge.store.record import Extent, Flag, Record, sums_match
 from edge.store.settings import VolumeSettings
 from edge.store.tallies import Tallies
 from edge.words import MIB, Damage, Eviction
 
+REMEMBER_SECONDS = 3600.0
 MOVE_STEP = 8 * MIB  # bytes appended anew in one step of eviction, so that fills are not held up
+
+log = logging.getLogger("edge.store")
 
 
 class Room:
@@ -25,8 +31,10 @@ class Room:
     def __init__(
         self, packs: Packs, index: Index, disk: Disk, settings: VolumeSettings, tallies: Tallies, clock: Clock
     ) -> None:
-        self.hits: HitCounters | None = None
+        self.popularity = Popularity(packs.size, clock.wall())
+        self.budget = WriteBudget(settings.daily_writes, self.popularity)
         self.doubts = Doubts()
+        self._file, self._remembered = packs.directory.parent / "popularity", clock.wall()
         self._volume = volume_id(packs.directory.parent)
         self._packs, self._index, self._disk = packs, index, disk
         self._settings, self._tallies, self._clock = settings, tallies, clock
@@ -36,6 +44,40 @@ class Room:
 
     def __repr__(self) -> str:
         return f"<Room evicting={self._evicting} staying={len(self._staying)} going={len(self._going)}>"
+
+    def recall(self) -> None:
+        """What an earlier run knew of popularity; without it everything begins as new."""
+        try:
+            self.popularity.restore(self._file.read_bytes())
+        except FileNotFoundError:
+            pass
+        except (OSError, StoreError) as error:
+            log.warning("popularity is not known: %s", error)
+
+    def remember(self) -> None:
+        """Write popularity down; a crash of the machine costs what was learnt since."""
+        try:
+            write_whole(self._disk, self._file, self.popularity.to_bytes())
+        except OSError as error:
+            log.warning("popularity cannot be kept: %s", error)
+
+    def tend(self, *, ages_counters: bool) -> None:
+        """What is due from time to time; cheap when nothing is."""
+        now = self._clock.wall()
+        self.popularity.age(now, counters=ages_counters)
+        if not 0 <= now - self._remembered < REMEMBER_SECONDS:
+            self._remembered = now
+            self.remember()
+
+    def place(self, length: int, name: bytes, key: bytes) -> Reservation:
+        """Room for a part of a fill, in the row where it belongs; StoreError: none; NotAdmitted: not worth it."""
+        now = self._clock.wall()
+        score = self.popularity.observe(name, title_of(key))
+        self.budget.check(score, now)
+        self.ensure(length)
+        self.popularity.earn(length)
+        self.budget.spend(length, now)
+        return self._packs.reserve(length, admit(self._settings.policy, score, self.popularity.level))
 
     def ensure(self, length: int) -> None:
         """Room for `length` bytes now, or StoreError."""
@@ -59,17 +101,17 @@ class Room:
         return True
 
     def is_needed(self) -> bool:
-        """Is less than a pack free? Eviction runs ahead, so that a fill never waits for it."""
-        return self._evicting is not None or self._packs.used_bytes + self._packs.size > self._settings.size_bytes
+        """Is it full? Two packs more may be used until a fill has to wait for eviction."""
+        return self._evicting is not None or self._packs.used_bytes + ALIGN > self._settings.size_bytes
 
     def evict_step(self, *, keep: bool = True) -> bool:
         """A bounded step of making room; False when there is nothing to evict."""
         if self._evicting is None:
-            pack = self._packs.oldest()
+            pack = self._next()
             if pack is None:
                 return False
             self._evicting = pack.number
-            self._staying, self._going = self._divide(pack.number, keep=keep)
+            self._staying, self._going = self._divide(pack, keep=keep)
         moved = 0
         while self._staying and moved < MOVE_STEP:
             entry = self._staying.pop(0)
@@ -81,13 +123,35 @@ class Room:
             self._finish_eviction()
         return True
 
-    def _divide(self, number: int, *, keep: bool) -> tuple[list[Placed], list[Placed]]:
+    def _next(self) -> Pack | None:
+        new, kept = self._packs.oldest(Row.NEW), self._packs.oldest(Row.KEPT)
+        if new is not None and self._packs.row_bytes(Row.NEW) > NEW_SHARE * self._settings.size_bytes:
+            return new
+        return kept or new
+
+    def _divide(self, pack: Pack, *, keep: bool) -> tuple[list[Placed], list[Placed]]:
+        number = pack.number
         placed: list[Placed] = []
         while batch := self._index.placed(number, placed[-1].offset if placed else -1):
             placed.extend(batch)
-        if not keep or self.hits is None:
+        popularity, policy, row = self.popularity, self._settings.policy, pack.row
+        if not keep:
             return [], placed
-        return victims(self._settings.policy, placed, self.hits.count, self._packs.size // 2)
+        budget = stay_share(policy, row) * self._packs.size
+        score = self._count
+        if policy is Policy.POPULAR:
+            budget = min(budget, popularity.credit * (1 - self.budget.tightness(self._clock.wall())))
+            score = self._score
+        least = least_score(policy, row, popularity.level)
+        staying, going, lowest = victims(placed, score, least, budget)
+        popularity.let_go(lowest if row is Row.KEPT else -1.0, sum(entry.length for entry in staying))
+        return staying, going
+
+    def _count(self, entry: Placed) -> float:
+        return self.popularity.hits.count(entry.name) if self.popularity.hits is not None else 0
+
+    def _score(self, entry: Placed) -> float:
+        return self.popularity.observe(entry.name, title_of(self._index.key(entry.name)))
 
     def _append_anew(self, entry: Placed) -> bool:
         """Read, verify, write elsewhere, point the index there. False when it is not worth or not possible."""
@@ -99,7 +163,8 @@ class Room:
             return False
         try:
             data = self._read_verified(record, extent)
-            place = self._packs.reserve(extent.length)
+            row = Row.KEPT if self._settings.policy is Policy.POPULAR else Row.NEW
+            place = self._packs.reserve(extent.length, row)
             self._packs.write(place, 0, data)
         except (OSError, StoreError):
             return False
@@ -109,8 +174,9 @@ class Room:
         self._packs.release(place.pack)
         self._packs.log(place.pack, ObjectEntry(entry.name, record))
         self._packs.log(place.pack, ExtentEntry(entry.name, record.generation, moved))
-        if self.hits is not None:
-            self.hits.halve(entry.name)
+        if self.popularity.hits is not None and self._settings.policy is not Policy.POPULAR:
+            self.popularity.hits.halve(entry.name)
+        self.budget.spend(extent.length, self._clock.wall())
         self._tallies.rewritten_bytes += extent.length
         return True
 

@@ -21,7 +21,8 @@ class VolumeSettings:
     index_map_bytes: int | None = None
     min_free_ratio: float = 0.05
     pack_size: int | None = None
-    policy: Policy = Policy.FIFO
+    policy: Policy = Policy.POPULAR
+    daily_writes: int = 0  # bytes a day that the disk may be written; 0 = no bound
     name: str = "cache"
 
 

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+from edge.errors import NotAdmitted
 from edge.store.health import Trust, is_of_the_disk
 from edge.store.packs import Reservation
 from edge.store.volume import Volume
@@ -163,6 +164,8 @@ class StoreThread:
             done = function(*args)
             self._write_seconds.append(time.perf_counter() - began)
             return done, None
+        except NotAdmitted as refusal:
+            return None, refusal
         except Exception as error:
             self._failed(error)
             return None, error

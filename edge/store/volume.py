@@ -16,8 +16,7 @@ from edge.errors import StoreError
 from edge.policy.purges import Purge
 from edge.store import files
 from edge.store.disk import Disk
-from edge.store.doubts import Doubts
-from edge.store.eviction import admit
+from edge.store.doubts import KEEPER, Doubts
 from edge.store.health import Health, Trust, try_disk
 from edge.store.hits import Shared
 from edge.store.index import split_live
@@ -32,6 +31,8 @@ from edge.store.settings import VolumeHello, VolumeSettings, VolumeStats
 from edge.store.tallies import Tallies
 from edge.words import Damage, Eviction
 
+LOST_MOST = 100_000  # 10 MB
+
 
 class Volume:
     """See the module's text. `open` takes the lock, `close` gives it back."""
@@ -43,8 +44,12 @@ class Volume:
         self.tallies = Tallies()
         self.health = Health()
         self.room = Room(self.packs, self.index, opened.disk, self.settings, self.tallies, clock)
-        self.room.hits = shared.hits if shared else None
+        self.popularity = self.room.popularity
+        self.popularity.hits = shared.hits if shared else None
+        self.room.recall()
+        self._ages_counters = shared is None or shared.owner == KEEPER  # one keeper of a node does
         self.index.damaged = self._index_damaged
+        self._lost: dict[tuple[int, int], None] = {}  # places of bad extents that a failed disk did not let us forget
         self._cell = -1
         if shared is not None:
             self._cell = shared.cell
@@ -94,7 +99,13 @@ class Volume:
     # -- looking up ------------------------------------------------------------------------------
 
     def lookup(self, name: bytes) -> Record | None:
-        return self.index.record(name)
+        record = self.index.record(name)
+        if self._lost and record is not None and record.first is not None and self._is_lost(record.first):
+            return replace(record, first=None) if record.flags & Flag.STRONG else None
+        return record
+
+    def _is_lost(self, extent: Extent) -> bool:
+        return (extent.pack, extent.offset) in self._lost
 
     def lookup_live(self, name: bytes) -> tuple[Record, bytes] | None:
         """The record and the body of a short-lived answer."""
@@ -103,7 +114,8 @@ class Volume:
 
     def extents(self, record: Record) -> list[Extent]:
         """The extents of a generation whose packs are there."""
-        return [extent for extent in self.index.extents(record) if extent.pack in self.packs.all]
+        found = (extent for extent in self.index.extents(record) if extent.pack in self.packs.all)
+        return [extent for extent in found if not self._is_lost(extent)]
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -120,12 +132,14 @@ class Volume:
         if self._generation + files.GENERATION_STEP // 2 > self._counter.generation_limit:
             self._counter.raise_limit()
 
-    def reserve(self, length: int) -> Reservation:
-        """Space for `length` <= `extent_max` bytes; StoreError when there is none or the disk fails."""
+    def reserve(self, length: int, name: bytes = b"\0" * 16, key: bytes = b"") -> Reservation:
+        """Space for `length` <= `extent_max` bytes; StoreError when there is none or the disk fails.
+
+        Name and key of the object say how much it is wanted; NotAdmitted: too little.
+        """
         if not self.health.writable:
             raise StoreError("the volume is not written to: its disk has failed")
-        self.room.ensure(length)
-        return self.packs.reserve(length)
+        return self.room.place(length, name, key)
 
     def write(self, place: Reservation, at: int, data: bytes | memoryview) -> None:
         self.packs.write(place, at, data)
@@ -157,8 +171,6 @@ class Volume:
         return kept
 
     def _commit(self, txn, name, record, extents, logged) -> bool:  # type: ignore[no-untyped-def]
-        if not admit(self.settings.policy, sum(extent.length for extent in extents)):
-            return False
         known = txn.record(name)
         pack = extents[0].pack if extents else (self.packs.active.number if self.packs.active else 0)
         if known is not None and known.generation == record.generation:
@@ -177,6 +189,8 @@ class Volume:
             self._sequence += 1
             record = replace(record, sequence=self._sequence, first=None)
             logged.append((pack, ObjectEntry(name, record)))
+            if self.popularity.hits is not None:
+                self.popularity.hits.touch(name)
         for extent in extents:
             record = txn.add_extent(name, record, extent)
             logged.append((extent.pack, ExtentEntry(name, record.generation, extent)))
@@ -223,13 +237,19 @@ class Volume:
         known = self.index.record(name)
         if known is None or known.generation != generation:
             return False
-        if not known.flags & Flag.STRONG:
-            return self.delete(name, generation, reason)
         extent = next((found for found in self.index.extents(known) if found.start == start), None)
         if extent is None:
             return False
-        with self.index.writing() as txn:
-            txn.put_record(name, txn.remove_extent(name, known, extent))
+        try:
+            if not known.flags & Flag.STRONG:
+                return self.delete(name, generation, reason)
+            with self.index.writing() as txn:
+                txn.put_record(name, txn.remove_extent(name, known, extent))
+        except StoreError:  # then it is in the index as long as this disk is like that, and we must know better
+            self._lost[extent.pack, extent.offset] = None
+            if len(self._lost) > LOST_MOST:
+                del self._lost[next(iter(self._lost))]
+            raise
         self.evictions[reason] += 1
         self.tallies.evicted_bytes += extent.length
         return True
@@ -289,6 +309,7 @@ class Volume:
             self.end_purge(logged.sequence)
 
     def sweep_live(self) -> int:
+        self.room.tend(ages_counters=self._ages_counters)
         return self.live.sweep(self._clock.wall())
 
     # -- making room -----------------------------------------------------------------------------
@@ -356,9 +377,10 @@ class Volume:
         """Flush, mark and let go. `clean=False` leaves the directory as a crash of this process would."""
         if clean:
             self.flush_journals()
-            self.packs.active = None
+            self.packs.actives.clear()
             for pack in self.packs.all.values():
                 pack.sealed, pack.open_reservations = True, 0
             self.packs.retire()
+            self.room.remember()
             self._opened.write_mark(clean=self._rebuild is None)
         self._opened.let_go()

@@ -34,6 +34,9 @@ _FORGET, _INTERRUPT, _BATCH_FORGET = 2, 36, 42
 _BIG_WRITES, _MAX_PAGES = 1 << 5, 1 << 22
 
 
+FAILING = {"read": (_READ,), "write": (_WRITE, _FSYNC)}
+
+
 class Blocks:
     """The bytes: `current` as the kernel sees them, `durable` as they were at the last flush, `pending` since then."""
 
@@ -80,6 +83,7 @@ class Server:
 
     def __init__(self, fuse: int, blocks: Blocks, orders: socket.socket) -> None:
         self._fuse, self._blocks, self._orders = fuse, blocks, orders
+        self._failing: frozenset[int] = frozenset()
 
     def run(self) -> None:
         poll = select.poll()
@@ -103,6 +107,10 @@ class Server:
         if not raw:
             return False
         order = json.loads(raw)
+        if "fail" in order:
+            self._failing = frozenset(code for name in order["fail"] for code in FAILING[name])
+            self._orders.send(b"{}")
+            return True
         said = self._blocks.image(Path(order["target"]), order["kind"], order["seed"])
         self._orders.send(json.dumps(said).encode())
         return True
@@ -118,6 +126,8 @@ class Server:
 
     def _answer(self, opcode: int, body: bytes) -> bytes | int:
         blocks = self._blocks
+        if opcode in self._failing:
+            return -errno.EIO
         if opcode == _READ:
             _, offset, size = struct.unpack_from("<QQI", body)
             return os.pread(blocks.current, size, offset)
@@ -180,6 +190,11 @@ class Crashdisk:
         self._talk.send(json.dumps({"target": str(target), "kind": kind, "seed": seed}).encode())
         said: dict[str, Any] = json.loads(self._talk.recv(65536))
         return said
+
+    def fail(self, *what: str) -> None:
+        """From now on reads, or writes and flushes, end with an I/O error; nothing named: all is well again."""
+        self._talk.send(json.dumps({"fail": what}).encode())
+        self._talk.recv(65536)
 
 
 def unmount(where: Path) -> None:

@@ -43,7 +43,7 @@ def put(volume: Volume, key: str, version: int, length: int, *, start: int = 0, 
     extents = []
     while length:
         step = min(length, volume.extent_max)
-        place = volume.reserve(step)
+        place = volume.reserve(step, name(volume, key), key.encode())
         data = body_slice(key, version, start, start + step)
         volume.write(place, 0, data)
         sums = tuple(checksum(data[a - start : b - start]) for a, b in blocks(start, step, SLICE))

@@ -39,7 +39,7 @@ CASES = [
     ('[origin]\nhost = "a\\r\\nX-Evil: 1"', "line 2: origin.host = 'a\\r\\nX-Evil: 1': write HOST or HOST:PORT"),
     ('[origin]\nclient_key = "k.pem"', "client_key needs client_cert beside it"),
     ('[cache]\nsize = "1MB"', "line 2: cache.size = '1MB': a cache needs at least 16MiB"),
-    ('[cache]\npolicy = "lfu"', "line 2: cache.policy = 'lfu': must be one of: fifo, lru; did you mean lru?"),
+    ('[cache]\npolicy = "lfu"', "line 2: cache.policy = 'lfu': must be one of: popular, fifo, lru; did you mean lru?"),
     ("[cache]\nmin_free = 1.5", "line 2: cache.min_free = 1.5: must be at most 0.9"),
     ('[cache]\ndir = ""', "line 2: cache.dir = '': must not be empty"),
     ('[[server]]\nnode = "a"', "line 1: server = [{'node': 'a'}]: write [server], once"),

@@ -5,7 +5,7 @@ import pytest
 from edge.errors import OriginError
 from edge.http.dates import format_date
 from edge.policy.rules import PROFILES, RFC9111, SiteRules
-from edge.policy.upstream_fields import in_a_loop, request_fields, stored_fields
+from edge.policy.upstream_fields import HOPS_MOST, in_a_loop, request_fields, stored_fields
 from edge.words import Reason
 
 NOW = 1_700_000_000.0
@@ -150,3 +150,17 @@ def test_what_players_tell_of_themselves_reaches_no_origin(rules: SiteRules) -> 
     told = [(b"CMCD-" + name, b"bl=1") for name in (b"Object", b"Request", b"Session", b"Status")]
     passed = request_fields([*told, (b"X-A", b"1")], rules)
     assert [name for name, _ in passed] == [b"X-A", b"Via", b"CDN-Loop"]
+
+
+def test_more_caches_than_there_are_tiers_are_a_loop_whatever_their_names() -> None:
+    nodes = b", ".join(b"node%d" % number for number in range(HOPS_MOST))
+    assert not in_a_loop([(b"CDN-Loop", nodes)], b"edge;n=1")
+    assert in_a_loop([(b"CDN-Loop", nodes), (b"CDN-Loop", b"another")], b"edge;n=1")
+
+
+@pytest.mark.parametrize("rules", [RFC9111, SiteRules(forward_fields=("Edge-Pass", "X-A"))])
+def test_what_nodes_of_ours_tell_each_other_neither_goes_on_nor_comes_from_an_origin(rules: SiteRules) -> None:
+    passed = request_fields([(b"Edge-Pass", b"h=1;a=;o="), (b"X-A", b"1")], rules)
+    assert b"X-A" in dict(passed)
+    assert b"edge-pass" not in {name.lower() for name, _ in passed}
+    assert stored_fields([(b"EDGE-Pass", b"refused"), DATED], NOW, rules) == b"Date: " + DATED[1] + b"\r\n"

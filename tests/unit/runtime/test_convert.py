@@ -50,6 +50,7 @@ CASES = [
     ("cache", "slice_size", "2MiB", convert.volume_settings, "slice_size", 2**21),
     ("cache", "index_dir", "/i", convert.volume_settings, "index_dir", Path("/i")),
     ("cache", "policy", "lru", convert.volume_settings, "policy", Policy.LRU),
+    ("cache", "daily_writes", 10**12, convert.volume_settings, "daily_writes", 10**12),
     ("cache", "min_free", 0.1, convert.volume_settings, "min_free_ratio", 0.1),
     ("origin", "url", "http://x", convert.origin_settings, "url", "http://x"),
     ("origin", "host", "h:8", convert.origin_settings, "host_header", "h:8"),

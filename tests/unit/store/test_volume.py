@@ -84,7 +84,7 @@ def test_a_deleted_object_does_not_come_back_with_a_rebuild(tmp_path: Path) -> N
 def test_room_is_made_oldest_first_within_the_bound_and_what_was_hit_stays(tmp_path: Path) -> None:
     fd = create_hits_file()
     volume = open_volume(tmp_path)
-    volume.room.hits = hits = HitCounters(fd)
+    volume.popularity.hits = hits = HitCounters(fd)
     put(volume, "/hot", 1, 500_000)
     for n in range(60):
         hits.touch(name(volume, "/hot"))
@@ -107,12 +107,12 @@ def test_room_is_made_oldest_first_within_the_bound_and_what_was_hit_stays(tmp_p
 def test_a_pack_that_was_damaged_is_found_when_it_is_moved_and_its_extent_dropped(tmp_path: Path) -> None:
     fd = create_hits_file()
     volume = open_volume(tmp_path)
-    volume.room.hits = HitCounters(fd)
+    volume.popularity.hits = HitCounters(fd)
     put(volume, "/hot", 1, 500_000)
     record = volume.lookup(name(volume, "/hot"))
     assert record is not None
     assert record.first is not None
-    volume.room.hits.touch(name(volume, "/hot"))
+    volume.popularity.hits.touch(name(volume, "/hot"))
     with volume.packs.pack_path(record.first.pack).open("r+b") as file:
         file.seek(record.first.offset + 1234)
         file.write(b"\xff")

@@ -1,0 +1,217 @@
+"""Our volume without the bytes, compiled: packs, re-appends, counters and rows as `edge.store` has them.
+
+Modelled exactly: two rows of append-only packs that are deleted whole; the counters' buckets with their collisions;
+titles' means, level and credit; the order of what stays. Not modelled: the time a fill takes, several volumes, a
+bound on daily writes, and objects of more than one extent (an object here is one segment). The rule's numbers are the
+edge's own.
+"""
+
+import zlib
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.policies.workload import Floats, Ints, Trace
+from edge.store import eviction, hits, popularity
+from edge.store.packs import pack_size_for
+
+RING = 1024  # packs a row can have
+
+
+class Rule(NamedTuple):
+    """What `edge.store.eviction` and `popularity` do; the defaults are the edge's."""
+
+    rows: bool = True  # False: one row, half of a pack stays if it was hit ("fifo")
+    new_share: float = eviction.NEW_SHARE
+    keep_share: float = eviction.KEEP_SHARE
+    least: float = eviction.LEAST
+    most: int = hits.MOST
+    half_life: float = popularity.HALF_LIFE
+    learn: float = popularity.LEARN
+    earned: float = popularity.EARNED
+    smooth: float = popularity.SMOOTH
+    title_weight: float = 1.0  # 0: a segment's own counter only
+
+
+OURS = Rule()
+FIFO = Rule(rows=False)
+
+
+class _Store(NamedTuple):
+    """Rows of packs are rings of slots; a pack's extents are a list through `follows`."""
+
+    count: npt.NDArray[np.uint8]
+    slot: Ints  # of each object, -1 = not stored
+    follows: Ints
+    head: Ints
+    tail: Ints
+    used: Ints
+    first: Ints  # per row: number of the oldest pack, and one past the newest
+    last: Ints
+    row_bytes: Ints
+    means: Floats
+    numbers: Floats  # level, credit, bytes written
+
+
+class _Objects(NamedTuple):
+    sizes: Ints
+    buckets: Ints
+    titles: Ints
+
+
+@numba.njit(cache=True)
+def _append(store, row, entry, size, pack):  # type: ignore[no-untyped-def]
+    slot = row * RING + (store.last[row] - 1) % RING
+    if store.last[row] == store.first[row] or store.used[slot] + size > pack:
+        slot = row * RING + store.last[row] % RING
+        store.last[row] += 1
+        store.head[slot] = store.tail[slot] = -1
+        store.used[slot] = 0
+    store.follows[entry] = -1
+    if store.tail[slot] >= 0:
+        store.follows[store.tail[slot]] = entry
+    else:
+        store.head[slot] = entry
+    store.tail[slot] = entry
+    store.slot[entry] = slot
+    store.used[slot] += size
+    store.row_bytes[row] += size
+    store.numbers[2] += size
+
+
+@numba.njit(cache=True)
+def _observe(store, objects, rule, entry):  # type: ignore[no-untyped-def]
+    count, title = float(store.count[objects.buckets[entry]]), objects.titles[entry]
+    store.means[title] += (count - store.means[title]) * rule.learn
+    return (count + rule.title_weight * store.means[title]) / (1 + rule.title_weight)
+
+
+@numba.njit(cache=True)
+def _oldest(store, rule, capacity):  # type: ignore[no-untyped-def]
+    """The row whose oldest sealed pack goes."""
+    if not rule.rows:
+        return 0
+    new, kept = store.last[0] - store.first[0] > 1, store.last[1] - store.first[1] > 1
+    if new and store.row_bytes[0] > rule.new_share * capacity:
+        return 0
+    return 1 if kept else 0
+
+
+@numba.njit(cache=True)
+def _scores(store, objects, rule, slot):  # type: ignore[no-untyped-def]
+    entries = []
+    entry = store.head[slot]
+    while entry >= 0:
+        entries.append(entry)
+        entry = store.follows[entry]
+    members = np.array(entries, dtype=np.int64)
+    scores = np.empty(len(members))
+    for at, entry in enumerate(members):
+        scores[at] = _observe(store, objects, rule, entry) if rule.rows else store.count[objects.buckets[entry]]
+    return members, scores
+
+
+@numba.njit(cache=True)
+def _evict(store, objects, rule, capacity, pack):  # type: ignore[no-untyped-def]
+    row = _oldest(store, rule, capacity)
+    slot = row * RING + store.first[row] % RING
+    store.first[row] += 1
+    members, scores = _scores(store, objects, rule, slot)
+    budget, least, target = pack * 0.5, 1.0, 0
+    if rule.rows:
+        budget = min(store.numbers[1], pack * (rule.keep_share if row else 1.0))
+        least, target = 0.0 if row else max(rule.least, store.numbers[0]), 1
+    lowest = -1.0
+    for at in np.argsort(-scores, kind="mergesort"):
+        entry = members[at]
+        size = objects.sizes[entry]
+        if scores[at] < least or size > budget:
+            store.slot[entry] = -1
+            continue
+        budget -= size
+        store.numbers[1] -= size
+        lowest = scores[at]
+        _append(store, target, entry, size, pack)
+        if not rule.rows:
+            store.count[objects.buckets[entry]] >>= 1
+    if row and lowest >= 0:
+        store.numbers[0] += (lowest - store.numbers[0]) * rule.smooth
+    store.row_bytes[row] -= store.used[slot]
+
+
+@numba.njit(cache=True)
+def _fill(store, objects, rule, entry, capacity, pack):  # type: ignore[no-untyped-def]
+    size, bucket = objects.sizes[entry], objects.buckets[entry]
+    score = _observe(store, objects, rule, entry)
+    while store.row_bytes.sum() >= capacity - 4096:
+        _evict(store, objects, rule, capacity, pack)
+    store.numbers[1] = min(store.numbers[1] + rule.earned * size, popularity.SAVED * pack)
+    row = 1 if rule.rows and score >= rule.least and score + 1 > store.numbers[0] else 0
+    _append(store, row, entry, size, pack)
+    store.count[bucket] = min(store.count[bucket] + 1, rule.most)
+
+
+@numba.njit(cache=True)
+def _replay(store, objects, rule, requests, times, capacity, pack, marks):  # type: ignore[no-untyped-def]
+    """Per window between marks: bytes asked for, hit, filled, written."""
+    bytes_of = np.zeros((4, len(marks) - 1))
+    window, aged = 0, 0.0
+    for at in range(marks[0], marks[-1]):
+        while at >= marks[window + 1]:
+            window += 1
+        entry = requests[at]
+        size = objects.sizes[entry]
+        while times[at] - aged >= rule.half_life:
+            aged += rule.half_life
+            store.numbers[0] /= 2
+            store.means[:] /= 2
+            for bucket in range(len(store.count)):
+                store.count[bucket] >>= 1
+        bytes_of[0, window] += size
+        if store.slot[entry] >= 0:
+            bytes_of[1, window] += size
+            store.count[objects.buckets[entry]] = min(store.count[objects.buckets[entry]] + 1, rule.most)
+            continue
+        before = store.numbers[2]
+        _fill(store, objects, rule, entry, capacity, pack)
+        bytes_of[2, window] += size
+        bytes_of[3, window] += store.numbers[2] - before
+    return bytes_of
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Per window: byte hit ratio, and disk bytes written for each byte filled."""
+
+    ratios: Floats
+    written: Floats
+
+
+def title_buckets(trace: Trace) -> Ints:
+    """Where the edge would count each object's title."""
+    numbers = np.array([popularity.title_of(b"site/%d/r/s" % title) for title in range(int(trace.titles.max()) + 1)])
+    return np.asarray(numbers[trace.titles], dtype=np.int64)
+
+
+def run(
+    trace: Trace, capacity: int, marks: Ints, rule: Rule = OURS, buckets: Ints | None = None, pack: int = 0
+) -> Outcome:
+    """Replay a trace; `buckets` = the counter of each object (by default as if by a hash)."""
+    if buckets is None:
+        seed = zlib.crc32(b"buckets")
+        buckets = np.random.default_rng(seed).integers(0, hits.BUCKETS, len(trace.sizes))
+    count, slots = len(trace.sizes), 2 * RING
+    store = _Store(
+        np.zeros(hits.BUCKETS, np.uint8), np.full(count, -1), np.full(count, -1), np.full(slots, -1),
+        np.full(slots, -1), np.zeros(slots, np.int64), np.zeros(2, np.int64), np.zeros(2, np.int64),
+        np.zeros(2, np.int64), np.zeros(popularity.TITLES), np.zeros(3),
+    )  # fmt: skip
+    objects = _Objects(trace.sizes, buckets, title_buckets(trace))
+    pack = pack or pack_size_for(capacity)
+    asked, hit, filled, written = _replay(
+        store, objects, rule, trace.objects, trace.times, float(capacity), float(pack), np.asarray(marks)
+    )
+    return Outcome(hit / asked, written / filled)

@@ -1,0 +1,34 @@
+"""How much a disk may be written in a day: an SSD wears out by it."""
+
+from edge.errors import NotAdmitted
+from edge.store.popularity import Popularity
+
+DAY_SECONDS = 86400
+
+
+class WriteBudget:
+    """Counts a UTC day's bytes (in `Popularity`, so that a restart does not forget them); 0 = no bound."""
+
+    def __init__(self, daily: int, popularity: Popularity) -> None:
+        self._daily, self._popularity = daily, popularity
+
+    def __repr__(self) -> str:
+        return f"<WriteBudget {self._popularity.spent:.0f} of {self._daily}>"
+
+    def spend(self, length: int, now: float) -> None:
+        day = int(now // DAY_SECONDS)
+        if day != self._popularity.day:
+            self._popularity.day, self._popularity.spent = day, 0.0
+        self._popularity.spent += length
+
+    def tightness(self, now: float) -> float:
+        """0 until half of the day's bytes are written, then rising to 1 = all of them."""
+        if not self._daily or int(now // DAY_SECONDS) != self._popularity.day:
+            return 0.0
+        return min(1.0, max(0.0, 2 * self._popularity.spent / self._daily - 1))
+
+    def check(self, score: float, now: float) -> None:
+        """NotAdmitted: what is wanted so little is not worth a write today."""
+        tight = self.tightness(now)
+        if tight and (tight == 1.0 or score + 1 <= max(1.0, self._popularity.level) * tight / (1 - tight)):
+            raise NotAdmitted("the day's bytes for writing are nearly used up")
