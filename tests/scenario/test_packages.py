@@ -44,10 +44,12 @@ async def applied(directory: Path, config: Path) -> subprocess.CompletedProcess[
     said |= {"edge_config_file": str(config), "edge_volumes": ["/mnt/a/edge", "/mnt/b/edge"]}
     playbook = str(DEPLOY / "ansible/site.yml")
     command = [tool("ansible-playbook"), "-i", str(inventory), playbook, "-e", json.dumps(said)]
-    return await asyncio.to_thread(run, *command, ANSIBLE_HOME=str(directory / "ansible"), HOME=str(directory))
+    return await asyncio.to_thread(
+        run, *command, ANSIBLE_HOME=str(directory / "ansible"), ANSIBLE_REMOTE_TMP=str(directory / "remote")
+    )
 
 
-GOOD = ROOT / "config/examples/shield.toml"
+GOOD = ROOT / "config/edge.toml"
 
 
 @pytest.mark.timeout(300)

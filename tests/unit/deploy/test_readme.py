@@ -1,0 +1,49 @@
+"""What README tells an operator to write and to type is what the program takes."""
+
+import argparse
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from edge.cli.main import VERBS
+from edge.config.load import load_text
+from edge.config.schema import ServerSection, SiteSection
+
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.md").read_text()
+TYPED = sorted({(found[1], found[2]) for found in re.finditer(r"^edge ([a-z-]+)([^#\n;&]*)", README, re.MULTILINE)})
+
+
+def test_configurations_in_it_are_good() -> None:
+    blocks = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        assert load_text(block, ROOT / "README.md").upstreams
+
+
+@pytest.mark.parametrize(("verb", "rest"), TYPED, ids=[verb + rest for verb, rest in TYPED])
+def test_commands_in_it_have_their_verbs_and_flags(verb: str, rest: str) -> None:
+    parser = argparse.ArgumentParser()
+    importlib.import_module(VERBS[verb][0]).add_arguments(parser)
+    parser.parse_args(rest.split())
+
+
+def test_settings_that_the_tables_name_exist() -> None:
+    reference = (ROOT / "config/edge.toml").read_text()
+    keys = set(re.findall(r"^#?(\w+) = ", reference, re.MULTILINE))
+    tables = "\n".join(line.split("|")[2] for line in README.splitlines() if line.startswith("| `"))
+    named = set(re.findall(r"`(\w+)`|`(\w+) = ", tables))
+    words = {word for pair in named for word in pair if "_" in word} - {"cache_status", "keys_zone"}
+    assert len(words) >= 10
+    assert words <= keys | set(SiteSection.model_fields) | set(ServerSection.model_fields)
+
+
+def test_files_that_it_names_are_there() -> None:
+    named = set(re.findall(r"`((?:deploy|config|benchmarks|edge)/[\w./-]+)`", README))
+    named |= {
+        f"deploy/{name}" for name in re.findall(r"^- `([\w./-]+)`", (ROOT / "deploy/README.md").read_text(), re.M)
+    }
+    assert len(named) >= 12
+    assert not [name for name in named if not (ROOT / name).exists()]
