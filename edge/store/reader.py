@@ -178,6 +178,12 @@ class Reader:
                 self._packs.popitem(last=False)
         return file
 
+    def let_go_of_gone_packs(self) -> None:
+        """Evicted packs take up the disk for as long as anybody has them open."""
+        for number, file in list(self._packs.items()):
+            if os.fstat(file.fileno()).st_nlink == 0:
+                del self._packs[number]
+
     # -- bytes -----------------------------------------------------------------------------------
 
     def small(self, record: Record, extent: Extent, position: int, length: int) -> bytes | None:
