@@ -162,7 +162,7 @@ class ObjectBody(AskListener):
             return None
         file = reader.pack_file(extent.pack)
         if file is None:
-            self._report(extent, Reason.STORE_FAILED)
+            self._report(extent, Reason.TRUNCATED)
             return None
         slice_size = self._record.slice_size
         border = min(start - start % slice_size + slice_size, extent.end, self._end)

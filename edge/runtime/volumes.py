@@ -89,10 +89,12 @@ class Volumes:
         return there
 
     async def watch(self, places: Places) -> None:
-        """Tell `places` whenever that changes."""
+        """Tell `places` whenever that changes; give evicted packs back to the file system."""
         known = self.homes()
         while True:
             await asyncio.sleep(WATCH_SECONDS)
+            for volume in self.serving.values():
+                volume.reader.let_go_of_gone_packs()
             homes = self.homes()
             if homes != known:
                 said = ", ".join(self._settings.volume_label(number) for number in sorted(homes))

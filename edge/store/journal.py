@@ -84,6 +84,15 @@ def encode_entry(entry: Entry) -> bytes:
     return _ENTRY.pack(len(payload), crc, kind) + payload
 
 
+SEALED_BYTES: Final = _ENTRY.size + 8  # at the end of a journal that nothing is missing in
+
+
+def is_sealed(end: bytes) -> bool:
+    """Are the last SEALED_BYTES of a journal its last entry? Reading all of it costs 50 us an object."""
+    framed = _framed(end, 0)
+    return framed is not None and framed[0] == EntryType.SEALED
+
+
 def _told_nobody(_at: int) -> None:
     pass
 

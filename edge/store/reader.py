@@ -48,6 +48,7 @@ class PackFile:
     __slots__ = ("_fd", "_map", "number")
 
     def __init__(self, path: Path, number: int) -> None:
+        self._fd = -1
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)  # nothing unverified is read ahead
         self._map: memoryview | None = None
@@ -65,7 +66,8 @@ class PackFile:
         return self._map[offset : offset + count]
 
     def __del__(self) -> None:
-        os.close(self._fd)
+        if self._fd >= 0:  # else it was gone before it could be opened
+            os.close(self._fd)
 
 
 def _not_counted(name: bytes) -> None:
@@ -177,6 +179,12 @@ class Reader:
             if len(self._packs) > OPEN_PACKS:
                 self._packs.popitem(last=False)
         return file
+
+    def let_go_of_gone_packs(self) -> None:
+        """Evicted packs take up the disk for as long as anybody has them open."""
+        for number, file in list(self._packs.items()):
+            if os.fstat(file.fileno()).st_nlink == 0:
+                del self._packs[number]
 
     # -- bytes -----------------------------------------------------------------------------------
 

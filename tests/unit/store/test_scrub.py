@@ -1,6 +1,7 @@
 """The scrubber and `edge inspect --verify` find what is bad where nobody reads, and disturb nobody."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from edge.cli.main import main
 from edge.clock import FakeClock
 from edge.config.schema import ScrubSection, Settings
 from edge.runtime.convert import scrub_settings
-from edge.store.index import Index
+from edge.store.index import Index, LiveTable
+from edge.store.reader import Reader
 from edge.store.residency import Residency
 from edge.store.scrub import BadExtent, Scrubber, ScrubSettings
 from edge.store.volume import Volume
@@ -192,3 +194,26 @@ def test_an_index_can_be_read_by_another_without_being_made(tmp_path: Path) -> N
     index = Index(path, 0, readonly=True)
     assert index.objects() == 1
     index.close()
+
+
+def open_packs(directory: Path) -> int:
+    """Packs under a directory that this process has open, deleted ones as well."""
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return sum(os.readlink(link).startswith(f"{directory}/v/packs/") for link in links)
+
+
+async def test_a_reader_lets_go_of_packs_that_were_evicted(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 1000)
+    hello = volume.hello
+    volume.close()
+    LiveTable(Path(hello.live_path), hello.live_bytes, readonly=False).close()
+    reader = Reader(hello, FakeClock())
+    assert reader.pack_file(1) is not None
+    reader.let_go_of_gone_packs()
+    assert open_packs(tmp_path) == 1, "what is there stays open"
+    (tmp_path / "v" / "packs" / "0000000001.pack").unlink()
+    reader.let_go_of_gone_packs()
+    assert open_packs(tmp_path) == 0
+    assert reader.pack_file(1) is None
+    reader.close()
