@@ -52,7 +52,7 @@ class _Store(NamedTuple):
     first: Ints  # per row: number of the oldest pack, and one past the newest
     last: Ints
     row_bytes: Ints
-    means: Floats
+    means: npt.NDArray[np.float32]
     numbers: Floats  # level, credit, bytes written
 
 
@@ -145,9 +145,9 @@ def _evict(store, objects, rule, capacity, pack):  # type: ignore[no-untyped-def
 @numba.njit(cache=True)
 def _fill(store, objects, rule, entry, capacity, pack):  # type: ignore[no-untyped-def]
     size, bucket = objects.sizes[entry], objects.buckets[entry]
-    score = _observe(store, objects, rule, entry)
-    while store.row_bytes.sum() >= capacity - 4096:
+    while store.row_bytes.sum() > capacity - 4096:
         _evict(store, objects, rule, capacity, pack)
+    score = _observe(store, objects, rule, entry)
     store.numbers[1] = min(store.numbers[1] + rule.earned * size, popularity.SAVED * pack)
     row = 1 if rule.rows and score >= rule.least and score + 1 > store.numbers[0] else 0
     _append(store, row, entry, size, pack)
@@ -207,7 +207,7 @@ def run(
     store = _Store(
         np.zeros(hits.BUCKETS, np.uint8), np.full(count, -1), np.full(count, -1), np.full(slots, -1),
         np.full(slots, -1), np.zeros(slots, np.int64), np.zeros(2, np.int64), np.zeros(2, np.int64),
-        np.zeros(2, np.int64), np.zeros(popularity.TITLES), np.zeros(3),
+        np.zeros(2, np.int64), np.zeros(popularity.TITLES, np.float32), np.zeros(3),
     )  # fmt: skip
     objects = _Objects(trace.sizes, buckets, title_buckets(trace))
     pack = pack or pack_size_for(capacity)

@@ -178,6 +178,9 @@ CACHE: Final = (
         "Bytes written to packs and journals; over the admitted ones: write amplification.",
         (VOLUME,),
     ),
+    Metric("edge_cache_day_written_bytes", _G, "Bytes of fills and re-appends since midnight UTC.", (VOLUME,)),
+    Metric("edge_cache_day_writes_max_bytes", _G, "The bound on them (`cache.daily_writes`); 0: none.", (VOLUME,)),
+    Metric("edge_cache_refused_total", _C, "Parts of fills that the bound on daily writes kept out.", (VOLUME,)),
     Metric(
         "edge_cache_rewritten_bytes_total",
         _C,

@@ -96,6 +96,8 @@ class KeeperGauges:
         stats = volume.stats()
         meters.gauge("edge_cache_size_bytes", label, to=stats.size_bytes)
         meters.gauge("edge_cache_max_size_bytes", label, to=stats.max_bytes)
+        meters.gauge("edge_cache_day_written_bytes", label, to=volume.room.written_today)
+        meters.gauge("edge_cache_day_writes_max_bytes", label, to=volume.settings.daily_writes)
         meters.gauge("edge_cache_objects", label, to=stats.objects)
         meters.gauge("edge_cache_index_load_progress_ratio", label, to=stats.rebuild_progress)
         meters.gauge("edge_cache_cold", label, to=stats.rebuilding)

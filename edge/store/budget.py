@@ -21,11 +21,13 @@ class WriteBudget:
             self._popularity.day, self._popularity.spent = day, 0.0
         self._popularity.spent += length
 
+    def written(self, now: float) -> float:
+        """Bytes of the day so far."""
+        return self._popularity.spent if int(now // DAY_SECONDS) == self._popularity.day else 0.0
+
     def tightness(self, now: float) -> float:
         """0 until half of the day's bytes are written, then rising to 1 = all of them."""
-        if not self._daily or int(now // DAY_SECONDS) != self._popularity.day:
-            return 0.0
-        return min(1.0, max(0.0, 2 * self._popularity.spent / self._daily - 1))
+        return min(1.0, max(0.0, 2 * self.written(now) / self._daily - 1)) if self._daily else 0.0
 
     def check(self, score: float, now: float) -> None:
         """NotAdmitted: what is wanted so little is not worth a write today."""

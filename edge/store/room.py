@@ -4,7 +4,7 @@ import logging
 from dataclasses import replace
 
 from edge.clock import Clock
-from edge.errors import StoreError
+from edge.errors import NotAdmitted, StoreError
 from edge.store.budget import WriteBudget
 from edge.store.disk import Disk
 from edge.store.doubts import Doubts, volume_id
@@ -45,6 +45,11 @@ class Room:
     def __repr__(self) -> str:
         return f"<Room evicting={self._evicting} staying={len(self._staying)} going={len(self._going)}>"
 
+    @property
+    def written_today(self) -> float:
+        """Bytes of fills and re-appends since midnight UTC."""
+        return self.budget.written(self._clock.wall())
+
     def recall(self) -> None:
         """What an earlier run knew of popularity; without it everything begins as new."""
         try:
@@ -73,7 +78,11 @@ class Room:
         """Room for a part of a fill, in the row where it belongs; StoreError: none; NotAdmitted: not worth it."""
         now = self._clock.wall()
         score = self.popularity.observe(name, title_of(key))
-        self.budget.check(score, now)
+        try:
+            self.budget.check(score, now)
+        except NotAdmitted:
+            self._tallies.refused += 1
+            raise
         self.ensure(length)
         self.popularity.earn(length)
         self.budget.spend(length, now)

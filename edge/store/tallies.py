@@ -16,6 +16,7 @@ class Tallies:
         self.admitted_bytes = 0
         self.ages: list[float] = []  # of evicted packs, in seconds
         self.rewritten_bytes = 0
+        self.refused = 0  # parts of fills, for the bound on daily writes
         self.damage: Tally[Damage] = Tally()  # what proved bad, by what is wrong with it
 
     def __repr__(self) -> str:
@@ -44,6 +45,7 @@ class Tallies:
             "edge_cache_admitted_bytes_total": self.admitted_bytes,
             "edge_cache_written_bytes_total": packs.take_written_bytes(),
             "edge_cache_rewritten_bytes_total": self.rewritten_bytes,
+            "edge_cache_refused_total": self.refused,
         }
-        self.evicted_bytes = self.admissions = self.admitted_bytes = self.rewritten_bytes = 0
+        self.evicted_bytes = self.admissions = self.admitted_bytes = self.rewritten_bytes = self.refused = 0
         return taken
