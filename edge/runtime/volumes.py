@@ -25,7 +25,7 @@ from edge.tasks import Tasks
 
 LATE_SECONDS: Final = 3.0  # at the start, for keepers that are later than the first
 GONE_SECONDS: Final = 10.0  # a keeper that starts anew is back sooner, also with an index to rebuild
-WATCH_SECONDS: Final = 0.5
+WATCH_SECONDS: Final = 0.1  # packs that have gone free their blocks when workers let go of them, too
 
 log = logging.getLogger("edge.runtime")
 

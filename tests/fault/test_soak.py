@@ -107,7 +107,7 @@ async def soak(tmp_path: Path, seconds: float, pause: float) -> dict[int, Seen]:
             for task in tasks:
                 task.cancel()
         assert await edge.metric("edge_cache_evictions_total") > 0, "the load must have been more than the cache holds"
-        assert most <= SIZE + 4 * PACK + FIXED, "packs that a worker has not let go of yet count for half a second"
+        assert most <= SIZE + 4 * PACK + FIXED, "packs that a worker has not let go of yet count for a tenth of a second"
         print(f"{load.good} requests, at most {most / MIB:.1f} MiB on disk")
     nothing_is_left_over(cache)
     return seen
@@ -128,9 +128,9 @@ def nothing_is_left_over(cache: Path) -> None:
 
 @pytest.mark.timeout(180)
 async def test_under_a_load_with_evictions_descriptors_and_disk_use_are_bounded(tmp_path: Path) -> None:
-    seen = await soak(tmp_path, 15, 0.0)
+    seen = await soak(tmp_path, 16, 0.0)
     for process in seen.values():
-        late = process.descriptors[15:]
+        late = process.descriptors[8:]
         assert max(late) - min(late) <= 24
         assert process.memory[-1][1] < 200 * KIB
 
