@@ -107,7 +107,9 @@ async def soak(tmp_path: Path, seconds: float, pause: float) -> dict[int, Seen]:
             for task in tasks:
                 task.cancel()
         assert await edge.metric("edge_cache_evictions_total") > 0, "the load must have been more than the cache holds"
-        assert most <= SIZE + 4 * PACK + FIXED, "packs that a worker has not let go of yet count for a tenth of a second"
+        assert most <= SIZE + 4 * PACK + FIXED, (
+            "packs that a worker has not let go of yet count for a tenth of a second"
+        )
         print(f"{load.good} requests, at most {most / MIB:.1f} MiB on disk")
     nothing_is_left_over(cache)
     return seen

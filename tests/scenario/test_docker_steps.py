@@ -73,6 +73,7 @@ async def serves_as_shipped(image: Image, more: dict[str, str]) -> None:
             await end_edge(edge)
 
 
+@pytest.mark.long
 async def test_the_steps_make_an_image_that_serves_and_is_healthy(tmp_path: Path) -> None:
     image = await built(tmp_path, **INSTALLED)
     opt = image.path("/opt/edge")

@@ -52,6 +52,7 @@ async def applied(directory: Path, config: Path) -> subprocess.CompletedProcess[
 GOOD = ROOT / "config/edge.toml"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_the_role_puts_all_in_place(tmp_path: Path) -> None:
     await installed(tmp_path)

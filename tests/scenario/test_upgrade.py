@@ -31,7 +31,7 @@ async def upgraded(edge: Edge, cache: Path, times: int = 1) -> None:
     assert f"(pid {edge.process.pid})" in said
 
 
-@pytest.mark.parametrize("upgrades", [2, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.parametrize("upgrades", [1, pytest.param(10, marks=pytest.mark.long)])
 async def test_no_request_fails_over_upgrades_under_load(tmp_path: Path, upgrades: int) -> None:
     async with describing_origin() as origin, served(tmp_path, origin.url) as (edge, file):
         crowd = Crowd(edge.url, new_each=10)

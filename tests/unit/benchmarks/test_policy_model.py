@@ -76,7 +76,7 @@ def check(directory: Path, requests: int, share: float) -> None:
 
 
 def test_the_real_store_is_within_a_point_of_the_model(tmp_path: Path) -> None:
-    check(tmp_path, 6_000, 0.1)
+    check(tmp_path, 3_000, 0.1)
 
 
 @pytest.mark.long
