@@ -227,12 +227,14 @@ class Reader:
         that is not there wholly may still have these bytes.
         """
         now = self._clock.monotonic()
-        numbers = range(at // WARM_BLOCK, (at + length - 1) // WARM_BLOCK + 1)
-        for number in numbers:
-            if not self._is_block_warm(file, extent, number, now):
-                if self._residency.resident(file.fileno(), extent.offset + at, length):
-                    break
-                return False
+        number = at // WARM_BLOCK
+        seen = self._warm.get((file.number, extent.offset + number * WARM_BLOCK))
+        if seen is None or now - seen >= WARM_SECONDS or at + length > (number + 1) * WARM_BLOCK:
+            for each in range(number, (at + length - 1) // WARM_BLOCK + 1):
+                if not self._is_block_warm(file, extent, each, now):
+                    if self._residency.resident(file.fileno(), extent.offset + at, length):
+                        break
+                    return False
         # Only now: who brought the pages there has said before that it would.
         if self._doubts.map[COUNTS] == CALM:
             return True

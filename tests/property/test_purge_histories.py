@@ -193,8 +193,8 @@ async def play_all(directory: Path, count: int) -> int:
     return purges
 
 
-async def test_200_histories_of_purge_against_fill(tmp_path: Path) -> None:
-    assert await play_all(tmp_path, 200) > 200
+async def test_100_histories_of_purge_against_fill(tmp_path: Path) -> None:
+    assert await play_all(tmp_path, 100) > 100
 
 
 @pytest.mark.long
