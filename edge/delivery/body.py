@@ -11,7 +11,7 @@ from typing import Protocol
 from edge.fill.asking import Asker, Asking, AskListener, InlineBytes, PackBytes, ScratchBytes
 from edge.fill.messages import UNKNOWN, Bad, Fetch, Head, Mode, Pin
 from edge.server.exchange import BodyBroken, Exchange, FileWindow
-from edge.store.reader import CorruptExtent, Reader
+from edge.store.reader import CorruptExtent, PackFile, Reader
 from edge.store.record import Extent, Flag, Record
 from edge.tasks import Tasks
 from edge.words import MIB, PENDING, Pending, Reason
@@ -157,13 +157,10 @@ class ObjectBody(AskListener):
             return window
         self._verified = None
         reader = self._sources.reader
-        extent = self._extent_at(start)
-        if extent is None:
+        stored = self._stored_at(start)
+        if stored is None:
             return None
-        file = reader.pack_file(extent.pack)
-        if file is None:
-            self._report(extent, Reason.TRUNCATED)
-            return None
+        extent, file = stored
         slice_size = self._record.slice_size
         border = min(start - start % slice_size + slice_size, extent.end, self._end)
         count = min(border - start, limit)
@@ -174,19 +171,32 @@ class ObjectBody(AskListener):
         self._sources.tasks.spawn(self._read(extent, start, border - start), "read")
         return PENDING
 
-    def _extent_at(self, position: int) -> Extent | None:
-        """The extent to read from; what took the place of one that was bad stands in a newer record."""
-        record, reader = self._record, self._sources.reader
-        if not record.generation:
+    def _stored_at(self, position: int) -> tuple[Extent, PackFile] | None:
+        """Where a byte is stored, and the open pack.
+
+        The record at hand may be older than what was stored since: the extent that a record has within it is another
+        one then, one that was bad has been fetched again, one that is asked for often has moved out of a pack's way.
+        """
+        if not self._record.generation:
             return None
-        extent = reader.extent_at(record, position)
-        if extent is None or (extent.pack, extent.offset) not in self._bad:
-            return extent
+        reader = self._sources.reader
+        found = self._open(reader.extent_at(self._record, position))
+        if found is not None:
+            return found
         renewed = reader.lookup(self._name)
-        if renewed is None or renewed.generation != record.generation:
+        if renewed is None or renewed.generation != self._record.generation:
             return None
         extent = reader.extent_at(renewed, position)
-        return extent if extent is not None and (extent.pack, extent.offset) not in self._bad else None
+        found = self._open(extent)
+        if found is None and extent is not None and (extent.pack, extent.offset) not in self._bad:
+            self._report(extent, Reason.TRUNCATED)
+        return found
+
+    def _open(self, extent: Extent | None) -> tuple[Extent, PackFile] | None:
+        if extent is None or (extent.pack, extent.offset) in self._bad:
+            return None
+        file = self._sources.reader.pack_file(extent.pack)
+        return (extent, file) if file is not None else None
 
     async def _read(self, extent: Extent, start: int, count: int) -> None:
         """Cold or not yet verified: read in the pool, compare checksums, then go on."""
@@ -203,7 +213,7 @@ class ObjectBody(AskListener):
 
     def _report(self, extent: Extent, reason: Reason) -> None:
         self._bad.add((extent.pack, extent.offset))
-        bad = Bad(self._name, self._record.generation, extent.start, reason)
+        bad = Bad(self._name, self._record.generation, extent.pack, extent.offset, reason)
         self._sources.asker.tell(bad)
 
     def _advance(self, count: int) -> None:

@@ -102,7 +102,7 @@ class Desk:
             rangeless=TTLCache(SMALL_KINDS, settings.rangeless_seconds, timer=timer),
         )
         self._finder = Finder(self._volume, clock, self._shop.rangeless, self._purger.seen, self._is_coming)
-        self._drops = Drops(store, self.fetch)
+        self._drops = Drops(store, self.fetch, lambda reason: meters.corrupt(reason.value))
 
     def __repr__(self) -> str:
         return f"<Desk links={len(self.links)} flights={list(self.flights.values())}>"
@@ -394,7 +394,6 @@ class Desk:
 
     def bad(self, message: Bad) -> None:
         """A stored extent did not verify: drop it, so that it is fetched again."""
-        self._meters.corrupt(message.reason.value)
         if message.reason is Reason.STORE_FAILED:
             self._store.post(self._store.disk_failed)
         self.doom(message.name)  # a flight that knows the bad extent would point those who join it there again

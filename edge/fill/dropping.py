@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from edge.fill.link import Link
 from edge.fill.messages import Bad, Fetch
 from edge.store.thread import StoreThread
-from edge.words import Eviction
+from edge.words import Eviction, Reason
 
 log = logging.getLogger("edge.fill")
 
@@ -25,11 +25,14 @@ class _Dropping:
 
 
 class Drops:
-    """`again` takes a fetch that has waited."""
+    """`again` takes a fetch that has waited; `dropped` counts an extent that was bad, once however many found it."""
 
-    def __init__(self, store: StoreThread, again: Callable[[Link, Fetch], None]) -> None:
+    def __init__(
+        self, store: StoreThread, again: Callable[[Link, Fetch], None], dropped: Callable[[Reason], None]
+    ) -> None:
         self._store = store
         self._again = again
+        self._count = dropped
         self._dropping: dict[bytes, _Dropping] = {}
 
     def __repr__(self) -> str:
@@ -49,14 +52,18 @@ class Drops:
         dropping.drops += 1
         volume = self._store.volume
         dropped = self._store.call(
-            volume.drop_extent, message.name, message.generation, message.start, Eviction.CORRUPT
+            volume.drop_extent, message.name, message.generation, message.pack, message.offset, Eviction.CORRUPT
         )
-        dropped.add_done_callback(lambda done: self._dropped(message.name, done))
+        dropped.add_done_callback(lambda done: self._dropped(message, done))
 
-    def _dropped(self, name: bytes, done: "asyncio.Future[bool]") -> None:
+    def _dropped(self, bad: Bad, done: "asyncio.Future[bool]") -> None:
         """The index does not offer it any more: those who asked meanwhile have their turn."""
-        if not done.cancelled() and done.exception() is not None:
+        failed = not done.cancelled() and done.exception() is not None
+        if failed:
             log.error("a bad extent could not be dropped: %s", done.exception())
+        if failed or (not done.cancelled() and done.result()):
+            self._count(bad.reason)
+        name = bad.name
         dropping = self._dropping[name]
         dropping.drops -= 1
         if dropping.drops == 0:

@@ -171,7 +171,8 @@ class Bad:
 
     name: bytes
     generation: int
-    start: int
+    pack: int
+    offset: int
     reason: Reason
 
 

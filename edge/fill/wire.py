@@ -135,8 +135,8 @@ def encode(message: Message) -> bytes:
             return _Writer(Type.HELLO).put("I", protocol).blob(volume).done()
         case Fail(id_, status, reason, detail):
             return _Writer(Type.FAIL).put("QHB", id_, status, _REASONS.index(reason)).text(detail).done()
-        case Bad(name, generation, start, reason):
-            return _Writer(Type.BAD).blob(name).put("QQB", generation, start, _REASONS.index(reason)).done()
+        case Bad(name, generation, pack, offset, reason):
+            return _Writer(Type.BAD).blob(name).put("QQQB", generation, pack, offset, _REASONS.index(reason)).done()
         case Forget(id_, whats, dry):
             writer = _Writer(Type.FORGET).put("Q?I", id_, dry, len(whats))
             for what in whats:
@@ -218,8 +218,8 @@ def decode(raw: bytes) -> Message:
         case Type.BAD:
             reader = _Reader(raw)
             name = reader.blob()
-            generation, start, reason = reader.take("QQB")
-            return Bad(name, generation, start, _REASONS[reason])
+            generation, pack, offset, reason = reader.take("QQQB")
+            return Bad(name, generation, pack, offset, _REASONS[reason])
         case Type.HEAD:
             reader = _Reader(raw)
             id_, flags, status, total, ttfb = reader.take("QBBqd")

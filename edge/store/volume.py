@@ -232,12 +232,16 @@ class Volume:
             self.packs.log_for_certain(DeleteEntry(name, known.generation, self._sequence))
         return True
 
-    def drop_extent(self, name: bytes, generation: int, start: int, reason: Eviction) -> bool:
-        """Forget one extent that proved bad; an object that is whole or nothing goes as a whole."""
+    def drop_extent(self, name: bytes, generation: int, pack: int, offset: int, reason: Eviction) -> bool:
+        """Forget the extent that proved bad where it lay; an object that is whole or nothing goes as a whole.
+
+        False: it is not there any more, or its object lies elsewhere by now.
+        """
         known = self.index.record(name)
         if known is None or known.generation != generation:
             return False
-        extent = next((found for found in self.index.extents(known) if found.start == start), None)
+        extents = self.index.extents(known)
+        extent = next((found for found in extents if (found.pack, found.offset) == (pack, offset)), None)
         if extent is None:
             return False
         try:
@@ -257,7 +261,7 @@ class Volume:
     def found_bad(self, bad: BadExtent) -> None:
         """Forget what the scrubber has found."""
         self.tallies.damage[bad.damage] += 1
-        self.drop_extent(bad.name, bad.generation, bad.start, Eviction.CORRUPT)
+        self.drop_extent(bad.name, bad.generation, bad.pack, bad.offset, Eviction.CORRUPT)
 
     def note_scrubbed(self, pack: int) -> None:
         """A pass has got so far: after a start it goes on there."""

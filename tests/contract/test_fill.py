@@ -242,8 +242,10 @@ async def test_a_bad_extent_is_fetched_again_also_while_another_part_of_its_obje
             pack.write(b"wrong")
         stored = bench.stored("/a.mp4")
         assert stored is not None
+        assert stored.first is not None
         name = name_of(other.want.key, bench.volume.hello.secret)
-        bench.asker.tell(Bad(name, stored.generation, 0, Reason.CORRUPT))
+        bad = Bad(name, stored.generation, stored.first.pack, stored.first.offset, Reason.CORRUPT)
+        bench.asker.tell(bad)
         pin = Pin(stored.generation, len(BODY), stored.etag)
         again = await bench.ask("/a.mp4", 0, 10, pin=pin).finish()
         assert again.bytes() == BODY[:10]

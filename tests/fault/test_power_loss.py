@@ -74,6 +74,9 @@ def another_boot(cache: Path) -> None:
         mark.write_text(json.dumps({**json.loads(mark.read_text()), "boot_id": "before the power failed"}))
 
 
+FRUITLESS = 10  # images at most in which nothing had been journalled
+
+
 class Load:
     """Fill with ever new objects and some old ones, until told to stop; every answer is proven."""
 
@@ -122,6 +125,7 @@ async def check(image: Path, directory: Path, origin: Describing, found: Found) 
 
 
 async def lose_power(tmp_path: Path, seed: int, count: int) -> Found:
+    """So many images, and a few more where the power failed before anything was journalled."""
     rng = random.Random(seed)
     found = Found()
     with crashdisk(tmp_path, 256 * MIB) as disk:
@@ -132,7 +136,9 @@ async def lose_power(tmp_path: Path, seed: int, count: int) -> Found:
             load = Load(rng, edge.url)
             tasks = [asyncio.create_task(load.run()) for _ in range(4)]
             try:
-                for turn in range(count):
+                for turn in range(count + FRUITLESS):
+                    if turn >= count and found.promised:
+                        break
                     await asyncio.sleep(rng.uniform(0.3, 2.5))
                     await _fail_once(disk, tmp_path, origin, found, KINDS[turn % 3], rng.randrange(1 << 30))
                     assert not [task for task in tasks if task.done()], "the load has ended"
@@ -159,7 +165,7 @@ async def _fail_once(disk: Crashdisk, tmp_path: Path, origin: Describing, found:
 
 async def test_after_a_power_loss_all_that_was_journalled_is_there_and_every_byte_is_right(tmp_path: Path) -> None:
     found = await lose_power(tmp_path, seed=11, count=1)
-    assert found.images == 1
+    assert found.images >= 1
     assert found.promised > 0
 
 

@@ -79,7 +79,7 @@ messages = st.one_of(
     st.builds(Read, u64, u64),
     st.builds(Cancel, u64),
     st.builds(Freed, u64, st.integers(0, 2**31)),
-    st.builds(Bad, st.binary(min_size=16, max_size=16), u64, u64, st.sampled_from(Reason)),
+    st.builds(Bad, st.binary(min_size=16, max_size=16), u64, u64, u64, st.sampled_from(Reason)),
 )
 
 

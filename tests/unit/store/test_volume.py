@@ -129,9 +129,15 @@ def test_an_extent_that_proved_bad_is_dropped_and_the_others_stay(tmp_path: Path
     volume = open_volume(tmp_path)
     put(volume, "/a", 1, 64 * KIB, start=0, total=200_000)
     record = put(volume, "/a", 1, 64 * KIB, start=64 * KIB, total=200_000)
-    assert volume.drop_extent(name(volume, "/a"), record.generation, 0, Eviction.CORRUPT)
+    stored = volume.lookup(name(volume, "/a"))
+    assert stored is not None
+    bad, good = volume.extents(stored)
+    a, generation = name(volume, "/a"), record.generation
+    assert not volume.drop_extent(a, generation, bad.pack, bad.offset + 1, Eviction.CORRUPT)  # it has moved
+    assert volume.drop_extent(a, generation, bad.pack, bad.offset, Eviction.CORRUPT)
     assert prove(volume, "/a") == {64 * KIB: 64 * KIB}
-    assert not volume.drop_extent(name(volume, "/a"), record.generation + 1, 64 * KIB, Eviction.CORRUPT)
+    assert not volume.drop_extent(a, generation, bad.pack, bad.offset, Eviction.CORRUPT)  # who finds it second
+    assert not volume.drop_extent(a, generation + 1, good.pack, good.offset, Eviction.CORRUPT)
     volume.close()
 
 

@@ -1,0 +1,118 @@
+"""A body whose record is older than the index: it goes by the index, and reports nothing good as bad."""
+
+import asyncio
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from edge.clock import FakeClock
+from edge.delivery.body import ObjectBody
+from edge.demo.describing import body_slice
+from edge.fill.messages import Bad, Fetch, Message
+from edge.server.exchange import FileWindow
+from edge.store.index import LiveTable
+from edge.store.reader import Reader
+from edge.store.record import Record
+from edge.store.volume import Volume
+from edge.tasks import Tasks
+from edge.words import KIB, PENDING
+from tests.support.volumes import name, open_volume, put
+
+TOTAL = 200_000
+
+
+@dataclass
+class Keeper:
+    """What the keeper is told."""
+
+    told: list[Message] = field(default_factory=list)
+
+    def tell(self, message: Message) -> None:
+        self.told.append(message)
+
+
+class NotAskedFor(Exception):
+    """The body wanted to have something fetched."""
+
+
+class Room:
+    """Sources over a volume, and the exchange of the body: `moved` when that may go on."""
+
+    def __init__(self, volume: Volume) -> None:
+        volume.close()  # LMDB wants a process to have an index open once only
+        LiveTable(Path(volume.hello.live_path), volume.hello.live_bytes, readonly=False).close()
+        self.volume = volume
+        self.reader = Reader(volume.hello, FakeClock())
+        self.asker = Keeper()
+        self.tasks = Tasks("reads")
+        self.moved = asyncio.Event()
+
+    def resume(self) -> None:
+        self.moved.set()
+
+    def body(self, record: Record, start: int, end: int) -> ObjectBody:
+        def no_fetch(start: int, end: int, *_: object) -> Fetch:
+            raise NotAskedFor(f"{start}-{end}")
+
+        return ObjectBody(self, self, record, [(start, end)], no_fetch, name=name(self.volume, "/a"))  # type: ignore[arg-type]
+
+    async def read(self, record: Record, start: int, end: int) -> bytes:
+        body, data = self.body(record, start, end), bytearray()
+        async with asyncio.timeout(10):
+            while (window := body.next_window(1 << 20)) is not None:
+                if window is PENDING:
+                    await self.moved.wait()
+                    self.moved.clear()
+                elif isinstance(window, FileWindow):
+                    data += os.pread(window.file.fileno(), window.count, window.offset)
+                else:
+                    assert not isinstance(window, type(PENDING))
+                    data += window
+        return bytes(data)
+
+
+async def test_what_came_to_lie_before_the_extent_of_the_record_at_hand_is_found(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 64 * KIB, start=64 * KIB, total=TOTAL)
+    at_hand = volume.lookup(name(volume, "/a"))
+    assert at_hand is not None
+    put(volume, "/a", 1, 64 * KIB, start=0, total=TOTAL)  # the index has this one in the record now
+    room = Room(volume)
+    assert await room.read(at_hand, 1000, 70_000) == body_slice("/a", 1, 1000, 70_000)
+    assert room.asker.told == []
+
+
+async def test_an_extent_that_moved_is_read_where_it_is_now_and_not_called_bad(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 64 * KIB, total=TOTAL)
+    at_hand = volume.lookup(name(volume, "/a"))
+    assert at_hand is not None
+    assert at_hand.first is not None
+    filler = put(volume, "/filler", 1, volume.pack_size)
+    put(volume, "/a", 1, 64 * KIB, total=TOTAL)  # the same bytes, in another pack
+    renewed = volume.lookup(name(volume, "/a"))
+    assert renewed is not None
+    assert renewed.first is not None
+    assert renewed.first.pack > at_hand.first.pack, filler
+    volume.packs.pack_path(at_hand.first.pack).unlink()
+    room = Room(volume)
+    assert await room.read(at_hand, 0, 1000) == body_slice("/a", 1, 0, 1000)
+    assert room.asker.told == []
+
+
+async def test_a_pack_that_is_gone_is_reported_where_the_index_still_offers_it(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 64 * KIB, total=TOTAL)
+    at_hand = volume.lookup(name(volume, "/a"))
+    assert at_hand is not None
+    assert at_hand.first is not None
+    volume.packs.pack_path(at_hand.first.pack).unlink()
+    room = Room(volume)
+    body = room.body(at_hand, 0, 1000)
+    with pytest.raises(NotAskedFor):
+        body.next_window(1000)
+    assert [(bad.pack, bad.offset) for bad in room.asker.told if isinstance(bad, Bad)] == [
+        (at_hand.first.pack, at_hand.first.offset)
+    ]
