@@ -328,7 +328,7 @@ class OriginSection(Section):
     sibling_window: Wait = Field(60.0, description="... within so long")
     fallback: bool = Field(True, description="false: where there are shields, origins are never asked instead")
     read_ahead: Size = Field(
-        32 * 2**20, description="fetched before a player that reads a far film in ranges; 0 = none"
+        64 * 2**20, description="fetched before a player that reads a far film in ranges; 0 = none"
     )
     congestion_control: Label | None = Field(
         None, description="how these connections send; unless set, as the kernel does"

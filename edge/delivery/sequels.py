@@ -12,15 +12,20 @@ from edge.delivery.memory import Memory
 from edge.words import MIB
 
 FIRST: Final = 4 * MIB  # ahead of the second range that goes on with another; then twice as much each time
+EARNED: Final = 4  # times what has been read in order: who leaves soon leaves little unread
 KNOWN: Final = 2048  # places in objects at which somebody may go on
 
 
 @dataclass(slots=True)
 class Sequel:
-    """Somebody who reads in order: how far ahead it is read for, and up to where it has been asked for."""
+    """Somebody who reads in order: how far ahead it is read for, and up to where it has been asked for.
+
+    `begun`: where the first range began.
+    """
 
     window: int
     asked: int
+    begun: int
 
 
 class Sequels:
@@ -36,12 +41,12 @@ class Sequels:
             return None
         known = self._known.get((name, start))
         if known is None:
-            self._known.put((name, end), Sequel(0, end))
+            self._known.put((name, end), Sequel(0, end, start))
             return None
-        window = min(2 * known.window or FIRST, self._most)
+        window = min(2 * known.window or FIRST, self._most, max(FIRST, EARNED * (start - known.begun)))
         asked = max(known.asked, end)
         until = min(end + window, total)
         if until - asked < window // 2 and until < total:
             until = asked  # half of it is enough to go on
-        self._known.put((name, end), Sequel(window, until))
+        self._known.put((name, end), Sequel(window, until, known.begun))
         return (asked, until) if until > asked else None

@@ -206,7 +206,7 @@ class Desk:
     def _fetch_ahead(self, link: Link, name: bytes, fetch: Fetch, stored: Record | None) -> None:
         """Nobody waits for it: only on a far path, with connections to spare, and of the version that is being read."""
         pool, pin = self._shop.group.order(fetch.key)[0].pool, fetch.pin
-        if pin is None or not pool.path.far or not pool.spare or fetch.kind in self._shop.rangeless:
+        if pin is None or not pool.path.far or fetch.kind in self._shop.rangeless:
             return
         flight = self.flights.get(name)
         if flight is not None:
@@ -217,7 +217,7 @@ class Desk:
         known = stored is not None and bool(stored.flags & Flag.STRONG) and self._finder.fresh(stored)
         if stored is None or not known or (stored.etag, stored.total) != (pin.etag, pin.total):
             return
-        if self._shop.landing.get(name) is None and len(self.flights) < self._settings.flights_max // 2:
+        if pool.spare and self._shop.landing.get(name) is None and len(self.flights) < self._settings.flights_max // 2:
             self._lead(link, name, Reader(link.channel, fetch), stored, shared=True)
 
     def _is_coming(self, name: bytes) -> bool:

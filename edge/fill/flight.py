@@ -11,8 +11,10 @@ what a reader asked is covered, by pieces or by the index.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Final
 
 from edge.fill.messages import UNKNOWN, End, Fail, Fetch, Head, HeadFlag, Message
 from edge.fill.pieces import Piece
@@ -22,6 +24,8 @@ from edge.fill.spans import Spans
 from edge.origin.client import OriginClient
 from edge.store.record import Record, encode_record
 from edge.words import Reason
+
+AHEAD_MOST: Final = 8  # stretches to be brought ahead that wait for others; an older one was for a reader long gone
 
 
 class Flight:
@@ -62,6 +66,7 @@ class Flight:
         self.background = False  # a refresh: it goes on though nobody waits
         self._on_idle = on_idle
         self._start_run = start_run
+        self._ahead: deque[tuple[int, int]] = deque(maxlen=AHEAD_MOST)
         self._grown: dict[int, Piece] = {}
         self._unannounced = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -276,16 +281,26 @@ class Flight:
             gap = self.covered.gap(bringing.end, reader.end)
 
     def fetch_ahead(self, start: int, end: int) -> None:
-        """Bring what somebody will ask for, in as few runs as there are holes; what is too much now is left out."""
-        if self.head is None or not self.ranges or self.over:
-            return
-        gap = self.covered.gap(start, min(end, self.total))
-        while gap is not None and len(self.runs) < self.settings.runs_per_flight // 2:
-            low = gap[0]
-            bringing = next((run for run in self.runs if run.brings(low)), None) or self._begin(*gap, ahead=True)
-            if bringing.end == UNKNOWN:
-                return
-            gap = self.covered.gap(bringing.end, min(end, self.total))
+        """Bring what somebody will ask for, in as few runs as there are holes; what is too much now comes after it."""
+        if self.head is not None and self.ranges and not self.over:
+            self._ahead.append((start, end))
+            self._begin_ahead()
+
+    def _begin_ahead(self) -> None:
+        while self._ahead:
+            start, end = self._ahead[0]
+            gap = self.covered.gap(start, min(end, self.total))
+            while gap is not None:
+                low = gap[0]
+                bringing = next((run for run in self.runs if run.brings(low)), None)
+                if bringing is None:
+                    if len(self.runs) >= self.settings.runs_per_flight // 2:
+                        return
+                    bringing = self._begin(*gap, ahead=True)
+                if bringing.end == UNKNOWN:
+                    break
+                gap = self.covered.gap(bringing.end, min(end, self.total))
+            self._ahead.popleft()
 
     def _begin(self, start: int, end: int, *, ahead: bool = False) -> Run:
         low = max(start - start % self.slice_size, self.covered.before(start))
@@ -311,6 +326,8 @@ class Flight:
         for reader in list(self.readers):
             self._finish_if_covered(reader)
             self.look_after(reader)
+        if self._ahead and not self.over:
+            self._begin_ahead()
         self.check_idle()
 
     def readers_of(self, run: Run) -> Iterator[Reader]:

@@ -73,7 +73,8 @@ class Reader:
         """
         moved, took = self.position - self._paced[0], now - self._paced[1]
         if ready < WAITING:
-            self.ahead = min(2 * self.ahead, settings.ahead_most)
+            earned = max(self.ahead, 2 * (self.position - self.start))  # who leaves soon leaves little behind
+            self.ahead = min(2 * self.ahead, earned, settings.ahead_most)
         elif self._paced[2] >= WAITING and moved > 0 and took > 0:
             self.speed += SPEED_WEIGHT * (moved / took - self.speed) if self.speed else moved / took
             self.ahead = min(int(self.speed * AHEAD_SECONDS), settings.ahead_most)

@@ -11,7 +11,7 @@ class FillSettings:
 
     run_max: int = 16 * MIB  # one origin request: several seconds of 4K video, and the most one extent holds
     ahead: int = 16 * MIB  # how far a fill may be past its furthest reader: BDP of 300 Mbit/s x 250 ms, twice
-    ahead_most: int = 64 * MIB  # the same for a reader that waits for us: a round trip with a loss is seconds of it
+    ahead_most: int = 128 * MIB  # the same for a reader that waits for us, or is fast: one piece that lags is 2 s of it
     runs_per_flight: int = 8  # readers of one object that seek to different places
     memory_limit: int = 256 * KIB  # larger bodies of unknown length go to a pack
     live_below: float = 60.0  # shorter lives are kept in the shared-memory table

@@ -162,20 +162,25 @@ class Spread:
 
     async def _wait(self, piece: AskedPiece) -> None:
         piece.changed.clear()
-        path, clock = self._client.pool.path, self._shop.clock
-        left = min(piece.moved_at + path.stall, piece.looked_at + path.slow) - clock.monotonic()
+        left = self._patience(piece)
         if piece.rival is not None or left > 3600:
             await piece.changed.wait()
             return
         try:
             await asyncio.wait_for(piece.changed.wait(), max(left, 0.001))
         except TimeoutError:
-            self._hedge(piece)
+            for late in [each for each in self._pieces if not each.done and self._patience(each) <= 0]:
+                self._hedge(late)
+
+    def _patience(self, piece: AskedPiece) -> float:
+        """Seconds until a piece lags."""
+        path = self._client.pool.path
+        return min(piece.moved_at + path.stall, piece.looked_at + path.slow) - self._shop.clock.monotonic()
 
     def _hedge(self, piece: AskedPiece) -> None:
-        """The piece that all wait for lags: ask for what is left of it on another connection, too."""
+        """A piece lags while all wait for one that does: ask for what is left of it on another connection, too."""
         size = piece.end - piece.position
-        if piece.done or piece.chunks or size <= 0:
+        if piece.done or piece.rival is not None or size <= 0:
             return  # it came in the very moment in which the patience ended
         if self._hedged + size > max(FIRST, HEDGED_SHARE * self._asked) or not self._client.pool.spare:
             piece.moved_at = piece.looked_at = self._shop.clock.monotonic()  # not now; look again later

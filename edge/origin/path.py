@@ -11,7 +11,7 @@ from edge.words import KIB, MIB
 CONNECTS: Final = 16  # of which the fastest counts as the round trip: the others had a loss or a busy moment
 GOODPUT_FIRST: Final = 64 * KIB  # bytes a round trip: a connection that has been used a little
 PIECE_LEAST: Final = 64 * KIB
-PIECE_MOST: Final = 1 * MIB
+PIECE_MOST: Final = 256 * KIB
 GRAIN: Final = 16 * KIB
 TRIPS: Final = 1.25  # round trips that a piece should take: in one it would show no more than that it was small
 WEIGHT: Final = 0.05  # of one piece among those before it: a run has dozens
@@ -66,7 +66,7 @@ class PathStatistics:
     @property
     def slow(self) -> float:
         """How long a piece may take in all before it lags."""
-        return max(3.0 * (self.rtt or 0.0), 2.0 * self._took)
+        return max(2.5 * (self.rtt or 0.0), 1.3 * self._took)
 
     def connected(self, seconds: float) -> None:
         """A TCP handshake took so long."""

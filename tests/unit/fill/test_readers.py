@@ -30,10 +30,17 @@ def test_at_first_the_settings_say_how_far() -> None:
 
 def test_one_that_waits_is_filled_for_further_ahead_each_time_up_to_a_limit() -> None:
     who = reader()
-    reads(who, ready=0, seconds=1.0, times=2)
-    assert SETTINGS.ahead < who.ahead
-    reads(who, ready=0, seconds=1.0, times=10)
+    reads(who, ready=0, seconds=1.0, times=12)
+    assert SETTINGS.ahead < who.ahead < SETTINGS.ahead_most
+    reads(who, ready=0, seconds=1.0, times=80)
     assert who.ahead == SETTINGS.ahead_most
+
+
+def test_one_that_waits_and_has_read_little_is_filled_for_no_further_than_twice_that() -> None:
+    who = reader()
+    for read in range(1, 60):
+        reads(who, ready=0, seconds=1.0, times=1)
+        assert who.ahead <= max(SETTINGS.ahead, 2 * read * MIB)
 
 
 def test_one_that_is_paced_gets_no_more_than_the_settings_say() -> None:
@@ -44,13 +51,13 @@ def test_one_that_is_paced_gets_no_more_than_the_settings_say() -> None:
 
 def test_one_that_reads_fast_stays_far_ahead_while_all_is_ready() -> None:
     who = reader()
-    reads(who, ready=40 * MIB, seconds=0.04, times=20)
+    reads(who, ready=40 * MIB, seconds=0.02, times=40)
     assert who.ahead == SETTINGS.ahead_most
 
 
 def test_one_that_waited_and_then_slows_down_is_filled_for_less_again() -> None:
     who = reader()
-    reads(who, ready=0, seconds=0.1, times=10)
+    reads(who, ready=0, seconds=0.1, times=100)
     reads(who, ready=40 * MIB, seconds=2.0, times=20)
     assert who.ahead == SETTINGS.ahead
 
