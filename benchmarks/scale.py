@@ -22,8 +22,8 @@ from edge.clock import SystemClock
 from edge.policy.purges import Purge, Scope
 from edge.store import files
 from edge.store.disk import Disk
-from edge.store.index import LiveTable
 from edge.store.journal import ExtentEntry, ObjectEntry, SealedEntry, encode_entry, header
+from edge.store.live import LiveTable
 from edge.store.names import name_of
 from edge.store.reader import Reader
 from edge.store.record import Extent, Flag, Record

@@ -7,12 +7,13 @@ from pathlib import Path
 from edge.errors import FormatUnknown
 from edge.store import files
 from edge.store.disk import Disk
-from edge.store.index import FORMAT as INDEX_FORMAT
-from edge.store.index import Index, LiveTable
+from edge.store.index import Index
+from edge.store.live import LiveTable
 from edge.store.packs import EXTENT_LIMIT, Packs, pack_size_for
 from edge.store.purgelog import PurgeLog
 from edge.store.recovery import Rebuild, complete_journals
 from edge.store.settings import VolumeHello, VolumeSettings
+from edge.store.tables import FORMAT as INDEX_FORMAT
 from edge.words import GIB
 
 SUMS_LIMIT = 64  # slices an extent may have (DESIGN section 9)

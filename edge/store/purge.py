@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from edge.policy.purges import Purge, Scope
-from edge.store.index import KEY_CUT, Side, tag_row
 from edge.store.record import Flag, Glance, Record
+from edge.store.tables import KEY_CUT, Side, tag_row
 from edge.words import Eviction
 
 if TYPE_CHECKING:

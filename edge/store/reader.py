@@ -14,7 +14,8 @@ from edge.clock import Clock
 from edge.errors import StoreError
 from edge.store.doubts import CALM, COUNTS, Doubts, volume_id
 from edge.store.hits import Shared
-from edge.store.index import LiveTable, ReadIndex, split_live
+from edge.store.live import LiveTable, split_live
+from edge.store.looking import ReadIndex
 from edge.store.record import Extent, Record, blocks, checksum, decode_stored
 from edge.store.residency import Residency
 from edge.store.settings import VolumeHello

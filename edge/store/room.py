@@ -10,12 +10,13 @@ from edge.store.disk import Disk
 from edge.store.doubts import Doubts, volume_id
 from edge.store.eviction import NEW_SHARE, Policy, Row, admit, least_score, stay_share, victims
 from edge.store.files import write_whole
-from edge.store.index import Index, Placed, Writing
+from edge.store.index import Index, Writing
 from edge.store.journal import ExtentEntry, ObjectEntry
 from edge.store.packs import ALIGN, Pack, Packs, Reservation
 from edge.store.popularity import Popularity, title_of
 from edge.store.record import Extent, Flag, Record, sums_match
 from edge.store.settings import VolumeSettings
+from edge.store.tables import Placed
 from edge.store.tallies import Tallies
 from edge.words import MIB, Damage, Eviction
 

@@ -19,8 +19,8 @@ from edge.store.disk import Disk
 from edge.store.doubts import KEEPER, Doubts
 from edge.store.health import Health, Trust, try_disk
 from edge.store.hits import Shared
-from edge.store.index import split_live
 from edge.store.journal import DeleteEntry, ExtentEntry, ObjectEntry
+from edge.store.live import split_live
 from edge.store.opening import Opened
 from edge.store.packs import Reservation
 from edge.store.purge import Purging

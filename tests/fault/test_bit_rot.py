@@ -16,7 +16,8 @@ import pytest
 
 from edge.clock import FakeClock
 from edge.demo.describing import body_slice
-from edge.store.index import Index, LiveTable
+from edge.store.index import Index
+from edge.store.live import LiveTable
 from edge.store.names import name_of
 from edge.store.reader import CorruptExtent, Reader
 from edge.store.record import Extent, encode_record
