@@ -257,5 +257,17 @@ class Writing:
     def remove_place(self, placed: Placed) -> None:
         self._txn.delete(PLACE_KEY.pack(placed.pack, placed.offset), db=self.places)
 
+    def put_name(self) -> Callable[..., bool]:
+        """What puts a value as it is: (name, value, overwrite=False) is False when there is one."""
+        put: Callable[..., bool] = self._txn.cursor(db=self.names).put
+        return put
+
+    def put_rows(self, table: Any, rows: list[tuple[bytes, bytes]]) -> None:
+        """Write rows as they are, in the order of their keys."""
+        if rows:
+            rows.sort()
+            with self._txn.cursor(db=table) as cursor:
+                cursor.putmulti(rows)
+
     def set_meta(self, key: bytes, value: int) -> None:
         self._txn.put(key, b"%d" % value, db=self.meta_table)

@@ -227,6 +227,8 @@ class Volume:
             txn.remove_record(name, known, self.index.extents(known))
             self._sequence += 1
             txn.set_meta(b"sequence", self._sequence)
+        if self._rebuild is not None:  # nor is an older one to come back
+            self._rebuild.forget(name, self._sequence)
         self.evictions[reason] += 1
         with suppress(StoreError):  # on a disk that has failed nothing can be made durable: requests go on
             self.packs.log_for_certain(DeleteEntry(name, known.generation, self._sequence))
