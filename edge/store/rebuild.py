@@ -146,7 +146,8 @@ class Rebuild:
         rest: list[bytes] = []
         for name in sorted(stretch.objects):
             sequence, payload = stretch.objects[name]
-            owner = payload[:OWNER]
+            generation = payload[GENERATION]
+            owner = name + generation
             if name in deleted or owner in orphans or (sequence < purged and self._is_purged(sequence, payload)):
                 rest.append(name)
                 continue
@@ -160,8 +161,8 @@ class Rebuild:
                 del extents[owner]
                 places += [place_row(extent) for extent in there]
                 further += [extent_row(extent) for extent in there[1:]]
-            keys.append((rows[1], payload[GENERATION]))
-            tags += [(tag, payload[GENERATION]) for tag in rows[2]]
+            keys.append((rows[1], generation))
+            tags += [(tag, generation) for tag in rows[2]]
         for table, rows_of in ((txn.places, places), (txn.extents_table, further), (txn.keys, keys), (txn.tags, tags)):
             txn.put_rows(table, rows_of)
         return rest
