@@ -4,7 +4,7 @@ Order is that of the queue: what was to be committed before the purge began is i
 what is committed meanwhile has a higher sequence number and stays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edge.store.volume import Volume
 
 STEP: Final = 500  # objects: some 10 ms, while commits and writes wait
-RANGES_A_STEP: Final = 200  # most of them name one object, or none
+RANGES_A_STEP: Final = 500  # most of them name one object, or none
 NAME: Final = 16  # bytes at a row's end
 
 
@@ -83,22 +83,44 @@ class Purging:
         return record
 
     def step(self) -> bool:
-        """Forget some objects; False when none is left."""
+        """Forget some objects, all of them in one transaction; False when none is left."""
         index = self._volume.index
         left, looked = STEP, 0
+        taken: list[tuple[Purge, list[bytes]]] = []
         while self._ranges and left > 0 and looked < RANGES_A_STEP:
             what, where = self._ranges[-1]
             found = index.rows(where.side, where.prefix, self._after, left)
             if found:
-                self._take(what, [row[-NAME:] for row in found])
+                taken.append((what, [row[-NAME:] for row in found]))
             self._after = found[-1] if len(found) == left else b""
             left, looked = left - len(found), looked + 1
             if not self._after:
                 self._ranges.pop()
+        if taken:
+            self._take(taken)
         return bool(self._ranges)
 
-    def _take(self, what: Purge, names: list[bytes]) -> None:
+    def _take(self, taken: list[tuple[Purge, list[bytes]]]) -> None:
+        if self._dry:
+            self._count(taken)
+            return
+        with self._volume.index.writing() as txn:
+            done = [(what, *txn.purge(names, self._meant(what), soft=what.soft)) for what, names in taken]
+        for what, objects, length in done:
+            if not what.soft:
+                self._volume.evictions[Eviction.PURGE] += objects
+            self.objects += objects
+            self.length += length
+
+    def _count(self, taken: list[tuple[Purge, list[bytes]]]) -> None:
         index = self._volume.index
+        for what, names in taken:
+            meant = self._meant(what)
+            kept = [record for record in map(index.record, names) if record is not None and meant(record)]
+            self.objects += len(kept)
+            self.length += sum(extent.length for record in kept for extent in index.extents(record))
+
+    def _meant(self, what: Purge) -> Callable[[Record | Glance], bool]:
         sure = len(what.text) < KEY_CUT and not what.site  # what the rows name is what is meant
 
         def meant(record: Record | Glance) -> bool:
@@ -106,13 +128,4 @@ class Purging:
                 return False
             return not (what.soft and record.flags & Flag.STALE)
 
-        if self._dry:
-            kept = [record for record in map(index.record, names) if record is not None and meant(record)]
-            objects, length = len(kept), sum(extent.length for record in kept for extent in index.extents(record))
-        else:
-            with index.writing() as txn:
-                objects, length = txn.purge(names, meant, soft=what.soft)
-            if not what.soft:
-                self._volume.evictions[Eviction.PURGE] += objects
-        self.objects += objects
-        self.length += length
+        return meant
