@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from edge.clock import Clock
 from edge.errors import NotAdmitted, StoreError
-from edge.store.budget import WriteBudget
+from edge.store.budget import SPENT, WriteBudget
 from edge.store.disk import Disk
 from edge.store.doubts import Doubts, volume_id
 from edge.store.eviction import NEW_SHARE, Policy, Row, admit, least_score, stay_share, victims
@@ -59,6 +59,7 @@ class Room:
             pass
         except (OSError, StoreError) as error:
             log.warning("popularity is not known: %s", error)
+        self.budget.recall(self._index.meta(SPENT))
 
     def remember(self) -> None:
         """Write popularity down; a crash of the machine costs what was learnt since."""
@@ -179,14 +180,15 @@ class Room:
         except (OSError, StoreError):
             return False
         moved = replace(extent, pack=place.pack, offset=place.offset)
+        self.budget.spend(extent.length, self._clock.wall())
         with self._index.writing() as txn:
             txn.move_extent(entry.name, record, extent, moved)
+            txn.set_meta(SPENT, self.budget.mark)
         self._packs.release(place.pack)
         self._packs.log(place.pack, ObjectEntry(entry.name, record))
         self._packs.log(place.pack, ExtentEntry(entry.name, record.generation, moved))
         if self.popularity.hits is not None and self._settings.policy is not Policy.POPULAR:
             self.popularity.hits.halve(entry.name)
-        self.budget.spend(extent.length, self._clock.wall())
         self._tallies.rewritten_bytes += extent.length
         return True
 

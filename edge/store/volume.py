@@ -15,6 +15,7 @@ from edge.clock import Clock
 from edge.errors import StoreError
 from edge.policy.purges import Purge
 from edge.store import files
+from edge.store.budget import SPENT
 from edge.store.disk import Disk
 from edge.store.doubts import KEEPER, Doubts
 from edge.store.health import Health, Trust, try_disk
@@ -164,6 +165,7 @@ class Volume:
             for name, record, extents in batch:
                 kept.append(self._commit(txn, name, record, extents, logged))
             txn.set_meta(b"sequence", self._sequence)
+            txn.set_meta(SPENT, self.room.budget.mark)
         for pack, entry in logged:
             self.packs.log(pack, entry)
             if isinstance(entry, ObjectEntry):
