@@ -11,7 +11,17 @@ from edge.errors import StoreError
 from edge.store.disk import Disk
 from edge.store.eviction import Row
 from edge.store.files import Counter
-from edge.store.journal import HEADER_BYTES, DeleteEntry, Entry, SealedEntry, encode_entry, header, row_of
+from edge.store.journal import (
+    HEADER_BYTES,
+    SEALED_BYTES,
+    DeleteEntry,
+    Entry,
+    SealedEntry,
+    encode_entry,
+    header,
+    is_sealed,
+    row_of,
+)
 from edge.words import GIB, MIB
 
 ALIGN: Final = 4096  # extents start on a page, so that residency is asked for whole pages of one extent
@@ -41,6 +51,7 @@ class Pack:
         "journal_at",
         "journal_dirty",
         "journal_fd",
+        "journal_whole",
         "number",
         "open_reservations",
         "row",
@@ -60,6 +71,7 @@ class Pack:
         self.journal_fd = -1
         self.journal_at = 0
         self.journal_dirty = False  # appended to since its last fdatasync
+        self.journal_whole = False  # found so at the start
         self.sealed = False
         self.open_reservations = 0
         self.synced = 0
@@ -85,22 +97,35 @@ class Packs:
         self._volume = volume
         self.size = size
         disk.mkdir(self.directory)
-        for number in sorted(self._found()):
-            stat = self.pack_path(number).stat()
-            used = min(stat.st_size, stat.st_blocks * 512)
-            pack = Pack(number, stat.st_size, used, self._row(number))
+        for number, stat in sorted(self._found()):
+            row, whole = self._look_at_journal(number)
+            pack = Pack(number, stat.st_size, min(stat.st_size, stat.st_blocks * 512), row)
             pack.sealed = True  # never appended to by a later run
+            pack.journal_whole = whole
             self.all[number] = pack
 
-    def _found(self) -> list[int]:
-        return [int(path.stem) for path in self.directory.glob("*.pack") if path.stem.isdigit()]
+    def _found(self) -> list[tuple[int, os.stat_result]]:
+        with os.scandir(self.directory) as entries:
+            return [
+                (int(entry.name[:-5]), entry.stat())
+                for entry in entries
+                if entry.name.endswith(".pack") and entry.name[:-5].isdigit()
+            ]
 
-    def _row(self, number: int) -> Row:
+    def _look_at_journal(self, number: int) -> tuple[Row, bool]:
+        """Its row, and whether its last entry is there; of 30,000 of them at a start, so its ends are all it reads."""
         try:
-            with self.journal_path(number).open("rb") as file:
-                return Row.KEPT if row_of(file.read(HEADER_BYTES)) == Row.KEPT else Row.NEW
+            fd = os.open(self.journal_path(number), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:  # without its journal a pack is as good as new
-            return Row.NEW
+            return Row.NEW, False
+        try:
+            row = Row.KEPT if row_of(os.pread(fd, HEADER_BYTES, 0)) == Row.KEPT else Row.NEW
+            end = os.fstat(fd).st_size - SEALED_BYTES
+            return row, end >= HEADER_BYTES and is_sealed(os.pread(fd, SEALED_BYTES, end))
+        except OSError:
+            return Row.NEW, False
+        finally:
+            os.close(fd)
 
     @property
     def active(self) -> Pack | None:

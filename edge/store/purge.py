@@ -16,8 +16,8 @@ from edge.words import Eviction
 if TYPE_CHECKING:
     from edge.store.volume import Volume
 
-STEP: Final = 500  # objects: some 10 ms, while commits and writes wait
-RANGES_A_STEP: Final = 500  # most of them name one object, or none
+STEP: Final = 1000  # objects: some 20 ms, while commits and writes wait
+RANGES_A_STEP: Final = 1000  # most of them name one object, or none
 NAME: Final = 16  # bytes at a row's end
 
 

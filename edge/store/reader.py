@@ -3,6 +3,7 @@
 import asyncio
 import mmap
 import os
+import resource
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
@@ -22,7 +23,8 @@ from edge.store.settings import VolumeHello
 from edge.words import KIB, MIB, Reason
 
 MEMO: Final = 10_000  # decoded records kept; a record costs about 1.5 KiB
-OPEN_PACKS: Final = 256  # descriptors; a volume has 64 packs or a few more
+OPEN_PACKS: Final = 1024  # descriptors; a volume has 64 packs or a few more, up to 64 GB; then one of each GB
+FEW_PACKS: Final = 64  # where a process may have few descriptors
 WARM_SECONDS: Final = 1.0  # how long a window just found resident is believed to be
 WARM_BLOCK: Final = MIB  # bytes; a window is at most as long
 WARM_WINDOWS: Final = 20_000
@@ -92,6 +94,7 @@ class Reader:
         self._memo: OrderedDict[bytes, tuple[bytes, Record, int]] = OrderedDict()
         self._live_memo: OrderedDict[bytes, tuple[bytes, Record, bytes]] = OrderedDict()
         self._packs: OrderedDict[int, PackFile] = OrderedDict()
+        self._most_packs = max(FEW_PACKS, min(OPEN_PACKS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8))
         self._warm: OrderedDict[tuple[int, int], float] = OrderedDict()
         self._verified: OrderedDict[tuple[int, int], None] = OrderedDict()
         self.cold_reads = 0
@@ -177,7 +180,7 @@ class Reader:
             except OSError:
                 return None
             self._packs[number] = file
-            if len(self._packs) > OPEN_PACKS:
+            if len(self._packs) > self._most_packs:
                 self._packs.popitem(last=False)
         return file
 

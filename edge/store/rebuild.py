@@ -25,7 +25,7 @@ from edge.store.stretch import (
     record_rows,
 )
 
-ENTRIES: Final = 4096  # a step: some 30 ms, in which commits and writes wait; a transaction's cost is shared by more
+ENTRIES: Final = 2048  # a step: some 20 ms, in which commits and writes wait; a transaction's cost is shared by more
 JOURNALS: Final = 16  # opened in a step: on a disk that turns each may cost a seek
 UNFINISHED: Final = b"unfinished"  # in table `meta` for as long as something is missing
 

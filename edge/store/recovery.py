@@ -2,19 +2,16 @@
 
 import os
 import uuid
-from pathlib import Path
 
 from edge.store.disk import Disk
 from edge.store.index import Index
 from edge.store.journal import (
-    SEALED_BYTES,
     Entry,
     ExtentEntry,
     ObjectEntry,
     SealedEntry,
     encode_entry,
     header,
-    is_sealed,
     read_journal,
 )
 from edge.store.packs import Pack, Packs
@@ -32,25 +29,13 @@ def read_whole(disk: Disk, packs: Packs, number: int) -> bytes:
         disk.close(fd)
 
 
-def _is_sealed(disk: Disk, path: Path) -> bool:
-    try:
-        fd = disk.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        size = os.fstat(fd).st_size
-        return size > SEALED_BYTES and is_sealed(disk.pread(fd, SEALED_BYTES, size - SEALED_BYTES))
-    finally:
-        disk.close(fd)
-
-
 def complete_journals(packs: Packs, index: Index, disk: Disk, volume: uuid.UUID) -> None:
     """A run that was killed left entries unwritten that its index has: write them for every unsealed journal.
 
     The data they name survived in the page cache; it is made durable first, as always.
     """
     for pack in list(packs.all.values()):
-        if _is_sealed(disk, packs.journal_path(pack.number)):
+        if pack.journal_whole:
             continue
         entries = list(read_journal(read_whole(disk, packs, pack.number), pack.number, volume))
         if entries and isinstance(entries[-1], SealedEntry):
