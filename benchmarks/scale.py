@@ -133,13 +133,13 @@ def _purge(volume: Volume, called: str, what: list[Purge]) -> dict[str, float]:
     """A thousand at a time, as the admin side takes them; between two steps commits and writes have their turn."""
     cpu, begun, longest = time.process_time(), time.monotonic(), 0.0
     for at in range(0, len(what), 1000):
-        purging = volume.begin_purge(what[at : at + 1000], volume.new_generation())
+        purging = volume.purges.begin(what[at : at + 1000], volume.new_generation())
         more = True
         while more:
             step = time.monotonic()
             more = purging.step()
             longest = max(longest, time.monotonic() - step)
-        volume.end_purge(purging.sequence)
+        volume.purges.end(purging.sequence)
     return {
         f"{called}_s": time.monotonic() - begun,
         f"{called}_cpu_s": time.process_time() - cpu,

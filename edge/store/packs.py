@@ -47,20 +47,9 @@ class Pack:
     """One pack and its journal. `used` counts what was handed out, also to fills that failed later."""
 
     __slots__ = (
-        "fd",
-        "journal_at",
-        "journal_dirty",
-        "journal_fd",
-        "journal_whole",
-        "number",
-        "open_reservations",
-        "row",
-        "sealed",
-        "size",
-        "synced",
-        "used",
-        "waiting",
-    )
+        "fd", "journal_at", "journal_dirty", "journal_fd", "journal_whole", "number", "open_reservations", "row",
+        "sealed", "size", "synced", "used", "waiting",
+    )  # fmt: skip
 
     def __init__(self, number: int, size: int, used: int, row: Row = Row.NEW) -> None:
         self.number = number

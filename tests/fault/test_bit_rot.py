@@ -19,7 +19,8 @@ from edge.demo.describing import body_slice
 from edge.store.index import Index
 from edge.store.live import LiveTable
 from edge.store.names import name_of
-from edge.store.reader import CorruptExtent, Reader
+from edge.store.packfile import CorruptExtent
+from edge.store.reader import Reader
 from edge.store.record import Extent, encode_record
 from edge.words import GIB, KIB, Damage
 from tests.scenario.test_cold_and_odd import drop_pages

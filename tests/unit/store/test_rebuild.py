@@ -141,8 +141,8 @@ def test_purges_are_asked_about_what_is_older_than_they_are_and_leave_the_rest(t
     volume = open_volume(tmp_path)
     for number in range(10):
         put(volume, f"/{number}", 1, 1000)
-    volume.purge_now(Purge(Scope.KEY, b"/3"))
-    volume.purge_now(Purge(Scope.KEY, b"/4", soft=True))
+    volume.purges.do_now(Purge(Scope.KEY, b"/3"))
+    volume.purges.do_now(Purge(Scope.KEY, b"/4", soft=True))
     put(volume, "/3", 2, 3000)
     volume.close()
     lost = rows(tmp_path)
