@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,11 @@ class Reservation:
     pack: int
     offset: int
     length: int
+
+
+def row_in(journal: bytes) -> Row:
+    """The row that a journal's header names."""
+    return Row.KEPT if row_of(journal) == Row.KEPT else Row.NEW
 
 
 def pack_size_for(volume_bytes: int) -> int:
@@ -87,11 +93,17 @@ class Packs:
         self.size = size
         disk.mkdir(self.directory)
         for number, stat in sorted(self._found()):
-            row, whole = self._look_at_journal(number)
-            pack = Pack(number, stat.st_size, min(stat.st_size, stat.st_blocks * 512), row)
+            pack = Pack(number, stat.st_size, min(stat.st_size, stat.st_blocks * 512))
             pack.sealed = True  # never appended to by a later run
-            pack.journal_whole = whole
             self.all[number] = pack
+
+    def look_at_journals(self, known: Mapping[int, int]) -> None:
+        """Learn rows, and which journals lack their end; those that are `known` (with their rows) are not opened."""
+        for number, pack in self.all.items():
+            if number in known:
+                pack.row, pack.journal_whole = Row(known[number]), True
+            else:
+                pack.row, pack.journal_whole = self._look_at_journal(number)
 
     def _found(self) -> list[tuple[int, os.stat_result]]:
         with os.scandir(self.directory) as entries:
@@ -102,13 +114,13 @@ class Packs:
             ]
 
     def _look_at_journal(self, number: int) -> tuple[Row, bool]:
-        """Its row, and whether its last entry is there; of 30,000 of them at a start, so its ends are all it reads."""
+        """Its row, and whether its last entry is there."""
         try:
             fd = os.open(self.journal_path(number), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:  # without its journal a pack is as good as new
             return Row.NEW, False
         try:
-            row = Row.KEPT if row_of(os.pread(fd, HEADER_BYTES, 0)) == Row.KEPT else Row.NEW
+            row = row_in(os.pread(fd, HEADER_BYTES, 0))
             end = os.fstat(fd).st_size - SEALED_BYTES
             return row, end >= HEADER_BYTES and is_sealed(os.pread(fd, SEALED_BYTES, end))
         except OSError:

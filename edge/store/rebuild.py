@@ -9,7 +9,7 @@ from edge.store.disk import Disk
 from edge.store.files import Counter
 from edge.store.index import Index, Writing
 from edge.store.journal import HEADER_BYTES, is_of
-from edge.store.packs import Packs
+from edge.store.packs import Packs, row_in
 from edge.store.purgelog import PurgeLog
 from edge.store.record import Extent, Record, decode_extent, decode_record
 from edge.store.recovery import read_whole
@@ -49,6 +49,7 @@ class Rebuild:
         self._whole = max(1, len(self._left))
         self._number, self._raw, self._at = 0, b"", 0  # the journal that is being read
         self._bad = False  # it is not whole
+        self._sound: list[int] = []  # packs whose journals are, read in this step
         self._deleted: dict[bytes, int] = {}  # name -> highest sequence at which it was deleted
         self._orphans: dict[bytes, list[bytes]] = {}  # name + generation -> entries of extents
         self.sequence = 0
@@ -70,6 +71,7 @@ class Rebuild:
     def step(self) -> bool:
         """Read some more; False when nothing is left."""
         stretch = Stretch()
+        self._sound.clear()
         opened = 0
         while stretch.entries < ENTRIES and (self._raw or (self._left and opened < JOURNALS)):
             if not self._raw:
@@ -87,6 +89,8 @@ class Rebuild:
         try:
             with self._index.writing() as txn:
                 self._take(txn, stretch)
+                for number in self._sound:
+                    txn.note_whole(number, self._packs.all[number].row)
                 if over:
                     txn.set_meta(UNFINISHED, 0)
         except StoreError:
@@ -98,12 +102,14 @@ class Rebuild:
 
     def _open_next(self) -> None:
         self._number = self._left.pop()
-        if self._number not in self._packs.all:  # evicted meanwhile
+        pack = self._packs.all.get(self._number)
+        if pack is None:  # evicted meanwhile
             return
         try:
             raw = read_whole(self._disk, self._packs, self._number)
             if is_of(raw, self._number, self._volume):
                 self._raw, self._at = raw, HEADER_BYTES
+                pack.row = row_in(raw)
                 return
         except (FormatUnknown, OSError):
             pass
@@ -120,6 +126,8 @@ class Rebuild:
         self._bad = self._bad or bool(bad)
         if at is None:
             self.damaged += self._bad
+            if not self._bad:
+                self._sound.append(self._number)
             self._raw, self._bad = b"", False
 
     # -- into the index --------------------------------------------------------------------------

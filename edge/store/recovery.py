@@ -2,7 +2,9 @@
 
 import os
 import uuid
+from contextlib import suppress
 
+from edge.errors import StoreError
 from edge.store.disk import Disk
 from edge.store.index import Index
 from edge.store.journal import (
@@ -34,33 +36,43 @@ def complete_journals(packs: Packs, index: Index, disk: Disk, volume: uuid.UUID)
 
     The data they name survived in the page cache; it is made durable first, as always.
     """
+    known = index.whole_journals()
+    packs.look_at_journals(known)
     for pack in list(packs.all.values()):
-        if pack.journal_whole:
-            continue
-        entries = list(read_journal(read_whole(disk, packs, pack.number), pack.number, volume))
-        if entries and isinstance(entries[-1], SealedEntry):
-            continue
-        known = {(e.generation, e.extent.start) for e in entries if isinstance(e, ExtentEntry)}
-        objects = {(e.name, e.record.generation) for e in entries if isinstance(e, ObjectEntry)}
-        missing: list[Entry] = []
-        used = 0
-        placed = index.placed(pack.number)
-        while placed:
-            for entry in placed:
-                used = max(used, entry.offset + entry.length)
-                record = index.record(entry.name)
-                if record is None or record.generation != entry.generation:
-                    continue
-                if (entry.name, entry.generation) not in objects:
-                    objects.add((entry.name, entry.generation))
-                    missing.append(ObjectEntry(entry.name, record))
-                if (entry.generation, entry.start) not in known:
-                    extent = next((e for e in index.extents(record) if e.start == entry.start), None)
-                    if extent is not None and extent.pack == pack.number:
-                        missing.append(ExtentEntry(entry.name, entry.generation, extent))
-            placed = index.placed(pack.number, placed[-1].offset)
-        pack.used = max(pack.used, used)
-        _rewrite(packs, pack, [*entries, *missing, SealedEntry(pack.used)], disk, volume)
+        if not pack.journal_whole:
+            _complete(pack, packs, index, disk, volume)
+    with suppress(StoreError), index.writing() as txn:  # a full one cannot note it: the next start looks again
+        for number in packs.all.keys() - known.keys():
+            txn.note_whole(number, packs.all[number].row)
+        for number in known.keys() - packs.all.keys():
+            txn.forget_whole(number)
+
+
+def _complete(pack: Pack, packs: Packs, index: Index, disk: Disk, volume: uuid.UUID) -> None:
+    entries = list(read_journal(read_whole(disk, packs, pack.number), pack.number, volume))
+    if entries and isinstance(entries[-1], SealedEntry):
+        return
+    known = {(e.generation, e.extent.start) for e in entries if isinstance(e, ExtentEntry)}
+    objects = {(e.name, e.record.generation) for e in entries if isinstance(e, ObjectEntry)}
+    missing: list[Entry] = []
+    used = 0
+    placed = index.placed(pack.number)
+    while placed:
+        for entry in placed:
+            used = max(used, entry.offset + entry.length)
+            record = index.record(entry.name)
+            if record is None or record.generation != entry.generation:
+                continue
+            if (entry.name, entry.generation) not in objects:
+                objects.add((entry.name, entry.generation))
+                missing.append(ObjectEntry(entry.name, record))
+            if (entry.generation, entry.start) not in known:
+                extent = next((e for e in index.extents(record) if e.start == entry.start), None)
+                if extent is not None and extent.pack == pack.number:
+                    missing.append(ExtentEntry(entry.name, entry.generation, extent))
+        placed = index.placed(pack.number, placed[-1].offset)
+    pack.used = max(pack.used, used)
+    _rewrite(packs, pack, [*entries, *missing, SealedEntry(pack.used)], disk, volume)
 
 
 def _rewrite(packs: Packs, pack: Pack, entries: list[Entry], disk: Disk, volume: uuid.UUID) -> None:

@@ -11,6 +11,7 @@ import lmdb
 
 TABLES: Final = (b"names", b"extents", b"places", b"keys", b"tags", b"meta")
 FORMAT: Final = 3  # an index of another format is rebuilt; 1 had no side table by key, 2 no checksums of its own
+WHOLE: Final = b"whole-"  # and a pack's number, in table `meta`
 MAX_READERS: Final = 512
 KEY_CUT: Final = 400  # an LMDB key has at most 511 bytes
 EXTENT_KEY: Final = struct.Struct(">QQ")

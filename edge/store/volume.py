@@ -244,9 +244,16 @@ class Volume:
             except OSError as error:  # what is not surely on the disk is not promised; the other packs are
                 failed = error
         self.packs.sync_journals()
-        self.packs.retire()
+        self._retire()
         if failed is not None:
             raise failed
+
+    def _retire(self) -> None:
+        """Full packs, and what a start need not look at again."""
+        if retired := self.packs.retire():
+            with suppress(StoreError), self.index.writing() as txn:
+                for pack in retired:
+                    txn.note_whole(pack.number, pack.row)
 
     @property
     def rebuilding(self) -> bool:
@@ -289,7 +296,7 @@ class Volume:
             self.packs.actives.clear()
             for pack in self.packs.all.values():
                 pack.sealed, pack.open_reservations = True, 0
-            self.packs.retire()
+            self._retire()
             self.room.remember()
             self._opened.write_mark(clean=self._rebuild is None)
         self._opened.let_go()
