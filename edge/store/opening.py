@@ -9,7 +9,8 @@ from edge.store import files
 from edge.store.disk import Disk
 from edge.store.index import Index
 from edge.store.live import LiveTable
-from edge.store.packs import EXTENT_LIMIT, Packs, pack_size_for
+from edge.store.pack import EXTENT_LIMIT, pack_size_for
+from edge.store.packs import Packs
 from edge.store.purgelog import PurgeLog
 from edge.store.rebuild import UNFINISHED, Rebuild
 from edge.store.recovery import complete_journals

@@ -9,7 +9,8 @@ from edge.store.disk import Disk
 from edge.store.files import Counter
 from edge.store.index import Index, Writing
 from edge.store.journal import HEADER_BYTES, is_of
-from edge.store.packs import Packs, row_in
+from edge.store.pack import row_in
+from edge.store.packs import Packs
 from edge.store.purgelog import PurgeLog
 from edge.store.record import Extent, Record, decode_extent, decode_record
 from edge.store.recovery import read_whole
@@ -85,7 +86,7 @@ class Rebuild:
         for number, used in stretch.used.items():
             pack = self._packs.all.get(number)
             if pack is not None:
-                pack.used = max(pack.used, used)
+                self._packs.holds_up_to(pack, used)
         try:
             with self._index.writing() as txn:
                 self._take(txn, stretch)

@@ -16,7 +16,8 @@ from edge.store.journal import (
     header,
     read_journal,
 )
-from edge.store.packs import Pack, Packs
+from edge.store.pack import Pack
+from edge.store.packs import Packs
 
 
 def read_whole(disk: Disk, packs: Packs, number: int) -> bytes:
@@ -71,7 +72,7 @@ def _complete(pack: Pack, packs: Packs, index: Index, disk: Disk, volume: uuid.U
                 if extent is not None and extent.pack == pack.number:
                     missing.append(ExtentEntry(entry.name, entry.generation, extent))
         placed = index.placed(pack.number, placed[-1].offset)
-    pack.used = max(pack.used, used)
+    packs.holds_up_to(pack, used)
     _rewrite(packs, pack, [*entries, *missing, SealedEntry(pack.used)], disk, volume)
 
 

@@ -12,7 +12,8 @@ from edge.store.eviction import NEW_SHARE, Policy, Row, admit, least_score, stay
 from edge.store.files import write_whole
 from edge.store.index import Index, Writing
 from edge.store.journal import ExtentEntry, ObjectEntry
-from edge.store.packs import ALIGN, Pack, Packs, Reservation
+from edge.store.pack import ALIGN, Pack, Reservation
+from edge.store.packs import Packs
 from edge.store.popularity import Popularity, title_of
 from edge.store.record import Extent, Flag, Record, sums_match
 from edge.store.settings import VolumeSettings

@@ -25,7 +25,7 @@ from typing import Final, Protocol
 from edge.clock import Clock
 from edge.store.disk import Disk
 from edge.store.doubts import Doubts, volume_id
-from edge.store.packs import EXTENT_LIMIT
+from edge.store.pack import EXTENT_LIMIT
 from edge.store.record import Extent, Record, sums_match
 from edge.store.tables import Placed
 from edge.words import Damage

@@ -22,7 +22,7 @@ from edge.store.journal import DeleteEntry
 from edge.store.live import split_live
 from edge.store.numbers import Numbers
 from edge.store.opening import Opened
-from edge.store.packs import Reservation
+from edge.store.pack import Reservation
 from edge.store.purge import Purges
 from edge.store.record import Extent, Flag, Record
 from edge.store.room import Room
@@ -48,7 +48,7 @@ class Volume:
         self.popularity.hits = shared.hits if shared else None
         self.room.recall()
         self._ages_counters = shared is None or shared.owner == KEEPER  # one keeper of a node does
-        self.index.damaged = self._index_damaged
+        self.index.damaged = lambda: self.tallies.damage.update((Damage.INDEX,))
         self._lost: dict[tuple[int, int], None] = {}  # places of bad extents that a failed disk did not let us forget
         self._cell = -1
         if shared is not None:
@@ -83,9 +83,6 @@ class Volume:
             opened.let_go()
             raise
         return volume
-
-    def _index_damaged(self) -> None:
-        self.tallies.damage[Damage.INDEX] += 1
 
     @property
     def hello(self) -> VolumeHello:
