@@ -9,7 +9,9 @@ import pytest
 
 from edge.policy.purges import Purge, Scope
 from edge.store import rebuild
+from edge.store.eviction import Row
 from edge.store.journal import ENTRY, HEADER_BYTES
+from edge.store.packs import Packs
 from edge.store.record import Flag
 from edge.store.tables import TABLES, Placed, open_environment
 from edge.store.volume import Volume
@@ -182,4 +184,36 @@ def test_the_index_says_of_each_place_what_lies_there_after_a_rebuild(tmp_path: 
     lose_index(tmp_path)
     volume = rebuilt(tmp_path)
     assert volume.index.placed(1) == [Placed(1, 0, name(volume, "/a"), record.generation, 0, 1000)]
+    volume.close()
+
+
+def test_a_start_looks_at_those_journals_only_of_which_it_does_not_know_that_they_are_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    look = Packs._look_at_journal
+
+    def looking(self: Packs, number: int) -> tuple[Row, bool]:
+        looked.append(number)
+        return look(self, number)
+
+    monkeypatch.setattr(Packs, "_look_at_journal", looking)
+    volume = open_volume(tmp_path, pack_size=MIB)
+    for number in range(12):
+        put(volume, f"/{number}", 1, 300_000)
+    volume.flush_journals()
+    rows_before = {number: pack.row for number, pack in volume.packs.all.items()}
+    volume.close(clean=False)
+    volume = open_volume(tmp_path, pack_size=MIB)
+    assert looked == [max(rows_before)], "only the pack that was being written to"
+    assert {number: pack.row for number, pack in volume.packs.all.items()} == rows_before
+    volume.close(clean=False)
+    lose_index(tmp_path)
+    looked.clear()
+    volume = rebuilt(tmp_path, pack_size=MIB)
+    volume.close(clean=False)
+    volume = open_volume(tmp_path, pack_size=MIB)
+    assert looked == []
+    assert {number: pack.row for number, pack in volume.packs.all.items()} == rows_before
+    assert volume.packs.used_bytes == sum(pack.used for pack in volume.packs.all.values())
     volume.close()
