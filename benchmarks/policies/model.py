@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from benchmarks.policies.workload import Floats, Ints, Trace
 from edge.store import eviction, hits, popularity
-from edge.store.packs import pack_size_for
+from edge.store.pack import pack_size_for
 
 RING = 1024  # packs a row can have
 

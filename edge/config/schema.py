@@ -246,6 +246,7 @@ class ScrubSection(Section):
 
     rate: Size = Field(10 * 10**6, description="bytes a second that are read of each volume; 0: none are")
     every: Wait = Field(24 * 3600.0, description="a pass begins so long after the one before began")
+    first: Wait = Field(60.0, description="the first pass begins so long after the start")
     window: str | None = Field(None, description="02:00-08:00: only then")
     zone: str = Field("UTC", description="time zone of the window: Asia/Yekaterinburg")
 

@@ -11,7 +11,8 @@ from typing import Protocol
 from edge.fill.asking import Asker, Asking, AskListener, InlineBytes, PackBytes, ScratchBytes
 from edge.fill.messages import UNKNOWN, Bad, Fetch, Head, Mode, Pin
 from edge.server.exchange import BodyBroken, Exchange, FileWindow
-from edge.store.reader import CorruptExtent, PackFile, Reader
+from edge.store.packfile import CorruptExtent, PackFile
+from edge.store.reader import Reader
 from edge.store.record import Extent, Flag, Record
 from edge.tasks import Tasks
 from edge.words import MIB, PENDING, Pending, Reason

@@ -15,7 +15,7 @@ from edge.fill.flight import Flight
 from edge.fill.pieces import InlinePiece, PackPiece, Piece, ScratchPiece
 from edge.fill.settings import FillSettings
 from edge.fill.sums import Summing
-from edge.store.packs import Reservation
+from edge.store.pack import Reservation
 from edge.store.record import Extent
 from edge.store.thread import StoreThread
 

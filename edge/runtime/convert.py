@@ -138,7 +138,7 @@ def scrub_settings(settings: Settings) -> ScrubSettings:
     """Its window is a checked one."""
     said = settings.scrub
     opens_in = Window.parse(said.window, said.zone).opens_in if said.window else _always_open
-    return ScrubSettings(said.rate, said.every, opens_in)
+    return ScrubSettings(said.rate, said.every, opens_in, said.first)
 
 
 def _always_open(_now: float) -> float:

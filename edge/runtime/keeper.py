@@ -121,7 +121,7 @@ async def _open_volume(child: ChildHandle, clock: Clock) -> Volume:
     def open_volume() -> Volume:
         volume = Volume.open(directory, volume_settings, clock=clock, shared=shared)
         for what in owed:
-            volume.purge_now(what)
+            volume.purges.do_now(what)
         return volume
 
     return await loop.run_in_executor(None, open_volume)

@@ -4,6 +4,8 @@ from edge.errors import NotAdmitted
 from edge.store.popularity import Popularity
 
 DAY_SECONDS = 86400
+SPENT = b"spent"  # in the index's table `meta`: `mark`, written with each commit
+_DAY = 1 << 56  # more bytes than a day has room for
 
 
 class WriteBudget:
@@ -24,6 +26,16 @@ class WriteBudget:
     def written(self, now: float) -> float:
         """Bytes of the day so far."""
         return self._popularity.spent if int(now // DAY_SECONDS) == self._popularity.day else 0.0
+
+    @property
+    def mark(self) -> int:
+        """Day and bytes in one number, for `recall`."""
+        return self._popularity.day * _DAY + int(self._popularity.spent)
+
+    def recall(self, mark: int) -> None:
+        """What was written down at a commit; the file of popularity is up to an hour older, or newer."""
+        if mark > self.mark:
+            self._popularity.day, self._popularity.spent = mark // _DAY, float(mark % _DAY)
 
     def tightness(self, now: float) -> float:
         """0 until half of the day's bytes are written, then rising to 1 = all of them."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum, StrEnum
 from typing import Final
 
-from edge.store.index import Placed
+from edge.store.tables import Placed
 
 NEW_SHARE: Final = 0.015  # of the volume: the new row; about a pack
 KEEP_SHARE: Final = 0.8  # of a kept pack that may be appended anew

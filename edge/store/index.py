@@ -1,13 +1,11 @@
 """The disposable index: LMDB tables over packs (DESIGN D4). One writer; readers in any number of processes."""
 
-import hashlib
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import lmdb
 
@@ -26,59 +24,19 @@ from edge.store.record import (
     intact,
     marked,
 )
-
-TABLES: Final = (b"names", b"extents", b"places", b"keys", b"tags", b"meta")
-FORMAT: Final = 3  # an index of another format is rebuilt; 1 had no side table by key, 2 no checksums of its own
-VALIDATED_LATER: Final = 60  # seconds that a short-lived answer stays so that a 304 can renew it
-MAX_READERS: Final = 512
-KEY_CUT: Final = 400  # an LMDB key has at most 511 bytes
-_EXTENT_KEY: Final = struct.Struct(">QQ")
-_PLACE_KEY: Final = struct.Struct(">IQ")
-_PLACE: Final = struct.Struct("<16sQQI")
-_LIVE: Final = struct.Struct("<I")
-
-
-class Side(StrEnum):
-    """The tables by which a purge finds its objects; each row ends with a name."""
-
-    KEYS = "keys"  # cache key cut to 400 bytes, 0, name
-    TAGS = "tags"  # digest of a tag, name
-
-
-def tag_row(tag: bytes) -> bytes:
-    """How a tag is called in the side table: all of one length, so that no tag's rows lie among another's."""
-    return hashlib.blake2b(tag, digest_size=16).digest()
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """What lies at a place of a pack."""
-
-    pack: int
-    offset: int
-    name: bytes
-    generation: int
-    start: int
-    length: int
-
-
-def extent_key(generation: int, start: int) -> bytes:
-    return _EXTENT_KEY.pack(generation, start)
-
-
-def open_environment(path: Path, map_bytes: int, *, readonly: bool) -> Any:
-    """An LMDB environment without sync: a commit is visible at once and survives kill -9 (not power loss)."""
-    return lmdb.open(
-        str(path),
-        map_size=map_bytes,
-        max_dbs=16,
-        max_readers=MAX_READERS,
-        readonly=readonly,
-        sync=False,
-        metasync=False,
-        readahead=False,
-        create=not readonly,
-    )
+from edge.store.tables import (
+    FORMAT,
+    KEY_CUT,
+    PLACE,
+    PLACE_KEY,
+    TABLES,
+    WHOLE,
+    Placed,
+    Side,
+    extent_key,
+    open_environment,
+    tag_row,
+)
 
 
 def _nobody_is_told() -> None:
@@ -153,12 +111,12 @@ class Index:
         """What lies in a pack from behind offset `after` on, in order, at most `limit` entries."""
         found: list[Placed] = []
         with self._env.begin() as txn, txn.cursor(db=self._places) as cursor:
-            if cursor.set_range(_PLACE_KEY.pack(pack, after + 1)):
+            if cursor.set_range(PLACE_KEY.pack(pack, after + 1)):
                 for key, value in cursor:
-                    number, offset = _PLACE_KEY.unpack(key)
+                    number, offset = PLACE_KEY.unpack(key)
                     if number != pack or len(found) >= limit:
                         break
-                    name, generation, start, length = _PLACE.unpack(value)
+                    name, generation, start, length = PLACE.unpack(value)
                     found.append(Placed(pack, offset, name, generation, start, length))
         return found
 
@@ -177,6 +135,13 @@ class Index:
     def objects(self) -> int:
         with self._env.begin() as txn:
             return int(txn.stat(self._names)["entries"])
+
+    def whole_journals(self) -> dict[int, int]:
+        """Packs whose journals are known to be whole, and the row that each stands for."""
+        with self._env.begin() as txn, txn.cursor(db=self._meta) as cursor:
+            found = cursor.iternext(keys=True, values=True) if cursor.set_range(WHOLE) else ()
+            rows = {bytes(key): int(value) for key, value in found if key.startswith(WHOLE)}
+        return {int(key.removeprefix(WHOLE)): row for key, row in rows.items()}
 
     def meta(self, key: bytes) -> int:
         """A counter of the index, 0 if it is not there."""
@@ -225,8 +190,8 @@ class Writing:
 
     def add_extent(self, name: bytes, record: Record, extent: Extent) -> Record:
         """Note an extent of a generation; the first one goes inline. Returns the record as it is now."""
-        place = _PLACE.pack(name, record.generation, extent.start, extent.length)
-        self._txn.put(_PLACE_KEY.pack(extent.pack, extent.offset), place, db=self.places)
+        place = PLACE.pack(name, record.generation, extent.start, extent.length)
+        self._txn.put(PLACE_KEY.pack(extent.pack, extent.offset), place, db=self.places)
         if record.first is None or record.first.start == extent.start:
             return replace(record, first=extent)
         if extent.start < record.first.start:  # the inline one is that with the lowest start
@@ -240,14 +205,14 @@ class Writing:
 
     def move_extent(self, name: bytes, record: Record, old: Extent, new: Extent) -> None:
         """The same bytes lie elsewhere now."""
-        self._txn.delete(_PLACE_KEY.pack(old.pack, old.offset), db=self.places)
+        self._txn.delete(PLACE_KEY.pack(old.pack, old.offset), db=self.places)
         renewed = self.add_extent(name, record, new)
         if renewed is not record:
             self._txn.put(name, encode_record(renewed), db=self.names)
 
     def remove_extent(self, name: bytes, record: Record, extent: Extent) -> Record:
         """Forget one extent; the record stays (it may have others)."""
-        self._txn.delete(_PLACE_KEY.pack(extent.pack, extent.offset), db=self.places)
+        self._txn.delete(PLACE_KEY.pack(extent.pack, extent.offset), db=self.places)
         if record.first is not None and record.first.start == extent.start:
             return replace(record, first=None)
         self._txn.delete(extent_key(record.generation, extent.start), db=self.extents_table)
@@ -256,7 +221,7 @@ class Writing:
     def remove_record(self, name: bytes, record: Record, extents: Sequence[Extent]) -> None:
         """Forget an object with all its extents."""
         for extent in extents:
-            self._txn.delete(_PLACE_KEY.pack(extent.pack, extent.offset), db=self.places)
+            self._txn.delete(PLACE_KEY.pack(extent.pack, extent.offset), db=self.places)
             self._txn.delete(extent_key(record.generation, extent.start), db=self.extents_table)
         self._remove_rows(name, record.key, record.tags)
         self._txn.delete(name, db=self.names)
@@ -287,7 +252,7 @@ class Writing:
                     continue
                 cursor.delete()
                 if whole:
-                    self._txn.delete(_PLACE_KEY.pack(seen.first_pack, seen.first_offset), db=self.places)
+                    self._txn.delete(PLACE_KEY.pack(seen.first_pack, seen.first_offset), db=self.places)
                     self._remove_rows(name, seen.key, seen.tags)
                 else:
                     record = decode_record(raw)
@@ -298,126 +263,26 @@ class Writing:
         return self._index.extents(decode_record(raw))
 
     def remove_place(self, placed: Placed) -> None:
-        self._txn.delete(_PLACE_KEY.pack(placed.pack, placed.offset), db=self.places)
+        self._txn.delete(PLACE_KEY.pack(placed.pack, placed.offset), db=self.places)
+
+    def put_name(self) -> Callable[..., bool]:
+        """What puts a value as it is: (name, value, overwrite=False) is False when there is one."""
+        put: Callable[..., bool] = self._txn.cursor(db=self.names).put
+        return put
+
+    def put_rows(self, table: Any, rows: list[tuple[bytes, bytes]]) -> None:
+        """Write rows as they are, in the order of their keys."""
+        if rows:
+            rows.sort()
+            with self._txn.cursor(db=table) as cursor:
+                cursor.putmulti(rows)
+
+    def note_whole(self, pack: int, row: int) -> None:
+        """A journal is whole: a start need not look at it. Among 40,000 that are not in memory that took 16 s."""
+        self.set_meta(WHOLE + b"%d" % pack, row)
+
+    def forget_whole(self, pack: int) -> None:
+        self._txn.delete(WHOLE + b"%d" % pack, db=self.meta_table)
 
     def set_meta(self, key: bytes, value: int) -> None:
         self._txn.put(key, b"%d" % value, db=self.meta_table)
-
-
-class ReadIndex:
-    """A worker's view: looks up raw records; each look-up is a transaction of its own (0.7 us)."""
-
-    def __init__(self, path: Path, map_bytes: int) -> None:
-        self._env = open_environment(path, map_bytes, readonly=True)
-        self._begin = self._env.begin
-        self._names = self._env.open_db(b"names", create=False)
-        self._extents = self._env.open_db(b"extents", create=False)
-
-    def raw(self, name: bytes) -> bytes | None:
-        txn = self._begin(db=self._names)
-        try:
-            found: bytes | None = txn.get(name)
-        finally:
-            txn.abort()
-        return found
-
-    def extent_before(self, generation: int, position: int) -> Extent | None:
-        """The extent outside the record with the highest start at or before `position`."""
-        with self._begin(db=self._extents) as txn, txn.cursor() as cursor:
-            found = cursor.set_range(extent_key(generation, position + 1))
-            if not (cursor.prev() if found else cursor.last()):
-                return None
-            if not cursor.key().startswith(struct.pack(">Q", generation)):
-                return None
-            return decode_extent_row(cursor.value())
-
-    def close(self) -> None:
-        self._env.close()
-
-
-class LiveTable:
-    """Short-lived small answers, whole, in shared memory: name -> record and body (DESIGN section 9)."""
-
-    def __init__(self, path: Path, budget_bytes: int, *, readonly: bool) -> None:
-        if not readonly:
-            path.mkdir(parents=True, exist_ok=True)
-        self._budget = budget_bytes
-        self._env = lmdb.open(
-            str(path),
-            map_size=budget_bytes * 2,
-            max_dbs=2,
-            max_readers=MAX_READERS,
-            readonly=readonly,
-            sync=False,
-            metasync=False,
-            create=not readonly,
-        )
-        self._table = self._env.open_db(b"live", create=not readonly)
-        self._bytes = 0
-
-    def raw(self, name: bytes) -> bytes | None:
-        txn = self._env.begin(db=self._table)
-        try:
-            found: bytes | None = txn.get(name)
-        finally:
-            txn.abort()
-        return found
-
-    def put(self, name: bytes, record: Record, body: bytes) -> bool:
-        """Keep an answer; False when the table has no room (it is served, not kept)."""
-        raw = encode_record(record)
-        value = _LIVE.pack(len(raw)) + raw + body
-        if self._bytes + len(value) > self._budget:
-            return False
-        try:
-            with self._env.begin(write=True, db=self._table) as txn:
-                old = txn.get(name)
-                txn.put(name, value)
-        except lmdb.MapFullError:
-            return False
-        self._bytes += len(value) - (len(old) if old else 0)
-        return True
-
-    def drop(self, name: bytes) -> None:
-        with self._env.begin(write=True, db=self._table) as txn:
-            old = txn.pop(name)
-        self._bytes -= len(old) if old else 0
-
-    def sweep(self, now: float, limit: int = 5000) -> int:
-        """Remove what is past its freshness and every stale window, and not to be validated; returns how many."""
-        dead = []
-        with self._env.begin(db=self._table) as txn:
-            for name, value in txn.cursor():
-                record, _ = split_live(bytes(value))
-                grace = max(record.stale_while_revalidate, record.stale_if_error, record.validatable * VALIDATED_LATER)
-                if record.fresh_until + grace < now:
-                    dead.append(name)
-                if len(dead) >= limit:
-                    break
-        for name in dead:
-            self.drop(name)
-        return len(dead)
-
-    def revise(self, revised: Callable[[Record], Record | None]) -> int:
-        """Ask `revised` about each record: the same one leaves it, None removes it; returns how many were not left."""
-        changed: list[tuple[bytes, Record | None, bytes]] = []
-        with self._env.begin(db=self._table) as txn:
-            for name, value in txn.cursor():
-                record, body = split_live(bytes(value))
-                renewed = revised(record)
-                if renewed is not record:
-                    changed.append((bytes(name), renewed, body))
-        for name, renewed, body in changed:
-            if renewed is None or not self.put(name, renewed, body):
-                self.drop(name)
-        return len(changed)
-
-    def close(self) -> None:
-        self._env.close()
-
-
-def split_live(value: bytes) -> tuple[Record, bytes]:
-    """The record and the body of a value of the live table."""
-    (length,) = _LIVE.unpack_from(value)
-    end = _LIVE.size + length
-    return decode_record(value[_LIVE.size : end]), value[end:]

@@ -15,7 +15,7 @@ MAGIC: Final = b"EDGEJRNL"
 VERSION: Final = 1
 _HEADER: Final = struct.Struct("<8sHHI16s")
 HEADER_BYTES: Final = _HEADER.size
-_ENTRY: Final = struct.Struct("<IIB")
+ENTRY: Final = struct.Struct("<IIB")
 SEARCH: Final = 80 << 10
 MAX_PAYLOAD: Final = 1 << 20  # a head is at most 64 KiB, sums of 64 slices 512 bytes: more is garbage
 
@@ -81,10 +81,10 @@ def encode_entry(entry: Entry) -> bytes:
         case SealedEntry(size):
             kind, payload = EntryType.SEALED, struct.pack("<Q", size)
     crc = zlib.crc32(payload, zlib.crc32(bytes((kind,))))
-    return _ENTRY.pack(len(payload), crc, kind) + payload
+    return ENTRY.pack(len(payload), crc, kind) + payload
 
 
-SEALED_BYTES: Final = _ENTRY.size + 8  # at the end of a journal that nothing is missing in
+SEALED_BYTES: Final = ENTRY.size + 8  # at the end of a journal that nothing is missing in
 
 
 def is_sealed(end: bytes) -> bool:
@@ -97,6 +97,18 @@ def _told_nobody(_at: int) -> None:
     pass
 
 
+def is_of(raw: bytes, pack: int, volume: uuid.UUID) -> bool:
+    """Is this a journal of that pack? FormatUnknown: of another version."""
+    if len(raw) < HEADER_BYTES:
+        return False
+    magic, version, _, number, owner = _HEADER.unpack_from(raw)
+    if magic != MAGIC or number != pack or owner != volume.bytes:
+        return False
+    if version != VERSION:
+        raise FormatUnknown(f"journal of pack {pack} has version {version}, this program reads {VERSION}")
+    return True
+
+
 def read_journal(
     raw: bytes, pack: int, volume: uuid.UUID, damaged: Callable[[int], object] = _told_nobody
 ) -> Iterator[Entry]:
@@ -105,21 +117,15 @@ def read_journal(
     What a bad entry said is lost, what follows it is not: each entry names data that was durable before it.
     FormatUnknown: another version. A foreign or damaged header: no entries.
     """
-    if len(raw) < _HEADER.size:
+    if not is_of(raw, pack, volume):
         damaged(0)
         return
-    magic, version, _, number, owner = _HEADER.unpack_from(raw)
-    if magic != MAGIC or number != pack or owner != volume.bytes:
-        damaged(0)
-        return
-    if version != VERSION:
-        raise FormatUnknown(f"journal of pack {pack} has version {version}, this program reads {VERSION}")
     at: int | None = _HEADER.size
     while at is not None and at < len(raw):
         framed = _framed(raw, at)
         if framed is None:
             damaged(at)
-            at = _next_good(raw, at)
+            at = next_good(raw, at)
             continue
         kind, payload, at = framed
         entry = _decode(kind, payload)
@@ -129,20 +135,20 @@ def read_journal(
 
 def _framed(raw: bytes, at: int) -> tuple[int, bytes, int] | None:
     """Type and payload of the entry at `at`, and where the next begins; None: there is no good one."""
-    if at + _ENTRY.size > len(raw):
+    if at + ENTRY.size > len(raw):
         return None
-    length, crc, kind = _ENTRY.unpack_from(raw, at)
-    end = at + _ENTRY.size + length
+    length, crc, kind = ENTRY.unpack_from(raw, at)
+    end = at + ENTRY.size + length
     if length > MAX_PAYLOAD or end > len(raw):
         return None
-    payload = raw[at + _ENTRY.size : end]
+    payload = raw[at + ENTRY.size : end]
     return (kind, payload, end) if zlib.crc32(payload, zlib.crc32(bytes((kind,)))) == crc else None
 
 
-def _next_good(raw: bytes, bad: int) -> int | None:
+def next_good(raw: bytes, bad: int) -> int | None:
     """Where the next good entry begins after a bad one, within what the longest head takes."""
-    for at in range(bad + 1, min(bad + SEARCH, len(raw) - _ENTRY.size)):
-        if 0 < raw[at + _ENTRY.size - 1] <= EntryType.SEALED and _framed(raw, at) is not None:
+    for at in range(bad + 1, min(bad + SEARCH, len(raw) - ENTRY.size)):
+        if 0 < raw[at + ENTRY.size - 1] <= EntryType.SEALED and _framed(raw, at) is not None:
             return at
     return None
 

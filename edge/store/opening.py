@@ -7,12 +7,15 @@ from pathlib import Path
 from edge.errors import FormatUnknown
 from edge.store import files
 from edge.store.disk import Disk
-from edge.store.index import FORMAT as INDEX_FORMAT
-from edge.store.index import Index, LiveTable
-from edge.store.packs import EXTENT_LIMIT, Packs, pack_size_for
+from edge.store.index import Index
+from edge.store.live import LiveTable
+from edge.store.pack import EXTENT_LIMIT, pack_size_for
+from edge.store.packs import Packs
 from edge.store.purgelog import PurgeLog
-from edge.store.recovery import Rebuild, complete_journals
+from edge.store.rebuild import UNFINISHED, Rebuild
+from edge.store.recovery import complete_journals
 from edge.store.settings import VolumeHello, VolumeSettings
+from edge.store.tables import FORMAT as INDEX_FORMAT
 from edge.words import GIB
 
 SUMS_LIMIT = 64  # slices an extent may have (DESIGN section 9)
@@ -82,9 +85,9 @@ class Opened:
         if trusted and exists:
             try:
                 self.index = Index(path, self._map_bytes())
-                if self.index.meta(b"format") != INDEX_FORMAT:
+                if self.index.meta(b"format") != INDEX_FORMAT or self.index.meta(UNFINISHED):
                     self.index.close()
-                    raise FormatUnknown("an index of another format")
+                    raise FormatUnknown("an index of another format, or one whose rebuild was cut short")
                 complete_journals(self.packs, self.index, self.disk, self.identity.volume)
                 return
             except Exception:  # a damaged LMDB file raises whatever lmdb makes of it: rebuild

@@ -2,71 +2,25 @@
 
 import os
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from edge.errors import StoreError
 from edge.store.disk import Disk
 from edge.store.eviction import Row
 from edge.store.files import Counter
-from edge.store.journal import HEADER_BYTES, DeleteEntry, Entry, SealedEntry, encode_entry, header, row_of
-from edge.words import GIB, MIB
-
-ALIGN: Final = 4096  # extents start on a page, so that residency is asked for whole pages of one extent
-EXTENT_LIMIT: Final = 16 * MIB
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """Space in a pack that nobody else will ever get."""
-
-    pack: int
-    offset: int
-    length: int
-
-
-def pack_size_for(volume_bytes: int) -> int:
-    """clamp(volume / 64, 4 MiB, 1 GiB), whole pages (DESIGN D3)."""
-    size = min(max(volume_bytes // 64, 4 * MIB), GIB)
-    return size - size % ALIGN
-
-
-class Pack:
-    """One pack and its journal. `used` counts what was handed out, also to fills that failed later."""
-
-    __slots__ = (
-        "fd",
-        "journal_at",
-        "journal_dirty",
-        "journal_fd",
-        "number",
-        "open_reservations",
-        "row",
-        "sealed",
-        "size",
-        "synced",
-        "used",
-        "waiting",
-    )
-
-    def __init__(self, number: int, size: int, used: int, row: Row = Row.NEW) -> None:
-        self.number = number
-        self.size = size
-        self.used = used
-        self.row = row
-        self.fd = -1
-        self.journal_fd = -1
-        self.journal_at = 0
-        self.journal_dirty = False  # appended to since its last fdatasync
-        self.sealed = False
-        self.open_reservations = 0
-        self.synced = 0
-        self.waiting: list[Entry] = []
-
-    def __repr__(self) -> str:
-        return f"<Pack {self.number} used={self.used} of {self.size} sealed={self.sealed}>"
+from edge.store.journal import (
+    HEADER_BYTES,
+    SEALED_BYTES,
+    DeleteEntry,
+    Entry,
+    SealedEntry,
+    encode_entry,
+    header,
+    is_sealed,
+)
+from edge.store.pack import ALIGN, Pack, Reservation, row_in
 
 
 class Packs:
@@ -78,6 +32,8 @@ class Packs:
         self.directory = directory / "packs"
         self.extent_max = extent_max
         self.all: dict[int, Pack] = {}  # in order of number
+        self._open: dict[int, Pack] = {}  # those of this run that are not retired: few, where `all` may be 40,000
+        self.used_bytes = 0  # of all of them; also asked from the loop's thread
         self.actives: dict[Row, Pack] = {}
         self.written_bytes = 0  # to packs and journals, since they were last taken
         self._disk = disk
@@ -85,22 +41,42 @@ class Packs:
         self._volume = volume
         self.size = size
         disk.mkdir(self.directory)
-        for number in sorted(self._found()):
-            stat = self.pack_path(number).stat()
-            used = min(stat.st_size, stat.st_blocks * 512)
-            pack = Pack(number, stat.st_size, used, self._row(number))
+        for number, stat in sorted(self._found()):
+            pack = Pack(number, stat.st_size, min(stat.st_size, stat.st_blocks * 512))
             pack.sealed = True  # never appended to by a later run
             self.all[number] = pack
+            self.used_bytes += pack.used
 
-    def _found(self) -> list[int]:
-        return [int(path.stem) for path in self.directory.glob("*.pack") if path.stem.isdigit()]
+    def look_at_journals(self, known: Mapping[int, int]) -> None:
+        """Learn rows, and which journals lack their end; those that are `known` (with their rows) are not opened."""
+        for number, pack in self.all.items():
+            if number in known:
+                pack.row, pack.journal_whole = Row(known[number]), True
+            else:
+                pack.row, pack.journal_whole = self._look_at_journal(number)
 
-    def _row(self, number: int) -> Row:
+    def _found(self) -> list[tuple[int, os.stat_result]]:
+        with os.scandir(self.directory) as entries:
+            return [
+                (int(entry.name[:-5]), entry.stat())
+                for entry in entries
+                if entry.name.endswith(".pack") and entry.name[:-5].isdigit()
+            ]
+
+    def _look_at_journal(self, number: int) -> tuple[Row, bool]:
+        """Its row, and whether its last entry is there."""
         try:
-            with self.journal_path(number).open("rb") as file:
-                return Row.KEPT if row_of(file.read(HEADER_BYTES)) == Row.KEPT else Row.NEW
+            fd = os.open(self.journal_path(number), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:  # without its journal a pack is as good as new
-            return Row.NEW
+            return Row.NEW, False
+        try:
+            row = row_in(os.pread(fd, HEADER_BYTES, 0))
+            end = os.fstat(fd).st_size - SEALED_BYTES
+            return row, end >= HEADER_BYTES and is_sealed(os.pread(fd, SEALED_BYTES, end))
+        except OSError:
+            return Row.NEW, False
+        finally:
+            os.close(fd)
 
     @property
     def active(self) -> Pack | None:
@@ -113,9 +89,10 @@ class Packs:
     def journal_path(self, number: int) -> Path:
         return self.directory / f"{number:010d}.journal"
 
-    @property
-    def used_bytes(self) -> int:
-        return sum(pack.used for pack in list(self.all.values()))  # also asked from the loop's thread
+    def holds_up_to(self, pack: Pack, used: int) -> None:
+        """More is known to lie in a pack than its file's blocks told."""
+        self.used_bytes += max(0, used - pack.used)
+        pack.used = max(pack.used, used)
 
     def row_bytes(self, row: Row) -> int:
         return sum(pack.used for pack in self.all.values() if pack.row is row)
@@ -128,7 +105,7 @@ class Packs:
         if pack is None or pack.used + length > pack.size:
             pack = self._begin(row)
         offset = pack.used
-        pack.used += length + -length % ALIGN
+        self.holds_up_to(pack, offset + length + -length % ALIGN)
         pack.open_reservations += 1
         return Reservation(pack.number, offset, length)
 
@@ -149,7 +126,7 @@ class Packs:
         except OSError as error:
             self._discard(pack)
             raise StoreError(f"cannot begin pack {number}: {error}") from error
-        self.all[number] = self.actives[row] = pack
+        self.all[number] = self._open[number] = self.actives[row] = pack
         return pack
 
     def _discard(self, pack: Pack) -> None:
@@ -198,7 +175,7 @@ class Packs:
     def to_flush(self) -> list[tuple[Pack, list[Entry]]]:
         """Packs with waiting entries, and those entries; sync the packs, then give both to `flushed`."""
         taken = []
-        for pack in self.all.values():
+        for pack in self._open.values():
             if pack.waiting:
                 taken.append((pack, pack.waiting))
                 pack.waiting = []
@@ -221,7 +198,7 @@ class Packs:
 
     def sync_journals(self) -> None:
         """Make what was appended durable: else the kernel would leave it in memory for half a minute."""
-        for pack in self.all.values():
+        for pack in self._open.values():
             if pack.journal_dirty and pack.journal_fd >= 0:
                 self._disk.fdatasync(pack.journal_fd)
                 pack.journal_dirty = False
@@ -229,7 +206,7 @@ class Packs:
     def retire(self) -> list[Pack]:
         """Close the files of sealed packs that nothing writes to any more; their journals get the last entry."""
         done = []
-        for pack in self.all.values():
+        for pack in list(self._open.values()):
             if pack.sealed and pack.fd >= 0 and not pack.open_reservations and not pack.waiting:
                 self.flushed(pack, [SealedEntry(pack.used)])
                 self.close_files(pack)
@@ -241,6 +218,7 @@ class Packs:
             if fd >= 0:
                 self._disk.close(fd)
         pack.fd = pack.journal_fd = -1
+        self._open.pop(pack.number, None)
 
     def take_written_bytes(self) -> int:
         """Bytes written to packs and journals since the last call."""
@@ -263,7 +241,8 @@ class Packs:
 
     def remove(self, pack: Pack) -> None:
         """Delete a pack and its journal; who still sends from it keeps its own descriptor."""
-        self.all.pop(pack.number, None)
+        if self.all.pop(pack.number, None) is not None:
+            self.used_bytes -= pack.used
         self.close_files(pack)
         for path in (self.pack_path(pack.number), self.journal_path(pack.number)):
             try:

@@ -4,20 +4,22 @@ Order is that of the queue: what was to be committed before the purge began is i
 what is committed meanwhile has a higher sequence number and stays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from edge.policy.purges import Purge, Scope
-from edge.store.index import KEY_CUT, Side, tag_row
+from edge.store.index import Index
+from edge.store.live import LiveTable
+from edge.store.numbers import Numbers
+from edge.store.opening import Opened
 from edge.store.record import Flag, Glance, Record
+from edge.store.tables import KEY_CUT, Side, tag_row
+from edge.store.tallies import Tallies
 from edge.words import Eviction
 
-if TYPE_CHECKING:
-    from edge.store.volume import Volume
-
-STEP: Final = 500  # objects: some 10 ms, while commits and writes wait
-RANGES_A_STEP: Final = 200  # most of them name one object, or none
+STEP: Final = 1000  # objects: some 20 ms, while commits and writes wait
+RANGES_A_STEP: Final = 1000  # most of them name one object, or none
 NAME: Final = 16  # bytes at a row's end
 
 
@@ -47,9 +49,17 @@ class Purging:
     """
 
     def __init__(
-        self, volume: "Volume", whats: Sequence[Purge], sequence: int, before: int, *, dry: bool = False
+        self,
+        index: Index,
+        live: LiveTable,
+        tallies: Tallies,
+        whats: Sequence[Purge],
+        sequence: int,
+        before: int,
+        *,
+        dry: bool = False,
     ) -> None:
-        self._volume, self._whats = volume, whats
+        self._index, self._live, self._tallies, self._whats = index, live, tallies, whats
         self.sequence, self._before, self._dry = sequence, before, dry
         self._ranges = [(what, where) for what in reversed(whats) for where in ranges(what)]  # the last comes first
         self._after = b""
@@ -62,7 +72,7 @@ class Purging:
     def begin(self) -> None:
         """What is short-lived goes at once: the table is small."""
         if not self._dry:
-            self.objects += self._volume.live.revise(self._revised_live)
+            self.objects += self._live.revise(self._revised_live)
             return
         seen: list[Record] = []
 
@@ -71,7 +81,7 @@ class Purging:
                 seen.append(record)
             return record
 
-        self._volume.live.revise(count)
+        self._live.revise(count)
         self.objects += len(seen)
 
     def _revised_live(self, record: Record) -> Record | None:
@@ -83,22 +93,44 @@ class Purging:
         return record
 
     def step(self) -> bool:
-        """Forget some objects; False when none is left."""
-        index = self._volume.index
+        """Forget some objects, all of them in one transaction; False when none is left."""
+        index = self._index
         left, looked = STEP, 0
+        taken: list[tuple[Purge, list[bytes]]] = []
         while self._ranges and left > 0 and looked < RANGES_A_STEP:
             what, where = self._ranges[-1]
             found = index.rows(where.side, where.prefix, self._after, left)
             if found:
-                self._take(what, [row[-NAME:] for row in found])
+                taken.append((what, [row[-NAME:] for row in found]))
             self._after = found[-1] if len(found) == left else b""
             left, looked = left - len(found), looked + 1
             if not self._after:
                 self._ranges.pop()
+        if taken:
+            self._take(taken)
         return bool(self._ranges)
 
-    def _take(self, what: Purge, names: list[bytes]) -> None:
-        index = self._volume.index
+    def _take(self, taken: list[tuple[Purge, list[bytes]]]) -> None:
+        if self._dry:
+            self._count(taken)
+            return
+        with self._index.writing() as txn:
+            done = [(what, *txn.purge(names, self._meant(what), soft=what.soft)) for what, names in taken]
+        for what, objects, length in done:
+            if not what.soft:
+                self._tallies.evictions[Eviction.PURGE] += objects
+            self.objects += objects
+            self.length += length
+
+    def _count(self, taken: list[tuple[Purge, list[bytes]]]) -> None:
+        index = self._index
+        for what, names in taken:
+            meant = self._meant(what)
+            kept = [record for record in map(index.record, names) if record is not None and meant(record)]
+            self.objects += len(kept)
+            self.length += sum(extent.length for record in kept for extent in index.extents(record))
+
+    def _meant(self, what: Purge) -> Callable[[Record | Glance], bool]:
         sure = len(what.text) < KEY_CUT and not what.site  # what the rows name is what is meant
 
         def meant(record: Record | Glance) -> bool:
@@ -106,13 +138,52 @@ class Purging:
                 return False
             return not (what.soft and record.flags & Flag.STALE)
 
-        if self._dry:
-            kept = [record for record in map(index.record, names) if record is not None and meant(record)]
-            objects, length = len(kept), sum(extent.length for record in kept for extent in index.extents(record))
-        else:
-            with index.writing() as txn:
-                objects, length = txn.purge(names, meant, soft=what.soft)
-            if not what.soft:
-                self._volume.evictions[Eviction.PURGE] += objects
-        self.objects += objects
-        self.length += length
+        return meant
+
+
+class Purges:
+    """Of one volume: noted for ever, done in steps, and done to their end by the next run if this one is killed."""
+
+    def __init__(self, opened: Opened, tallies: Tallies, numbers: Numbers) -> None:
+        self._opened, self._tallies, self._numbers = opened, tallies, numbers
+        self.log = opened.purges
+
+    def __repr__(self) -> str:
+        return f"<Purges {self.log}>"
+
+    def _purging(self, whats: Sequence[Purge], sequence: int, before: int, *, dry: bool = False) -> Purging:
+        return Purging(self._opened.index, self._opened.live, self._tallies, whats, sequence, before, dry=dry)
+
+    def begin(self, whats: Sequence[Purge], before: int) -> Purging:
+        """Note purges for ever and return what is to be done; OSError: it cannot be noted. See `Purging`."""
+        number, oldest = self._numbers.next_sequence(), min(self._opened.packs.all, default=0)
+        self.log.append(whats, number, self._opened.counter.next_pack - 1, oldest)
+        purging = self._purging(whats, number, before)
+        purging.begin()
+        return purging
+
+    def count(self, whats: Sequence[Purge]) -> Purging:
+        """The same, only counting."""
+        purging = self._purging(whats, self._numbers.sequence, self._numbers.generation, dry=True)
+        purging.begin()
+        return purging
+
+    def do_now(self, what: Purge) -> None:
+        """The whole of a purge at once, before anybody is served."""
+        self._do(self.begin([what], self._numbers.new_generation()))
+
+    def finish(self) -> None:
+        """What a killed run had begun."""
+        for what, logged in self.log.since(self._opened.index.meta(b"purged")):
+            self._do(self._purging([what], logged.sequence, 0))
+
+    def _do(self, purging: Purging) -> None:
+        while purging.step():
+            pass
+        self.end(purging.sequence)
+
+    def end(self, sequence: int) -> None:
+        """All that was begun so far is done: a start need not do it again."""
+        with self._opened.index.writing() as txn:
+            txn.set_meta(b"purged", sequence)
+            txn.set_meta(b"sequence", self._numbers.sequence)

@@ -46,6 +46,7 @@ class PurgeLog:
         self._disk, self._path, self._volume = disk, path, volume
         self.entries: dict[_What, Logged] = {}
         self._lengths: set[int] = set()
+        self.newest = -1  # sequence: what is younger is not named by any purge
         self._read()
         self._rewrite_without(oldest_pack)
         self._fd = disk.open(path, os.O_RDWR)
@@ -76,6 +77,7 @@ class PurgeLog:
         known = what.soft, what.scope, what.site, what.text
         self.entries.pop(known, None)  # the newest last
         self.entries[known] = logged
+        self.newest = max(self.newest, logged.sequence)
         if what.scope is Scope.PREFIX:
             self._lengths.add(len(what.text))
 
@@ -123,21 +125,27 @@ class PurgeLog:
         """A record from a journal as later purges left it: as it is, stale, or None."""
         if not self.entries:
             return record
-        if self._names(record, soft=False):
+        asked = record.sequence, record.key, record.tags
+        if self._names(*asked, soft=False):
             return None
-        if not record.flags & Flag.STALE and self._names(record, soft=True):
+        if not record.flags & Flag.STALE and self._names(*asked, soft=True):
             return replace(record, flags=record.flags | Flag.STALE)
         return record
 
-    def _names(self, record: Record, *, soft: bool) -> bool:
-        key = record.key
+    def concerns(self, sequence: int, key: bytes, tags: Sequence[bytes]) -> bool:
+        """Has anything been purged since that sequence that names such an object?"""
+        if sequence >= self.newest:
+            return False
+        return self._names(sequence, key, tags, soft=False) or self._names(sequence, key, tags, soft=True)
+
+    def _names(self, sequence: int, key: bytes, tags: Sequence[bytes], *, soft: bool) -> bool:
         path = key.partition(b"?")[0]
         site = key.partition(b"/")[0]
         asked: list[_What] = [(soft, Scope.KEY, b"", key), (soft, Scope.PATH, b"", path)]
         asked += [(soft, Scope.PREFIX, b"", key[:n]) for n in self._lengths if n <= len(key)]
-        asked += [(soft, Scope.TAG, whose, tag) for tag in record.tags for whose in (b"", site)]
+        asked += [(soft, Scope.TAG, whose, tag) for tag in tags for whose in (b"", site)]
         entries = self.entries
-        return any((found := entries.get(what)) is not None and found.sequence > record.sequence for what in asked)
+        return any((found := entries.get(what)) is not None and found.sequence > sequence for what in asked)
 
     def close(self) -> None:
         self._disk.close(self._fd)

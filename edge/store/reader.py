@@ -1,73 +1,35 @@
 """A volume on the worker's side: look-ups, open packs, residency, verified reads. Never writes (DESIGN D4, D7)."""
 
 import asyncio
-import mmap
 import os
+import resource
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 from edge.clock import Clock
-from edge.errors import StoreError
 from edge.store.doubts import CALM, COUNTS, Doubts, volume_id
 from edge.store.hits import Shared
-from edge.store.index import LiveTable, ReadIndex, split_live
-from edge.store.record import Extent, Record, blocks, checksum, decode_stored
+from edge.store.live import LiveTable, split_live
+from edge.store.looking import ReadIndex
+from edge.store.packfile import CorruptExtent, PackEndsEarly, PackFile, read_blocks
+from edge.store.record import Extent, Record, blocks, decode_stored
 from edge.store.residency import Residency
 from edge.store.settings import VolumeHello
-from edge.words import KIB, MIB, Reason
+from edge.words import KIB, MIB
 
 MEMO: Final = 10_000  # decoded records kept; a record costs about 1.5 KiB
-OPEN_PACKS: Final = 256  # descriptors; a volume has 64 packs or a few more
+OPEN_PACKS: Final = 1024  # descriptors; a volume has 64 packs or a few more, up to 64 GB; then one of each GB
+FEW_PACKS: Final = 64  # where a process may have few descriptors
 WARM_SECONDS: Final = 1.0  # how long a window just found resident is believed to be
 WARM_BLOCK: Final = MIB  # bytes; a window is at most as long
 WARM_WINDOWS: Final = 20_000
 VERIFIED_BLOCKS: Final = 200_000
 SMALL: Final = 64 * KIB
 THREADS: Final = 4  # that read from the disk
-
-
-class CorruptExtent(StoreError):
-    """Stored bytes do not have their checksum."""
-
-    reason = Reason.CORRUPT
-
-
-class PackEndsEarly(CorruptExtent):
-    """A pack has been cut off before the end of what it should hold."""
-
-    reason = Reason.TRUNCATED
-
-
-class PackFile:
-    """An open pack. Dropped by dereferencing only: a descriptor's number may still be queued for sendfile."""
-
-    __slots__ = ("_fd", "_map", "number")
-
-    def __init__(self, path: Path, number: int) -> None:
-        self._fd = -1
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)  # nothing unverified is read ahead
-        self._map: memoryview | None = None
-        self.number = number
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def view(self, offset: int, count: int) -> memoryview:
-        """Bytes for TLS, without a copy; only for windows that are resident (a mapping must not meet the disk)."""
-        if self._map is None:
-            mapped = mmap.mmap(self._fd, 0, prot=mmap.PROT_READ)
-            mapped.madvise(mmap.MADV_RANDOM)  # the same of page faults, which do not go by the descriptor's advice
-            self._map = memoryview(mapped)
-        return self._map[offset : offset + count]
-
-    def __del__(self) -> None:
-        if self._fd >= 0:  # else it was gone before it could be opened
-            os.close(self._fd)
 
 
 def _not_counted(name: bytes) -> None:
@@ -91,6 +53,7 @@ class Reader:
         self._memo: OrderedDict[bytes, tuple[bytes, Record, int]] = OrderedDict()
         self._live_memo: OrderedDict[bytes, tuple[bytes, Record, bytes]] = OrderedDict()
         self._packs: OrderedDict[int, PackFile] = OrderedDict()
+        self._most_packs = max(FEW_PACKS, min(OPEN_PACKS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8))
         self._warm: OrderedDict[tuple[int, int], float] = OrderedDict()
         self._verified: OrderedDict[tuple[int, int], None] = OrderedDict()
         self.cold_reads = 0
@@ -176,7 +139,7 @@ class Reader:
             except OSError:
                 return None
             self._packs[number] = file
-            if len(self._packs) > OPEN_PACKS:
+            if len(self._packs) > self._most_packs:
                 self._packs.popitem(last=False)
         return file
 
@@ -289,7 +252,7 @@ class Reader:
         began = time.perf_counter()
         with self._doubts.reading(self._volume, extent.pack, first, first + size):
             try:
-                data = _read_blocks(file, extent, wanted)
+                data = read_blocks(file, extent, wanted)
                 self._read_seconds.append(time.perf_counter() - began)
             except CorruptExtent:
                 os.posix_fadvise(file.fileno(), first, size, os.POSIX_FADV_DONTNEED)
@@ -314,16 +277,3 @@ class Reader:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._index.close()
         self._live.close()
-
-
-def _read_blocks(file: PackFile, extent: Extent, pieces: Sequence[tuple[int, int, int]]) -> bytes:
-    """Whole blocks, one after the other, verified; each is (number, start, end) in the object."""
-    low, high = pieces[0][1], pieces[-1][2]
-    data = os.pread(file.fileno(), high - low, extent.offset + low - extent.start)
-    if len(data) != high - low:
-        raise PackEndsEarly(f"pack {extent.pack} ends early")
-    view = memoryview(data)
-    for at, start, end in pieces:
-        if at >= len(extent.sums) or checksum(view[start - low : end - low]) != extent.sums[at]:
-            raise CorruptExtent(f"checksum of block {at} at {extent.offset} of pack {extent.pack}")
-    return data

@@ -118,7 +118,7 @@ def decode_extent(raw: bytes, at: int = 0) -> tuple[Extent, int]:
 
 
 _SUM_LENGTH: Final = struct.pack("<H", _SUM.size)
-_NO_EXTENT: Final = _EXTENT.pack(0, 0, 0, 0, 0)
+NO_EXTENT: Final = _EXTENT.pack(0, 0, 0, 0, 0)
 
 
 def encode_extent_row(extent: Extent) -> bytes:
@@ -160,7 +160,7 @@ def encode_record(record: Record) -> bytes:
         _SUM.size,
         len(record.head),
     )
-    extent = encode_extent(record.first) if record.first is not None else _NO_EXTENT
+    extent = encode_extent(record.first) if record.first is not None else NO_EXTENT
     before = b"".join((head, extent, record.key, record.path, record.etag, record.vary, tags))
     return _summed(before, record.head)
 
@@ -244,7 +244,7 @@ def decode_record(raw: bytes) -> Record:
         path,
         etag,
         vary,
-        _split_tags(tags),
+        split_tags(tags),
         head,
         first if first.length else None,
     )
@@ -274,7 +274,7 @@ def glance(raw: bytes) -> Glance:
     tags: tuple[bytes, ...] = ()
     if head[18]:
         at += sum(head[14:18])
-        tags = _split_tags(raw[at : at + head[18]])
+        tags = split_tags(raw[at : at + head[18]])
     return Glance(head[3], head[5], head[13], key, tags, length, pack, offset)
 
 
@@ -286,7 +286,8 @@ def marked(raw: bytes, flag: int) -> bytes:
     return _summed(raw[:_FLAGS_AT] + struct.pack("<I", flags | flag) + raw[_FLAGS_AT + 4 : at], raw[at + _SUM.size :])
 
 
-def _split_tags(raw: bytes) -> tuple[bytes, ...]:
+def split_tags(raw: bytes) -> tuple[bytes, ...]:
+    """The tags of a record, each with its length before it."""
     tags, at = [], 0
     while at < len(raw):
         end = at + 1 + raw[at]

@@ -5,17 +5,19 @@ from dataclasses import replace
 
 from edge.clock import Clock
 from edge.errors import NotAdmitted, StoreError
-from edge.store.budget import WriteBudget
+from edge.store.budget import SPENT, WriteBudget
 from edge.store.disk import Disk
 from edge.store.doubts import Doubts, volume_id
 from edge.store.eviction import NEW_SHARE, Policy, Row, admit, least_score, stay_share, victims
 from edge.store.files import write_whole
-from edge.store.index import Index, Placed, Writing
+from edge.store.index import Index, Writing
 from edge.store.journal import ExtentEntry, ObjectEntry
-from edge.store.packs import ALIGN, Pack, Packs, Reservation
+from edge.store.pack import ALIGN, Pack, Reservation
+from edge.store.packs import Packs
 from edge.store.popularity import Popularity, title_of
 from edge.store.record import Extent, Flag, Record, sums_match
 from edge.store.settings import VolumeSettings
+from edge.store.tables import Placed
 from edge.store.tallies import Tallies
 from edge.words import MIB, Damage, Eviction
 
@@ -58,6 +60,7 @@ class Room:
             pass
         except (OSError, StoreError) as error:
             log.warning("popularity is not known: %s", error)
+        self.budget.recall(self._index.meta(SPENT))
 
     def remember(self) -> None:
         """Write popularity down; a crash of the machine costs what was learnt since."""
@@ -178,14 +181,15 @@ class Room:
         except (OSError, StoreError):
             return False
         moved = replace(extent, pack=place.pack, offset=place.offset)
+        self.budget.spend(extent.length, self._clock.wall())
         with self._index.writing() as txn:
             txn.move_extent(entry.name, record, extent, moved)
+            txn.set_meta(SPENT, self.budget.mark)
         self._packs.release(place.pack)
         self._packs.log(place.pack, ObjectEntry(entry.name, record))
         self._packs.log(place.pack, ExtentEntry(entry.name, record.generation, moved))
         if self.popularity.hits is not None and self._settings.policy is not Policy.POPULAR:
             self.popularity.hits.halve(entry.name)
-        self.budget.spend(extent.length, self._clock.wall())
         self._tallies.rewritten_bytes += extent.length
         return True
 

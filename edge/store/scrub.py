@@ -25,13 +25,12 @@ from typing import Final, Protocol
 from edge.clock import Clock
 from edge.store.disk import Disk
 from edge.store.doubts import Doubts, volume_id
-from edge.store.index import Placed
-from edge.store.packs import EXTENT_LIMIT
+from edge.store.pack import EXTENT_LIMIT
 from edge.store.record import Extent, Record, sums_match
+from edge.store.tables import Placed
 from edge.words import Damage
 
 PAGE: Final = mmap.PAGESIZE
-FIRST_SECONDS: Final = 60.0  # the first minute belongs to the start
 CLOSED_SECONDS: Final = 60.0  # a window is looked at so often: clocks are set
 RETRY_SECONDS: Final = 60.0
 
@@ -144,11 +143,15 @@ class Inspector:
 
 @dataclass(frozen=True, slots=True)
 class ScrubSettings:
-    """`rate` in bytes a second, 0: no scrubbing; `every`: a pass begins so many seconds after the last one's."""
+    """`rate` in bytes a second, 0: no scrubbing; `every`: a pass begins so many seconds after the last one's.
+
+    `first`: the first one begins so many seconds after the start, which has better things to do.
+    """
 
     rate: int
     every: float
     opens_in: Callable[[float], float]  # seconds from unix time `now` on; 0: open
+    first: float = 60.0
 
 
 class Scrubber:
@@ -200,7 +203,7 @@ class Scrubber:
         self._inspector.close()
 
     def _run(self) -> None:
-        wait = FIRST_SECONDS
+        wait = self._settings.first
         while not self._stop.wait(wait):
             begun = self._clock.monotonic()
             try:

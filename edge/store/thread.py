@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from edge.errors import NotAdmitted
 from edge.store.health import Trust, is_of_the_disk
-from edge.store.packs import Reservation
+from edge.store.pack import Reservation
 from edge.store.volume import Volume
 from edge.words import MIB
 

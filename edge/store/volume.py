@@ -13,17 +13,17 @@ from pathlib import Path
 
 from edge.clock import Clock
 from edge.errors import StoreError
-from edge.policy.purges import Purge
-from edge.store import files
+from edge.store.commits import Commits
 from edge.store.disk import Disk
 from edge.store.doubts import KEEPER, Doubts
 from edge.store.health import Health, Trust, try_disk
 from edge.store.hits import Shared
-from edge.store.index import split_live
-from edge.store.journal import DeleteEntry, ExtentEntry, ObjectEntry
+from edge.store.journal import DeleteEntry
+from edge.store.live import split_live
+from edge.store.numbers import Numbers
 from edge.store.opening import Opened
-from edge.store.packs import Reservation
-from edge.store.purge import Purging
+from edge.store.pack import Reservation
+from edge.store.purge import Purges
 from edge.store.record import Extent, Flag, Record
 from edge.store.room import Room
 from edge.store.scrub import BadExtent, Inspector
@@ -48,19 +48,19 @@ class Volume:
         self.popularity.hits = shared.hits if shared else None
         self.room.recall()
         self._ages_counters = shared is None or shared.owner == KEEPER  # one keeper of a node does
-        self.index.damaged = self._index_damaged
+        self.index.damaged = lambda: self.tallies.damage.update((Damage.INDEX,))
         self._lost: dict[tuple[int, int], None] = {}  # places of bad extents that a failed disk did not let us forget
         self._cell = -1
         if shared is not None:
             self._cell = shared.cell
             self.index.committed = partial(shared.versions.count_up, self._cell)
         self.room.doubts = shared.doubts if shared else Doubts()
-        self._opened, self._clock, self._counter = opened, clock, opened.counter
-        self._rebuild, self._purges = opened.rebuild, opened.purges
+        self._opened, self._clock = opened, clock
+        self._rebuild = opened.rebuild
         self.index_lost = opened.rebuild is not None  # at the start; it is rebuilt since
-        self._generation = opened.first_generation
-        # Above all that any run before has used, also where the index is lost: generations only ever grow.
-        self._sequence = max(self.index.meta(b"sequence") + files.GENERATION_STEP, self._generation << 16)
+        self._numbers = Numbers(opened.counter, opened.first_generation, self.index.meta(b"sequence"))
+        self.purges = Purges(opened, self.tallies, self._numbers)
+        self._commits = Commits(self.index, self.live, self.packs, self.room, self.tallies, self._numbers)
 
     @classmethod
     def open(
@@ -78,14 +78,11 @@ class Volume:
         try:
             volume = cls(opened, clock, shared)
             volume.keep_generations()
-            volume._finish_purges()
+            volume.purges.finish()
         except BaseException:
             opened.let_go()
             raise
         return volume
-
-    def _index_damaged(self) -> None:
-        self.tallies.damage[Damage.INDEX] += 1
 
     @property
     def hello(self) -> VolumeHello:
@@ -120,17 +117,12 @@ class Volume:
     # -- writing ---------------------------------------------------------------------------------
 
     def new_generation(self) -> int:
-        """Never re-used: a durable limit moves ahead of what is handed out. May be called from the loop's thread."""
-        generation = self._generation
-        self._generation += 1
-        if generation >= self._counter.generation_limit:
-            raise StoreError("no generation is left below the durable limit")
-        return generation
+        """Never re-used. StoreError: none is left. May be called from the loop's thread."""
+        return self._numbers.new_generation()
 
     def keep_generations(self) -> None:
-        """Move the durable limit on while there is plenty left (store thread: it waits for the disk)."""
-        if self._generation + files.GENERATION_STEP // 2 > self._counter.generation_limit:
-            self._counter.raise_limit()
+        """Have enough of them ready (store thread: it waits for the disk)."""
+        self._numbers.keep()
 
     def reserve(self, length: int, name: bytes = b"\0" * 16, key: bytes = b"") -> Reservation:
         """Space for `length` <= `extent_max` bytes; StoreError when there is none or the disk fails.
@@ -158,64 +150,11 @@ class Volume:
 
     def commit_many(self, batch: Sequence[tuple[bytes, Record, Sequence[Extent]]]) -> list[bool]:
         """Several commits in one transaction: all visible at once, or StoreError and none."""
-        kept = []
-        logged: list[tuple[int, ObjectEntry | ExtentEntry | DeleteEntry]] = []
-        with self.index.writing() as txn:
-            for name, record, extents in batch:
-                kept.append(self._commit(txn, name, record, extents, logged))
-            txn.set_meta(b"sequence", self._sequence)
-        for pack, entry in logged:
-            self.packs.log(pack, entry)
-            if isinstance(entry, ObjectEntry):
-                self.live.drop(entry.name)  # a lasting answer takes the place of a short-lived one
-        return kept
-
-    def _commit(self, txn, name, record, extents, logged) -> bool:  # type: ignore[no-untyped-def]
-        known = txn.record(name)
-        pack = extents[0].pack if extents else (self.packs.active.number if self.packs.active else 0)
-        if known is not None and known.generation == record.generation:
-            if record.stored_at > known.stored_at:  # the same version, and the origin has just said so
-                self._sequence += 1
-                record = replace(record, sequence=self._sequence, first=known.first)
-                logged.append((pack, ObjectEntry(name, record, refresh=True)))
-            else:
-                record = known
-        else:
-            if known is not None:
-                if known.generation > record.generation:
-                    return False  # a newer version has been kept meanwhile
-                txn.remove_record(name, known, self.index.extents(known))
-                self.evictions[Eviction.REPLACED] += 1
-            self._sequence += 1
-            record = replace(record, sequence=self._sequence, first=None)
-            logged.append((pack, ObjectEntry(name, record)))
-            if self.popularity.hits is not None:
-                self.popularity.hits.touch(name)
-        for extent in extents:
-            record = txn.add_extent(name, record, extent)
-            logged.append((extent.pack, ExtentEntry(name, record.generation, extent)))
-        txn.put_record(name, record)
-        self.tallies.admissions += 1
-        self.tallies.admitted_bytes += sum(extent.length for extent in extents)
-        return True
+        return self._commits.commit_many(batch)
 
     def refresh(self, name: bytes, record: Record) -> bool:
         """The record after a 304: the same generation with new freshness. False if it is gone meanwhile."""
-        live = self.live.raw(name)
-        if live is not None:
-            _, body = split_live(live)
-            return self.live.put(name, record, body)
-        with self.index.writing() as txn:
-            known = txn.record(name)
-            if known is None or known.generation != record.generation:
-                return False
-            self._sequence += 1
-            record = replace(record, sequence=self._sequence, first=known.first)
-            txn.renew_record(name, known, record)
-            txn.set_meta(b"sequence", self._sequence)
-        if self.packs.active is not None:
-            self.packs.log(self.packs.active.number, ObjectEntry(name, record, refresh=True))
-        return True
+        return self._commits.refresh(name, record)
 
     def delete(self, name: bytes, generation: int | None, reason: Eviction) -> bool:
         """Forget an object (only that generation, if one is given); journalled, so that no rebuild brings it back."""
@@ -225,11 +164,13 @@ class Volume:
             if known is None or generation not in (None, known.generation):
                 return False
             txn.remove_record(name, known, self.index.extents(known))
-            self._sequence += 1
-            txn.set_meta(b"sequence", self._sequence)
+            sequence = self._numbers.next_sequence()
+            txn.set_meta(b"sequence", sequence)
+        if self._rebuild is not None:  # nor is an older one to come back
+            self._rebuild.forget(name, sequence)
         self.evictions[reason] += 1
         with suppress(StoreError):  # on a disk that has failed nothing can be made durable: requests go on
-            self.packs.log_for_certain(DeleteEntry(name, known.generation, self._sequence))
+            self.packs.log_for_certain(DeleteEntry(name, known.generation, sequence))
         return True
 
     def drop_extent(self, name: bytes, generation: int, pack: int, offset: int, reason: Eviction) -> bool:
@@ -274,44 +215,6 @@ class Volume:
             self.delete(name, None, Eviction.REPLACED)
         return self.live.put(name, record, body)
 
-    # -- purges ----------------------------------------------------------------------------------
-
-    def begin_purge(self, whats: Sequence[Purge], before: int) -> Purging:
-        """Note purges for ever and return what is to be done; OSError: it cannot be noted. See `Purging`."""
-        self._sequence += 1
-        number, oldest = self._sequence, min(self.packs.all, default=0)
-        self._purges.append(whats, number, self._counter.next_pack - 1, oldest)
-        purging = Purging(self, whats, number, before)
-        purging.begin()
-        return purging
-
-    def try_purge(self, whats: Sequence[Purge]) -> Purging:
-        """The same, only counting."""
-        purging = Purging(self, whats, self._sequence, self._generation, dry=True)
-        purging.begin()
-        return purging
-
-    def purge_now(self, what: Purge) -> None:
-        """The whole of a purge at once, before anybody is served."""
-        purging = self.begin_purge([what], self.new_generation())
-        while purging.step():
-            pass
-        self.end_purge(purging.sequence)
-
-    def end_purge(self, sequence: int) -> None:
-        """All that was begun so far is done: a start need not do it again."""
-        with self.index.writing() as txn:
-            txn.set_meta(b"purged", sequence)
-            txn.set_meta(b"sequence", self._sequence)
-
-    def _finish_purges(self) -> None:
-        """What a killed run had begun."""
-        for what, logged in self._purges.since(self.index.meta(b"purged")):
-            purging = Purging(self, [what], logged.sequence, 0)
-            while purging.step():
-                pass
-            self.end_purge(logged.sequence)
-
     def sweep_live(self) -> int:
         self.room.tend(ages_counters=self._ages_counters)
         return self.live.sweep(self._clock.wall())
@@ -338,9 +241,16 @@ class Volume:
             except OSError as error:  # what is not surely on the disk is not promised; the other packs are
                 failed = error
         self.packs.sync_journals()
-        self.packs.retire()
+        self._retire()
         if failed is not None:
             raise failed
+
+    def _retire(self) -> None:
+        """Full packs, and what a start need not look at again."""
+        if retired := self.packs.retire():
+            with suppress(StoreError), self.index.writing() as txn:
+                for pack in retired:
+                    txn.note_whole(pack.number, pack.row)
 
     @property
     def rebuilding(self) -> bool:
@@ -354,8 +264,7 @@ class Volume:
         self.tallies.damage[Damage.JOURNAL] += self._rebuild.damaged
         self._rebuild.damaged = 0
         if not more:
-            self._sequence = max(self._sequence, self._rebuild.sequence + files.GENERATION_STEP)
-            self._generation = max(self._generation, self._rebuild.generation + 1)
+            self._numbers.go_beyond(self._rebuild.sequence, self._rebuild.generation)
             self._rebuild = None
         return self._rebuild is not None
 
@@ -384,7 +293,7 @@ class Volume:
             self.packs.actives.clear()
             for pack in self.packs.all.values():
                 pack.sealed, pack.open_reservations = True, 0
-            self.packs.retire()
+            self._retire()
             self.room.remember()
             self._opened.write_mark(clean=self._rebuild is None)
         self._opened.let_go()

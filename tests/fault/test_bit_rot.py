@@ -16,9 +16,11 @@ import pytest
 
 from edge.clock import FakeClock
 from edge.demo.describing import body_slice
-from edge.store.index import Index, LiveTable
+from edge.store.index import Index
+from edge.store.live import LiveTable
 from edge.store.names import name_of
-from edge.store.reader import CorruptExtent, Reader
+from edge.store.packfile import CorruptExtent
+from edge.store.reader import Reader
 from edge.store.record import Extent, encode_record
 from edge.words import GIB, KIB, Damage
 from tests.scenario.test_cold_and_odd import drop_pages
@@ -158,13 +160,14 @@ async def rot(tmp_path: Path, seed: int, count: int) -> Counter[str]:
             assert {what.path for what in rows} <= found <= bad
             done["bytes"] = int(await counted(edge, Damage.CORRUPT, len(late)))
             done["rows"] = int(await counted(edge, Damage.INDEX, len(rows)))
-            assert done["bytes"] <= len(late) * 1.01
-            assert done["rows"] == len(rows)
             again = Counter(origin.origin.counts[path] for path in bad)
             assert set(again) <= {2, 3}, "once more each, or twice where the first byte was late"
             assert again[3] <= count // 20
             await asked.ask_all(edge, paths)
             assert set(asked.cache.values()) == {"HIT"}
+            # Each once, however many readers have met it.
+            assert done["bytes"] == await counted(edge, Damage.CORRUPT, len(late)) == len(late)
+            assert done["rows"] == await counted(edge, Damage.INDEX, len(rows)) == len(rows)
         done["entries"] = damage_journals(cache, rng, count // 10)
         async with running_edge(cache, origin.url, *MORE, workers=1) as edge:
             await counted(edge, Damage.JOURNAL, 1)

@@ -15,7 +15,7 @@ import pytest
 from edge.fill.messages import Mode
 from edge.origin.settings import OriginSettings
 from edge.policy.purges import Purge, Scope
-from edge.store.index import split_live
+from edge.store.live import split_live
 from edge.store.names import name_of
 from edge.store.record import Flag
 from tests.support.fillbench import FillBench, Got, fill_bench

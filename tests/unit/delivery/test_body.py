@@ -12,7 +12,7 @@ from edge.delivery.body import ObjectBody
 from edge.demo.describing import body_slice
 from edge.fill.messages import Bad, Fetch, Message
 from edge.server.exchange import FileWindow
-from edge.store.index import LiveTable
+from edge.store.live import LiveTable
 from edge.store.reader import Reader
 from edge.store.record import Record
 from edge.store.volume import Volume

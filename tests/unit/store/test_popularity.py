@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.clock import FakeClock
 from edge.errors import NotAdmitted, StoreError
 from edge.store.budget import DAY_SECONDS, WriteBudget
 from edge.store.eviction import Policy, Row, admit
@@ -13,7 +14,7 @@ from edge.store.hits import MOST, HitCounters, create_hits_file
 from edge.store.popularity import HALF_LIFE, Popularity, title_of
 from edge.store.volume import Volume
 from edge.words import MIB
-from tests.support.volumes import name, open_volume, put
+from tests.support.volumes import name, open_volume, put, settings
 
 NAME = b"n" * 16
 
@@ -137,6 +138,19 @@ def test_a_volume_writes_no_more_in_a_day_than_it_may(tmp_path: Path, hits: HitC
     with pytest.raises(NotAdmitted):
         fill(volume, range(60))
     assert 4 * MIB <= volume.packs.take_written_bytes() <= 8 * MIB
+    volume.close()
+
+
+def test_what_a_day_has_written_is_known_after_a_kill_and_forgotten_on_another_day(tmp_path: Path) -> None:
+    clock = FakeClock()
+    volume = Volume.open(tmp_path / "v", settings(tmp_path), clock=clock, boot="boot-1")
+    put(volume, "/a", 1, 100_000)
+    assert volume.room.written_today == 100_000
+    volume.close(clean=False)
+    volume = Volume.open(tmp_path / "v", settings(tmp_path), clock=clock, boot="boot-1")
+    assert volume.room.written_today == 100_000
+    clock.advance(DAY_SECONDS)
+    assert volume.room.written_today == 0
     volume.close()
 
 

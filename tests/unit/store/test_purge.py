@@ -21,10 +21,10 @@ KEYS = ("films/a", "films/a?x=1", "films/a?x=2", "films/ab", "films/b/1", "films
 
 def purge(volume: Volume, what: Purge) -> int:
     """Like the keeper: begun, done in steps, ended."""
-    purging = volume.begin_purge([what], volume.new_generation())
+    purging = volume.purges.begin([what], volume.new_generation())
     while purging.step():
         pass
-    volume.end_purge(purging.sequence)
+    volume.purges.end(purging.sequence)
     return purging.objects
 
 
@@ -62,7 +62,7 @@ def volume(tmp_path: Path) -> Iterator[Volume]:
     ],
 )
 def test_exactly_what_is_meant_goes(volume: Volume, what: Purge, gone: set[str]) -> None:
-    dry = volume.try_purge([what])
+    dry = volume.purges.count([what])
     while dry.step():
         pass
     assert there(volume) == set(KEYS)
@@ -185,7 +185,7 @@ def test_what_a_killed_run_had_begun_is_done_at_the_next_start(tmp_path: Path) -
     volume = open_volume(tmp_path)
     for key in KEYS:
         put(volume, key, 1, 1000)
-    volume.begin_purge([Purge(Scope.PREFIX, b"films/")], volume.new_generation())
+    volume.purges.begin([Purge(Scope.PREFIX, b"films/")], volume.new_generation())
     volume.close(clean=False)
     volume = open_volume(tmp_path)
     assert there(volume) == {"toons/a", "toons/b/1"}
@@ -214,7 +214,7 @@ def test_a_purge_that_cannot_be_noted_is_an_error(tmp_path: Path) -> None:
     put(volume, "films/a", 1, 10)
     disk.left = 1
     with pytest.raises(OSError, match="Input/output"):
-        volume.begin_purge([Purge(Scope.KEY, b"films/a")], volume.new_generation())
+        volume.purges.begin([Purge(Scope.KEY, b"films/a")], volume.new_generation())
     volume.close()
 
 
@@ -249,7 +249,7 @@ def test_a_log_cut_short_or_of_another_version_is_recognised(tmp_path: Path) -> 
     raw = path.read_bytes()
     path.write_bytes(raw[:-3])
     volume = open_volume(tmp_path)
-    assert [what.text for what, _ in volume._purges.since(0)] == [b"films/a"]
+    assert [what.text for what, _ in volume.purges.log.since(0)] == [b"films/a"]
     volume.close()
     path.write_bytes(raw[:8] + b"\x09" + raw[9:])
     with pytest.raises(FormatUnknown, match="version 9"):
@@ -260,7 +260,7 @@ def test_a_log_that_is_too_long_forgets_more_rather_than_less(tmp_path: Path, mo
     monkeypatch.setattr("edge.store.purgelog.ENTRIES_MOST", 4)
     volume = open_volume(tmp_path)
     record = put(volume, "films/a", 1, 10)
-    log: PurgeLog = volume._purges
+    log: PurgeLog = volume.purges.log
     for n in range(6):
         log.append([Purge(Scope.KEY, b"films/%d" % n)], 1 << 60, 1, 1)
     assert len(log.entries) <= 5

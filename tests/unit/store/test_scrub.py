@@ -10,7 +10,8 @@ from edge.cli.main import main
 from edge.clock import FakeClock
 from edge.config.schema import ScrubSection, Settings
 from edge.runtime.convert import scrub_settings
-from edge.store.index import Index, LiveTable
+from edge.store.index import Index
+from edge.store.live import LiveTable
 from edge.store.reader import Reader
 from edge.store.residency import Residency
 from edge.store.scrub import BadExtent, Scrubber, ScrubSettings

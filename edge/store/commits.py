@@ -1,0 +1,89 @@
+"""What a fill has brought becomes part of the volume: in the index at once, in the journals when it is durable."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from edge.store.budget import SPENT
+from edge.store.index import Index, Writing
+from edge.store.journal import ExtentEntry, ObjectEntry
+from edge.store.live import LiveTable, split_live
+from edge.store.numbers import Numbers
+from edge.store.packs import Packs
+from edge.store.record import Extent, Record
+from edge.store.room import Room
+from edge.store.tallies import Tallies
+from edge.words import Eviction
+
+Logged = list[tuple[int, ObjectEntry | ExtentEntry]]  # by pack
+
+
+class Commits:
+    """Of one volume; runs in the store thread."""
+
+    def __init__(
+        self, index: Index, live: LiveTable, packs: Packs, room: Room, tallies: Tallies, numbers: Numbers
+    ) -> None:
+        self._index, self._live, self._packs, self._room = index, live, packs, room
+        self._tallies, self._numbers = tallies, numbers
+
+    def __repr__(self) -> str:
+        return f"<Commits of {self._index.path}>"
+
+    def commit_many(self, batch: Sequence[tuple[bytes, Record, Sequence[Extent]]]) -> list[bool]:
+        """Several commits in one transaction: all visible at once, or StoreError and none."""
+        kept = []
+        logged: Logged = []
+        with self._index.writing() as txn:
+            for name, record, extents in batch:
+                kept.append(self._commit(txn, name, record, extents, logged))
+            txn.set_meta(b"sequence", self._numbers.sequence)
+            txn.set_meta(SPENT, self._room.budget.mark)
+        for pack, entry in logged:
+            self._packs.log(pack, entry)
+            if isinstance(entry, ObjectEntry):
+                self._live.drop(entry.name)  # a lasting answer takes the place of a short-lived one
+        return kept
+
+    def _commit(self, txn: Writing, name: bytes, record: Record, extents: Sequence[Extent], logged: Logged) -> bool:
+        known = txn.record(name)
+        pack = extents[0].pack if extents else (self._packs.active.number if self._packs.active else 0)
+        if known is not None and known.generation == record.generation:
+            if record.stored_at > known.stored_at:  # the same version, and the origin has just said so
+                record = replace(record, sequence=self._numbers.next_sequence(), first=known.first)
+                logged.append((pack, ObjectEntry(name, record, refresh=True)))
+            else:
+                record = known
+        else:
+            if known is not None:
+                if known.generation > record.generation:
+                    return False  # a newer version has been kept meanwhile
+                txn.remove_record(name, known, self._index.extents(known))
+                self._tallies.evictions[Eviction.REPLACED] += 1
+            record = replace(record, sequence=self._numbers.next_sequence(), first=None)
+            logged.append((pack, ObjectEntry(name, record)))
+            if self._room.popularity.hits is not None:
+                self._room.popularity.hits.touch(name)
+        for extent in extents:
+            record = txn.add_extent(name, record, extent)
+            logged.append((extent.pack, ExtentEntry(name, record.generation, extent)))
+        txn.put_record(name, record)
+        self._tallies.admissions += 1
+        self._tallies.admitted_bytes += sum(extent.length for extent in extents)
+        return True
+
+    def refresh(self, name: bytes, record: Record) -> bool:
+        """The record after a 304: the same generation with new freshness. False if it is gone meanwhile."""
+        live = self._live.raw(name)
+        if live is not None:
+            _, body = split_live(live)
+            return self._live.put(name, record, body)
+        with self._index.writing() as txn:
+            known = txn.record(name)
+            if known is None or known.generation != record.generation:
+                return False
+            record = replace(record, sequence=self._numbers.next_sequence(), first=known.first)
+            txn.renew_record(name, known, record)
+            txn.set_meta(b"sequence", self._numbers.sequence)
+        if self._packs.active is not None:
+            self._packs.log(self._packs.active.number, ObjectEntry(name, record, refresh=True))
+        return True

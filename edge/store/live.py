@@ -1,0 +1,102 @@
+"""Short-lived answers in shared memory: one table, written by the keeper, read by workers (DESIGN section 9)."""
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import lmdb
+
+from edge.store.record import Record, decode_record, encode_record
+from edge.store.tables import MAX_READERS
+
+VALIDATED_LATER: Final = 60  # seconds that a short-lived answer stays so that a 304 can renew it
+_LIVE: Final = struct.Struct("<I")
+
+
+class LiveTable:
+    """Short-lived small answers, whole, in shared memory: name -> record and body (DESIGN section 9)."""
+
+    def __init__(self, path: Path, budget_bytes: int, *, readonly: bool) -> None:
+        if not readonly:
+            path.mkdir(parents=True, exist_ok=True)
+        self._budget = budget_bytes
+        self._env = lmdb.open(
+            str(path),
+            map_size=budget_bytes * 2,
+            max_dbs=2,
+            max_readers=MAX_READERS,
+            readonly=readonly,
+            sync=False,
+            metasync=False,
+            create=not readonly,
+        )
+        self._table = self._env.open_db(b"live", create=not readonly)
+        self._bytes = 0
+
+    def raw(self, name: bytes) -> bytes | None:
+        txn = self._env.begin(db=self._table)
+        try:
+            found: bytes | None = txn.get(name)
+        finally:
+            txn.abort()
+        return found
+
+    def put(self, name: bytes, record: Record, body: bytes) -> bool:
+        """Keep an answer; False when the table has no room (it is served, not kept)."""
+        raw = encode_record(record)
+        value = _LIVE.pack(len(raw)) + raw + body
+        if self._bytes + len(value) > self._budget:
+            return False
+        try:
+            with self._env.begin(write=True, db=self._table) as txn:
+                old = txn.get(name)
+                txn.put(name, value)
+        except lmdb.MapFullError:
+            return False
+        self._bytes += len(value) - (len(old) if old else 0)
+        return True
+
+    def drop(self, name: bytes) -> None:
+        with self._env.begin(write=True, db=self._table) as txn:
+            old = txn.pop(name)
+        self._bytes -= len(old) if old else 0
+
+    def sweep(self, now: float, limit: int = 5000) -> int:
+        """Remove what is past its freshness and every stale window, and not to be validated; returns how many."""
+        dead = []
+        with self._env.begin(db=self._table) as txn:
+            for name, value in txn.cursor():
+                record, _ = split_live(bytes(value))
+                grace = max(record.stale_while_revalidate, record.stale_if_error, record.validatable * VALIDATED_LATER)
+                if record.fresh_until + grace < now:
+                    dead.append(name)
+                if len(dead) >= limit:
+                    break
+        for name in dead:
+            self.drop(name)
+        return len(dead)
+
+    def revise(self, revised: Callable[[Record], Record | None]) -> int:
+        """Ask `revised` about each record: the same one leaves it, None removes it; returns how many were not left."""
+        changed: list[tuple[bytes, Record | None, bytes]] = []
+        with self._env.begin(db=self._table) as txn:
+            for name, value in txn.cursor():
+                record, body = split_live(bytes(value))
+                renewed = revised(record)
+                if renewed is not record:
+                    changed.append((bytes(name), renewed, body))
+        for name, renewed, body in changed:
+            if renewed is None or not self.put(name, renewed, body):
+                self.drop(name)
+        return len(changed)
+
+    def close(self) -> None:
+        self._env.close()
+
+
+def split_live(value: bytes) -> tuple[Record, bytes]:
+    """The record and the body of a value of the live table."""
+    (length,) = _LIVE.unpack_from(value)
+    end = _LIVE.size + length
+    return decode_record(value[_LIVE.size : end]), value[end:]

@@ -1,0 +1,63 @@
+"""A pack as workers have it open: windows that are in memory, and blocks that are read and compared."""
+
+import mmap
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge.errors import StoreError
+from edge.store.record import Extent, checksum
+from edge.words import Reason
+
+
+class CorruptExtent(StoreError):
+    """Stored bytes do not have their checksum."""
+
+    reason = Reason.CORRUPT
+
+
+class PackEndsEarly(CorruptExtent):
+    """A pack has been cut off before the end of what it should hold."""
+
+    reason = Reason.TRUNCATED
+
+
+class PackFile:
+    """An open pack. Dropped by dereferencing only: a descriptor's number may still be queued for sendfile."""
+
+    __slots__ = ("_fd", "_map", "number")
+
+    def __init__(self, path: Path, number: int) -> None:
+        self._fd = -1
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)  # nothing unverified is read ahead
+        self._map: memoryview | None = None
+        self.number = number
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def view(self, offset: int, count: int) -> memoryview:
+        """Bytes for TLS, without a copy; only for windows that are resident (a mapping must not meet the disk)."""
+        if self._map is None:
+            mapped = mmap.mmap(self._fd, 0, prot=mmap.PROT_READ)
+            mapped.madvise(mmap.MADV_RANDOM)  # the same of page faults, which do not go by the descriptor's advice
+            self._map = memoryview(mapped)
+        return self._map[offset : offset + count]
+
+    def __del__(self) -> None:
+        if self._fd >= 0:  # else it was gone before it could be opened
+            os.close(self._fd)
+
+
+def read_blocks(file: PackFile, extent: Extent, pieces: Sequence[tuple[int, int, int]]) -> bytes:
+    """Whole blocks, one after the other, verified; each is (number, start, end) in the object."""
+    low, high = pieces[0][1], pieces[-1][2]
+    data = os.pread(file.fileno(), high - low, extent.offset + low - extent.start)
+    if len(data) != high - low:
+        raise PackEndsEarly(f"pack {extent.pack} ends early")
+    view = memoryview(data)
+    for at, start, end in pieces:
+        if at >= len(extent.sums) or checksum(view[start - low : end - low]) != extent.sums[at]:
+            raise CorruptExtent(f"checksum of block {at} at {extent.offset} of pack {extent.pack}")
+    return data

@@ -1,0 +1,62 @@
+"""The tables of an index: their names, the bytes of their keys, and the environment they lie in (DESIGN section 9)."""
+
+import hashlib
+import struct
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import lmdb
+
+TABLES: Final = (b"names", b"extents", b"places", b"keys", b"tags", b"meta")
+FORMAT: Final = 3  # an index of another format is rebuilt; 1 had no side table by key, 2 no checksums of its own
+WHOLE: Final = b"whole-"  # and a pack's number, in table `meta`
+MAX_READERS: Final = 512
+KEY_CUT: Final = 400  # an LMDB key has at most 511 bytes
+EXTENT_KEY: Final = struct.Struct(">QQ")
+PLACE_KEY: Final = struct.Struct(">IQ")
+PLACE: Final = struct.Struct("<16sQQI")
+
+
+class Side(StrEnum):
+    """The tables by which a purge finds its objects; each row ends with a name."""
+
+    KEYS = "keys"  # cache key cut to 400 bytes, 0, name
+    TAGS = "tags"  # digest of a tag, name
+
+
+def tag_row(tag: bytes) -> bytes:
+    """How a tag is called in the side table: all of one length, so that no tag's rows lie among another's."""
+    return hashlib.blake2b(tag, digest_size=16).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What lies at a place of a pack."""
+
+    pack: int
+    offset: int
+    name: bytes
+    generation: int
+    start: int
+    length: int
+
+
+def extent_key(generation: int, start: int) -> bytes:
+    return EXTENT_KEY.pack(generation, start)
+
+
+def open_environment(path: Path, map_bytes: int, *, readonly: bool) -> Any:
+    """An LMDB environment without sync: a commit is visible at once and survives kill -9 (not power loss)."""
+    return lmdb.open(
+        str(path),
+        map_size=map_bytes,
+        max_dbs=16,
+        max_readers=MAX_READERS,
+        readonly=readonly,
+        sync=False,
+        metasync=False,
+        readahead=False,
+        create=not readonly,
+    )

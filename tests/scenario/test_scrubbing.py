@@ -1,0 +1,45 @@
+"""A running edge finds what went bad where nobody looks."""
+
+import asyncio
+from pathlib import Path
+
+from edge.words import KIB
+from tests.fault.test_bit_rot import flip, pack_of, stored
+from tests.scenario.test_cold_and_odd import drop_pages
+from tests.support.edgeproc import client, describing_origin, proven, running_edge
+
+PATHS = [f"/s/{300 * KIB + number}/{number}.ts" for number in range(8)]
+
+
+async def test_a_flipped_bit_that_nobody_asks_for_is_found_in_a_pass_and_fetched_again_on_demand(
+    tmp_path: Path,
+) -> None:
+    cache, config = tmp_path / "c", tmp_path / "edge.toml"
+    config.write_text('[scrub]\nrate = "100MB"\nfirst = "1s"\n')
+    async with describing_origin() as origin, client() as http:
+
+        async def ask(url: str, path: str) -> None:
+            async with http.get(url + path) as got:
+                assert got.status == 200
+                proven(path, await got.read())
+
+        async with running_edge(cache, origin.url, workers=1) as edge:
+            for path in PATHS:
+                await ask(edge.url, path)
+        bad = next(found for found in stored(cache) if found.path == PATHS[3])
+        extent = bad.extents[-1]
+        flip(pack_of(cache, extent), extent.offset + extent.length // 2, 5)
+        drop_pages(cache)
+        async with running_edge(cache, origin.url, "--config", str(config), workers=1) as edge:
+            async with asyncio.timeout(30):
+                while await edge.metric("edge_scrub_passes") < 1:
+                    await asyncio.sleep(0.1)
+                while await edge.metric('edge_cache_corrupt_total{reason="corrupt"}') < 1:
+                    await asyncio.sleep(0.1)
+            assert await edge.metric("edge_scrub_read_bytes_total") == sum(int(path.split("/")[2]) for path in PATHS)
+            asked = {path: origin.origin.counts[path] for path in PATHS}
+            assert set(asked.values()) == {1}, "a pass fetches nothing"
+            for path in PATHS:
+                await ask(edge.url, path)
+            assert origin.origin.counts == {**asked, PATHS[3]: 2}, "its head is still there, its body comes again"
+            assert await edge.metric("edge_cache_corrupt_total") == 1

@@ -1,0 +1,219 @@
+"""A rebuilt index is the one that was lost, to the byte; what happens meanwhile is not undone."""
+
+import random
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge.policy.purges import Purge, Scope
+from edge.store import rebuild
+from edge.store.eviction import Row
+from edge.store.journal import ENTRY, HEADER_BYTES
+from edge.store.packs import Packs
+from edge.store.record import Flag
+from edge.store.tables import TABLES, Placed, open_environment
+from edge.store.volume import Volume
+from edge.words import KIB, MIB, Damage, Eviction
+from tests.support.volumes import name, open_volume, prove, put
+
+SLICES = 64 * KIB
+
+
+def rows(directory: Path) -> dict[bytes, dict[bytes, bytes]]:
+    """All tables of a closed volume's index, without counters."""
+    (path,) = (directory / "v").glob("index-*")
+    env = open_environment(path, 64 * MIB, readonly=True)
+    try:
+        with env.begin() as txn:
+            return {
+                table: {bytes(key): bytes(value) for key, value in txn.cursor(db=env.open_db(table, txn, create=False))}
+                for table in TABLES
+                if table != b"meta"
+            }
+    finally:
+        env.close()
+
+
+def lose_index(directory: Path) -> None:
+    for index in (directory / "v").glob("index-*"):
+        shutil.rmtree(index)
+
+
+def rebuilt(directory: Path, **more: object) -> Volume:
+    volume = open_volume(directory, **more)
+    assert volume.rebuilding
+    while volume.rebuild_step():
+        pass
+    return volume
+
+
+def live_a_little(directory: Path, rng: random.Random) -> None:
+    """Whole objects and parts of them, new versions, tags, refreshes, deletions."""
+    volume = open_volume(directory, pack_size=256 * KIB)
+    for number in range(120):
+        key = f"/{rng.randrange(60)}"
+        match rng.randrange(6):
+            case 0:
+                volume.delete(name(volume, key), None, Eviction.INVALIDATED)
+            case 1:
+                known = volume.lookup(name(volume, key))
+                if known is not None and volume.packs.active is not None:  # else there is no journal to say so
+                    volume.refresh(name(volume, key), replace(known, fresh_until=float(number)))
+            case 2 | 3:
+                start = SLICES * rng.randrange(4)
+                known = volume.lookup(name(volume, key))
+                if known is None or start not in {extent.start for extent in volume.extents(known)}:
+                    put(volume, key, 1, SLICES, start=start, total=5 * SLICES)
+            case 4:
+                record = put(volume, key, number, 100)
+                tagged = replace(record, tags=(b"a", b"%d" % number), stored_at=4.0)
+                volume.commit(name(volume, key), tagged, [])
+            case _:
+                put(volume, key, number, rng.randrange(1, 30_000))
+        if number % 40 == 39:
+            volume.close()
+            volume = open_volume(directory, pack_size=256 * KIB)
+    volume.close()
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("most", [3, 2048])
+def test_what_is_rebuilt_is_what_was_committed_whatever_a_step_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, most: int
+) -> None:
+    live_a_little(tmp_path, random.Random(seed))
+    lost = rows(tmp_path)
+    assert all(lost.values())
+    lose_index(tmp_path)
+    monkeypatch.setattr(rebuild, "ENTRIES", most)
+    rebuilt(tmp_path, pack_size=256 * KIB).close()
+    found = rows(tmp_path)
+    assert found[b"names"] == lost[b"names"]
+    assert found[b"extents"] == lost[b"extents"]
+    assert found[b"places"] == lost[b"places"]
+    assert found[b"keys"] == lost[b"keys"]
+    assert found[b"tags"] == lost[b"tags"]
+
+
+def test_a_rebuild_that_was_cut_short_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = open_volume(tmp_path)
+    for number in range(20):
+        put(volume, f"/{number}", 1, 1000)
+    volume.close()
+    lose_index(tmp_path)
+    monkeypatch.setattr(rebuild, "ENTRIES", 10)
+    for clean in (False, True):
+        volume = open_volume(tmp_path)
+        assert volume.rebuild_step()
+        volume.close(clean=clean)
+    volume = rebuilt(tmp_path)
+    assert all(prove(volume, f"/{number}") == {0: 1000} for number in range(20))
+    volume.close()
+    volume = open_volume(tmp_path)
+    assert not volume.rebuilding
+    volume.close()
+
+
+def test_what_is_deleted_while_older_journals_are_unread_does_not_come_back_from_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 1000)
+    volume.close()
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 2, 2000)
+    volume.close()
+    lose_index(tmp_path)
+    monkeypatch.setattr(rebuild, "JOURNALS", 1)
+    volume = open_volume(tmp_path)
+    while prove(volume, "/a") is None:
+        assert volume.rebuild_step()
+    assert volume.rebuilding
+    assert prove(volume, "/a") == {0: 2000}
+    assert volume.delete(name(volume, "/a"), None, Eviction.INVALIDATED)
+    while volume.rebuild_step():
+        pass
+    assert prove(volume, "/a") is None
+    volume.close()
+
+
+def test_purges_are_asked_about_what_is_older_than_they_are_and_leave_the_rest(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    for number in range(10):
+        put(volume, f"/{number}", 1, 1000)
+    volume.purges.do_now(Purge(Scope.KEY, b"/3"))
+    volume.purges.do_now(Purge(Scope.KEY, b"/4", soft=True))
+    put(volume, "/3", 2, 3000)
+    volume.close()
+    lost = rows(tmp_path)
+    lose_index(tmp_path)
+    volume = rebuilt(tmp_path)
+    stale = volume.lookup(name(volume, "/4"))
+    assert stale is not None
+    assert stale.flags & Flag.STALE
+    assert prove(volume, "/3") == {0: 3000}
+    volume.close()
+    assert rows(tmp_path)[b"names"].keys() == lost[b"names"].keys()
+
+
+def test_a_bad_entry_costs_itself_in_whichever_step_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = open_volume(tmp_path)
+    for number in range(9):
+        put(volume, f"/{number}", 1, 1000)
+    volume.close()
+    (journal,) = (tmp_path / "v" / "packs").glob("*.journal")
+    raw = bytearray(journal.read_bytes())
+    length, _, _ = ENTRY.unpack_from(raw, HEADER_BYTES)
+    raw[HEADER_BYTES + ENTRY.size + length - 1] ^= 1  # in the head of the first object
+    journal.write_bytes(raw)
+    for most in (1, 2, 2048):
+        lose_index(tmp_path)
+        monkeypatch.setattr(rebuild, "ENTRIES", most)
+        volume = rebuilt(tmp_path)
+        assert [number for number in range(9) if prove(volume, f"/{number}") is None] == [0]
+        assert volume.tallies.take_damage()[Damage.JOURNAL] == 1
+        volume.close()
+
+
+def test_the_index_says_of_each_place_what_lies_there_after_a_rebuild(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    record = put(volume, "/a", 1, 1000)
+    volume.close()
+    lose_index(tmp_path)
+    volume = rebuilt(tmp_path)
+    assert volume.index.placed(1) == [Placed(1, 0, name(volume, "/a"), record.generation, 0, 1000)]
+    volume.close()
+
+
+def test_a_start_looks_at_those_journals_only_of_which_it_does_not_know_that_they_are_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    look = Packs._look_at_journal
+
+    def looking(self: Packs, number: int) -> tuple[Row, bool]:
+        looked.append(number)
+        return look(self, number)
+
+    monkeypatch.setattr(Packs, "_look_at_journal", looking)
+    volume = open_volume(tmp_path, pack_size=MIB)
+    for number in range(12):
+        put(volume, f"/{number}", 1, 300_000)
+    volume.flush_journals()
+    rows_before = {number: pack.row for number, pack in volume.packs.all.items()}
+    volume.close(clean=False)
+    volume = open_volume(tmp_path, pack_size=MIB)
+    assert looked == [max(rows_before)], "only the pack that was being written to"
+    assert {number: pack.row for number, pack in volume.packs.all.items()} == rows_before
+    volume.close(clean=False)
+    lose_index(tmp_path)
+    looked.clear()
+    volume = rebuilt(tmp_path, pack_size=MIB)
+    volume.close(clean=False)
+    volume = open_volume(tmp_path, pack_size=MIB)
+    assert looked == []
+    assert {number: pack.row for number, pack in volume.packs.all.items()} == rows_before
+    assert volume.packs.used_bytes == sum(pack.used for pack in volume.packs.all.values())
+    volume.close()
