@@ -6,7 +6,7 @@ from collections import deque
 from math import ceil
 from typing import Final
 
-from edge.words import KIB, MIB
+from edge.words import KIB
 
 CONNECTS: Final = 16  # of which the fastest counts as the round trip: the others had a loss or a busy moment
 GOODPUT_FIRST: Final = 64 * KIB  # bytes a round trip: a connection that has been used a little
