@@ -40,7 +40,7 @@ class DeliverySettings:
     hops_most: int = HOPS_MOST  # caches that a request may have passed; more are a loop
     first_byte_budget: float = 10.0  # a keeper answers by 9.5 s; this guards against one that is gone
     prepared: int = 20_000  # heads kept ready
-    read_ahead: int = 32 * MIB  # bytes fetched before a player that reads a film in ranges; 0 = none
+    read_ahead: int = 64 * MIB  # bytes fetched before a player that reads a film in ranges; 0 = none
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,8 +163,10 @@ async def test_ctrl_c_during_the_start_ends_it_in_order(tmp_path: Path, moment: 
 async def test_a_child_that_is_not_ready_yet_holds_up_no_stop(tmp_path: Path) -> None:
     async with server(tmp_path / "c", node="worker-stuck") as edge:
         await edge.line("cache: nothing")
-        (worker,) = edge.children("worker")
         async with asyncio.timeout(10):
+            while not (workers := edge.children("worker")):  # it is forked first and takes its name then
+                await asyncio.sleep(0.01)
+            (worker,) = workers
             while not catches(worker, signal.SIGTERM):
                 await asyncio.sleep(0.01)
         began = time.monotonic()
