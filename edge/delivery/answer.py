@@ -209,14 +209,23 @@ def timing_lines(record: Record, how: How, now: float, wording: Wording, rules: 
 
 
 def error(
-    code: int, detail: str, rules: SiteRules, now: float, wording: Wording, more: bytes = b""
+    code: int,
+    detail: str,
+    rules: SiteRules,
+    now: float,
+    wording: Wording,
+    more: bytes = b"",
+    fwd: Forward | None = None,
 ) -> tuple[bytes, bytes]:
-    """Head and body of an answer of our own making; CORS is on it, so that a player's script can read it."""
+    """Head and body of an answer of our own making; CORS is on it, so that a player's script can read it.
+
+    `fwd`: why the request went on, None if it did not (RFC 9211 section 2.2).
+    """
     body = f"{code} {reason(code).decode()}: {detail}\n".encode()
     member = format_member(
         wording.node,
         hit=False,
-        fwd=None if code < 500 else "miss",
+        fwd=fwd,
         fwd_status=None,
         ttl=None,
         stored=False,
@@ -237,7 +246,10 @@ def preflight(rules: SiteRules, now: float, wording: Wording) -> bytes:
     """The answer to OPTIONS (Fetch standard, CORS preflight), made here, never forwarded."""
     date = b"Date: " + format_date(now) + b"\r\n"
     allow = b"Allow: %s\r\n" % ", ".join(rules.methods).encode()
-    return status_line(204) + date + allow + preflight_lines(rules) + wording.via
+    member = format_member(wording.node, hit=False, detail="preflight")
+    return b"".join(
+        (status_line(204), date, allow, preflight_lines(rules), wording.via, b"Cache-Status: ", member, b"\r\n")
+    )
 
 
 def _has(lowered: bytes, name: bytes) -> bool:

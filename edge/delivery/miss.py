@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # No answer came: the cache is disconnected (RFC 9111 section 4.2.4). One that is wrong is another matter.
 UNREACHABLE = frozenset(Reason) - {Reason.BAD_RESPONSE, Reason.OBJECT_CHANGED, Reason.INTERNAL}
+NOT_FORWARDED = frozenset({Reason.QUEUE_FULL, Reason.KEEPER_DOWN})
 LOOKS = 5  # times that a keeper may say "look again" before we give up
 
 
@@ -134,7 +135,7 @@ class Miss(AskListener):
     def on_fail(self, status: int, reason: Reason, detail: str) -> None:
         self.leave()
         if not self._serve_stale(unreachable=reason in UNREACHABLE):
-            self._give_up(status, detail or reason.value)
+            self._give_up(status, detail or reason.value, fwd=None if reason in NOT_FORWARDED else self._fwd)
 
     def on_lost(self) -> None:
         if self._asking is not None:
@@ -147,7 +148,8 @@ class Miss(AskListener):
         up = self._delivery.volumes[self._place.volume].asker.up
         self.leave()
         if not self._serve_stale(unreachable=True):
-            self._give_up(504 if up else 503, "no answer in time" if up else Reason.KEEPER_DOWN.value)
+            status, detail = (504, "no answer in time") if up else (503, Reason.KEEPER_DOWN.value)
+            self._give_up(status, detail, fwd=self._fwd if up else None)
 
     def _serve_stale(self, *, unreachable: bool) -> bool:
         """A stale answer stands in for an error where it may (RFC 5861 section 4, RFC 9111 section 4.2.4)."""
@@ -174,5 +176,9 @@ class Miss(AskListener):
             found = live[0]
         return found is not None and found.generation == record.generation
 
-    def _give_up(self, status: int, detail: str) -> None:
-        self._delivery.refuse(self._exchange, self._place, status, detail)
+    @property
+    def _fwd(self) -> Forward:
+        return self._why or (Forward.URI_MISS if self._stale is None else Forward.STALE)
+
+    def _give_up(self, status: int, detail: str, fwd: Forward | None = None) -> None:
+        self._delivery.refuse(self._exchange, self._place, status, detail, fwd=fwd)

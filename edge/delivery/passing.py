@@ -86,7 +86,7 @@ class Passing(AskListener):
 
     def _fail(self, status: int, detail: str) -> None:
         self._leave()
-        self._delivery.refuse(self._exchange, self._place, status, detail)
+        self._delivery.refuse(self._exchange, self._place, status, detail, fwd=Forward.METHOD)
 
     def _too_late(self) -> None:
         if not self._body_over and self._outstanding == 0:

@@ -23,7 +23,7 @@ from edge.server.request import Request
 from edge.store.reader import Reader
 from edge.store.record import Record
 from edge.tasks import Tasks
-from edge.words import KIB, MIB, CacheStatus, Kind
+from edge.words import KIB, MIB, CacheStatus, Forward, Kind
 
 MP4 = Kind.MP4
 SMALL = 32 * KIB  # bodies up to here leave in one write with their head: cheaper than a sendfile of their own
@@ -78,11 +78,19 @@ class Serving:
         self._prepared: Memory[bytes, Prepared] = Memory(settings.prepared)
         self._sequels = Sequels(settings.read_ahead)
 
-    def refuse(self, exchange: Exchange, place: Place | None, status: int, detail: str, more: bytes = b"") -> None:
-        """An answer of our own making: an error, with CORS and a clear body."""
+    def refuse(
+        self,
+        exchange: Exchange,
+        place: Place | None,
+        status: int,
+        detail: str,
+        more: bytes = b"",
+        fwd: Forward | None = None,
+    ) -> None:
+        """An answer of our own making: an error, with CORS and a clear body. `fwd`: it went on, for that reason."""
         exchange.context = Told(place, status, How(CacheStatus.BYPASS, detail=detail))
         rules = place.rules if place is not None else self._default
-        head, body = error(status, detail, rules, self.clock.wall(), self.wording, more)
+        head, body = error(status, detail, rules, self.clock.wall(), self.wording, more, fwd)
         exchange.respond(head, body, length=len(body))
 
     def prepared(self, place: Place, record: Record) -> Prepared:

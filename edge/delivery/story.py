@@ -171,6 +171,8 @@ class Delivery(Serving):
             self.refuse(exchange, place, 504, "not in the cache, and that is what was asked")
             return
         mode = Mode.PASS if demands.no_store else Mode.SOLO
+        if record is None and mode is Mode.SOLO and not demands.no_cache:
+            mode = Mode.FILL  # what comes is as new as can be; it may even be here by now
         why = None if record is None or record.fresh_until <= now else Forward.REQUEST
         self._miss(exchange, variant, record, tries, body, mode=mode, why=why)
 

@@ -34,6 +34,7 @@ from edge.fill.messages import (
     Hello,
     Mode,
 )
+from edge.fill.plan import client_conditions
 from edge.fill.purging import Purger
 from edge.fill.readers import Reader, Run
 from edge.fill.settings import FillSettings
@@ -159,7 +160,7 @@ class Desk:
         if fetch.mode is Mode.AHEAD:
             self._fetch_ahead(link, name, fetch, stored)
             return
-        reader = Reader(link.channel, fetch)
+        reader, asked = Reader(link.channel, fetch), fetch.mode
         if len(self.flights) + len(self._alone_flights) >= self._settings.flights_max:
             link.channel.send(Fail(fetch.id, 503, Reason.QUEUE_FULL, "too many fills under way"))
             return
@@ -171,8 +172,11 @@ class Desk:
         if flight is not None and fetch.mode is Mode.FILL and self._came_late(flight):
             fetch = replace(fetch, mode=Mode.SOLO)
             reader = Reader(link.channel, fetch)
+        if self._knows_by_now(fetch) and self._finder.satisfied(fetch, stored, whole=whole):
+            link.channel.send(Again(fetch.id))
+            return
         if self._by_itself(fetch):
-            self._lead(link, name, reader, stored, shared=False)
+            self._lead(link, name, reader, stored, shared=False, asked=asked)
             return
         if flight is not None and flight.joinable and not flight.over:
             if fetch.mode is Mode.FILL:
@@ -193,7 +197,7 @@ class Desk:
             return
         if fetch.mode is Mode.FILL and name_of(fetch.key, self._secret) in self._shop.alone:
             alone = _as_pass(fetch) if fetch.ranged else replace(fetch, mode=Mode.SOLO)
-            self._lead(link, name, Reader(link.channel, alone), stored, shared=False)
+            self._lead(link, name, Reader(link.channel, alone), stored, shared=False, asked=asked)
             return
         self._lead(link, name, reader, stored, shared=True)
 
@@ -233,6 +237,10 @@ class Desk:
             return False
         return self._shop.rules(flight.fetch.site, flight.fetch.path).exact_ranges
 
+    def _knows_by_now(self, fetch: Fetch) -> bool:
+        """Does a client's own condition go on only because the worker found nothing to compare it with?"""
+        return fetch.mode is Mode.SOLO and fetch.method in SHARED_METHODS and client_conditions(fetch)
+
     def _by_itself(self, fetch: Fetch) -> bool:
         return fetch.mode in (Mode.PASS, Mode.SOLO) or fetch.method != b"GET"
 
@@ -245,7 +253,9 @@ class Desk:
         *,
         shared: bool,
         borrowed: bool = False,
+        asked: Mode | None = None,
     ) -> None:
+        """`asked`: how the worker asked, where the fetch itself was changed since."""
         flight = Flight(
             name,
             reader.fetch,
@@ -260,6 +270,7 @@ class Desk:
         flight.joinable = shared
         flight.borrowed = borrowed
         flight.asked_at = self._purger.number
+        flight.may_fall_back = (asked or reader.fetch.mode) not in (Mode.PASS, Mode.SOLO)
         if shared:
             self.flights[name] = flight
         else:

@@ -58,6 +58,7 @@ class Flight:
         self.joinable = True
         self.doomed = False  # what it brings is out of date: its readers get it, nobody else
         self.borrowed = False  # a sibling keeps it: handed on, not kept here
+        self.may_fall_back = True  # its reader takes what is stored in place of an error
         self.asked_at = 0  # the number of the last purge before it asked
         self.ranges = False  # other stretches may be asked for and combined (strong validator, origin with ranges)
         self.over = False

@@ -239,6 +239,8 @@ class Lead:
         return await self._bring(ask, response, run)
 
     def _may_stand_in(self, stored: Record) -> bool:
+        if not self._flight.may_fall_back:
+            return False
         strict = bool(stored.flags & (Flag.MUST_REVALIDATE | Flag.NO_CACHE))
         return may_serve_on_error(stored.fresh_until, stored.stale_if_error, strict, self._shop.clock.wall())
 

@@ -7,7 +7,7 @@ from typing import Final
 from edge.fill.messages import Fetch
 from edge.fill.records import described, renewed
 from edge.fill.shop import Shop
-from edge.http import etags, fields
+from edge.http import dates, etags, fields
 from edge.http.fields import Fields
 from edge.http.target import parse_target
 from edge.origin.response import UpstreamResponse
@@ -22,10 +22,14 @@ GONE: Final = frozenset({404, 410})
 
 
 def names_another(stored: Record, given: Fields) -> bool:
-    """Is a 304 about another version than the stored one (RFC 9111 section 4.3.4)? Its entity tag tells."""
+    """Is a 304 about another version than the stored one (RFC 9111 section 4.3.4)?
+
+    Its entity tag tells; without one its Last-Modified does, where there is one to compare it with.
+    """
     said = fields.first(given, b"etag")
     if said is None:
-        return False
+        modified = dates.parse_date(fields.first(given, b"last-modified") or b"")
+        return modified is not None and stored.last_modified not in (0, modified)
     tag, own = etags.parse_etag(said), etags.parse_etag(stored.etag)
     return tag is not None and (own is None or own.value != tag.value)
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 Item = bool | int | float | bytes | tuple["Item", ...]
 
@@ -13,6 +14,7 @@ _BARE: Final = re.compile(
     rb"(?P<decimal>-?[0-9]{1,12}\.[0-9]{1,3})|(?P<integer>@?-?[0-9]{1,15})"
     rb'|"(?P<string>(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"'
     rb"|(?P<token>[A-Za-z*][A-Za-z0-9:/!#$%&'*+.^_`|~-]*)|:(?P<base64>[A-Za-z0-9+/=]*):|\?(?P<boolean>[01])"
+    rb'|%"(?P<display>(?:[\x20\x21\x23\x24\x26-\x7e]|%[0-9a-f]{2})*)"'
 )
 
 
@@ -23,14 +25,23 @@ class _MalformedError(Exception):
 def parse_dictionary(values: Iterable[bytes]) -> dict[bytes, Item] | None:
     """Members by key, the last of each key (section 4.2.2); None when anything of the field is malformed.
 
-    Strings and tokens come as bytes alike, a date as its seconds, a byte sequence in base64; parameters are
-    checked and left out.
+    Strings and tokens come as bytes alike (a display string in UTF-8), a date as its seconds, a byte sequence in
+    base64; parameters are checked and left out.
     """
     text = b", ".join(values).strip(b" ")
     try:
         return _Scan(text).dictionary()
     except _MalformedError:
         return None
+
+
+def _utf8(text: bytes) -> bytes:
+    """A display string has to be one (section 4.2.10)."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        raise _MalformedError from None
+    return text
 
 
 class _Scan:
@@ -92,6 +103,8 @@ class _Scan:
                 return given == b"1"
             case "string":
                 return re.sub(rb"\\(.)", rb"\1", given)
+            case "display":
+                return _utf8(unquote_to_bytes(given))
             case _:
                 return given
 

@@ -38,7 +38,7 @@ def parse_demands(fields: Fields) -> Demands | None:
         return Demands(no_cache=True) if b"no-cache" in (member.lower() for member in pragma) else None
     said = parse_cache_control(given)
     found = Demands(
-        no_cache=said.no_cache,
+        no_cache=said.no_cache or bool(said.no_cache_fields),  # a request's has no argument: one is ignored
         no_store=said.no_store,
         only_if_cached=said.only_if_cached,
         max_age=said.max_age,

@@ -8,7 +8,8 @@ from edge.http import fields as header
 from edge.http.fields import Fields
 from edge.http.target import Target, parse_target
 
-SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})  # RFC 9110 section 9.2.1
+# RFC 9110 section 9.2.1, and those that are registered as safe (RFC 4918, RFC 3253, RFC 5323).
+SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PROPFIND", b"REPORT", b"SEARCH"})
 NAMING: Final = (b"location", b"content-location")
 _DEFAULT_PORTS: Final = (None, 80, 443)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import assert_never
 
 
 class Scope(StrEnum):
@@ -37,3 +38,5 @@ class Purge:
                 return key.startswith(self.text)
             case Scope.TAG:
                 return self.text in tags and (not self.site or key.startswith(self.site + b"/"))
+            case _:
+                assert_never(self.scope)

@@ -1,7 +1,18 @@
 """All cases in one list."""
 
 from tests.conformance.case import Case
-from tests.conformance.cases import demands, freshness, invalidating, messages, ranges, stale, storing, validation, vary
+from tests.conformance.cases import (
+    corners,
+    demands,
+    freshness,
+    invalidating,
+    messages,
+    ranges,
+    stale,
+    storing,
+    validation,
+    vary,
+)
 
-AREAS = (freshness, storing, demands, vary, validation, ranges, stale, invalidating, messages)
+AREAS = (freshness, storing, demands, vary, validation, ranges, stale, invalidating, messages, corners)
 CASES: list[Case] = [case for area in AREAS for case in area.CASES]

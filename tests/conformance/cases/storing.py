@@ -197,7 +197,7 @@ _METHODS = [
         f"an answer to {method} is not kept, nor is one to GET given for it",
         step(FRESH),
         step(answer(LIFE, body=NEW), method=method),
-        *((HIT,) if method == "OPTIONS" else (AGAIN,)),
+        *((HIT,) if method in ("OPTIONS", "PROPFIND") else (AGAIN,)),
     )
     for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "M-SEARCH")
 ]

@@ -26,6 +26,7 @@ from edge.http.structured import Item, parse_dictionary
         (b"a=1, b=2, a=3", {b"a": 3, b"b": 2}),
         (b"*a.b-c_1=1", {b"*a.b-c_1": 1}),
         (b"a=999999999999999", {b"a": 999999999999999}),
+        (b'a=%"f%c3%bc ok", b=%""', {b"a": "fü ok".encode(), b"b": b""}),
     ],
 )
 def test_a_dictionary_is_read_by_the_grammar(text: bytes, expected: dict[bytes, Item]) -> None:
@@ -68,6 +69,10 @@ def test_lines_are_one_dictionary() -> None:
         b'a=("x""y")',
         b"a=((1))",
         b"a={}",
+        b'a=%"f%C3%BC"',
+        b'a=%"%c3"',
+        b'a=%"x',
+        b'a=%"%"',
     ],
 )
 def test_one_mistake_spoils_the_whole_field(text: bytes) -> None:

@@ -19,6 +19,7 @@ CC = b"Cache-Control"
         ([(CC, b"no-cache"), (CC, b"no-store")], Demands(no_cache=True, no_store=True)),
         ([(CC, b"max-age=5, min-fresh=6, max-stale=7")], Demands(max_age=5, min_fresh=6, max_stale=7)),
         ([(CC, b"max-stale")], Demands(max_stale=2**31)),
+        ([(CC, b'no-cache="x"')], Demands(no_cache=True)),
         ([(CC, b"only-if-cached")], Demands(only_if_cached=True)),
     ],
 )

@@ -14,7 +14,9 @@ def others(*lines: tuple[bytes, bytes], asked: Target = ASKED) -> list[bytes]:
     return [target.path + (b"" if target.query is None else b"?" + target.query) for target in found[1:]]
 
 
-@pytest.mark.parametrize(("method", "unsafe"), [(b"GET", False), (b"TRACE", False), (b"PUT", True), (b"FOO", True)])
+@pytest.mark.parametrize(
+    ("method", "unsafe"), [(b"GET", False), (b"TRACE", False), (b"SEARCH", False), (b"PUT", True), (b"FOO", True)]
+)
 def test_what_nobody_knows_is_supposed_to_be_unsafe(method: bytes, unsafe: bool) -> None:
     assert is_unsafe(method) is unsafe
     assert bool(invalidated(method, 200, ASKED, [])) is unsafe
