@@ -327,6 +327,9 @@ class OriginSection(Section):
         3, ge=1, le=1_000_000, description="what a sibling keeps is kept here too from so many requests on ..."
     )
     sibling_window: Wait = Field(60.0, description="... within so long")
+    hedge: bool = Field(
+        True, description="a first byte later than 95 % of them is asked for twice, for at most 5 % of the requests"
+    )
     fallback: bool = Field(True, description="false: where there are shields, origins are never asked instead")
     read_ahead: Size = Field(
         64 * 2**20, description="fetched before a player that reads a far film in ranges; 0 = none"

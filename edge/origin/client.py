@@ -156,7 +156,7 @@ class OriginClient:
         self, connection: OriginConnection, request: UpstreamRequest, left: float
     ) -> tuple[OriginConnection, ResponseHead]:
         """The head, on this connection or, when it is late, on the one of two that is faster."""
-        after = self._hedge.after if request.hedge else None
+        after = self._hedge.after if request.hedge and self.settings.hedge else None
         if after is None or after >= left:
             return connection, await connection.head(left)
         try:

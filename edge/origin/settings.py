@@ -28,6 +28,7 @@ class OriginSettings:
     queue_timeout: float = 2.0
     keepalive: float = 75.0
     warm: int = 32  # connections kept open ahead to a far upstream that is in use
+    hedge: bool = True  # a late first byte may be asked for a second time
     far: float = 0.02  # a round trip from which on a body is brought over several connections
     congestion_control: str | None = None  # of what is sent upwards: request bodies
     receive_buffer: int = 0  # bytes; 0 = as the kernel sees fit, which grows with the path

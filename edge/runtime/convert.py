@@ -104,6 +104,7 @@ def _origin(settings: Settings, said: OriginSection | UpstreamSection) -> Origin
         queue_timeout=origin.queue_timeout,
         keepalive=origin.keepalive,
         warm=origin.warm,
+        hedge=origin.hedge,
         far=origin.far,
         congestion_control=origin.congestion_control,
         receive_buffer=origin.receive_buffer,

@@ -288,13 +288,14 @@ async def test_the_late_answer_wins_when_it_comes_before_the_second_one() -> Non
         await client.close()
 
 
-async def test_what_may_not_be_hedged_waits() -> None:
+@pytest.mark.parametrize(("request_may", "upstream_may"), [(False, True), (True, False)])
+async def test_what_may_not_be_hedged_waits(request_may: bool, upstream_may: bool) -> None:
     late = Late()
     async with RawServer(late) as origin:
-        client = client_for(origin.url, first_byte_timeout=0.5)
+        client = client_for(origin.url, first_byte_timeout=0.5, hedge=upstream_may, retries=0)
         await learnt(client)
         with pytest.raises(OriginError) as failed:
-            await body(client, replace(GET, target=b"/late"))
+            await body(client, replace(GET, target=b"/late", hedge=request_may))
         assert failed.value.reason is Reason.FIRST_BYTE_TIMEOUT
         assert len(origin.asked) == 41
         await client.close()

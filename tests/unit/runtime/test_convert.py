@@ -69,6 +69,7 @@ CASES = [
     ("origin", "queue", 7, convert.origin_settings, "queue_limit", 7),
     ("origin", "queue_timeout", "7s", convert.origin_settings, "queue_timeout", 7),
     ("origin", "keepalive", "7s", convert.origin_settings, "keepalive", 7),
+    ("origin", "hedge", False, convert.origin_settings, "hedge", False),
     ("origin", "far", "7s", convert.origin_settings, "far", 7),
     ("origin", "warm", 7, convert.origin_settings, "warm", 7),
     ("origin", "probe", "/healthz", convert.origin_settings, "probe", "/healthz"),
