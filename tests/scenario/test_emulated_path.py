@@ -59,8 +59,10 @@ def test_an_end_sees_only_its_loopback_and_the_path() -> None:
 
 OWNER = """
 import select
+import signal
 import sys
 from benchmarks.path import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it would be ignored
 path = Path().__enter__()
 sleeper = path.server.start("sleep", "1000", start_new_session=True)
 print(path._forwarder.pid, sleeper.pid, flush=True)
