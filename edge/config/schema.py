@@ -465,7 +465,9 @@ class RulesSection(Section):
         None, description="false: clients are told Surrogate-Key and Cache-Tag; for a shield behind edges"
     )
     cache_status_key: bool | None = Field(None, description="true: Cache-Status tells the cache key")
-    server_timing: bool | None = Field(None, description="true: Server-Timing tells scripts how the cache answered")
+    server_timing: bool | Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="share of the answers whose Server-Timing tells scripts how the cache answered; true = all"
+    )
     live: LiveSection | None = Field(None, description="see below")
     kinds: dict[Annotated[Kind, Field(strict=False)], KindSection] = Field(
         default_factory=dict, description="defaults by kind of object, see below"

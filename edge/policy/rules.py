@@ -85,7 +85,7 @@ class SiteRules:
     mime_by_path: bool = True  # a media type for what an origin sends without one
     hide_tags: bool = True  # Surrogate-Key and Cache-Tag are not told to clients
     cache_status_key: bool = False  # tell the key in Cache-Status
-    server_timing: bool = False
+    server_timing: float = 0.0  # share of the answers that have Server-Timing
 
     def at(self, path: bytes) -> "SiteRules":
         """The rules for a path: those of the first pattern that matches it, else the site's own."""

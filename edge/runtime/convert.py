@@ -271,6 +271,8 @@ def _over(usual: SiteRules, said: RulesSection) -> SiteRules:
     changed = {name: value for name, value in given.items() if value is not None}
     if "preflight_max_age" in changed:
         changed["preflight_max_age"] = int(changed["preflight_max_age"])
+    if "server_timing" in changed:
+        changed["server_timing"] = float(changed["server_timing"])
     live = said.live
     if live is not None:
         changed["live"] = LiveDefaults(live.least, live.most, live.unknown, live.low_latency, live.error_periods)

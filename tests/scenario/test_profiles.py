@@ -43,7 +43,7 @@ async def test_each_site_goes_by_its_own_profile_and_each_path_by_its_rule(tmp_p
                 assert got.status == 200
                 told = got.headers
         assert 'key="films/s/1000/seg.ts"' in told["Cache-Status"]
-        assert told["Server-Timing"].startswith('cache;desc="')
+        assert told["Server-Timing"].startswith("cdn-cache;desc=")
         assert told["Access-Control-Allow-Origin"] == "*"
         async with http.get(edge.url + SEGMENT, headers=PLAIN) as got:
             assert "Server-Timing" not in got.headers
