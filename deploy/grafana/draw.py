@@ -60,7 +60,7 @@ def draw(dashboard: dict[str, Any], prometheus: str, picture: Path, seconds: flo
         if lines:
             axis.legend(fontsize=6, loc="upper left")
     figure.suptitle(f"{dashboard['title']} (minutes)", fontsize=11)
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0, 1, 0.99))  # below the title
     figure.savefig(picture, dpi=70)
     pyplot.close(figure)
 

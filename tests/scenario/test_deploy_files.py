@@ -15,8 +15,13 @@ from tests.support.queries import base_of, parse, rules_of
 
 ROOT = Path(__file__).parents[2]
 
-# Only where the configuration has a fleet, or says what the port carries.
-ABSENT = {"edge_purge_lag_seconds", "edge_fleet_connected", "edge_link_capacity_bytes_per_second"}
+# Only where the configuration has a fleet, or certificates, or says what the port carries.
+ABSENT = {
+    "edge_purge_lag_seconds",
+    "edge_fleet_connected",
+    "edge_link_capacity_bytes_per_second",
+    "edge_tls_certificate_expiry_timestamp_seconds",
+}
 
 
 async def test_every_metric_of_rules_and_dashboards_is_in_a_live_scrape(tmp_path: Path) -> None:
