@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from edge.config.load import load_document
-from edge.config.schema import HostName, Label, Section, Size, Url
+from edge.config.values import HostName, Label, Section, Size, Url
 
 SHIELD, EDGE = "shield", "edge"
 

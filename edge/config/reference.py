@@ -12,18 +12,14 @@ from pydantic.fields import FieldInfo
 from edge.config.explain import model_in
 from edge.config.schema import (
     FleetSection,
-    KindSection,
-    LiveSection,
     OperatorSection,
-    RuleSection,
-    RulesSection,
     ScrubSection,
     Settings,
-    SiteSection,
     TlsSection,
     TraceSection,
     VolumeSection,
 )
+from edge.config.sites import KindSection, LiveSection, RuleSection, RulesSection, SiteSection
 from edge.config.units import parse_duration, parse_size, write_duration, write_size
 from edge.policy.rules import DEFAULTS, SiteRules
 

@@ -10,15 +10,9 @@ from pathlib import Path
 from edge.access.admission import Admission, AdmissionSettings
 from edge.access.keys import KeyFile
 from edge.clock import Clock
-from edge.config.schema import (
-    KindSection,
-    OriginSection,
-    RuleSection,
-    RulesSection,
-    Settings,
-    SiteSection,
-    UpstreamSection,
-)
+from edge.config.origins import OriginSection, UpstreamSection
+from edge.config.schema import Settings
+from edge.config.sites import KindSection, RuleSection, RulesSection, SiteSection
 from edge.control.roles import Operator, Role, digest_of
 from edge.control.window import Window
 from edge.delivery.serving import DeliverySettings

@@ -54,8 +54,8 @@ class Library:
 class Running:
     """A server, its origin, and the ways to it."""
 
-    def __init__(self, edge: Edge, origin: RawServer, library: Library, directory: Path) -> None:
-        self.edge, self.origin, self.library = edge, origin, library
+    def __init__(self, edge: Edge, origin: RawServer, titles: Library, directory: Path) -> None:
+        self.edge, self.origin, self.titles = edge, origin, titles
         self.cache = directory / "cache"
 
     async def get(self, path: str, **headers: str) -> tuple[int, str, bytes]:
@@ -99,13 +99,13 @@ class Running:
 
 @asynccontextmanager
 async def running(directory: Path, more: str = "") -> AsyncIterator[Running]:
-    library = Library()
+    titles = Library()
     for role, token in TOKENS.items():
         (directory / f"{role}.token").write_text(token + "\n")
     operators = "\n".join(
         f'[[operator]]\nname = "{role}"\nrole = "{role}"\ntoken_file = "{directory}/{role}.token"' for role in TOKENS
     )
-    async with RawServer(library) as origin:
+    async with RawServer(titles) as origin:
         file = directory / "edge.toml"
         file.write_text(
             '[server]\nlisten = ["127.0.0.1:0"]\nworkers = 2\n[admin]\nlisten = "127.0.0.1:0"\n'
@@ -114,7 +114,7 @@ async def running(directory: Path, more: str = "") -> AsyncIterator[Running]:
             f'[[site]]\nname = "toons"\nhosts = ["toons.example"]\n{more}\n'
         )
         async with running_edge(None, origin.url, "--config", str(file), listen=False) as edge:
-            yield Running(edge, origin, library, directory)
+            yield Running(edge, origin, titles, directory)
 
 
 async def test_a_purge_by_each_of_its_ways_is_felt_by_every_worker_at_once(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ async def test_a_purge_by_each_of_its_ways_is_felt_by_every_worker_at_once(tmp_p
             ({"everything": True}, "/g/1.m4s", None),
         ):
             old, _ = await node.version(path)
-            node.library.version += 1
+            node.titles.version += 1
             for _ in range(3):
                 assert await node.version(path) == (old, "HIT")
             dry = await node.purge(**ask, dry_run=True)
@@ -142,7 +142,7 @@ async def test_a_purge_by_each_of_its_ways_is_felt_by_every_worker_at_once(tmp_p
             if counted is not None:
                 assert told["objects"] == counted
             for _ in range(6):  # connections of their own: both workers are asked
-                assert (await node.version(path))[0] == node.library.version
+                assert (await node.version(path))[0] == node.titles.version
         assert await node.edge.metric('edge_purges_total{result="done"}') == 9
 
 
@@ -162,9 +162,9 @@ async def test_a_soft_purge_revalidates_and_stands_in_for_an_origin_that_is_down
         assert await node.version("/a/1.m4s") == (1, "REVALIDATED")
         assert await node.version("/a/1.m4s") == (1, "HIT")
         await node.purge(tag="a", soft=True)
-        node.library.down = True
+        node.titles.down = True
         assert await node.version("/a/1.m4s") == (1, "STALE")
-        node.library.down, node.library.version = False, 2
+        node.titles.down, node.titles.version = False, 2
         assert (await node.version("/a/1.m4s"))[0] == 2
         assert await node.version("/a/1.m4s") == (2, "HIT")
 
@@ -178,7 +178,7 @@ async def test_a_title_is_its_lists_and_all_that_they_name(tmp_path: Path) -> No
             assert (await node.get(path))[0] == 200
         told = await node.purge(title="http://films.example/t/master.m3u8")
         assert told["objects"] == told["named"] == len(paths)
-        node.library.version = 2
+        node.titles.version = 2
         assert await node.version("/t/other.m4s") == (1, "HIT")
         assert await node.version("/t/high/seg-3.m4s") == (2, "MISS")
 
@@ -299,7 +299,7 @@ async def test_explain_tells_what_is_stored_and_the_api_s_reload_takes_up_the_fi
 async def test_a_purge_waits_for_a_keeper_that_starts_anew(tmp_path: Path) -> None:
     async with running(tmp_path) as node:
         await node.version("/a/1.m4s")
-        node.library.version = 2
+        node.titles.version = 2
         (keeper,) = node.edge.children("keeper")
         async with asyncio.timeout(10):  # an answer has gone a moment before it is kept
             while (await node.purge(url="http://films.example/a/1.m4s", dry_run=True))["objects"] != 1:

@@ -39,7 +39,7 @@ def asked(origin: Describing) -> int:
 
 
 async def test_objects_are_shared_out_over_two_volumes_and_both_find_theirs_after_a_restart(tmp_path: Path) -> None:
-    flags = configuration(tmp_path, 64, 128)
+    flags = configuration(tmp_path, 64, 160)
     async with describing_origin() as origin:
         async with running_edge(None, origin.url, *flags) as edge:
             assert any("2 keepers" in line for line in edge.lines)
@@ -51,7 +51,7 @@ async def test_objects_are_shared_out_over_two_volumes_and_both_find_theirs_afte
             assert asked(origin) == COUNT
             a, b = [await edge.metric(f'edge_cache_objects{{volume="{tmp_path / name}"}}') for name in "ab"]
             assert a + b == COUNT
-            assert 5 <= a <= 34  # a third, within four deviations
+            assert 5 <= a < b  # two sevenths and five, within 3.5 deviations
 
 
 async def test_a_volume_added_and_taken_away_moves_only_its_share(tmp_path: Path) -> None:

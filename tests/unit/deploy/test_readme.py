@@ -9,7 +9,8 @@ import pytest
 
 from edge.cli.main import VERBS
 from edge.config.load import load_text
-from edge.config.schema import ServerSection, SiteSection
+from edge.config.schema import ServerSection
+from edge.config.sites import SiteSection
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
