@@ -66,6 +66,7 @@ class OriginSection(Section):
     receive_buffer: Size = Field(0, description="bytes; 0 = the kernel's own, which grows with the path")
     send_buffer: Size = Field(0, description="the same towards the origin")
     notsent_lowat: Size = Field(0, description="unsent bytes that the kernel takes ahead; 0 = its own choice")
+    max_pacing_rate: Size = Field(0, description="bytes a second that a connection sends at most; 0 = no bound")
 
     @model_validator(mode="after")
     def _pair(self) -> Self:

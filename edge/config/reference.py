@@ -14,6 +14,7 @@ from edge.config.schema import (
     FleetSection,
     OperatorSection,
     ScrubSection,
+    ServerSection,
     Settings,
     TlsSection,
     TraceSection,
@@ -32,6 +33,7 @@ INTRO: Final = """\
 """
 USUAL: Final = SiteRules()
 EXAMPLES: Final[dict[tuple[type[BaseModel], str], object]] = {
+    (ServerSection, "congestion_control"): "bbr",
     (TlsSection, "cert"): "/etc/edge/cert.pem",
     (TlsSection, "key"): "/etc/edge/key.pem",
     (SiteSection, "name"): "films",

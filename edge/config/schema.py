@@ -42,6 +42,13 @@ class ServerSection(Section):
     proxy_protocol_from: Annotated[tuple[Network, ...], Field(strict=False)] = Field(
         (), description="proxies (10.0.0.1, 10.0.0.0/24) whose connections begin with a PROXY header, version 1 or 2"
     )
+    congestion_control: Label | None = Field(
+        None, description="how answers are sent: bbr for who is far away; unless set, as the kernel does"
+    )
+    receive_buffer: Size = Field(0, description="bytes for each connection; 0 = the kernel's own, which grows")
+    send_buffer: Size = Field(0, description="the same for answers: bandwidth x round trip, where it is named at all")
+    notsent_lowat: Size = Field(0, description="unsent bytes that the kernel takes ahead; 0 = its own choice")
+    max_pacing_rate: Size = Field(0, description="bytes a second that a connection sends at most; 0 = no bound")
     drain_timeout: Seconds = Field(30.0, description="how long running answers may take at a stop")
     retire_timeout: Wait = Field(600.0, description="how long old workers may take to finish after a reload")
     idle_timeout: Wait = Field(75.0, description="keep-alive without a request; players pause 2-10 s")

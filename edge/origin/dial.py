@@ -17,7 +17,6 @@ from edge.origin.settings import Address, OriginSettings
 from edge.words import Reason
 
 ADDRESSES_IN_TIME: Final = 3  # how many that are silent may be tried within one connect time-out
-NOTSENT_LOWAT: Final = 25  # TCP_NOTSENT_LOWAT, which the socket module does not name before 3.13
 
 
 class Dialer:
@@ -83,7 +82,7 @@ class Dialer:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setblocking(False)
-            set_options(sock, self._settings)
+            self._settings.sockets.apply(sock)
             await loop.sock_connect(sock, sockaddr)
             self._path.connected(round_trip(sock))
             host = (self._settings.sni or self._address.host) if self._tls else None
@@ -93,18 +92,6 @@ class Dialer:
             sock.close()
             raise
         return connection
-
-
-def set_options(sock: socket.socket, settings: OriginSettings) -> None:
-    """Before it connects: buffers decide what window the handshake can offer. OSError: not on this kernel."""
-    if settings.congestion_control:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, settings.congestion_control.encode())
-    if settings.receive_buffer:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, settings.receive_buffer)
-    if settings.send_buffer:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.send_buffer)
-    if settings.notsent_lowat:
-        sock.setsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT, settings.notsent_lowat)
 
 
 def tls_context(settings: OriginSettings) -> ssl.SSLContext:

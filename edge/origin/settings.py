@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from edge.access.passes import NOBODY, Context
 from edge.errors import ConfigError
+from edge.sockets import AS_IT_IS, SocketOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,7 @@ class OriginSettings:
     warm: int = 32  # connections kept open ahead to a far upstream that is in use
     hedge: bool = True  # a late first byte may be asked for a second time
     far: float = 0.02  # a round trip from which on a body is brought over several connections
-    congestion_control: str | None = None  # of what is sent upwards: request bodies
-    receive_buffer: int = 0  # bytes; 0 = as the kernel sees fit, which grows with the path
-    send_buffer: int = 0
-    notsent_lowat: int = 0
+    sockets: SocketOptions = AS_IT_IS
     max_head_bytes: int = 64 * 1024
     max_fields: int = 256
     ca_file: str | None = None

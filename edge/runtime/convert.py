@@ -11,7 +11,7 @@ from edge.access.admission import Admission, AdmissionSettings
 from edge.access.keys import KeyFile
 from edge.clock import Clock
 from edge.config.origins import OriginSection, UpstreamSection
-from edge.config.schema import Settings
+from edge.config.schema import ServerSection, Settings
 from edge.config.sites import KindSection, RuleSection, RulesSection, SiteSection
 from edge.control.roles import Operator, Role, digest_of
 from edge.control.window import Window
@@ -25,6 +25,7 @@ from edge.origin.sigv4 import S3Settings, S3Signer
 from edge.origin.telling import PassSigner
 from edge.policy.rules import PROFILES, READS, KindDefaults, LiveDefaults, PathRules, SiteRules, path_pattern
 from edge.server.settings import ServerSettings, TlsCert
+from edge.sockets import SocketOptions
 from edge.store.eviction import Policy
 from edge.store.scrub import ScrubSettings
 from edge.store.settings import VolumeSettings
@@ -49,6 +50,13 @@ def members(settings: Settings) -> tuple[SaidMember, ...]:
         SaidMember(_origin(settings, said), said.weight, said.role, _s3(settings, said))
         for said in settings.upstreams
         if said is not _own(settings)
+    )
+
+
+def socket_options(said: ServerSection | OriginSection) -> SocketOptions:
+    """Of what players connect to, or of connections to the origin."""
+    return SocketOptions(
+        said.congestion_control, said.receive_buffer, said.send_buffer, said.notsent_lowat, said.max_pacing_rate
     )
 
 
@@ -100,10 +108,7 @@ def _origin(settings: Settings, said: OriginSection | UpstreamSection) -> Origin
         warm=origin.warm,
         hedge=origin.hedge,
         far=origin.far,
-        congestion_control=origin.congestion_control,
-        receive_buffer=origin.receive_buffer,
-        send_buffer=origin.send_buffer,
-        notsent_lowat=origin.notsent_lowat,
+        sockets=socket_options(origin),
         ca_file=origin.ca_file,
         verify=origin.verify,
         client_cert=origin.client_cert,

@@ -12,6 +12,7 @@ from typing import Self
 from edge.config.schema import Settings
 from edge.errors import ConfigError, VolumeBusy
 from edge.observe.slots import create_slot_file
+from edge.runtime import convert
 from edge.runtime.handover import Handover
 from edge.runtime.inherited import Inherited
 from edge.runtime.listeners import RuntimeDirectory, bind
@@ -59,8 +60,9 @@ class Holdings:
             usable, missing, locks = _lock_all(settings, stack)
             _try_paths(settings)
             players = []
+            options = convert.socket_options(settings.server)
             for field, listen, tls in settings.listeners:
-                players.append((stack.enter_context(inherited.bind(listen, field)), tls))
+                players.append((stack.enter_context(inherited.bind(listen, field, options)), tls))
             admin = stack.enter_context(inherited.bind(settings.admin.listen, "admin.listen"))
             runtime = _runtime_directory(Path(settings.volumes[usable[0]].path))
             stack.callback(runtime.remove)
@@ -131,6 +133,7 @@ class Holdings:
         """
         ours = list(zip(self.addresses, self.players, strict=True))
         found = []
+        options = convert.socket_options(settings.server)
         with ExitStack() as stack:
             for field, listen, tls in settings.listeners:
                 known = next((entry for entry in ours if entry[0] == listen), None)
@@ -138,7 +141,7 @@ class Holdings:
                     ours.remove(known)
                     found.append((known[1][0], tls))
                 else:
-                    found.append((stack.enter_context(bind(listen, field)), tls))
+                    found.append((stack.enter_context(bind(listen, field, options)), tls))
             self.stack.push(stack.pop_all())
         return tuple(found)
 
@@ -148,6 +151,9 @@ class Holdings:
         for sock, _ in self.players:
             if sock not in kept:
                 sock.close()
+        options = convert.socket_options(settings.server)
+        for sock, _ in players:
+            options.apply(sock)  # those that we had already
         self.players = players
         self.addresses = tuple(listen for _, listen, _ in settings.listeners)
 

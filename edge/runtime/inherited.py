@@ -11,6 +11,7 @@ from typing import Final, Self
 
 from edge.config.units import parse_listen
 from edge.runtime.listeners import BACKLOG, bind
+from edge.sockets import AS_IT_IS, SocketOptions
 
 FIRST: Final = 3  # SD_LISTEN_FDS_START
 MOST: Final = 1000
@@ -53,15 +54,16 @@ class Inherited:
                 sock.detach()
         return cls(found)
 
-    def bind(self, listen: str, field: str) -> socket.socket:
+    def bind(self, listen: str, field: str, options: SocketOptions = AS_IT_IS) -> socket.socket:
         """The socket for an address: an inherited one, or a new one; ConfigError: neither can be had."""
         host, port = parse_listen(listen)
         for sock in self._sockets:
             if port and _is(sock, host, port):
                 self._sockets.remove(sock)
                 sock.listen(BACKLOG)  # systemd's default of it is its own
+                options.apply(sock)
                 return sock
-        return bind(listen, field)
+        return bind(listen, field, options)
 
     def close(self) -> tuple[str, ...]:
         """Close what is of no use; its addresses, for the log."""

@@ -13,6 +13,7 @@ from typing import Final, Self
 
 from edge.config.units import parse_listen
 from edge.errors import ConfigError
+from edge.sockets import AS_IT_IS, SocketOptions
 
 BACKLOG: Final = 4096  # connections that wait to be accepted: a second of a crowd that comes back after a break
 LINK_BACKLOG: Final = 256  # one connection per worker, and those of dead workers until the keeper looks
@@ -26,16 +27,16 @@ HINTS: Final = {
 }
 
 
-def bind(listen: str, field: str) -> socket.socket:
+def bind(listen: str, field: str, options: SocketOptions = AS_IT_IS) -> socket.socket:
     """A listening TCP socket; `[::]` takes IPv4 as well, and becomes 0.0.0.0 where there is no IPv6.
 
-    ConfigError names `field`, and what to do.
+    What it accepts has its options. ConfigError names `field`, and what to do.
     """
     host, port = parse_listen(listen)
     try:
         if host == "::" and not _has_ipv6():
-            return _bind(socket.AF_INET, ("0.0.0.0", port))
-        return _bind(*_resolve(host, port))
+            return _bind(socket.AF_INET, ("0.0.0.0", port), options)
+        return _bind(*_resolve(host, port), options)
     except OSError as error:
         hint = HINTS.get(error.errno or 0, error.strerror or str(error))
         raise ConfigError(field, listen, hint) from error
@@ -48,12 +49,13 @@ def _resolve(host: str, port: int) -> tuple[int, tuple[object, ...]]:
     return family, address
 
 
-def _bind(family: int, address: tuple[object, ...]) -> socket.socket:
+def _bind(family: int, address: tuple[object, ...], options: SocketOptions) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        options.apply(sock)
         sock.bind(address)
         sock.listen(BACKLOG)
         sock.setblocking(False)

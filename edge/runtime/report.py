@@ -14,6 +14,7 @@ from edge.config.units import write_duration
 from edge.errors import ConfigError
 from edge.observe.events import LIFE
 from edge.observe.meters import Meters
+from edge.runtime import convert
 from edge.runtime.child import loop_factory
 from edge.runtime.listeners import spoken
 from edge.server.expiry import ends_at
@@ -72,6 +73,8 @@ def facts(
         f"event loop: {loop_factory()[1]}"
     )
     yield from _send_paths(players)
+    for field, name, why in refused_controls(settings):
+        yield f"{field} = {name} is left out: {why}"
     for upstream in settings.upstreams:
         host = f", asked for as {upstream.host}" if upstream.host else ""
         yield f"misses are fetched from {upstream.url}{host}"
@@ -80,6 +83,14 @@ def facts(
     if descriptors is not None and descriptors < FEW_DESCRIPTORS:
         yield f"only {descriptors} open files are allowed here (ulimit -n): that bounds the players' connections"
     yield from _room(settings)
+
+
+def refused_controls(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """Congestion controls that this machine does not have or allow: field, value, what mends it."""
+    for section, said in (("server", settings.server), ("origin", settings.origin)):
+        why = convert.socket_options(said).refusal()
+        if why is not None:
+            yield f"{section}.congestion_control", said.congestion_control or "", why
 
 
 def _send_paths(players: tuple[tuple[socket.socket, bool], ...]) -> Iterator[str]:

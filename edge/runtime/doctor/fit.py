@@ -14,6 +14,7 @@ from edge.origin.settings import Address
 from edge.runtime.checks import wrong_files
 from edge.runtime.doctor.findings import Finding, State, judged
 from edge.runtime.doctor.machine import Machine
+from edge.runtime.report import refused_controls
 from edge.words import DAYS
 
 EXPIRY_NOTED: Final = 14 * DAYS
@@ -35,6 +36,8 @@ def look_at_fit(machine: Machine, settings: Settings, *, origin: bool = True) ->
     yield _port("admin.listen", settings.admin.listen)
     for wrong in wrong_files(settings):
         yield Finding("configuration", wrong.field, State.WRONG, str(wrong.value), wrong.hint)
+    for field, name, why in refused_controls(settings):
+        yield Finding("configuration", field, State.NOTE, f"{name} is left out", why)
     for tls in settings.tls:
         yield from _expiry(Path(tls.cert))
     if origin and settings.origin.url:

@@ -18,6 +18,7 @@ from edge.origin.telling import PassSigner
 from edge.policy.rules import DEFAULTS, SiteRules
 from edge.runtime import convert
 from edge.server.settings import ServerSettings, TlsCert
+from edge.sockets import SocketOptions
 from edge.store.eviction import Policy
 from edge.words import Kind
 
@@ -32,6 +33,14 @@ def test_the_defaults_of_the_configuration_are_those_of_the_rooms() -> None:
     assert convert.delivery_settings(settings) == DeliverySettings()
     named = Settings.model_validate({"site": [{"name": "default"}]})
     assert convert.site_rules(named) == (SiteRules(),)
+
+
+def of_origin_sockets(settings: Settings) -> SocketOptions:
+    return convert.origin_settings(settings).sockets
+
+
+def of_player_sockets(settings: Settings) -> SocketOptions:
+    return convert.socket_options(settings.server)
 
 
 CASES = [
@@ -78,10 +87,16 @@ CASES = [
     ("origin", "sibling_window", "7s", convert.fill_settings, "sibling_window", 7),
     ("server", "max_hops", 7, convert.delivery_settings, "hops_most", 7),
     ("origin", "read_ahead", "1MiB", convert.delivery_settings, "read_ahead", 2**20),
-    ("origin", "congestion_control", "bbr", convert.origin_settings, "congestion_control", "bbr"),
-    ("origin", "receive_buffer", "1MiB", convert.origin_settings, "receive_buffer", 2**20),
-    ("origin", "send_buffer", "1MiB", convert.origin_settings, "send_buffer", 2**20),
-    ("origin", "notsent_lowat", "16KiB", convert.origin_settings, "notsent_lowat", 2**14),
+    ("origin", "congestion_control", "bbr", of_origin_sockets, "congestion_control", "bbr"),
+    ("origin", "receive_buffer", "1MiB", of_origin_sockets, "receive_buffer", 2**20),
+    ("origin", "send_buffer", "1MiB", of_origin_sockets, "send_buffer", 2**20),
+    ("origin", "notsent_lowat", "16KiB", of_origin_sockets, "notsent_lowat", 2**14),
+    ("origin", "max_pacing_rate", "1MiB", of_origin_sockets, "max_pacing_rate", 2**20),
+    ("server", "congestion_control", "bbr", of_player_sockets, "congestion_control", "bbr"),
+    ("server", "receive_buffer", "1MiB", of_player_sockets, "receive_buffer", 2**20),
+    ("server", "send_buffer", "1MiB", of_player_sockets, "send_buffer", 2**20),
+    ("server", "notsent_lowat", "16KiB", of_player_sockets, "notsent_lowat", 2**14),
+    ("server", "max_pacing_rate", "1MiB", of_player_sockets, "max_pacing_rate", 2**20),
     ("origin", "parallel_max", 7, convert.fill_settings, "parallel_max", 7),
 ]
 ELSEWHERE = {

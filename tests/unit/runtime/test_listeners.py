@@ -3,6 +3,7 @@
 import os
 import socket
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from edge.errors import ConfigError
 from edge.runtime import listeners
 from edge.runtime.listeners import RuntimeDirectory, bind, spoken
+from edge.sockets import SO_MAX_PACING_RATE, TCP_NOTSENT_LOWAT, SocketOptions
 from tests.support.addresses import needs_ipv6
 
 
@@ -32,6 +34,35 @@ def test_all_addresses_take_both_families() -> None:
         port = sock.getsockname()[1]
         for host in ("127.0.0.1", "::1"):
             socket.create_connection((host, port), 5).close()
+
+
+def options_of(sock: socket.socket) -> tuple[str, int, int, int, int]:
+    """In the order of `SocketOptions`."""
+    return (
+        sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0").decode(),
+        sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2,  # the kernel doubles it for its own needs
+        sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2,
+        sock.getsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT),
+        int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, 8), sys.byteorder),
+    )
+
+
+def test_what_a_listener_accepts_has_its_options() -> None:
+    with bind("127.0.0.1:0", "f", SocketOptions("reno", 65536, 32768, 16384, 10**10)) as sock:
+        with socket.create_connection(sock.getsockname(), 5):
+            sock.setblocking(True)
+            accepted, _ = sock.accept()
+            with accepted:
+                assert options_of(accepted) == ("reno", 65536, 32768, 16384, 10**10)
+
+
+def test_a_congestion_control_that_is_not_to_be_had_is_left_out_and_told() -> None:
+    usual = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
+    with bind("127.0.0.1:0", "f", SocketOptions("nonesuch")) as sock:
+        assert options_of(sock)[0] == usual
+    assert "modprobe tcp_nonesuch" in (SocketOptions("nonesuch").refusal() or "")
+    assert SocketOptions("reno").refusal() is None
+    assert SocketOptions().refusal() is None
 
 
 def test_a_name_is_bound_at_its_ipv4_address_first() -> None:
