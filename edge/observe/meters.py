@@ -200,6 +200,12 @@ class UpstreamMeters:
     def hedge(self) -> None:
         self._meters.count("edge_upstream_hedges_total", *self._labels)
 
+    def resume(self) -> None:
+        self._meters.count("edge_upstream_resumes_total", *self._labels)
+
+    def repeat(self) -> None:
+        self._meters.count("edge_upstream_repeats_total", *self._labels)
+
     def probe(self, *, well: bool) -> None:
         self._meters.count("edge_upstream_probes_total", *self._labels, "ok" if well else "failed")
 

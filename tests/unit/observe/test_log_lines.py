@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from edge.observe.catalogue import Tier
 from edge.observe.lines import AGENT_LIMIT, TARGET_LIMIT, Line, LineWriter, LogFormat
 from edge.observe.privacy import SECRETS, Anonymise, Redactor, network_of
-from edge.words import CacheStatus
 
 LINE = Line(
     1_700_000_000.123, "films", "203.0.113.77", b"GET", b"/a.ts?token=secret&x=1", 1, 206, 100, 0.5, 0.01, "hit",
-    "segment", True, False, b"bytes=0-9", b'Agent "x"\n\xff', b"https://u:p@site.example/watch?v=1", None, tier="volume",
+    "segment", True, False, b"bytes=0-9", b'Agent "x"\n\xff', b"https://u:p@site.example/watch?v=1", None,
+    tier="volume",
 )  # fmt: skip
 
 

@@ -141,9 +141,9 @@ def test_the_throughput_of_large_bodies_only_is_measured(fd: int, meters: Meters
 def test_gauges_are_set_and_counters_are_added_to(fd: int, meters: Meters) -> None:
     meters.gauge("edge_http_connections", "active", to=5)
     meters.gauge("edge_http_connections", "active", to=3)
-    meters.count("edge_cache_admissions_total", "cache", by=4)
-    meters.count("edge_cache_admissions_total", "cache")
-    assert read(fd) == {("edge_http_connections", "active"): 3, ("edge_cache_admissions_total", "cache"): 5}
+    meters.count("edge_cache_admissions_total", "cache", "admitted", by=4)
+    meters.count("edge_cache_admissions_total", "cache", "admitted")
+    assert read(fd) == {("edge_http_connections", "active"): 3, ("edge_cache_admissions_total", "cache", "admitted"): 5}
 
 
 def test_an_upstream_is_counted_by_member_and_its_waits_together(fd: int, meters: Meters) -> None:
