@@ -52,6 +52,7 @@ class How:
     judged: bool = False  # the origin got the request's conditions: its answer is to them
     member: str = ""  # of the upstream that was asked, if one was
     upstream_seconds: float = 0.0  # from asking it to its answer's head
+    fetched: int = 0  # bytes of the body that were missing in what was stored, and had to be asked for
 
 
 HIT = How(CacheStatus.HIT)

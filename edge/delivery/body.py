@@ -38,7 +38,8 @@ class Sources(Protocol):
 class ObjectBody(AskListener):
     """A `server.BodySource` over parts of one object: literal bytes and half-open stretches, in order.
 
-    `asking` is the fetch that brought the head, if there was one.
+    `asking` is the fetch that brought the head, if there was one. `on_fetched` is told at the end who was asked for
+    what else was missing, and how many bytes that were.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class ObjectBody(AskListener):
         name: bytes,
         asking: Asking | None = None,
         mode: Mode = Mode.FILL,
+        on_fetched: Callable[[str, int], None] | None = None,
     ) -> None:
         self._sources = sources
         self._exchange = exchange
@@ -62,6 +64,9 @@ class ObjectBody(AskListener):
         self._name = name
         self._asking = asking
         self._mode = mode
+        self._on_fetched = on_fetched
+        self._member: str | None = None  # who brings what is missing
+        self._fetched = 0
         self._open_end = False
         self._position = 0
         self._end = 0
@@ -110,6 +115,8 @@ class ObjectBody(AskListener):
             self._asking.cancel()
             self._asking = None
         self._verified = None
+        if self._fetched and self._on_fetched is not None:
+            self._on_fetched(self._member or "", self._fetched)
 
     # -- where bytes come from -------------------------------------------------------------------
 
@@ -143,6 +150,8 @@ class ObjectBody(AskListener):
                     return None
                 window = FileWindow(file, piece.offset + start - piece.start, count)
         self._advance(count)
+        if self._member is not None:
+            self._fetched += count
         asking.read(start, READ_STEP)
         return window
 
@@ -246,6 +255,7 @@ class ObjectBody(AskListener):
 
     def on_head(self, head: Head) -> None:
         """The head of a continued fetch: the keeper has compared it with the pin."""
+        self._member = head.member
 
     def on_bytes(self) -> None:
         self._exchange.resume()

@@ -209,6 +209,10 @@ class Serving:
         def fetch(start: int, end: int, pin: Pin | None, mode: Mode) -> Fetch:
             return self.fetch_of(exchange, place, start=start, end=end, ranged=True, pin=pin, mode=mode)
 
+        def fetched(member: str, count: int) -> None:
+            told = exchange.context
+            told.how = replace(told.how, member=told.how.member or member, fetched=count)
+
         mode = asking.fetch.mode if asking is not None else Mode.FILL
         return ObjectBody(
             self.volumes[place.volume],
@@ -219,6 +223,7 @@ class Serving:
             name=place.name,
             asking=asking,
             mode=mode,
+            on_fetched=fetched,
         )
 
     def serve_unknown(self, exchange: Exchange, place: Place, record: Record, how: How, asking: Asking) -> None:

@@ -201,6 +201,7 @@ class Carrier:
                 await self._give_up(broken)
                 return
             tries += 1
+            self._flight.client.observer.resume()
             broken = await self._resume()
             if self._run.position > reached:
                 tries = 0

@@ -167,7 +167,14 @@ class Flight:
         record = self.head.record
         if reader.fetch is self.fetch and self.leaders_record is not None:
             record = self.leaders_record
-        head = replace(self.head, id=reader.fetch.id, flags=HeadFlag(flags), total=self.total, record=record)
+        head = replace(
+            self.head,
+            id=reader.fetch.id,
+            flags=HeadFlag(flags),
+            total=self.total,
+            record=record,
+            member=self.head.member or self.client.member,  # a head that was stored: who is asked for the rest
+        )
         reader.send(head)
         if self.record.status != 200 or self.total == UNKNOWN:
             reader.take_whole()

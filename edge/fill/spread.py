@@ -186,6 +186,7 @@ class Spread:
             piece.moved_at = piece.looked_at = self._shop.clock.monotonic()  # not now; look again later
             return
         self._hedged += size
+        self._client.observer.repeat()
         rival = piece.rival = AskedPiece(piece.position, piece.end, self._shop.clock.monotonic())
         rival.task = self._tasks.spawn(self._race(piece, rival), "rival")
 
@@ -220,6 +221,8 @@ class Spread:
                 if not more or (tries and not self._client.may_retry()):
                     piece.finish(error)
                     return
+                if piece.received:
+                    self._client.observer.resume()
             await asyncio.sleep(PAUSE * (tries + random.random()))
 
     async def _ask(self, piece: AskedPiece) -> None:

@@ -46,6 +46,7 @@ KIND: Final = Label("kind", tuple(kind.value for kind in Kind))
 STATUS: Final = Label("status", tuple(status.value for status in CacheStatus))
 TIER: Final = Label("tier", tuple(tier.value for tier in Tier))
 PROCESS: Final = Label("process", ("worker", "keeper"))
+EVICTION: Final = Label("reason", tuple(reason.value for reason in Eviction))
 DAMAGE: Final = Label("reason", tuple(damage.value for damage in Damage))
 FAILURE: Final = Label("reason", tuple(reason.value for reason in Reason))
 STREAM: Final = Label("stream", ("vod", "live", "unknown"))
@@ -66,7 +67,7 @@ PLAYERS: Final = (
     Metric(
         "edge_http_ttfb_seconds",
         _H,
-        "From a request's last byte to its answer's head.",
+        "From a request's last byte to its answer's head; a miss from the volume: what was revalidated.",
         (Label("status_group", ("hit", "miss")), TIER),
         TTFB,
     ),
@@ -124,8 +125,18 @@ PLAYERS: Final = (
 )
 
 CACHE: Final = (
-    Metric("edge_cache_requests_total", _C, "Answers by how the cache had them.", (SITE, STATUS, TIER)),
-    Metric("edge_cache_response_bytes_total", _C, "Body bytes sent to players.", (SITE, STATUS, TIER)),
+    Metric(
+        "edge_cache_requests_total",
+        _C,
+        "Answers by how the cache had them, and who their first bytes came from.",
+        (SITE, STATUS, TIER),
+    ),
+    Metric(
+        "edge_cache_response_bytes_total",
+        _C,
+        "Body bytes sent to players, by who they came from: a hit may lack some.",
+        (SITE, STATUS, TIER),
+    ),
     Metric(
         "edge_cache_collapsed_requests_total",
         _C,
@@ -152,10 +163,10 @@ CACHE: Final = (
     Metric(
         "edge_cache_evictions_total",
         _C,
-        "Extents that left the cache.",
-        (VOLUME, Label("reason", tuple(reason.value for reason in Eviction))),
+        "Extents or objects that left the cache.",
+        (VOLUME, EVICTION),
     ),
-    Metric("edge_cache_evicted_bytes_total", _C, "Bytes that left the cache.", (VOLUME,)),
+    Metric("edge_cache_evicted_bytes_total", _C, "Bytes that left the cache.", (VOLUME, EVICTION)),
     Metric(
         "edge_disk_operation_seconds",
         _H,
@@ -170,7 +181,12 @@ CACHE: Final = (
         (VOLUME,),
         AGES,
     ),
-    Metric("edge_cache_admissions_total", _C, "Extents committed to packs.", (VOLUME,)),
+    Metric(
+        "edge_cache_admissions_total",
+        _C,
+        "Parts of fills: kept in packs, or refused by the bound on daily writes.",
+        (VOLUME, Label("decision", ("admitted", "refused"))),
+    ),
     Metric("edge_cache_admitted_bytes_total", _C, "Bytes of the extents committed to packs.", (VOLUME,)),
     Metric(
         "edge_cache_written_bytes_total",
@@ -180,7 +196,6 @@ CACHE: Final = (
     ),
     Metric("edge_cache_day_written_bytes", _G, "Bytes of fills and re-appends since midnight UTC.", (VOLUME,)),
     Metric("edge_cache_day_writes_max_bytes", _G, "The bound on them (`cache.daily_writes`); 0: none.", (VOLUME,)),
-    Metric("edge_cache_refused_total", _C, "Parts of fills that the bound on daily writes kept out.", (VOLUME,)),
     Metric(
         "edge_cache_rewritten_bytes_total",
         _C,
@@ -204,7 +219,9 @@ CACHE: Final = (
         "1 for what the volume's disk is: good, read_only (nothing is written) or off (objects live elsewhere).",
         (VOLUME, Label("state", ("good", "read_only", "off"))),
     ),
+    Metric("edge_volume_free_bytes", _G, "What the volume's file system has left for us.", (VOLUME,), lasting=True),
     Metric("edge_scrub_read_bytes_total", _C, "Bytes read and compared where nobody had asked for them.", (VOLUME,)),
+    Metric("edge_scrub_findings_total", _C, "Bad extents that the scrubber has found.", (VOLUME,)),
     Metric("edge_scrub_progress_ratio", _G, "How far the scrubber's pass is; 1: done.", (VOLUME,)),
     Metric("edge_scrub_passes", _G, "Passes over all packs since the keeper's start.", (VOLUME,)),
     Metric("edge_store_errors_total", _C, "Calls of the store that failed.", (VOLUME,)),
@@ -223,6 +240,18 @@ UPSTREAMS: Final = (
     Metric("edge_upstream_connect_seconds", _H, "To open a connection, TLS included.", (UPSTREAM,), TTFB),
     Metric("edge_upstream_retries_total", _C, "Tries after the first one.", (UPSTREAM, MEMBER)),
     Metric("edge_upstream_hedges_total", _C, "Requests sent twice for a late first byte.", (UPSTREAM, MEMBER)),
+    Metric(
+        "edge_upstream_resumes_total",
+        _C,
+        "Bodies, or pieces of far ones, that broke and went on from that byte.",
+        (UPSTREAM, MEMBER),
+    ),
+    Metric(
+        "edge_upstream_repeats_total",
+        _C,
+        "Pieces of far bodies that lagged and were asked for once more.",
+        (UPSTREAM, MEMBER),
+    ),
     Metric("edge_upstream_errors_total", _C, "Tries that failed.", (UPSTREAM, MEMBER, FAILURE)),
     Metric(
         "edge_upstream_probes_total",
@@ -234,6 +263,13 @@ UPSTREAMS: Final = (
         "edge_upstream_share_ratio",
         _G,
         "How much of its objects a member has, the most of all keepers: less than 1 for a while after it was away.",
+        (UPSTREAM, MEMBER),
+        shared=True,
+    ),
+    Metric(
+        "edge_upstream_up",
+        _G,
+        "1 while a keeper's breaker of a member is closed: it is asked.",
         (UPSTREAM, MEMBER),
         shared=True,
     ),
@@ -304,7 +340,7 @@ PROCESSES: Final = (
         "Orders of the fleet, by what became of them; lost: some may be, so that all that is stored was made stale.",
         (Label("result", ("done", "own", "refused", "forged", "lost")),),
     ),
-    Metric("edge_config_last_reload_successful", _G, "1 if the last reload was taken up."),
+    Metric("edge_config_last_reload_success", _G, "1 if the last reload was taken up."),
     Metric("edge_config_last_reload_success_timestamp_seconds", _G, "When the configuration was last taken up."),
     Metric(
         "edge_tls_certificate_expiry_timestamp_seconds",

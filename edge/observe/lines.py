@@ -13,9 +13,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from edge.observe.agents import family_of
-from edge.observe.meters import tier_of
 from edge.observe.privacy import SECRETS, Anonymise, Redactor, hash_of, network_of
-from edge.words import DAYS, CacheStatus
+from edge.words import DAYS
 
 AGENT_LIMIT: Final = 200  # bytes; also what is remembered of each
 REFERER_LIMIT: Final = 300  # bytes
@@ -41,7 +40,7 @@ class Line(NamedTuple):
     """One request as the worker noted it. `time` is unix time, durations are in seconds; `detail` says what failed.
 
     `name` is the object's, under which it is kept; `upstream` names the member that was asked, if one was; `cmcd` is
-    what the player told of itself; `trace` the 32 hex digits of a W3C trace.
+    what the player told of itself; `trace` the 32 hex digits of a W3C trace; `tier` who the bytes came from.
     """
 
     time: float
@@ -69,6 +68,7 @@ class Line(NamedTuple):
     cmcd: Mapping[str, object] | None = None
     trace: str | None = None
     behind: Behind | None = None
+    tier: str = "-"
 
 
 _HOST: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#@]*)", re.IGNORECASE)
@@ -97,7 +97,6 @@ class LineWriter:
         self._address = lru_cache(MEMORY)(self._anonymised)
         self._agent = lru_cache(MEMORY)(_agent_field)
         self._referer = lru_cache(MEMORY)(_referer_field)
-        self._tiers = {status.value: tier_of(status) for status in CacheStatus}
         self._label = {Anonymise.TRUNCATE: "client_net", Anonymise.HASH: "client_hash", Anonymise.OFF: "client"}[
             anonymise
         ]
@@ -133,7 +132,7 @@ class LineWriter:
             f'"{self._label}":{_quoted(self._client(line))},"method":{_quoted(line.method.decode("latin-1"))},'
             f'"path":{_quoted(self._redact(target)[:TARGET_LIMIT])},"status":{line.status},'
             f'"body_bytes":{line.body_bytes},"request_time":{line.seconds:.6f},"ttfb":{line.ttfb:.6f},'
-            f'"cache_status":"{line.cache}","tier":"{self._tiers.get(line.cache, "-")}","kind":"{line.kind}",'
+            f'"cache_status":"{line.cache}","tier":"{line.tier}","kind":"{line.kind}",'
             f'"tls":{"true" if line.secure else "false"},"aborted":{"true" if line.aborted else "false"}'
             f"{self._more(line)}}}\n"
         )

@@ -8,6 +8,7 @@ from edge.clock import Clock
 from edge.observe.catalogue import BY_NAME, FROM_CACHE, METHODS, OTHER, TTFB, Tier
 from edge.observe.process import ProcessMeters
 from edge.observe.slots import SlotWriter
+from edge.observe.tiers import tier_of
 from edge.words import KIB, CacheStatus, Kind
 
 MEASURED_FROM: Final = 256 * KIB  # the throughput of smaller bodies says nothing about the path
@@ -15,11 +16,6 @@ LAG_SECONDS: Final = 0.1
 TICKS_A_SECOND: Final = 10
 MAX_SITES: Final = 100
 MEMORY_LIMIT: Final = 20_000  # remembered label combinations: twice as many as there can be series
-
-
-def tier_of(status: CacheStatus) -> Tier:
-    """Where an answer's first bytes came from, for those who were not told."""
-    return Tier.VOLUME if status in FROM_CACHE else Tier.ORIGIN
 
 
 class Bounded:
@@ -119,6 +115,12 @@ class Meters:
         self._values[total] += ttfb
         counts[self._methods.get(method, self._other_method)] += 1
 
+    def more_bytes(self, site: str, kind: Kind, status: CacheStatus, tier: Tier, count: int) -> None:
+        """Body bytes of an answer that is counted already: they came from elsewhere than its first ones."""
+        site = self.bounded(site)
+        self.count("edge_cache_response_bytes_total", site, status.value, tier.value, by=count)
+        self.count("edge_http_response_bytes_total", site, kind.value, by=count)
+
     def _series_of(self, site: str, code: int, kind: Kind, status: CacheStatus, tier: Tier) -> AnswerCells:
         site = self.bounded(site)
         cell = self.slots.cell
@@ -197,6 +199,12 @@ class UpstreamMeters:
 
     def hedge(self) -> None:
         self._meters.count("edge_upstream_hedges_total", *self._labels)
+
+    def resume(self) -> None:
+        self._meters.count("edge_upstream_resumes_total", *self._labels)
+
+    def repeat(self) -> None:
+        self._meters.count("edge_upstream_repeats_total", *self._labels)
 
     def probe(self, *, well: bool) -> None:
         self._meters.count("edge_upstream_probes_total", *self._labels, "ok" if well else "failed")

@@ -211,7 +211,7 @@ def _kinds(change: Change) -> tuple[Row, ...]:
 
 def _volumes(change: Change) -> tuple[VolumeRow, ...]:
     written = change.rates("edge_cache_written_bytes_total")
-    evicted = change.rates("edge_cache_evicted_bytes_total")
+    evicted = _by(change.rates("edge_cache_evicted_bytes_total"), 0)
     most, objects = change.now("edge_cache_max_size_bytes"), change.now("edge_cache_objects")
     return tuple(
         VolumeRow(

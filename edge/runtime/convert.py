@@ -18,6 +18,7 @@ from edge.control.window import Window
 from edge.delivery.serving import DeliverySettings
 from edge.errors import ConfigError
 from edge.fill.settings import FillSettings
+from edge.observe.catalogue import Tier
 from edge.observe.privacy import SECRETS
 from edge.origin.group import MemberRole, Own
 from edge.origin.settings import Address, OriginSettings, Signer
@@ -58,6 +59,15 @@ def socket_options(said: ServerSection | OriginSection) -> SocketOptions:
     return SocketOptions(
         said.congestion_control, said.receive_buffer, said.send_buffer, said.notsent_lowat, said.max_pacing_rate
     )
+
+
+def tiers(settings: Settings) -> dict[str, Tier]:
+    """What each member is, by the name under which keepers tell of it."""
+    found = {}
+    for said in members(settings):
+        address = Address.of(said.origin.url)
+        found[f"{address.host}:{address.port}"] = Tier(said.role.value)
+    return found
 
 
 def own(settings: Settings) -> Own | None:

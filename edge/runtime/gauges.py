@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
+from edge.errors import StoreError
 from edge.fill.desk import Desk
 from edge.observe.meters import Meters
 from edge.origin.breaker import State
@@ -15,6 +17,7 @@ from edge.store.scrub import Scrubber
 from edge.store.thread import StoreThread
 
 SECONDS: Final = 1.0
+FREE_SPACE_SECONDS: Final = 10.0  # it is asked of the disk
 READER_CHECK_SECONDS: Final = 60.0
 
 
@@ -84,6 +87,8 @@ class KeeperGauges:
         seconds = 0.0
         while True:
             self.sample()
+            if seconds % FREE_SPACE_SECONDS == 0.0:
+                await self._sample_space()
             await asyncio.sleep(SECONDS)
             seconds += SECONDS
             if seconds >= READER_CHECK_SECONDS:
@@ -112,14 +117,20 @@ class KeeperGauges:
             meters.count("edge_cache_corrupt_total", damage.value, by=count)
         for age in volume.tallies.take_ages():
             meters.observe("edge_cache_eviction_age_seconds", label, value=age)
-        for name, count in volume.tallies.take_counts(volume.packs).items():
-            meters.count(name, label, by=count)
+        for (name, *labels), count in volume.tallies.take_counts(volume.packs).items():
+            meters.count(name, label, *labels, by=count)
         for trust in Trust:
             meters.gauge("edge_volume_state", label, trust.value, to=int(volume.health.trust is trust))
         meters.count("edge_scrub_read_bytes_total", label, by=self._scrubber.take_read_bytes())
+        meters.count("edge_scrub_findings_total", label, by=self._scrubber.take_found())
         meters.gauge("edge_scrub_progress_ratio", label, to=self._scrubber.progress)
         meters.gauge("edge_scrub_passes", label, to=self._scrubber.passes)
         meters.count("edge_store_errors_total", label, by=self._store.take_errors())
+
+    async def _sample_space(self) -> None:
+        with suppress(OSError, StoreError):  # counted by the store
+            free = await self._store.call(self._store.volume.room.free_bytes)
+            self._meters.gauge("edge_volume_free_bytes", self._label, to=free)
 
     def _sample_upstream(self, group: Group) -> None:
         name = group.members[0].client.settings.name
@@ -128,6 +139,8 @@ class KeeperGauges:
             self._meters.gauge("edge_upstream_connections", name, state, to=sum(count[number] for count in counts))
         for member in group.members:
             self._meters.gauge("edge_upstream_share_ratio", name, member.client.member, to=member.client.breaker.share)
+            up = int(member.client.breaker.state is State.CLOSED)
+            self._meters.gauge("edge_upstream_up", name, member.client.member, to=up)
             for state in State:
                 to = int(member.client.breaker.state is state)
                 self._meters.gauge("edge_circuit_breaker_state", name, member.client.member, state.value, to=to)

@@ -69,7 +69,7 @@ class Reloader:
         except Refused as refused:
             for line in str(refused).splitlines():
                 say(f"not reloaded: {line}")
-            supervisor.meters.gauge("edge_config_last_reload_successful", to=0)
+            supervisor.meters.gauge("edge_config_last_reload_success", to=0)
             supervisor.meters.count("edge_config_reloads_total", "refused")
             supervisor.notifier.ready("the last reload was refused: see the log")
             return

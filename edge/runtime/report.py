@@ -45,7 +45,7 @@ def say_facts(
 
 def tell_settings(meters: Meters, settings: Settings) -> None:
     """Metrics of the configuration that holds from now on."""
-    meters.gauge("edge_config_last_reload_successful", to=1)
+    meters.gauge("edge_config_last_reload_success", to=1)
     meters.gauge("edge_config_last_reload_success_timestamp_seconds", to=time.time())
     if settings.server.link_capacity:
         meters.gauge("edge_link_capacity_bytes_per_second", to=settings.server.link_capacity)

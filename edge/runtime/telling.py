@@ -9,9 +9,11 @@ from edge.delivery.serving import Told
 from edge.http.trace import parse_traceparent
 from edge.media.cmcd import FIELDS, PARAMETER, Value, experience, told_by
 from edge.observe.access_log import AccessLog
+from edge.observe.catalogue import Tier
 from edge.observe.experience import ExperienceMeters
 from edge.observe.lines import Behind, Line
 from edge.observe.meters import MEASURED_FROM, Meters
+from edge.observe.tiers import Tiers
 from edge.runtime.spanning import Spanning
 from edge.server.exchange import Exchange, Outcome
 from edge.server.observer import Event
@@ -19,6 +21,7 @@ from edge.server.request import Request
 from edge.words import CacheStatus, Kind
 
 _DONE: Final = Outcome.DONE  # an enum's member costs four times as much to name
+_VOLUME: Final = Tier.VOLUME
 _noted: Final = tuple.__new__  # a named tuple's own constructor takes three times as long
 
 
@@ -45,9 +48,11 @@ class Teller:
         experience: ExperienceMeters,
         log: AccessLog | None,
         clock: Clock,
+        tiers: Tiers,
         spans: Spanning | None = None,
     ) -> None:
         self._meters = meters
+        self._tiers = tiers
         self._experience = experience
         self._log = log
         self._clock = clock
@@ -68,12 +73,16 @@ class Teller:
         sent = exchange.body_bytes_sent
         prepared = told.prepared if told.how is HIT else None
         if prepared is not None and (known := prepared.counted) is not None and known[0] == told.status:
-            cells = known[1]
-        else:
-            cells = self._meters.cells_of(site, told.status, kind, told.how.status)
+            tier = _VOLUME
+            self._meters.answered(known[1], request.method, sent, ttfb)
+        elif told.how is HIT:
+            tier = _VOLUME
+            cells = self._meters.cells_of(site, told.status, kind, CacheStatus.HIT, tier)
             if prepared is not None:
                 prepared.counted = told.status, cells
-        self._meters.answered(cells, request.method, sent, ttfb)
+            self._meters.answered(cells, request.method, sent, ttfb)
+        else:
+            tier = self._count(site, kind, told, request.method, sent, ttfb)
         if exchange.outcome is not _DONE:
             self._meters.count("edge_client_aborts_total", str(exchange.outcome))
         elif sent >= MEASURED_FROM:
@@ -82,7 +91,20 @@ class Teller:
         if self._spans is not None and told.how is not HIT:
             self._spans.ended(exchange, told)
         if self._log is not None:
-            self._record(self._log, exchange, told, site, kind, ttfb, said)
+            self._record(self._log, exchange, told, site, kind, ttfb, said, tier)
+
+    def _count(self, site: str, kind: Kind, told: Told, method: bytes, sent: int, ttfb: float) -> Tier:
+        """An answer that was no plain hit. The bytes that were missing in what was stored came from elsewhere."""
+        how = told.how
+        tier = self._tiers.of(how.status, how.member)
+        fetched = min(how.fetched, sent) if tier is _VOLUME else 0
+        if fetched:
+            elsewhere = self._tiers.of_member(how.member)
+            tier = elsewhere if fetched == sent else tier
+            self._meters.more_bytes(site, kind, how.status, elsewhere, fetched)
+        cells = self._meters.cells_of(site, told.status, kind, how.status, tier)
+        self._meters.answered(cells, method, sent - fetched, ttfb)
+        return tier
 
     def _heard(self, request: Request, site: str) -> dict[str, Value] | None:
         """What the player tells of itself, counted; None if that is nothing."""
@@ -100,6 +122,7 @@ class Teller:
         kind: Kind,
         ttfb: float,
         said: dict[str, Value] | None,
+        tier: Tier,
     ) -> None:
         request, how, place = exchange.request, told.how, told.place
         noted = (
@@ -128,6 +151,7 @@ class Teller:
             said,
             trace_id_of(request.get(b"traceparent")),
             behind_of(request),
+            tier,
         )
         log.record(_noted(Line, noted))
 

@@ -14,6 +14,7 @@ from edge.observe.lines import LineWriter, LogFormat
 from edge.observe.meters import Meters, measure_lag
 from edge.observe.privacy import Anonymise
 from edge.observe.slots import SlotWriter
+from edge.observe.tiers import Tiers
 from edge.runtime import convert
 from edge.runtime.child import ChildHandle
 from edge.runtime.doors import Doors
@@ -45,7 +46,7 @@ async def run_worker(child: ChildHandle) -> None:
     await volumes.greeted()
     log = _access_log(child, meters)
     spans = Spanning.of(settings, clock)
-    teller = Teller(meters, ExperienceMeters(meters), log, clock, spans)
+    teller = Teller(meters, ExperienceMeters(meters), log, clock, Tiers(convert.tiers(settings)), spans)
     homes = volumes.homes()
     places = Places(rules, homes)
     delivery = Delivery(

@@ -57,8 +57,9 @@ class Commits:
             if known is not None:
                 if known.generation > record.generation:
                     return False  # a newer version has been kept meanwhile
-                txn.remove_record(name, known, self._index.extents(known))
-                self._tallies.evictions[Eviction.REPLACED] += 1
+                gone = self._index.extents(known)
+                txn.remove_record(name, known, gone)
+                self._tallies.evicted(Eviction.REPLACED, 1, sum(extent.length for extent in gone))
             record = replace(record, sequence=self._numbers.next_sequence(), first=None)
             logged.append((pack, ObjectEntry(name, record)))
             if self._room.popularity.hits is not None:

@@ -81,6 +81,11 @@ class Disk:
             return False
         return True
 
+    def free_bytes(self, path: Path) -> int:
+        """What we may still use of the file system."""
+        stat = os.statvfs(path)
+        return stat.f_bavail * stat.f_frsize
+
     def free_ratio(self, path: Path) -> float:
         """The share of the file system's blocks that we may still use."""
         stat = os.statvfs(path)

@@ -118,7 +118,7 @@ class Purging:
             done = [(what, *txn.purge(names, self._meant(what), soft=what.soft)) for what, names in taken]
         for what, objects, length in done:
             if not what.soft:
-                self._tallies.evictions[Eviction.PURGE] += objects
+                self._tallies.evicted(Eviction.PURGE, objects, length)
             self.objects += objects
             self.length += length
 

@@ -102,6 +102,10 @@ class Room:
         if self._lacks_space() and not self._make_space():
             raise StoreError("the file system has too little free space")
 
+    def free_bytes(self) -> int:
+        """What the volume's file system has left."""
+        return self._disk.free_bytes(self._packs.directory)
+
     def _lacks_space(self) -> bool:
         return self._disk.free_ratio(self._packs.directory) < self._settings.min_free_ratio
 
@@ -224,8 +228,7 @@ class Room:
         txn.remove_place(entry)
         if record is None or record.generation != entry.generation:
             return
-        self._tallies.evictions[Eviction.CAPACITY] += 1
-        self._tallies.evicted_bytes += entry.length
+        self._tallies.evicted(Eviction.CAPACITY, 1, entry.length)
         first = record.first
         inline = first is not None and first.start == entry.start
         extent = first if inline else txn.extent(record.generation, entry.start)

@@ -172,7 +172,7 @@ class Scrubber:
         self._settings, self._clock = settings, clock
         self._report, self._note = report, note
         self._after = after  # the last pack that was read through
-        self._read = 0
+        self._read = self._found = 0
         self.progress = 0.0
         self.passes = 0
         self._stop = threading.Event()
@@ -193,6 +193,11 @@ class Scrubber:
     def take_read_bytes(self) -> int:
         """Bytes that were read and compared since the last call."""
         taken, self._read = self._read, 0
+        return taken
+
+    def take_found(self) -> int:
+        """Bad extents that were found since the last call."""
+        taken, self._found = self._found, 0
         return taken
 
     def close(self) -> None:
@@ -239,6 +244,7 @@ class Scrubber:
                 bad = self._inspector.look(placed)
                 if bad is not None:
                     self._report(bad)
+                    self._found += 1
                 self._read += placed.length
                 took = self._clock.monotonic() - begun
                 if self._stop.wait(max(0.0, placed.length / max(1, self._settings.rate) - took)):

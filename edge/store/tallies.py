@@ -11,8 +11,8 @@ class Tallies:
 
     def __init__(self) -> None:
         self.evictions: Tally[str] = Tally()  # extents and objects that left, by reason
-        self.evicted_bytes = 0
-        self.admissions = 0
+        self.evicted_bytes: Tally[str] = Tally()
+        self.admissions = 0  # parts of fills that were committed
         self.admitted_bytes = 0
         self.ages: list[float] = []  # of evicted packs, in seconds
         self.rewritten_bytes = 0
@@ -37,15 +37,21 @@ class Tallies:
         taken, self.ages = self.ages, []
         return taken
 
-    def take_counts(self, packs: Packs) -> dict[str, int]:
-        """Other counters since the last call, by metric."""
+    def evicted(self, reason: str, count: int, length: int) -> None:
+        """So many extents or objects have left, with so many bytes."""
+        self.evictions[reason] += count
+        self.evicted_bytes[reason] += length
+
+    def take_counts(self, packs: Packs) -> dict[tuple[str, ...], int]:
+        """Other counters since the last call, by metric and labels after the volume's."""
         taken = {
-            "edge_cache_evicted_bytes_total": self.evicted_bytes,
-            "edge_cache_admissions_total": self.admissions,
-            "edge_cache_admitted_bytes_total": self.admitted_bytes,
-            "edge_cache_written_bytes_total": packs.take_written_bytes(),
-            "edge_cache_rewritten_bytes_total": self.rewritten_bytes,
-            "edge_cache_refused_total": self.refused,
+            ("edge_cache_admissions_total", "admitted"): self.admissions,
+            ("edge_cache_admissions_total", "refused"): self.refused,
+            ("edge_cache_admitted_bytes_total",): self.admitted_bytes,
+            ("edge_cache_written_bytes_total",): packs.take_written_bytes(),
+            ("edge_cache_rewritten_bytes_total",): self.rewritten_bytes,
         }
-        self.evicted_bytes = self.admissions = self.admitted_bytes = self.rewritten_bytes = self.refused = 0
-        return taken
+        gone = {("edge_cache_evicted_bytes_total", reason): count for reason, count in self.evicted_bytes.items()}
+        self.evicted_bytes = Tally()
+        self.admissions = self.admitted_bytes = self.rewritten_bytes = self.refused = 0
+        return taken | gone

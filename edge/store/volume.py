@@ -163,12 +163,13 @@ class Volume:
             known = txn.record(name)
             if known is None or generation not in (None, known.generation):
                 return False
-            txn.remove_record(name, known, self.index.extents(known))
+            extents = self.index.extents(known)
+            txn.remove_record(name, known, extents)
             sequence = self._numbers.next_sequence()
             txn.set_meta(b"sequence", sequence)
         if self._rebuild is not None:  # nor is an older one to come back
             self._rebuild.forget(name, sequence)
-        self.evictions[reason] += 1
+        self.tallies.evicted(reason, 1, sum(extent.length for extent in extents))
         with suppress(StoreError):  # on a disk that has failed nothing can be made durable: requests go on
             self.packs.log_for_certain(DeleteEntry(name, known.generation, sequence))
         return True
@@ -195,8 +196,7 @@ class Volume:
             if len(self._lost) > LOST_MOST:
                 del self._lost[next(iter(self._lost))]
             raise
-        self.evictions[reason] += 1
-        self.tallies.evicted_bytes += extent.length
+        self.tallies.evicted(reason, 1, extent.length)
         return True
 
     def found_bad(self, bad: BadExtent) -> None:
@@ -279,7 +279,7 @@ class Volume:
             objects=self.index.objects(),
             packs=len(self.packs.all),
             evictions=dict(self.evictions),
-            evicted_bytes=self.tallies.evicted_bytes,
+            evicted_bytes=self.tallies.evicted_bytes.total(),
             admissions=self.tallies.admissions,
             rewritten_bytes=self.tallies.rewritten_bytes,
             rebuilding=self.rebuilding,

@@ -10,6 +10,7 @@ from edge.fill.messages import Bad, HeadFlag, Mode, Pin
 from edge.fill.settings import FillSettings
 from edge.store.names import name_of
 from edge.words import KIB, MIB, CacheStatus, Reason
+from tests.support.counting import Counting
 from tests.support.fillbench import fill_bench
 from tests.support.rawserver import Asked, RawServer, Wire, answer
 
@@ -151,12 +152,15 @@ async def test_a_body_that_breaks_is_resumed_where_it_broke(tmp_path: Path, how:
         else:
             wire.close()
 
+    counting = Counting()
     async with RawServer(breaking) as origin, fill_bench(tmp_path, origin.url) as bench:
+        bench.client.observe(counting)
         got = await bench.get("/a.ts")
         assert got.bytes() == BODY
         assert b"".join(d for _, d in sorted(bench.stored_bytes("/a.ts").items())) == BODY
         assert len(origin.asked) == 4
         assert all(asked.fields["if-range"] == '"v1"' for asked in origin.asked[1:])
+        assert counting.seen == {"resume": 3}
 
 
 async def test_a_body_that_never_gets_further_is_given_up_after_the_configured_tries(tmp_path: Path) -> None:

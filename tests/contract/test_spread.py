@@ -16,6 +16,7 @@ from edge.origin.budget import RETRIES_MOST
 from edge.origin.path import PathStatistics
 from edge.origin.settings import OriginSettings
 from edge.words import MIB, Reason
+from tests.support.counting import Counting
 from tests.support.fillbench import QUICK, FillBench, fill_bench
 from tests.support.rawserver import Asked, RawServer, Script, Wire, answer, range_of
 
@@ -152,7 +153,9 @@ async def test_a_piece_that_breaks_is_asked_for_again_from_where_it_broke(
             return
         await wire.send(raw)
 
+    counting = Counting()
     async with far_bench(tmp_path, breaks) as (server, bench):
+        bench.client.observe(counting)
         if guessed:
             await bench.get("/v/1.ts")
             server.asked.clear()
@@ -160,6 +163,7 @@ async def test_a_piece_that_breaks_is_asked_for_again_from_where_it_broke(
         assert broken
         assert got.bytes() == stored(bench, "/v/2.ts") == BODY
         assert bytes_asked(server, len(BODY)) == len(BODY) + 1000
+        assert counting.seen == {"resume": 1}
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
@@ -238,11 +242,14 @@ async def test_a_piece_that_hangs_is_asked_for_on_another_connection_and_the_fir
             await release.wait()
         await wire.send(raw)
 
+    counting = Counting()
     async with far_bench(tmp_path, hangs, origin=PATIENT) as (server, bench):
+        bench.client.observe(counting)
         got = await bench.get("/v/1.ts")
         assert got.bytes() == stored(bench, "/v/1.ts") == BODY
         assert hung
         assert bytes_asked(server, len(BODY)) == len(BODY) + 20_000
+        assert counting.seen == {"repeat": 1}
         release.set()
 
 

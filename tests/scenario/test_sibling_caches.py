@@ -1,21 +1,15 @@
 """Two siblings of one data centre before an origin, as real processes: together they are one cache."""
 
 import asyncio
-import socket
 from pathlib import Path
 
 from edge.words import KIB
+from tests.support.addresses import free_address
 from tests.support.edgeproc import client, describing_origin, proven
 from tests.support.tiers import kill_whole, node, upstream
 
 SIZE = 60 * KIB
 OBJECTS = [f"/s/{SIZE}/{number}.ts" for number in range(16)]
-
-
-def free_address() -> str:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{sock.getsockname()[1]}"
 
 
 async def test_two_siblings_ask_the_origin_once_for_each_object_keep_it_once_and_outlive_each_other(

@@ -12,9 +12,14 @@ DASHBOARDS: dict[str, dict[str, Any]] = {
 }
 
 
+def panels(name: str) -> list[dict[str, Any]]:
+    """Those that show something: not the rows' titles."""
+    return [panel for panel in DASHBOARDS[name]["panels"] if panel["type"] != "row"]
+
+
 def expressions(name: str, rate_interval: str = "1m") -> Iterator[tuple[str, str]]:
     """Panel title and expression, as Grafana would send it with every variable at All."""
-    for panel in DASHBOARDS[name]["panels"]:
+    for panel in panels(name):
         for target in panel["targets"]:
             yield panel["title"], filled(target["expr"], variables(name), rate_interval)
 

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.observe.catalogue import Tier
 from edge.observe.lines import AGENT_LIMIT, TARGET_LIMIT, Line, LineWriter, LogFormat
 from edge.observe.privacy import SECRETS, Anonymise, Redactor, network_of
-from edge.words import CacheStatus
 
 LINE = Line(
     1_700_000_000.123, "films", "203.0.113.77", b"GET", b"/a.ts?token=secret&x=1", 1, 206, 100, 0.5, 0.01, "hit",
     "segment", True, False, b"bytes=0-9", b'Agent "x"\n\xff', b"https://u:p@site.example/watch?v=1", None,
+    tier="volume",
 )  # fmt: skip
 
 
@@ -71,9 +72,8 @@ def test_time_is_utc_to_the_millisecond_also_when_it_steps_back(at: float, stamp
     assert written(LINE, writer)["ts"] == "2023-11-14T22:13:20.123Z"
 
 
-def test_the_tier_follows_from_the_cache_status() -> None:
-    tiers = {status.value: written(LINE._replace(cache=status.value))["tier"] for status in CacheStatus}
-    assert (tiers["hit"], tiers["stale"], tiers["miss"], tiers["bypass"]) == ("volume", "volume", "origin", "origin")
+def test_the_tier_is_written_as_it_was_told() -> None:
+    assert [written(LINE._replace(tier=tier))["tier"] for tier in Tier] == ["volume", "sibling", "shield", "origin"]
 
 
 def test_long_agents_and_targets_are_cut_after_secrets_were_masked() -> None:

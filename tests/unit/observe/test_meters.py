@@ -57,9 +57,20 @@ def test_the_tier_is_told_or_follows_from_the_status(fd: int, meters: Meters) ->
         meters.request("s", 200, Kind.OTHER, b"GET", status, 1, 0.1)
     meters.request("s", 200, Kind.OTHER, b"GET", CacheStatus.MISS, 1, 0.1, Tier.SHIELD)
     found = {key[2:] for key in read(fd) if key[0] == "edge_cache_requests_total"}
-    volume, origin = ("hit", "stale", "updating"), ("miss", "expired", "revalidated", "bypass")
+    volume, origin = ("hit", "stale", "updating", "revalidated"), ("miss", "expired", "bypass")
     expected = {(status, "volume") for status in volume} | {(status, "origin") for status in origin}
     assert found == expected | {("miss", "shield")}
+
+
+def test_more_bytes_of_an_answer_count_where_they_came_from_and_make_no_answer_more(fd: int, meters: Meters) -> None:
+    meters.request("s", 206, Kind.MP4, b"GET", CacheStatus.HIT, 100, 0.1)
+    meters.more_bytes("s", Kind.MP4, CacheStatus.HIT, Tier.SHIELD, 30)
+    found = read(fd)
+    assert found["edge_cache_response_bytes_total", "s", "hit", "volume"] == 100
+    assert found["edge_cache_response_bytes_total", "s", "hit", "shield"] == 30
+    assert found["edge_http_response_bytes_total", "s", "mp4"] == 130
+    assert found["edge_cache_requests_total", "s", "hit", "volume"] == 1
+    assert ("edge_cache_requests_total", "s", "hit", "shield") not in found
 
 
 def test_methods_and_codes_that_nobody_has_heard_of_are_counted_together(fd: int, meters: Meters) -> None:
@@ -130,9 +141,9 @@ def test_the_throughput_of_large_bodies_only_is_measured(fd: int, meters: Meters
 def test_gauges_are_set_and_counters_are_added_to(fd: int, meters: Meters) -> None:
     meters.gauge("edge_http_connections", "active", to=5)
     meters.gauge("edge_http_connections", "active", to=3)
-    meters.count("edge_cache_admissions_total", "cache", by=4)
-    meters.count("edge_cache_admissions_total", "cache")
-    assert read(fd) == {("edge_http_connections", "active"): 3, ("edge_cache_admissions_total", "cache"): 5}
+    meters.count("edge_cache_admissions_total", "cache", "admitted", by=4)
+    meters.count("edge_cache_admissions_total", "cache", "admitted")
+    assert read(fd) == {("edge_http_connections", "active"): 3, ("edge_cache_admissions_total", "cache", "admitted"): 5}
 
 
 def test_an_upstream_is_counted_by_member_and_its_waits_together(fd: int, meters: Meters) -> None:

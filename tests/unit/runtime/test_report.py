@@ -95,5 +95,5 @@ def test_the_end_of_each_certificate_is_told_and_a_bad_one_harms_nobody(tmp_path
     told = {(metric.name, labels): value for metric, labels, value in SlotReader(fd)}
     assert told["edge_tls_certificate_expiry_timestamp_seconds", ("0",)] == ends_at(good.cert)
     assert ("edge_tls_certificate_expiry_timestamp_seconds", ("1",)) not in told
-    assert told["edge_config_last_reload_successful", ()] == 1
+    assert told["edge_config_last_reload_success", ()] == 1
     os.close(fd)

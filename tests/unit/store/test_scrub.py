@@ -60,6 +60,7 @@ def test_a_pass_reads_all_and_finds_what_is_bad_and_only_that(tmp_path: Path) ->
     assert scrubber.take_read_bytes() == sum(90_000 + n for n in range(12))
     assert noted == [*volume.packs.all, 0]
     assert (scrubber.passes, scrubber.progress) == (1, 1.0)
+    assert [scrubber.take_found(), scrubber.take_found()] == [2, 0]
     scrubber.close()
     for bad in found:
         volume.found_bad(bad)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import FormatUnknown, StoreError, VolumeBusy
+from edge.policy.purges import Purge, Scope
 from edge.store.disk import Disk
 from edge.store.hits import HitCounters, create_hits_file
 from edge.store.volume import Volume
@@ -138,6 +139,33 @@ def test_an_extent_that_proved_bad_is_dropped_and_the_others_stay(tmp_path: Path
     assert prove(volume, "/a") == {64 * KIB: 64 * KIB}
     assert not volume.drop_extent(a, generation, bad.pack, bad.offset, Eviction.CORRUPT)  # who finds it second
     assert not volume.drop_extent(a, generation + 1, good.pack, good.offset, Eviction.CORRUPT)
+    volume.close()
+
+
+def test_bytes_that_leave_are_counted_by_the_reason_for_which_they_leave(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 100_000)
+    put(volume, "/a", 2, 50_000)
+    assert volume.delete(name(volume, "/a"), None, Eviction.INVALIDATED)
+    record = put(volume, "/b", 1, 30_000)
+    (extent,) = volume.extents(volume.lookup(name(volume, "/b")) or record)
+    assert volume.drop_extent(name(volume, "/b"), record.generation, extent.pack, extent.offset, Eviction.CORRUPT)
+    put(volume, "/c", 1, 20_000)
+    purging = volume.purges.begin([Purge(Scope.KEY, b"/c")], volume.new_generation())
+    while purging.step():
+        pass
+    told = volume.tallies.take_counts(volume.packs)
+    gone = {labels[0]: count for (metric, *labels), count in told.items() if "evicted" in metric}
+    assert gone == {"replaced": 100_000, "invalidated": 50_000, "corrupt": 30_000, "purge": 20_000}
+    assert told["edge_cache_admissions_total", "admitted"] == 4
+    again = volume.tallies.take_counts(volume.packs)
+    assert not any(again.values())
+    for n in range(30):
+        put(volume, f"/{n}", 1, 900_000)
+        while volume.needs_room() and volume.evict_step():
+            pass
+    told = volume.tallies.take_counts(volume.packs)
+    assert told["edge_cache_evicted_bytes_total", "capacity"] == 900_000 * volume.evictions[Eviction.CAPACITY] > 0
     volume.close()
 
 
