@@ -9,6 +9,7 @@ from edge.fill.asking import Asking, AskListener
 from edge.fill.messages import UNKNOWN, Head, HeadFlag, Mode
 from edge.http.ranges import parse_range
 from edge.policy.decide import may_serve_on_error
+from edge.policy.demands import parse_demands
 from edge.server.exchange import Exchange
 from edge.store.record import Flag, Record, decode_record
 from edge.words import CacheStatus, Forward, Reason
@@ -105,7 +106,7 @@ class Miss(AskListener):
             head.status,
             collapsed=bool(head.flags & HeadFlag.COLLAPSED),
             stored=bool(head.flags & HeadFlag.STORED),
-            fwd_status=304 if head.flags & HeadFlag.REVALIDATED else record.status,
+            fwd_status=_upstream_status(head.flags, record),
             fwd=self._why,
             judged=self._conditions,
             member=head.member,
@@ -154,20 +155,27 @@ class Miss(AskListener):
     def _serve_stale(self, *, unreachable: bool) -> bool:
         """A stale answer stands in for an error where it may (RFC 5861 section 4, RFC 9111 section 4.2.4)."""
         record, delivery = self._stale, self._delivery
-        if record is None or self._mode is not Mode.FILL:
+        asked = self._asked_on_error()
+        if record is None or (self._mode is not Mode.FILL and not asked):
             return False
         if not self._still_kept(record):
             return False  # purged while we waited
         now = delivery.clock.wall()
         strict = bool(record.flags & (Flag.MUST_REVALIDATE | Flag.NO_CACHE))
-        window = float(record.stale_if_error)
-        if unreachable:
+        window = float(asked if self._mode is not Mode.FILL else max(asked, record.stale_if_error))
+        if unreachable and self._mode is Mode.FILL:
             window = max(window, self._place.rules.stale_if_unreachable)
         if not may_serve_on_error(record.fresh_until, window, strict, now):
             return False
         how = How(CacheStatus.STALE)
         delivery.serve(self._exchange, self._place, record, how, now, body=self._stale_body)
         return True
+
+    def _asked_on_error(self) -> int:
+        """For how long a stale answer may be stale by the client's own word."""
+        request = self._exchange.request
+        demands = parse_demands(request.fields) if self._place.heeds and request.demanding else None
+        return (demands.stale_if_error or 0) if demands is not None else 0
 
     def _still_kept(self, record: Record) -> bool:
         reader = self._delivery.volumes[self._place.volume].reader
@@ -182,3 +190,10 @@ class Miss(AskListener):
 
     def _give_up(self, status: int, detail: str, fwd: Forward | None = None) -> None:
         self._delivery.refuse(self._exchange, self._place, status, detail, fwd=fwd)
+
+
+def _upstream_status(flags: HeadFlag, record: Record) -> int:
+    """What the next hop answered (RFC 9211 section 2.3)."""
+    if flags & HeadFlag.REVALIDATED:
+        return 304
+    return 206 if flags & HeadFlag.PARTIAL else record.status

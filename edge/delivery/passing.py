@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from edge.delivery.answer import How
 from edge.delivery.places import Place
 from edge.fill.asking import Asking, AskListener
-from edge.fill.messages import UNKNOWN, Body, Head, Invalidate, Mode
+from edge.fill.messages import UNKNOWN, Body, Head, HeadFlag, Invalidate, Mode
 from edge.fill.records import stored_lines
 from edge.http.target import parse_target
 from edge.policy.invalidation import invalidated, is_unsafe
@@ -108,6 +108,7 @@ class Passing(AskListener):
         record = decode_record(head.record)
         how = How(
             CacheStatus.BYPASS,
+            stored=bool(head.flags & HeadFlag.STORED),
             fwd=Forward.METHOD,
             fwd_status=record.status,
             member=head.member,

@@ -21,7 +21,7 @@ from edge.policy.upstream_fields import HOPS_MOST, request_fields
 from edge.server.exchange import Exchange, FileWindow
 from edge.server.request import Request
 from edge.store.reader import Reader
-from edge.store.record import Record
+from edge.store.record import Flag, Record
 from edge.tasks import Tasks
 from edge.words import KIB, MIB, CacheStatus, Forward, Kind
 
@@ -195,8 +195,31 @@ class Serving:
                     window = FileWindow(file, first.offset + start - first.start, length)
                     exchange.respond(head, window, length=length)
                     return
+        if asking is None and not self._may_begin(place, record, start, end):
+            self.complete(exchange, place)
+            return
         source = self._body(exchange, place, record, [(start, end)], asking)
         exchange.respond(head, source, length=length)
+
+    def _may_begin(self, place: Place, record: Record, start: int, end: int) -> bool:
+        """May an answer be promised from what is stored?
+
+        On a video site what is missing comes while the rest is sent. A plain cache has it first, since the origin may
+        have another version by now; and of what has no strong validator nothing can be added later.
+        """
+        if record.flags & Flag.STRONG and not place.rules.exact_ranges:
+            return True
+        reader = self.volumes[place.volume].reader
+        while start < end:
+            extent = reader.extent_at(record, start)
+            if extent is None:
+                return False
+            start = extent.end
+        return True
+
+    def complete(self, exchange: Exchange, place: Place) -> None:
+        """What is stored is not all that is asked for: a keeper brings the rest, or all of it."""
+        raise NotImplementedError
 
     def _body(
         self,
@@ -246,6 +269,10 @@ class Serving:
         body: bytes | None,
         asking: Asking | None,
     ) -> None:
+        record, several = prepared.record, selection.several
+        if body is None and asking is None and not all(self._may_begin(place, record, *part) for part in several):
+            self.complete(exchange, place)
+            return
         plan = selection.multipart(prepared.content_type())
         head = prepared.parts(plan.boundary, plan.content_length, how, now)
         exchange.context = Told(place, 206, how)

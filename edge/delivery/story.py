@@ -151,7 +151,7 @@ class Delivery(Serving):
     def _look_as_told(self, exchange: Exchange, place: Place, tries: int = 0) -> None:
         """Look, and serve what is stored only if it is as the request wants it (RFC 9111 section 5.2.1)."""
         demands = parse_demands(exchange.request.fields)
-        if demands is None:
+        if demands is None or demands.only_on_error:
             self.look(exchange, place, tries)
             return
         variant, record, body = self.find(exchange, place)
@@ -175,6 +175,14 @@ class Delivery(Serving):
             mode = Mode.FILL  # what comes is as new as can be; it may even be here by now
         why = None if record is None or record.fresh_until <= now else Forward.REQUEST
         self._miss(exchange, variant, record, tries, body, mode=mode, why=why)
+
+    def complete(self, exchange: Exchange, place: Place) -> None:
+        """Bring what is missing of a stored answer, before anything of it is promised."""
+        demands = parse_demands(exchange.request.fields) if place.heeds and exchange.request.demanding else None
+        if demands is not None and demands.only_if_cached:
+            self.refuse(exchange, place, 504, "only a part is in the cache, and that is what was asked")
+            return
+        self._miss(exchange, place, None, 0, why=Forward.PARTIAL)
 
     def _look_late(self, exchange: Exchange, place: Place) -> None:
         if exchange.open:

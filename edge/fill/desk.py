@@ -155,6 +155,7 @@ class Desk:
     def fetch(self, link: Link, fetch: Fetch) -> None:
         """Take one fetch of a worker; the answer comes as messages."""
         name, stored, whole = self._finder.find(fetch)
+        stored = self._usable(fetch, stored, whole=whole)
         if self._drops.waits(name, link, fetch):
             return
         if fetch.mode is Mode.AHEAD:
@@ -172,7 +173,8 @@ class Desk:
         if flight is not None and fetch.mode is Mode.FILL and self._came_late(flight):
             fetch = replace(fetch, mode=Mode.SOLO)
             reader = Reader(link.channel, fetch)
-        if self._knows_by_now(fetch) and self._finder.satisfied(fetch, stored, whole=whole):
+        entire = self._shop.rules(fetch.site, fetch.path).exact_ranges
+        if self._knows_by_now(fetch) and self._finder.satisfied(fetch, stored, whole=whole, entire=entire):
             link.channel.send(Again(fetch.id))
             return
         if self._by_itself(fetch):
@@ -185,7 +187,7 @@ class Desk:
                 self._meters.collapsed(fetch.site, "shared")
                 link.tidy(fetch.id)
             return
-        if fetch.mode is Mode.FILL and self._finder.satisfied(fetch, stored, whole=whole):
+        if fetch.mode is Mode.FILL and self._finder.satisfied(fetch, stored, whole=whole, entire=entire):
             link.channel.send(Again(fetch.id))
             return
         if stored is not None and not whole and self._finder.cannot_complete(fetch, stored):
@@ -200,6 +202,12 @@ class Desk:
             self._lead(link, name, Reader(link.channel, alone), stored, shared=False, asked=asked)
             return
         self._lead(link, name, reader, stored, shared=True)
+
+    def _usable(self, fetch: Fetch, stored: Record | None, *, whole: bool) -> Record | None:
+        """A part without a strong validator is of no use to who wants more of it: nothing can be added to it."""
+        if stored is None or whole or stored.flags & Flag.STRONG or fetch.method != b"GET":
+            return stored
+        return stored if self._finder.gap(fetch, stored) is None else None
 
     def _is_borrowed(self, name: bytes, fetch: Fetch) -> bool:
         """Does a sibling keep it, and is it not asked for so often that we keep it, too?"""
@@ -284,8 +292,10 @@ class Desk:
             link.readers[reader.fetch.id] = flight, reader
             flight.join(reader)
         lead = Lead(self._shop, flight, stored, self, reader.upload)
-        complete = shared and stored is not None and bool(stored.flags & Flag.STRONG)
-        if complete and stored is not None and self._finder.fresh(stored):
+        known = shared and stored is not None and bool(stored.flags & Flag.STRONG) and self._finder.fresh(stored)
+        if known and stored is not None and self._shop.rules(reader.fetch.site, reader.fetch.path).exact_ranges:
+            lead.missing = self._finder.gap(reader.fetch, stored)
+        if known and stored is not None and lead.missing is None:
             lead.go_on(stored, ahead=mode is Mode.AHEAD)
         else:
             self._tasks.spawn(lead.fly(), f"lead {name.hex()[:8]}")
@@ -302,9 +312,7 @@ class Desk:
 
     def separate(self, flight: Flight, others: list[Reader]) -> None:
         """The flight's answer is its leader's alone: each of the others asks for itself (DESIGN D5)."""
-        if self.flights.get(flight.name) is flight:
-            del self.flights[flight.name]
-            self._alone_flights.add(flight)
+        self._unlist(flight)
         for reader in others:
             flight.readers.remove(reader)
             link = self._link_of(reader)
@@ -315,6 +323,8 @@ class Desk:
 
     def redirect(self, flight: Flight, others: list[Reader]) -> None:
         """The answer is not the one that these would get: each looks for its own, and may share that."""
+        if not flight.joinable:
+            self._unlist(flight)
         for reader in others:
             flight.readers.remove(reader)
             link = self._link_of(reader)
@@ -343,6 +353,10 @@ class Desk:
     def _set_aside(self, flight: Flight) -> None:
         flight.doomed = True
         flight.joinable = False
+        self._unlist(flight)
+
+    def _unlist(self, flight: Flight) -> None:
+        """Another flight of its name may be led; a purge still finds this one."""
         if self.flights.get(flight.name) is flight:
             del self.flights[flight.name]
         self._alone_flights.add(flight)

@@ -59,19 +59,30 @@ class Finder:
         """Slices are missing, and this upstream has no ranges: the whole is fetched anew."""
         if fetch.kind not in self._rangeless:
             return False
-        have = Spans(*((extent.start, extent.end) for extent in self._volume.extents(stored)))
-        return not have.has(0, stored.total)
+        return not self._have(stored).has(0, stored.total)
 
-    def satisfied(self, fetch: Fetch, stored: Record | None, *, whole: bool) -> bool:
-        """Has the index by now what the worker did not find? `whole` = it is in the table of short-lived answers."""
+    def satisfied(self, fetch: Fetch, stored: Record | None, *, whole: bool, entire: bool) -> bool:
+        """Has the index by now what the worker did not find? `whole` = it is in the table of short-lived answers.
+
+        `entire`: the beginning is not enough, since the worker promises nothing before all is there.
+        """
         if stored is None or not self.fresh(stored):
             return False
         if whole:
             return True
-        have = Spans(*((extent.start, extent.end) for extent in self._volume.extents(stored)))
-        end = stored.total if fetch.end == UNKNOWN or fetch.suffix else min(fetch.end, stored.total)
-        start = max(0, stored.total - fetch.suffix) if fetch.suffix else fetch.start
-        return have.reach(start) > start or start >= end
+        start, end = wanted(fetch, stored.total)
+        if start >= end:
+            return True
+        if entire or not stored.flags & Flag.STRONG:
+            return self.gap(fetch, stored) is None
+        return self._have(stored).reach(start) > start
+
+    def gap(self, fetch: Fetch, stored: Record) -> tuple[int, int] | None:
+        """The first stretch of what is asked for that is not stored."""
+        return gap(self._volume, fetch, stored)
+
+    def _have(self, stored: Record) -> Spans:
+        return _have(self._volume, stored)
 
     def fresh(self, record: Record) -> bool:
         decision = decide(
@@ -82,3 +93,20 @@ class Finder:
             self._clock.wall(),
         )
         return decision is Decision.SERVE_FRESH
+
+
+def _have(volume: Volume, stored: Record) -> Spans:
+    return Spans(*((extent.start, extent.end) for extent in volume.extents(stored)))
+
+
+def gap(volume: Volume, fetch: Fetch, stored: Record) -> tuple[int, int] | None:
+    """The first stretch of what is asked for that is in no pack."""
+    start, end = wanted(fetch, stored.total)
+    return _have(volume, stored).gap(start, end) if start < end else None
+
+
+def wanted(fetch: Fetch, total: int) -> tuple[int, int]:
+    """[start, end) that a fetch asks for, of an object of this length; empty where there is nothing."""
+    if fetch.suffix:
+        return max(0, total - fetch.suffix), total
+    return fetch.start, total if fetch.end == UNKNOWN else min(fetch.end, total)

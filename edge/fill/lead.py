@@ -9,18 +9,20 @@ from dataclasses import replace
 from edge.errors import EdgeError, OriginError
 from edge.fill import plan, revise
 from edge.fill.carry import Carrier
+from edge.fill.finding import gap
 from edge.fill.flight import Flight
 from edge.fill.messages import UNKNOWN, Head, HeadFlag, Mode
 from edge.fill.patience import let_players_go_first
 from edge.fill.placing import Placing, Tower
 from edge.fill.plan import Ask
 from edge.fill.readers import Run
-from edge.fill.records import stored_lines
+from edge.fill.records import explicit_freshness, stored_lines
 from edge.fill.shop import Shop
 from edge.fill.sinks import MemorySink
 from edge.fill.spread import FIRST, Spread
 from edge.fill.upload import Upload
 from edge.http import fields
+from edge.http.target import parse_target
 from edge.media.kinds import kind_of
 from edge.origin.client import OriginClient
 from edge.origin.connection import Framing
@@ -28,7 +30,7 @@ from edge.origin.response import UpstreamResponse
 from edge.origin.retry import open_with_retries
 from edge.origin.settings import UpstreamRequest
 from edge.policy.decide import may_serve_on_error
-from edge.policy.invalidation import is_unsafe
+from edge.policy.invalidation import answers_get, is_unsafe
 from edge.policy.judge import Head as AnswerHead
 from edge.policy.judge import Verdict, judge
 from edge.store.names import name_of
@@ -65,6 +67,7 @@ class Lead:
         self._placing = Placing(shop, flight, stored, tower, self._rules)
         self._whole_ask: Ask | None = None  # what would be asked at once on a near path
         self._answered = 0  # where the first answer ends
+        self.missing: tuple[int, int] | None = None  # of a stored answer that is good: all that is asked for
         self._spread: Spread | None = None
         self._unconditional = self._pass or not self._get or plan.client_conditions(flight.fetch)
 
@@ -93,7 +96,8 @@ class Lead:
         for extent in self._shop.store.volume.extents(stored):
             flight.covered.add(extent.start, extent.end)
         flight.ranges = True
-        head = Head(0, HeadFlag.STORED, CacheStatus.MISS, stored.total, "", 0.0, encode_record(stored))
+        flags = HeadFlag.STORED | HeadFlag.PARTIAL  # another answer to a run is none: it breaks off
+        head = Head(0, flags, CacheStatus.MISS, stored.total, "", 0.0, encode_record(stored))
         flight.set_head(head, stored, stored.total)
         if ahead:
             flight.fetch_ahead(self._fetch.start, self._fetch.end)
@@ -108,9 +112,7 @@ class Lead:
             asking = open_with_retries(tuple(self._flight.clients), self._request(ask), self._shop.clock)
             async with asking as (client, response):
                 await self._prefer(client)
-                if response.status == RANGE_NOT_SATISFIABLE and not ask.whole and not self._fetch.ranged:
-                    self._range_given_up = True  # an empty object has no bytes 0-
-                    raise _AskAgain
+                self._check_satisfied(ask, response)
                 carrier = await self._judge(ask, response, run)
                 if carrier is not None:
                     self._follow(carrier, run)
@@ -126,6 +128,17 @@ class Lead:
             raise
         finally:
             await self._drop_spread()
+
+    def _check_satisfied(self, ask: Ask, response: UpstreamResponse) -> None:
+        """A range of our own making that cannot be satisfied is nothing to tell a player of."""
+        if response.status != RANGE_NOT_SATISFIABLE:
+            return
+        if self.missing is not None:
+            self.missing, self._unconditional = None, True  # what was stored is out of date
+            raise _AskAgain
+        if not ask.whole and not self._fetch.ranged:
+            self._range_given_up = True  # an empty object has no bytes 0-
+            raise _AskAgain
 
     async def _prefer(self, client: OriginClient) -> None:
         """What was asked on a guess of a member that has failed meanwhile is of no use."""
@@ -147,6 +160,9 @@ class Lead:
             if not fetch.ranged:
                 return plan.WHOLE
             return Ask(fetch.start, fetch.end, fetch.suffix, whole=False)
+        if self.missing is not None:
+            self._placing.completes = True
+            return Ask(*self.missing, whole=False)
         if self._rules.exact_ranges:
             return Ask(fetch.start, fetch.end, fetch.suffix, whole=False) if fetch.ranged else plan.WHOLE
         rangeless = fetch.kind in self._shop.rangeless
@@ -158,7 +174,9 @@ class Lead:
     def _request(self, ask: Ask) -> UpstreamRequest:
         fetch, safe = self._fetch, not is_unsafe(self._fetch.method)
         lines = [*plan.base_fields(fetch, self._rules), *ask.field()]
-        if not self._unconditional:
+        if self.missing is not None and self._stored is not None:
+            lines.append((b"If-Range", self._stored.etag))
+        elif not self._unconditional:
             lines.extend(plan.conditional(self._stored))
         retry = self._rules.retry and safe and self._upload is None
         return UpstreamRequest(
@@ -224,7 +242,7 @@ class Lead:
         stored, status = self._stored, response.status
         if is_unsafe(self._fetch.method):
             await revise.invalidate(self._shop, self._fetch, response, self._rules, self._tower.doom)
-            return await self._hand_on(response, run)
+            return await self._answer_unsafe(response, run)
         if status == NOT_MODIFIED:
             return await self._not_modified(response, run)
         if stored is not None and status in SERVER_ERRORS and self._may_stand_in(stored):
@@ -239,10 +257,20 @@ class Lead:
         return await self._bring(ask, response, run)
 
     def _may_stand_in(self, stored: Record) -> bool:
-        if not self._flight.may_fall_back:
+        if self._rules.exact_ranges and self._get and not self._has_all(stored):
+            return False
+        window = plan.stale_if_error(self._fetch, self._rules)
+        if self._flight.may_fall_back:
+            window = max(window, stored.stale_if_error)
+        elif not window:
             return False
         strict = bool(stored.flags & (Flag.MUST_REVALIDATE | Flag.NO_CACHE))
-        return may_serve_on_error(stored.fresh_until, stored.stale_if_error, strict, self._shop.clock.wall())
+        return may_serve_on_error(stored.fresh_until, window, strict, self._shop.clock.wall())
+
+    def _has_all(self, stored: Record) -> bool:
+        """Is all that is asked for stored? A part of an answer cannot stand in for it."""
+        volume = self._shop.store.volume
+        return gap(volume, self._fetch, stored) is None or volume.lookup_live(self._flight.name) is not None
 
     def _as_asked(self, ask: Ask, response: UpstreamResponse) -> bool:
         """A plain cache hands a part on that is not what was asked: its client can read Content-Range itself."""
@@ -267,7 +295,7 @@ class Lead:
             self._range_given_up = True
             raise _AskAgain
         if response.status == PARTIAL and not etag and verdict.store:
-            verdict = replace(verdict, store=False, shareable=False)  # never combined: it is this client's alone
+            verdict = self._by_itself(verdict)
         alone = self._pass or not verdict.shareable
         if alone and not self._pass:
             self._separate(response.status)
@@ -286,6 +314,15 @@ class Lead:
         answer = AnswerHead(status, response.fields)
         return await self._placing.begin(answer, response, run, kind, verdict, etag, total, alone=alone)
 
+    def _by_itself(self, verdict: Verdict) -> Verdict:
+        """A part that nothing may be added to: a plain cache keeps it for who asks for no more of it."""
+        if not self._rules.exact_ranges or self._pass:
+            return replace(verdict, store=False, shareable=False)
+        others = [reader for reader in self._flight.readers if reader.fetch is not self._fetch]
+        self._flight.joinable = False
+        self._tower.redirect(self._flight, others)
+        return verdict
+
     async def _hand_on(self, response: UpstreamResponse, run: Run) -> Carrier:
         """What is only for who asked, and as it is: answers to other methods, to a client's own conditions, parts."""
         verdict = replace(self._verdict(response, self._fetch.kind), store=False, shareable=False)
@@ -297,6 +334,23 @@ class Lead:
         answer = AnswerHead(response.status, response.fields)
         kind = self._fetch.kind
         return await self._placing.begin(answer, response, run, kind, verdict, b"", total, alone=True, opaque=True)
+
+    async def _answer_unsafe(self, response: UpstreamResponse, run: Run) -> Carrier:
+        """An answer to a POST may be kept for GET where it says that it is one, and for how long."""
+        fetch = self._fetch
+        asked = parse_target(fetch.target, fetch.authority or None)
+        known = response.content_length
+        if known is None or not (self._rules.every_status and explicit_freshness(response.fields)):
+            return await self._hand_on(response, run)
+        if not answers_get(fetch.method, response.status, asked, response.fields):
+            return await self._hand_on(response, run)
+        verdict = self._verdict(response, fetch.kind, method=b"GET")
+        run.end = run.stop_at = self._answered = known
+        answer = AnswerHead(response.status, response.fields)
+        etag = plan.strong_etag(response.fields)
+        return await self._placing.begin(
+            answer, response, run, fetch.kind, verdict, etag, known, alone=not verdict.store, for_get=True
+        )
 
     def _stretch(self, ask: Ask, response: UpstreamResponse) -> tuple[int, int, int]:
         """(start, end, total) of the body in the object; UNKNOWN where nobody knows yet."""
@@ -319,11 +373,12 @@ class Lead:
         found = kind_of(self._fetch.path, fields.first(response.fields, b"content-type"))
         return self._fetch.kind if self._fetch.kind is not Kind.OTHER else found
 
-    def _verdict(self, response: UpstreamResponse, kind: Kind) -> Verdict:
+    def _verdict(self, response: UpstreamResponse, kind: Kind, method: bytes | None = None) -> Verdict:
+        """`method`: that of the requests it is to be kept for, where it is not the one it answers."""
         status = 200 if response.status == PARTIAL else response.status
         return judge(
             AnswerHead(status, response.fields),
-            method=self._fetch.method,
+            method=method or self._fetch.method,
             kind=kind,
             rules=self._rules,
             request_time=response.request_time,

@@ -29,6 +29,7 @@ class HeadFlag(IntFlag):
     STORED = 2  # it is being kept
     REVALIDATED = 4  # the origin said 304
     ALONE = 8  # not shareable: this client's own
+    PARTIAL = 16  # the origin said 206
 
 
 @dataclass(frozen=True, slots=True)

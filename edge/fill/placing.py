@@ -55,6 +55,7 @@ class Placing:
         self._stored = stored
         self._tower = tower
         self._rules = rules
+        self.completes = False  # what is stored is good: only a part of it is missing
 
     async def begin(
         self,
@@ -68,10 +69,12 @@ class Placing:
         *,
         alone: bool,
         opaque: bool = False,
+        for_get: bool = False,
     ) -> Carrier:
+        """Tell the readers the head, and who brings the body. `for_get`: an answer to POST that is one to GET."""
         flight, shop, stored = self._flight, self._shop, self._stored
         stored_name = flight.name
-        keep = verdict.store and not alone and self._fetch.method == b"GET"
+        keep = verdict.store and not alone and (self._fetch.method == b"GET" or for_get)
         layout = Layout(etag, 0, total, shop.slice_size)
         now = shop.clock.wall()
         told = record_of(self._fetch, kind, answer, verdict, layout, self._rules, now=now, opaque=opaque)
@@ -96,6 +99,7 @@ class Placing:
         combined = bool(etag) and total != UNKNOWN and response.status in (200, PARTIAL)
         flight.ranges = keep and combined and kind not in shop.rangeless
         flags = (HeadFlag.STORED if keep else HeadFlag(0)) | (HeadFlag.ALONE if alone else HeadFlag(0))
+        flags |= HeadFlag.PARTIAL if response.status == PARTIAL else HeadFlag(0)
         ttfb = response.response_time - response.request_time
         sink = self._sink(run, kind, verdict, total, keep=keep)
         if self._fetch.mode is Mode.SOLO and keep and stored is not None:
@@ -136,7 +140,7 @@ class Placing:
     def _word(self, *, alone: bool) -> CacheStatus:
         if (self._fetch.mode is Mode.PASS or alone) and not self._flight.borrowed:
             return CacheStatus.BYPASS
-        return CacheStatus.MISS if self._stored is None else CacheStatus.EXPIRED
+        return CacheStatus.MISS if self._stored is None or self.completes else CacheStatus.EXPIRED
 
     def _sink(self, run: Run, kind: Kind, verdict: Verdict, total: int, *, keep: bool) -> Sink:
         flight, shop, settings = self._flight, self._shop, self._shop.settings

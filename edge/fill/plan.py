@@ -8,6 +8,7 @@ from edge.fill.records import stored_lines
 from edge.http import content_range, etags, fields
 from edge.http.fields import Fields
 from edge.origin.settings import Urgency
+from edge.policy.demands import parse_demands
 from edge.policy.rules import SiteRules
 from edge.policy.upstream_fields import CONDITIONS
 from edge.store.record import Flag, Record
@@ -108,6 +109,12 @@ def conditional(record: Record | None) -> FieldList:
 def client_conditions(fetch: Fetch) -> bool:
     """Do conditions of the client's own go to the origin, whose answer to them is the client's?"""
     return any(name.lower() in CONDITIONS for name, _ in fetch.fields)
+
+
+def stale_if_error(fetch: Fetch, rules: SiteRules) -> int:
+    """Seconds for which the client takes a stale answer in place of an error (RFC 5861 section 4), if it may say so."""
+    demands = parse_demands(fetch.fields) if rules.honour_client_cache_control else None
+    return (demands.stale_if_error or 0) if demands is not None else 0
 
 
 def base_fields(fetch: Fetch, rules: SiteRules) -> FieldList:

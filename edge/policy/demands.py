@@ -17,6 +17,12 @@ class Demands:
     max_age: int | None = None
     min_fresh: int = 0
     max_stale: int | None = None
+    stale_if_error: int | None = None  # RFC 5861 section 4
+
+    @property
+    def only_on_error(self) -> bool:
+        """Does it ask for nothing while nothing is wrong?"""
+        return self.stale_if_error is not None and self == Demands(stale_if_error=self.stale_if_error)
 
     def accepts(self, age: float, left: float, *, strict: bool) -> bool:
         """Is an answer of this age, with so many seconds of freshness left, good enough?
@@ -44,5 +50,6 @@ def parse_demands(fields: Fields) -> Demands | None:
         max_age=said.max_age,
         min_fresh=said.min_fresh or 0,
         max_stale=said.max_stale,
+        stale_if_error=said.stale_if_error,
     )
     return found if found != Demands() else None

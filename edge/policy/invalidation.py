@@ -36,6 +36,18 @@ def invalidated(method: bytes, status: int, asked: Target, fields: Fields) -> tu
     return tuple(found)
 
 
+def answers_get(method: bytes, status: int, asked: Target, fields: Fields) -> bool:
+    """Is the content of an answer to POST what a GET of the same target would bring (RFC 9110 section 9.3.3)?
+
+    It says so by a Content-Location that is the target; it may be kept if it also says for how long.
+    """
+    named = header.values(fields, b"content-location")
+    if method != b"POST" or status != 200 or len(named) != 1:
+        return False
+    found = _resolved(named[0], asked)
+    return found is not None and (found.path, found.query) == (asked.path, asked.query)
+
+
 def _resolved(reference: bytes, base: Target) -> Target | None:
     """A URI reference (RFC 3986 section 5.2) of the same origin, None for any other."""
     reference = reference.partition(b"#")[0].strip(b" \t")

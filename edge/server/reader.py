@@ -11,7 +11,7 @@ import re
 from collections import deque
 from typing import Final
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
 
 from edge.errors import BadRequest
 from edge.server.incoming import IncomingBody
@@ -25,6 +25,10 @@ _OTHER_HTTP: Final = re.compile(rb" HTTP/[0-9]\.[0-9]")
 _HOST: Final = re.compile(
     rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+(?::[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{0,5})?"
 )
+# A method that the parser does not know is one all the same (RFC 9110 section 9.1); none of those that are registered
+# begins otherwise than with a capital.
+_EXTENSION_METHOD: Final = re.compile(rb"[A-Z][!#$%&'*+.^_`|~0-9A-Za-z-]{0,31}(?= )").match
+_STAND_IN: Final = b"POST"  # what the parser reads in its place: with a body or without
 _HOSTS_REMEMBERED: Final = 1024
 _HOST_BYTES: Final = 255  # a domain name is never longer
 _EMPTY_LINES: Final = 8
@@ -244,11 +248,13 @@ class RequestReader:
         recorder.pieces.clear()
         try:
             self._parser.feed_data(head)
+            method = self._parser.get_method()
         except HttpParserUpgrade:
-            pass  # Upgrade is ignored (RFC 9110 section 7.8); the message itself is complete
+            method = self._parser.get_method()  # Upgrade is ignored (RFC 9110 section 7.8); the message is complete
+        except HttpParserInvalidMethodError as error:
+            method = self._read_extension(head, error)
         except HttpParserError as error:
             raise BadRequest(str(error)) from error
-        method = self._parser.get_method()
         target = b"".join(recorder.pieces)
         if line != len(method) + len(target) + 10:
             raise BadRequest("malformed request line")  # the parser takes more than one space
@@ -263,6 +269,21 @@ class RequestReader:
         elif minor == 1:
             self._block, self._known = head[line:], (fields, first, keep_alive, plain)
         return request
+
+    def _read_extension(self, head: bytes, error: HttpParserError) -> bytes:
+        """Read a request whose method the parser does not know; the method. BadRequest: it is none."""
+        found = _EXTENSION_METHOD(head)
+        if found is None:
+            raise BadRequest(str(error)) from error
+        self._parser = HttpRequestParser(self._recorder)
+        self._recorder.pieces.clear()
+        try:
+            self._parser.feed_data(_STAND_IN + head[found.end() :])
+        except HttpParserUpgrade:
+            pass
+        except HttpParserError as other:
+            raise BadRequest(str(other)) from other
+        return found[0]
 
     def _framed(
         self, fields: list[tuple[bytes, bytes]], first: dict[bytes, bytes], minor: int, now: float

@@ -203,7 +203,9 @@ REFUSED = [
     (b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400, "two spaces"),
     (b"GET / HTTP/1.1 \r\nHost: a\r\n\r\n", 400, "a space at the line's end"),
     (b"get / HTTP/1.1\r\nHost: a\r\n\r\n", 400, "a small method"),
-    (b"FROB / HTTP/1.1\r\nHost: a\r\n\r\n", 400, "no method"),
+    (b"FR{OB / HTTP/1.1\r\nHost: a\r\n\r\n", 400, "no method"),
+    (b"%s / HTTP/1.1\r\nHost: a\r\n\r\n" % (b"F" * 33), 400, "a long method"),
+    (b"PLAY / HTTP/1.1\r\nHost: a\r\n\r\n", 400, "a method of another protocol"),
     (b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n", 400, "a byte in the target"),
     (b"GET / HTTP/1.1\nHost: a\n\n", 400, "bare LF"),
     (b"GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n", 400, "one bare LF"),
@@ -250,6 +252,8 @@ GOOD = [
     b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n",
     b"GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n",
     b"CONNECT b:443 HTTP/1.1\r\nHost: b\r\n\r\n",
+    b"FROB / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"X-FROB / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n",
 ]
 
 

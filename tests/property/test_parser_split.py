@@ -42,6 +42,8 @@ LINE = st.one_of(
             b"GET  / HTTP/1.1\r\nHost: a\r\n",
             b"GET / HTTP/2.0\r\nHost: a\r\n",
             b"rubbish\r\n",
+            b"FROB /x HTTP/1.1\r\nHost: a\r\n",
+            b"GETX /x HTTP/1.1\r\nHost: a\r\n",
         ]
     ),
 )

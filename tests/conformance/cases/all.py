@@ -7,6 +7,7 @@ from tests.conformance.cases import (
     freshness,
     invalidating,
     messages,
+    parts,
     ranges,
     stale,
     storing,
@@ -14,5 +15,5 @@ from tests.conformance.cases import (
     vary,
 )
 
-AREAS = (freshness, storing, demands, vary, validation, ranges, stale, invalidating, messages, corners)
+AREAS = (freshness, storing, demands, vary, validation, ranges, parts, stale, invalidating, messages, corners)
 CASES: list[Case] = [case for area in AREAS for case in area.CASES]

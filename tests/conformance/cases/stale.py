@@ -75,6 +75,17 @@ ON_ERROR = [
     _error("disconnected-proxy-revalidate", "unless the origin forbids it", "max-age=10, proxy-revalidate", GONE, 502, "9111-5.2.2.8"),
     _error("disconnected-s-maxage", "unless the origin forbids it", "s-maxage=10", GONE, 502, "9111-5.2.2.10"),
     _error("disconnected-no-cache", "unless the origin forbids it", "no-cache", GONE, 502, "9111-5.2.2.4"),
+    *(case(f"sie-request-{name}", "5861-4", says, step(answer("Cache-Control: max-age=10", "Age: 20")), step(origin, ask=[f"Cache-Control: {cc}"], status=200, body=OWN)) for name, says, cc, origin in (
+        ("503", "a client may say that it takes what is stale in place of an error", "stale-if-error=60", answer(status=503, body=NEW)),
+        ("lost", "or of none", "max-age=0, stale-if-error=60", GONE),
+        ("max-age", "whatever else it would like", "max-age=0, stale-if-error=60", answer(status=500, body=NEW)),
+    )),
+    *(case(f"sie-request-not-{name}", "5861-4", says, step(answer(f"Cache-Control: {stored}", "Age: 20")), step(answer(status=status, body=NEW), ask=[f"Cache-Control: {cc}"])) for name, says, stored, cc, status in (
+        ("over", "for so long and no longer", "max-age=10", "stale-if-error=5", 503),
+        ("must-revalidate", "unless the origin forbids it", "max-age=10, must-revalidate", "stale-if-error=60", 503),
+        ("no-cache", "or wants each request", "no-cache, max-age=10", "stale-if-error=60", 503),
+        ("404", "and only in place of an error", "max-age=10", "stale-if-error=60", 404),
+    )),
     case("sie-told", "9211-2.4", "Cache-Status tells that it is stale", step(answer("Cache-Control: max-age=10, stale-if-error=60", "Age: 20")), step(answer(status=503), status=200, body=OWN, gets={"Cache-Status": "~ttl=-"})),
     case("sie-not-shared-error", "9111-4.3.3", "an error in place of what is stored does not stick", step(answer("Cache-Control: max-age=10", "Age: 20")), step(answer(status=503, body=NEW)), step(RENEWED), step(body=NEW)),
 ]  # fmt: skip

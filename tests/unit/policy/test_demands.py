@@ -21,6 +21,7 @@ CC = b"Cache-Control"
         ([(CC, b"max-stale")], Demands(max_stale=2**31)),
         ([(CC, b'no-cache="x"')], Demands(no_cache=True)),
         ([(CC, b"only-if-cached")], Demands(only_if_cached=True)),
+        ([(CC, b"stale-if-error=9")], Demands(stale_if_error=9)),
     ],
 )
 def test_demands_are_read_from_all_lines(lines: Lines, expected: Demands | None) -> None:
@@ -50,3 +51,19 @@ def test_an_answer_has_to_be_as_fresh_as_is_wanted(demands: Demands, age: float,
 def test_nobody_gets_stale_what_the_origin_forbids_to_serve_so() -> None:
     assert not Demands(max_stale=10).accepts(0, -5, strict=True)
     assert Demands(max_stale=10).accepts(0, 5, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("demands", "only"),
+    [
+        (Demands(stale_if_error=9), True),
+        (Demands(stale_if_error=0), True),
+        (Demands(stale_if_error=9, max_age=0), False),
+        (Demands(max_age=0), False),
+        (Demands(), False),
+    ],
+)
+def test_who_takes_a_stale_answer_in_place_of_an_error_asks_for_nothing_else_by_that(
+    demands: Demands, only: bool
+) -> None:
+    assert demands.only_on_error is only

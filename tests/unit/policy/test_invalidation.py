@@ -3,7 +3,7 @@
 import pytest
 
 from edge.http.target import Target, parse_target
-from edge.policy.invalidation import invalidated, is_unsafe
+from edge.policy.invalidation import answers_get, invalidated, is_unsafe
 
 ASKED = parse_target(b"/a/b?c", b"h.example")
 
@@ -77,3 +77,24 @@ def test_a_port_of_ones_own_is_the_same_origin() -> None:
     asked = parse_target(b"/a", b"h.example:8080")
     assert others((b"Location", b"http://h.example:8080/x"), asked=asked) == [b"/x"]
     assert others((b"Location", b"http://h.example/x"), asked=asked) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "named", "is_one"),
+    [
+        (b"POST", 200, [b"/a/b?c"], True),
+        (b"POST", 200, [b"http://h.example/a/b?c"], True),
+        (b"POST", 200, [b"?c"], True),
+        (b"POST", 200, [b"/a/b"], False),
+        (b"POST", 200, [b"http://other.example/a/b?c"], False),
+        (b"POST", 200, [b"http://[/"], False),
+        (b"POST", 200, [], False),
+        (b"POST", 200, [b"/a/b?c", b"/a/b?c"], False),
+        (b"POST", 201, [b"/a/b?c"], False),
+        (b"PUT", 200, [b"/a/b?c"], False),
+    ],
+)
+def test_an_answer_to_post_is_one_to_get_only_if_it_says_so(
+    method: bytes, status: int, named: list[bytes], is_one: bool
+) -> None:
+    assert answers_get(method, status, ASKED, [(b"Content-Location", value) for value in named]) is is_one

@@ -193,3 +193,30 @@ def test_its_state_can_be_seen() -> None:
     under.feed(ONE + b"GE", 0.0)
     assert repr(under) == "<RequestReader waiting=1 raw=2 refusal=None>"
     assert repr(under.waiting[0]) == "<Request b'GET' b'/a' 1.1 fields=1>"
+
+
+@pytest.mark.parametrize("method", [b"FROB", b"GETX", b"X-COPY", b"UPDATEREDIRECTREF", b"A" * 32])
+def test_a_method_that_nobody_knows_is_read_as_it_is(method: bytes) -> None:
+    under = reader()
+    under.feed(b"%s /a HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n" % method + ONE, 0.0)
+    odd, plain = under.waiting
+    assert (odd.method, odd.target, odd.fields) == (method, b"/a", [(b"Host", b"a"), (b"X", b"y")])
+    assert (plain.method, plain.target) == (b"GET", b"/a")
+
+
+@pytest.mark.parametrize(
+    "line", [b"F OB / HTTP/1.1", b"F\x01 / HTTP/1.1", b"FROB  / HTTP/1.1", b"FROB\t/ HTTP/1.1", b"F/ / HTTP/1.1"]
+)
+def test_what_is_no_method_is_refused(line: bytes) -> None:
+    under = reader()
+    under.feed(line + b"\r\nHost: a\r\n\r\n", 0.0)
+    assert not under.waiting
+    assert under.refusal is not None
+
+
+def test_the_rest_of_a_request_with_an_unknown_method_is_read_as_strictly() -> None:
+    for bad in (b"X : y", b" folded", b"no colon", b"Host: b", b"X: a\rb"):
+        under = reader()
+        under.feed(b"FROB / HTTP/1.1\r\nHost: a\r\n%s\r\n\r\n" % bad, 0.0)
+        assert not under.waiting, bad
+        assert under.refusal is not None
