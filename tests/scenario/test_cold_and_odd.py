@@ -21,11 +21,14 @@ def drop_pages(cache: Path) -> None:
     """
     residency = Residency()
     for path in (cache / "packs").glob("*.pack"):
-        fd = os.open(path, os.O_RDONLY)
+        try:
+            fd = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:  # evicted meanwhile
+            continue
         for _ in range(200):
             os.fdatasync(fd)
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            residency.resident(fd, 0, path.stat().st_size)
+            residency.resident(fd, 0, os.fstat(fd).st_size)
             if not residency._stat.cached:
                 break
             time.sleep(0.02)

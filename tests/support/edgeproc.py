@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,9 +82,13 @@ async def start_edge(
     workers: int = 2,
     wait: bool = True,
     listen: bool = True,
+    prefix: Sequence[str] = (),
 ) -> Edge:
-    """`directory` None: `more` says where the cache lies; `listen` False: it says all the rest, too."""
-    command = [sys.executable, "-m", "edge", "serve"]
+    """`directory` None: `more` says where the cache lies; `listen` False: it says all the rest, too.
+
+    `prefix`: what executes the command.
+    """
+    command = [*prefix, sys.executable, "-m", "edge", "serve"]
     if listen:
         command += ["--origin", origin_url, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
         command += ["--workers", str(workers)]
@@ -111,9 +115,14 @@ async def end_edge(edge: Edge) -> None:
 
 @asynccontextmanager
 async def running_edge(
-    directory: Path | None, origin_url: str, *more: str, workers: int = 2, listen: bool = True
+    directory: Path | None,
+    origin_url: str,
+    *more: str,
+    workers: int = 2,
+    listen: bool = True,
+    prefix: Sequence[str] = (),
 ) -> AsyncIterator[Edge]:
-    edge = await start_edge(directory, origin_url, *more, workers=workers, listen=listen)
+    edge = await start_edge(directory, origin_url, *more, workers=workers, listen=listen, prefix=prefix)
     try:
         yield edge
     except BaseException as error:
