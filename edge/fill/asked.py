@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 
 from edge.errors import OriginError
+from edge.origin.connection import OriginConnection
 
 
 class AskedPiece:
@@ -12,10 +13,11 @@ class AskedPiece:
     __slots__ = (
         "changed",
         "chunks",
+        "connection",
         "done",
+        "due",
         "end",
         "error",
-        "looked_at",
         "moved_at",
         "received",
         "rival",
@@ -24,7 +26,9 @@ class AskedPiece:
         "task",
     )
 
-    def __init__(self, start: int, end: int, now: float) -> None:
+    def __init__(
+        self, start: int, end: int, now: float, due: float, connection: OriginConnection | None = None
+    ) -> None:
         self.start = start
         self.end = end
         self.size = end - start
@@ -33,7 +37,9 @@ class AskedPiece:
         self.done = False
         self.error: OriginError | None = None
         self.changed = asyncio.Event()
-        self.looked_at = self.moved_at = now
+        self.moved_at = now
+        self.due = due  # when it should have come
+        self.connection = connection  # taken for it, until the request has gone
         self.task: asyncio.Task[None] | None = None
         self.rival: AskedPiece | None = None
 
@@ -43,6 +49,15 @@ class AskedPiece:
     @property
     def position(self) -> int:
         return self.start + self.received
+
+    @property
+    def over(self) -> bool:
+        """Will nothing more come of it?"""
+        return self.done or self.error is not None
+
+    def late(self, now: float, patience: float) -> bool:
+        """Has it brought nothing for too long, or is it overdue?"""
+        return not self.done and (now > self.moved_at + patience or now > self.due)
 
     def add(self, chunk: bytes, now: float) -> None:
         self.chunks.append(chunk)

@@ -4,6 +4,7 @@ One function per outcome. The table of faults in DESIGN section 12 is the specif
 does to records that are stored already is in `revise`.
 """
 
+import asyncio
 from dataclasses import replace
 
 from edge.errors import EdgeError, OriginError
@@ -19,7 +20,7 @@ from edge.fill.readers import Run
 from edge.fill.records import explicit_freshness, stored_lines
 from edge.fill.shop import Shop
 from edge.fill.sinks import MemorySink
-from edge.fill.spread import FIRST, Spread
+from edge.fill.spread import BEGINNING, FIRST, Spread
 from edge.fill.upload import Upload
 from edge.http import fields
 from edge.http.target import parse_target
@@ -169,7 +170,10 @@ class Lead:
         ask = plan.first_ask(fetch, slice_size=self._shop.slice_size, run_max=settings.run_max, rangeless=rangeless)
         self._whole_ask = ask
         far = settings.parallel_max > 1 and self._flight.client.pool.path.far and not rangeless
-        return plan.first_piece(ask, fetch, FIRST) if far else ask
+        if not far:
+            return ask
+        likely = self._shop.sizes.get(_directory(fetch.path), 0)
+        return plan.first_piece(ask, fetch, FIRST if likely <= ask.start + FIRST else BEGINNING)
 
     def _request(self, ask: Ask) -> UpstreamRequest:
         fetch, safe = self._fetch, not is_unsafe(self._fetch.method)
@@ -211,7 +215,7 @@ class Lead:
             ask.end,
             end,
         )
-        spread.begin()
+        asyncio.get_running_loop().call_soon(spread.begin)  # the first request has its connection by then
         return spread
 
     def _reach(self, ask: Ask, end: int, total: int) -> int:

@@ -1,8 +1,9 @@
 """A stretch of an object, brought over several connections at once and given out in order.
 
 One connection over a far and lossy path brings what its congestion window holds per round trip; many bring many
-times that. The stretch is asked for in pieces, the first ones small, so that its first bytes come first; a piece
-that lags while others wait for it is asked for again on another connection, and the first answer wins.
+times that. Each is asked for about as much as it brings in the time that the others need for theirs (`shares`), those
+with the widest windows for what comes first. A piece that lags while somebody waits, or while there is nothing else
+left to ask for, is asked for again on another connection, and the first answer wins.
 
 All pieces are of one version: the first validator and length seen count, and anything else fails the whole. It may
 begin on a guess, before the head of the object is known (`confirm` tells it then).
@@ -15,20 +16,25 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from edge.errors import OriginError
-from edge.fill import plan
+from edge.fill import plan, shares
 from edge.fill.asked import AskedPiece
 from edge.fill.messages import UNKNOWN, Fetch
 from edge.fill.plan import Ask, FieldList
 from edge.fill.shop import Shop
 from edge.origin.client import OriginClient
+from edge.origin.connection import OriginConnection
 from edge.origin.response import UpstreamResponse
 from edge.origin.settings import UpstreamRequest, Urgency
+from edge.origin.window import FRESH
 from edge.tasks import Tasks
 from edge.words import KIB, Reason
 
-FIRST: Final = 64 * KIB  # the size of a run's first piece, which must come first
+FIRST: Final = 64 * KIB  # what is asked of an object first, when nobody knows how long it is
+BEGINNING: Final = 16 * KIB  # the same when its rest is asked for at the same moment
 PAUSE: Final = 0.05  # seconds before a piece is tried again
 HEDGED_SHARE: Final = 0.05  # of the bytes asked for may be asked for twice
+OPENING: Final = 3.0  # round trips of work for the connections there are, from which on more are opened
+LOOK: Final = 0.125  # of a round trip from one look for what lags to the next
 
 
 class Spread:
@@ -52,12 +58,13 @@ class Spread:
         self.start = start
         self._end = end
         self._next = start
-        self._size = 0  # of a piece; known when the first is asked for
         self._version: tuple[bytes, int] | None = None
         self._confirmed = asyncio.Event()
         self._pieces: deque[AskedPiece] = deque()
         self._tasks = Tasks("spread")
         self._asked = self._hedged = self._under_way = 0
+        self._waiting = False
+        self._watching: asyncio.Task[None] | None = None
         self._open = True
         shop.spread.bodies.append(self)
         self._broken: OriginError | None = None
@@ -68,50 +75,73 @@ class Spread:
     @property
     def wanting(self) -> int | None:
         """How many pieces are under way; None if no more are wanted now."""
-        most = self._shop.settings.parallel_max
         done = not self._open or self._broken is not None or self._next >= self._end
-        return None if done or len(self._pieces) >= most else self._under_way
+        return None if done or self._under_way >= self._shop.settings.parallel_max else self._under_way
 
     def begin(self) -> None:
         """Ask for the first pieces, or for more."""
-        budget = self._shop.spread
-        if not self._size:
-            share = max(1, self._client.pool.for_pieces // len(budget.bodies))
-            most = min(self._shop.settings.parallel_max, share)
-            self._size = self._client.pool.path.piece(self._end - self.start, most)
+        pool, needed = self._client.pool, self._round_trips()
+        windows = shares.windows(needed)
         while self.wanting is not None:
-            if self._pieces and not self._may_take_more():
+            if self._under_way and not self._may_take_more():
                 return  # one piece always goes on
-            size = FIRST if self._next == self.start else self._size
-            end = min(self._next + size, self._end)
-            if self._end - end < FIRST:
-                end = self._end  # no crumbs
-            piece = AskedPiece(self._next, end, self._shop.clock.monotonic())
-            self._next = end
-            self._asked += piece.size
-            budget.held += piece.size
-            self._pieces.append(piece)
-            self._launch(piece)
+            connection = pool.take_warm()
+            if connection is None and self._under_way and needed < OPENING:
+                return  # those under way are free before a new one could bring anything
+            self._launch(connection, windows)
 
-    def _launch(self, piece: AskedPiece) -> None:
-        self._shop.spread.pieces += 1
+    def _round_trips(self) -> float:
+        """How many it takes for what is left, if the connections that this body may have bring it."""
+        idle, together = self._client.pool.windows
+        connections = max(1, idle + self._under_way)
+        window = (together + self._under_way * self._client.pool.path.window) / connections or FRESH
+        most = min(connections, self._share, self._shop.settings.parallel_max)
+        return (self._end - self._next) / (most * window)
+
+    @property
+    def _share(self) -> int:
+        """How many connections this body may have, as one of several."""
+        return max(1, self._client.pool.for_pieces // len(self._shop.spread.bodies))
+
+    def _launch(self, connection: OriginConnection | None, windows: float) -> None:
+        path, budget, now = self._client.pool.path, self._shop.spread, self._shop.clock.monotonic()
+        window = connection.window.size if connection else FRESH
+        size = shares.piece(window, windows, self._end - self._next)
+        if connection is None:
+            now += path.rtt or 0.0  # it is opened first
+        due = now + (path.rtt or 0.0) * size / window + path.late
+        piece = AskedPiece(self._next, self._next + size, now, due, connection)
+        self._next = piece.end
+        self._asked += size
+        self._pieces.append(piece)
         self._under_way += 1
+        budget.held += size
+        budget.pieces += 1
         piece.task = self._tasks.spawn(self._bring(piece), "piece")
-        piece.task.add_done_callback(self._ended)
+        piece.task.add_done_callback(lambda _: self._ended(piece))
+        if self._watching is None:
+            self._watching = self._tasks.spawn(self._watch(), "watch")
 
     def _may_take_more(self) -> bool:
         """Is there room, and a connection for it within this body's share of them?"""
         shop, pool = self._shop, self._client.pool
-        budget, most = shop.spread, pool.for_pieces
-        if self._under_way >= max(1, most // len(budget.bodies)) or budget.pieces >= most:
+        budget = shop.spread
+        if self._under_way >= self._share or budget.pieces >= pool.for_pieces:
             return False  # those that were asked for a moment ago have no connection yet, but will
         return pool.spare and budget.held < shop.settings.spread_total
 
-    def _ended(self, _: "asyncio.Task[None]") -> None:
+    def _ended(self, piece: AskedPiece) -> None:
         """A piece is not under way any more: another may be."""
+        self._never_sent(piece)
         self._under_way -= 1
         self._shop.spread.pieces -= 1
         self._shop.spread.room()
+
+    def _never_sent(self, piece: AskedPiece) -> None:
+        """It was cancelled before it began: its connection is as it was."""
+        connection, piece.connection = piece.connection, None
+        if connection is not None:
+            self._client.pool.put_back(connection)
 
     def confirm(self, etag: bytes, total: int, end: int) -> bool:
         """The head is known: is what was asked on a guess of the same version? `end`: how far to go really."""
@@ -162,33 +192,42 @@ class Spread:
 
     async def _wait(self, piece: AskedPiece) -> None:
         piece.changed.clear()
-        left = self._patience(piece)
-        if piece.rival is not None or left > 3600:
-            await piece.changed.wait()
-            return
+        self._waiting = True
         try:
-            await asyncio.wait_for(piece.changed.wait(), max(left, 0.001))
-        except TimeoutError:
-            for late in [each for each in self._pieces if not each.done and self._patience(each) <= 0]:
-                self._hedge(late)
+            await piece.changed.wait()
+        finally:
+            self._waiting = False
 
-    def _patience(self, piece: AskedPiece) -> float:
-        """Seconds until a piece lags."""
+    # -- what lags -------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """While pieces are under way: have those that lag asked for again, if anybody waits for them."""
         path = self._client.pool.path
-        return min(piece.moved_at + path.stall, piece.looked_at + path.slow) - self._shop.clock.monotonic()
+        while self._under_way:
+            await asyncio.sleep(LOOK * (path.rtt or 0.0))
+            if not self._confirmed.is_set() or not (self._waiting or self._next >= self._end):
+                continue
+            now, patience = self._shop.clock.monotonic(), path.late
+            for piece in list(self._pieces):
+                if piece.late(now, patience):
+                    self._hedge(piece)
+        self._watching = None
 
     def _hedge(self, piece: AskedPiece) -> None:
-        """A piece lags while all wait for one that does: ask for what is left of it on another connection, too."""
+        """Ask for what is left of a piece on another connection, too."""
         size = piece.end - piece.position
-        if piece.done or piece.rival is not None or size <= 0:
-            return  # it came in the very moment in which the patience ended
-        if self._hedged + size > max(FIRST, HEDGED_SHARE * self._asked) or not self._client.pool.spare:
-            piece.moved_at = piece.looked_at = self._shop.clock.monotonic()  # not now; look again later
+        if piece.over or piece.rival is not None or size <= 0:
             return
+        if self._hedged + size > max(FIRST, HEDGED_SHARE * self._asked):
+            return
+        connection = self._client.pool.take_warm()
+        if connection is None:
+            return  # not now; a moment later perhaps
         self._hedged += size
         self._client.observer.repeat()
-        rival = piece.rival = AskedPiece(piece.position, piece.end, self._shop.clock.monotonic())
+        rival = piece.rival = AskedPiece(piece.position, piece.end, 0.0, 0.0, connection)
         rival.task = self._tasks.spawn(self._race(piece, rival), "rival")
+        rival.task.add_done_callback(lambda _: self._never_sent(rival))
 
     async def _race(self, piece: AskedPiece, rival: AskedPiece) -> None:
         await self._bring(rival)
@@ -230,10 +269,10 @@ class Spread:
         fields = [*self._fields, *ask.field()]
         if self._version is not None:
             fields.append((b"If-Range", self._version[0]))
-        begun = shop.clock.monotonic()
-        fetch = self._fetch
+        on, piece.connection = piece.connection, None
+        path, fetch, begun = self._client.pool.path, self._fetch, shop.clock.monotonic()
         request = UpstreamRequest(b"GET", fetch.target, tuple(fields), urgency=self._urgency, context=fetch.context)
-        async with self._client.fetch(request) as response:
+        async with self._client.fetch(request, on=on) as response:
             beyond = response.status == 416 and not self._confirmed.is_set()
             if not beyond:
                 self._check(ask, response)
@@ -241,13 +280,18 @@ class Spread:
                 if beyond:
                     continue  # so that the connection can be used again
                 left = piece.end - piece.position  # less than was asked for, if the guess was too long
-                piece.add(chunk[:left], shop.clock.monotonic())
+                now = shop.clock.monotonic()
+                if on is not None and piece.position == ask.start:
+                    path.waited(now - begun)
+                response.window.came(len(chunk), now, path.rtt or 0.0)
+                piece.add(chunk[:left], now)
                 if left <= len(chunk):
                     break
         if beyond:  # the end, if the guess was too long: then nobody wants this piece
             await self._confirmed.wait()
             raise OriginError(Reason.BAD_RESPONSE, "416 within the object", retryable=False)
-        self._client.pool.path.brought(piece.end - ask.start, shop.clock.monotonic() - begun)
+        response.window.end()
+        path.brought(response.window.size)
 
     def _check(self, ask: Ask, response: UpstreamResponse) -> None:
         if response.status in (200, 412, 416):

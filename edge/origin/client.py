@@ -19,9 +19,9 @@ from edge.origin.response import UpstreamResponse
 from edge.origin.settings import FieldList, OriginSettings, Signer, UpstreamRequest
 from edge.origin.telling import PassSigner
 from edge.tasks import Tasks
-from edge.words import KIB, Reason
+from edge.words import Reason
 
-GOODPUT_LEAST: Final = 32 * KIB  # bytes of a body that tell something of its connection
+DRAIN_TRIPS: Final = 8  # round trips within which the end of an answer that nobody wants comes, or is broken off
 CANNOT_SERVE: Final = frozenset({502, 503, 504})
 STILL_OPEN: Final = 2.0  # seconds: upstreams keep idle connections for five and more
 
@@ -79,21 +79,26 @@ class OriginClient:
         return f"<OriginClient {self.settings.url} {self.pool}>"
 
     @asynccontextmanager
-    async def fetch(self, request: UpstreamRequest, timeout: float | None = None) -> AsyncIterator[UpstreamResponse]:
-        """One try. Leaving before the body's end closes the connection. OriginError says what failed.
+    async def fetch(
+        self, request: UpstreamRequest, timeout: float | None = None, *, on: OriginConnection | None = None
+    ) -> AsyncIterator[UpstreamResponse]:
+        """One try, `on` a connection that was taken already if there is one. OriginError says what failed.
 
         `timeout` bounds the wait for the head; a kept connection that dies before the first byte of an answer is
-        replaced by a new one at once (RFC 9112 section 9.3.1), which is not a try.
+        replaced by a new one at once (RFC 9112 section 9.3.1), which is not a try. Leaving before the body's end
+        closes the connection, unless it is far and what is left is on its way already.
         """
         first_byte = min(timeout or self.settings.first_byte_timeout, self.settings.first_byte_timeout)
         begun = self.clock.monotonic()
         asked = self.clock.wall()
         self._retries.earn()
-        connection: OriginConnection | None = None
+        connection = on
         sending: asyncio.Task[None] | None = None
         answered = False
         try:
-            connection = await self.pool.take(idle_most=None if request.retry else STILL_OPEN, urgency=request.urgency)
+            if connection is None:
+                idle_most = None if request.retry else STILL_OPEN
+                connection = await self.pool.take(idle_most=idle_most, urgency=request.urgency)
             reused = connection.exchanges > 0
             connection.begin(self._head(request, await self._signed(request)), request.method)
             if request.body is not None:
@@ -136,9 +141,33 @@ class OriginClient:
                 if sending is not None and not sending.done():
                     sending.cancel()
                     connection.close()  # half a request is on the wire
-                if connection.received >= GOODPUT_LEAST:
-                    connection.goodput = connection.received / (self.clock.monotonic() - begun)
-                self.pool.give_back(connection)
+                self._let_go(connection)
+
+    def _let_go(self, connection: OriginConnection) -> None:
+        """The exchange is over, perhaps before its end.
+
+        Far away a connection whose window has grown is worth more than the few bytes that are under way anyway.
+        """
+        left = connection.left
+        worth = self.pool.path.far and left != 0 and (left is None or 0 < left <= connection.window.size)
+        if worth and not connection.reusable and not self.pool.counts[2]:
+            self._tasks.spawn(self._drain(connection), "drain")
+        else:
+            self.pool.give_back(connection)
+
+    async def _drain(self, connection: OriginConnection) -> None:
+        """Take the end of an answer that nobody wants any more, if it is short and comes soon."""
+        limit = DRAIN_TRIPS * (self.pool.path.rtt or 0.0)
+        try:
+            async with asyncio.timeout(limit):
+                await connection.head(limit)
+                while 0 < (connection.left or 0) <= connection.window.size:
+                    if await connection.chunk(limit) is None:
+                        break
+        except (OriginError, TimeoutError):
+            pass
+        finally:
+            self.pool.give_back(connection)
 
     async def _send(self, request: UpstreamRequest, idle_most: float | None = None) -> OriginConnection:
         connection = await self.pool.take(idle_most=idle_most, urgency=request.urgency)

@@ -16,6 +16,7 @@ import httptools
 
 from edge.errors import OriginError
 from edge.origin.settings import OriginSettings, RequestBody
+from edge.origin.window import Window
 from edge.words import KIB, Reason
 
 HIGH_WATER: Final = 512 * KIB  # unread body at which the origin is held back
@@ -64,7 +65,7 @@ class OriginConnection(asyncio.Protocol):
         self.idle_since = 0.0
         self.exchanges = 0
         self.idle_most = settings.keepalive  # less, if the upstream says that it closes earlier
-        self.goodput = 0.0  # bytes a second of its last body that was long enough to tell
+        self.window = Window()  # learnt by who iterates pieces: it looks at the clock anyway
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -328,6 +329,16 @@ class OriginConnection(asyncio.Protocol):
         """May another request be sent: whole answer read, framing told its end, not a byte too many?"""
         ended = self._complete and self._ended_messages == 1 and self._head.framing is not Framing.CLOSE
         return not self.closed and ended and self._head.keep_alive and self._error is None
+
+    @property
+    def left(self) -> int | None:
+        """Bytes of the body under way that are still to come; None while nobody knows, -1 when it will not end well."""
+        if self.closed or self._error is not None:
+            return -1
+        if not self._head_done:
+            return None
+        length = self._head.content_length
+        return -1 if length is None or not self._head.keep_alive else length - self.received
 
     def rest(self, now: float) -> None:
         """The exchange is over and the connection goes back to the pool."""

@@ -1,20 +1,18 @@
-"""What is known of the path to an upstream: how far it is, and how much of a body one connection brings well."""
+"""What is known of the path to an upstream: how far it is, what one connection brings, and when an answer is late."""
 
 import socket
 import sys
 from collections import deque
-from math import ceil
 from typing import Final
 
-from edge.words import KIB
+from edge.origin.window import FRESH
 
 CONNECTS: Final = 16  # of which the fastest counts as the round trip: the others had a loss or a busy moment
-GOODPUT_FIRST: Final = 64 * KIB  # bytes a round trip: a connection that has been used a little
-PIECE_LEAST: Final = 64 * KIB
-PIECE_MOST: Final = 256 * KIB
-GRAIN: Final = 16 * KIB
-TRIPS: Final = 1.25  # round trips that a piece should take: in one it would show no more than that it was small
 WEIGHT: Final = 0.05  # of one piece among those before it: a run has dozens
+WAIT_WEIGHT: Final = 0.05  # the same for the wait for its first byte: pieces of one run wait for each other
+DEVIATIONS: Final = 4.0  # beyond the mean that are late (as in RFC 6298)
+LATE_LEAST: Final = 1.4  # round trips without a byte: what a lost packet holds back comes after one, and a little
+LATE_FIRST: Final = 2.0  # while nobody knows
 _RTT_AT: Final = 68  # tcpi_rtt in struct tcp_info (linux/tcp.h), microseconds
 _MIN_RTT_AT: Final = 148  # tcpi_min_rtt
 _INFO_BYTES: Final = 192
@@ -36,11 +34,11 @@ class PathStatistics:
     def __init__(self, far: float) -> None:
         self._far = far
         self._connects: deque[float] = deque(maxlen=CONNECTS)
-        self._goodput = float(GOODPUT_FIRST)
-        self._took = 0.0
+        self.window = float(FRESH)  # what a connection brings in a round trip, on the average
+        self._wait = self._deviation = 0.0  # from asking to the first byte
 
     def __repr__(self) -> str:
-        return f"<PathStatistics rtt={self.rtt} goodput={self._goodput:.0f} bytes a round trip>"
+        return f"<PathStatistics rtt={self.rtt} window={self.window:.0f} late={self.late:.3f}>"
 
     @property
     def rtt(self) -> float | None:
@@ -52,30 +50,26 @@ class PathStatistics:
         """Is one connection's congestion window, rather than the path, what bounds a transfer?"""
         return bool(self._connects) and min(self._connects) >= self._far
 
-    def piece(self, length: int, most: int) -> int:
-        """How large the pieces of a stretch should be, if at most so many connections bring it."""
-        connections = max(1, min(most, ceil(length / (TRIPS * self._goodput))))
-        size = ceil(length / connections / GRAIN) * GRAIN
-        return min(max(size, PIECE_LEAST), PIECE_MOST)
-
     @property
-    def stall(self) -> float:
-        """How long a piece may bring nothing before it lags."""
-        return max(2.0 * (self.rtt or 0.0), 1.2 * self._took)
-
-    @property
-    def slow(self) -> float:
-        """How long a piece may take in all before it lags."""
-        return max(2.5 * (self.rtt or 0.0), 1.3 * self._took)
+    def late(self) -> float:
+        """How long an answer under way may bring nothing before it is late: longer than the others' first bytes took."""
+        rtt = self.rtt or 0.0
+        if not self._wait:
+            return LATE_FIRST * rtt
+        return max(LATE_LEAST * rtt, self._wait + DEVIATIONS * self._deviation)
 
     def connected(self, seconds: float) -> None:
         """A TCP handshake took so long."""
         self._connects.append(seconds)
 
-    def brought(self, size: int, seconds: float) -> None:
-        """A piece of `size` bytes was complete so long after it had been asked for."""
-        rtt = self.rtt
-        if rtt is None or size < PIECE_LEAST:
+    def waited(self, seconds: float) -> None:
+        """A piece's first byte came so long after it had been asked for."""
+        if not self._wait:
+            self._wait, self._deviation = seconds, seconds / 4
             return
-        self._took += 2 * WEIGHT * (seconds - self._took) if self._took else seconds
-        self._goodput += WEIGHT * (size * rtt / max(seconds, rtt) - self._goodput)
+        self._deviation += WAIT_WEIGHT * (abs(seconds - self._wait) - self._deviation)
+        self._wait += WAIT_WEIGHT * (seconds - self._wait)
+
+    def brought(self, window: int) -> None:
+        """A connection has brought a piece, and has this window now."""
+        self.window += WEIGHT * (window - self.window)

@@ -13,6 +13,7 @@ from edge.origin.resolve import Resolver
 from edge.origin.settings import Address, OriginSettings, Urgency
 
 OPEN_AHEAD: Final = 8  # connections that are opened ahead at a time
+FADES: Final = 0.99  # a second: half of what was in use is kept open after a minute
 
 
 class Observer(Protocol):
@@ -60,6 +61,7 @@ class Pool:
             patience=settings.queue_timeout,
         )
         self._last_taken = clock.monotonic()
+        self._busy = 0.0  # connections that were in use at the same time, lately
         self._closed = False
 
     def __repr__(self) -> str:
@@ -81,13 +83,17 @@ class Pool:
         return max(1, self.settings.max_connections * 3 // 4)
 
     async def keep_warm(self) -> None:
-        """Learn how far the upstream is; if it is far and in use, have `warm` connections open. Call it each second."""
+        """Learn how far the upstream is; if it is far and in use, have connections open ahead. Call it each second.
+
+        As many as `warm`, or as were in use at the same time lately: what was closed is made up for.
+        """
         now = self._clock.monotonic()
         self._drop_idle(now)
         if self._closed or (self.path.rtt is not None and now - self._last_taken > self.settings.keepalive):
             return
         self.dialer.refresh()  # where all connections are kept nobody else asks
-        wanted = self.settings.warm if self.path.far else int(self.path.rtt is None)
+        self._busy *= FADES
+        wanted = max(self.settings.warm, int(self._busy)) if self.path.far else int(self.path.rtt is None)
         missing = min(wanted - len(self._idle) - self._line.taken, OPEN_AHEAD)
         if missing > 0 and self.spare:
             await asyncio.gather(*(self._open_ahead() for _ in range(missing)), return_exceptions=True)
@@ -132,18 +138,46 @@ class Pool:
         except BaseException:
             self._line.leave()
             raise
-        self._in_use.add(connection)
+        self._use(connection)
         return connection
 
+    def take_warm(self) -> OriginConnection | None:
+        """The idle connection with the widest window, at once; None if there is none, or none to spare."""
+        connection = self._best(self.settings.keepalive) if self.spare else None
+        if connection is not None:
+            self._last_taken = self._clock.monotonic()
+            self._line.enter_at_once()  # there is room: `spare`
+            self._use(connection)
+        return connection
+
+    def put_back(self, connection: OriginConnection) -> None:
+        """It was taken, and nothing has been sent on it."""
+        if connection in self._in_use and not self._closed and not connection.closed:
+            self._in_use.discard(connection)
+            self._idle.append(connection)
+            self._line.leave()
+        else:
+            self.give_back(connection)
+
+    def _use(self, connection: OriginConnection) -> None:
+        connection.window.begin()
+        self._in_use.add(connection)
+        self._busy = max(self._busy, float(self._line.taken))
+
+    @property
+    def windows(self) -> tuple[int, int]:
+        """How many idle connections there are, and what they bring together in a round trip."""
+        return len(self._idle), sum(connection.window.size for connection in self._idle)
+
     def _best(self, idle_most: float) -> OriginConnection | None:
-        """The one used last: its congestion window is the least forgotten. Far away: the one that brought most."""
+        """The one used last: its congestion window is the least forgotten. Far away: the one with the widest."""
         if idle_most <= 0:
             return None
         now = self._clock.monotonic()
         if self.path.far:
             self._drop_idle(now)
             fit = [one for one in self._idle if now - one.idle_since <= idle_most]
-            best = max(reversed(fit), key=_goodput, default=None)
+            best = max(reversed(fit), key=_width, default=None)
             if best is not None:
                 self._idle.remove(best)
             return best
@@ -190,5 +224,5 @@ class Pool:
         await self.dialer.close()
 
 
-def _goodput(connection: OriginConnection) -> float:
-    return connection.goodput
+def _width(connection: OriginConnection) -> int:
+    return connection.window.size

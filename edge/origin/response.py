@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 from edge.origin.connection import Framing, OriginConnection, ResponseHead
 from edge.origin.pool import Observer
+from edge.origin.window import Window
 
 
 class UpstreamResponse:
@@ -39,6 +40,11 @@ class UpstreamResponse:
     def received(self) -> int:
         """Bytes of body that have come."""
         return self._connection.received
+
+    @property
+    def window(self) -> Window:
+        """What its connection is seen to bring in a round trip."""
+        return self._connection.window
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while (chunk := await self._connection.chunk(self._stall_timeout)) is not None:

@@ -1,0 +1,20 @@
+"""Pure: how much of a stretch each connection is asked for, so that all have brought theirs at about the same time."""
+
+from typing import Final
+
+from edge.words import KIB
+
+LEAST: Final = 16 * KIB  # what is less is not worth a request
+MOST: Final = 256 * KIB  # one piece that lags must not hold up for long what comes behind it
+AT_ONCE: Final = 2.0  # round trips of work that is shared out at once; of more, a half: who is fast gets more later
+
+
+def windows(round_trips: float) -> float:
+    """How many windows of a connection to ask it for, when all together need so many round trips."""
+    return max(1.0, round_trips if round_trips <= AT_ONCE else max(AT_ONCE, round_trips / 2))
+
+
+def piece(window: float, windows: float, left: int) -> int:
+    """Bytes of the next piece for a connection with this window, of what is left."""
+    size = min(max(int(window * windows), LEAST), MOST)
+    return left if left - size < LEAST and left <= MOST + LEAST else min(size, left)
