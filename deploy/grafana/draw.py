@@ -5,6 +5,7 @@ python deploy/grafana/draw.py http://127.0.0.1:9090 deploy/grafana/dashboards/no
 
 import argparse
 import json
+import re
 import time
 import urllib.parse
 import urllib.request
@@ -13,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-COLUMNS = 3
 POINTS = 200
 LINES_MOST = 8  # of a panel: the rest would hide one another
+DAY = 86400
 SUFFIXES = {"bps": "bit/s", "Bps": "B/s", "bytes": "B", "s": "s", "reqps": "/s", "ops": "/s"}
 
 
@@ -30,7 +31,7 @@ class Source:
     seconds: float
 
     def ask(self, expression: str) -> list[Any]:
-        """The series of an expression, each with its points."""
+        """The series of an expression, each with its points; without those that never were a number."""
         expression = expression.replace("$__rate_interval", self.rate)
         for name in self.variables:
             expression = expression.replace(f"${name}", ".*")
@@ -38,7 +39,8 @@ class Source:
         said = {"query": expression, "start": start, "end": self.end, "step": step}
         url = f"{self.prometheus}/api/v1/query_range?{urllib.parse.urlencode(said)}"
         with urllib.request.urlopen(url, timeout=30) as got:
-            return list(json.load(got)["data"]["result"])
+            found = list(json.load(got)["data"]["result"])
+        return [series for series in found if any(value != "NaN" for _, value in series["values"])]
 
 
 def main() -> None:
@@ -63,7 +65,7 @@ def draw(dashboard: dict[str, Any], source: Source, picture: Path) -> None:
 
     rows = [(title, panels) for title, panels in rows_of(dashboard["panels"]) if panels]
     stats = [panel for panel in dashboard["panels"] if panel["type"] == "stat"]
-    heights = [0.9, *(0.4 + 2.5 * -(-len(panels) // COLUMNS) for _, panels in rows)]
+    heights = [0.9, *(0.4 + 2.5 * -(-len(panels) // columns_of(panels)) for _, panels in rows)]
     figure = pyplot.figure(figsize=(15, sum(heights)), layout="constrained")
     parts = figure.subfigures(len(heights), 1, height_ratios=heights)
     parts[0].suptitle(f"{dashboard['title']} (last values; below: minutes)", fontsize=12)
@@ -71,10 +73,11 @@ def draw(dashboard: dict[str, Any], source: Source, picture: Path) -> None:
         draw_stat(axis, panel, source)
     for part, (title, panels) in zip(parts[1:], rows, strict=True):
         part.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
-        axes = part.subplots(-(-len(panels) // COLUMNS), COLUMNS, squeeze=False).flat
+        columns = columns_of(panels)
+        axes = list(part.subplots(-(-len(panels) // columns), columns, squeeze=False).flat)
         for axis, panel in zip(axes, panels, strict=False):
             draw_series(axis, panel, source)
-        for axis in list(axes.base.flat)[len(panels) :]:
+        for axis in axes[len(panels) :]:
             axis.remove()
     figure.savefig(picture, dpi=70)
     pyplot.close(figure)
@@ -90,6 +93,11 @@ def rows_of(panels: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, 
         elif panel["type"] == "timeseries":
             found.append(panel)
     yield title, found
+
+
+def columns_of(panels: list[dict[str, Any]]) -> int:
+    """As many as Grafana puts side by side, which has 24 units of width."""
+    return 24 // int(panels[0]["gridPos"]["w"])
 
 
 def draw_stat(axis: Any, panel: dict[str, Any], source: Source) -> None:
@@ -114,9 +122,12 @@ def draw_series(axis: Any, panel: dict[str, Any], source: Source) -> None:
     axis.set_title(panel["title"], fontsize=9)
     axis.tick_params(labelsize=7)
     axis.set_xlim(-source.seconds / 60, 0)
-    axis.set_ylim(bottom=min(0, axis.get_ylim()[0]), top=panel["fieldConfig"]["defaults"].get("max"))
+    lowest, highest = axis.dataLim.intervaly if lines else (0, 0)
+    most = panel["fieldConfig"]["defaults"].get("max", highest)
+    top = 1.25 * most if most > 0 else 1.0  # the legend needs some room
+    axis.set_ylim(min(-0.03 * top, lowest), top)
     axis.yaxis.set_major_formatter(formatter(panel))
-    if lines:
+    if axis.get_legend_handles_labels()[1]:
         axis.legend(fontsize=6, loc="upper left", framealpha=0.6)
 
 
@@ -125,16 +136,23 @@ def formatter(panel: dict[str, Any]) -> Any:
     from matplotlib.ticker import EngFormatter, FuncFormatter
 
     unit = panel["fieldConfig"]["defaults"]["unit"]
-    if unit == "percentunit":
-        return FuncFormatter(lambda value, _: f"{value:.1%}")
-    return EngFormatter(SUFFIXES.get(unit, ""), places=1 if panel["type"] == "stat" else None)
+    large = EngFormatter(SUFFIXES.get(unit, ""), places=1 if panel["type"] == "stat" else None)
+
+    def written(value: float, _: float) -> str:
+        if unit == "percentunit":
+            return f"{100 * value:.3g} %"
+        if unit == "s" and abs(value) >= DAY:
+            return f"{value / DAY:.3g} d"
+        if abs(value) < 1 and unit != "s":
+            return f"{value:.3g} {SUFFIXES.get(unit, '')}"  # nobody counts in thousandths
+        return str(large(value))
+
+    return FuncFormatter(written)
 
 
 def legend(template: str, labels: dict[str, str]) -> str:
     """Grafana's {{label}}."""
-    for name, value in labels.items():
-        template = template.replace("{{" + name + "}}", value)
-    return template
+    return re.sub(r"{{(\w+)}}", lambda found: labels.get(found[1], ""), template)
 
 
 if __name__ == "__main__":
