@@ -83,6 +83,7 @@ class Flight:
         self.readers.append(reader)
         if self.head is not None:
             self._greet(reader)
+            self._finish_if_covered(reader)
         self.look_after(reader)
 
     def leave(self, reader: Reader) -> None:
@@ -143,6 +144,8 @@ class Flight:
         self.head, self.record, self.total = head, record, total
         for reader in list(self.readers):
             self._greet(reader)
+        for reader in list(self.readers):  # only now: what one of them is told of the body is told to all
+            self._finish_if_covered(reader)
         for reader in list(self.readers):
             self.look_after(reader)
 
@@ -181,7 +184,6 @@ class Flight:
         reader.settle(self.total)
         for piece in self.pieces:
             self._tell(reader, piece)
-        self._finish_if_covered(reader)
 
     # -- pieces ----------------------------------------------------------------------------------
 

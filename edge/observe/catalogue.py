@@ -220,6 +220,13 @@ CACHE: Final = (
         (VOLUME, Label("state", ("good", "read_only", "off"))),
     ),
     Metric("edge_volume_free_bytes", _G, "What the volume's file system has left for us.", (VOLUME,), lasting=True),
+    Metric(
+        "edge_volume_min_free_bytes",
+        _G,
+        "What is to stay free of it (`cache.min_free`): below, packs are evicted early.",
+        (VOLUME,),
+        lasting=True,
+    ),
     Metric("edge_scrub_read_bytes_total", _C, "Bytes read and compared where nobody had asked for them.", (VOLUME,)),
     Metric("edge_scrub_findings_total", _C, "Bad extents that the scrubber has found.", (VOLUME,)),
     Metric("edge_scrub_progress_ratio", _G, "How far the scrubber's pass is; 1: done.", (VOLUME,)),

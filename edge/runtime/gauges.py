@@ -129,8 +129,9 @@ class KeeperGauges:
 
     async def _sample_space(self) -> None:
         with suppress(OSError, StoreError):  # counted by the store
-            free = await self._store.call(self._store.volume.room.free_bytes)
+            free, least = await self._store.call(self._store.volume.room.space)
             self._meters.gauge("edge_volume_free_bytes", self._label, to=free)
+            self._meters.gauge("edge_volume_min_free_bytes", self._label, to=least)
 
     def _sample_upstream(self, group: Group) -> None:
         name = group.members[0].client.settings.name

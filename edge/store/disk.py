@@ -81,10 +81,10 @@ class Disk:
             return False
         return True
 
-    def free_bytes(self, path: Path) -> int:
-        """What we may still use of the file system."""
+    def space(self, path: Path) -> tuple[int, int]:
+        """Bytes of the file system that we may still use, and all that it has."""
         stat = os.statvfs(path)
-        return stat.f_bavail * stat.f_frsize
+        return stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize
 
     def free_ratio(self, path: Path) -> float:
         """The share of the file system's blocks that we may still use."""

@@ -102,9 +102,10 @@ class Room:
         if self._lacks_space() and not self._make_space():
             raise StoreError("the file system has too little free space")
 
-    def free_bytes(self) -> int:
-        """What the volume's file system has left."""
-        return self._disk.free_bytes(self._packs.directory)
+    def space(self) -> tuple[int, float]:
+        """Bytes that the volume's file system has left, and how many of them are not for us."""
+        free, whole = self._disk.space(self._packs.directory)
+        return free, whole * self._settings.min_free_ratio
 
     def _lacks_space(self) -> bool:
         return self._disk.free_ratio(self._packs.directory) < self._settings.min_free_ratio

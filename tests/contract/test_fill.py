@@ -510,6 +510,32 @@ async def test_a_live_playlist_lives_in_shared_memory_and_a_finished_one_in_a_pa
         assert bench.live("/vod.m3u8") is None
 
 
+async def test_all_who_wait_for_a_renewed_list_hear_its_head_before_its_body(tmp_path: Path) -> None:
+    live = b"#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,\na.ts\n"
+    gate = asyncio.Event()
+
+    async def lists(asked: Asked, wire: Wire) -> None:
+        if asked.fields.get("if-none-match") == '"v1"':
+            await gate.wait()
+            await wire.send(b'HTTP/1.1 304 N\r\nETag: "v1"\r\nCache-Control: max-age=5\r\n\r\n')
+        else:
+            await wire.send(answer(asked, live, "Cache-Control: max-age=0"))
+
+    async with RawServer(lists) as origin, fill_bench(tmp_path, origin.url) as bench:
+        await bench.get("/live.m3u8")
+        waiting = [bench.ask("/live.m3u8") for _ in range(3)]
+        async with asyncio.timeout(20):
+            while not any(len(flight.readers) == 3 for flight in bench.desk.flights.values()):
+                await asyncio.sleep(0)
+        gate.set()
+        for got in waiting:
+            await got.finish()
+            assert got.bytes() == live
+            assert got.head is not None
+            assert got.head.status is CacheStatus.REVALIDATED
+        assert len(origin.asked) == 2
+
+
 async def test_head_is_passed_on_and_an_empty_object_is_kept(tmp_path: Path) -> None:
     async def either(asked: Asked, wire: Wire) -> None:
         await wire.send(answer(asked, b"" if "empty" in asked.target else BODY))

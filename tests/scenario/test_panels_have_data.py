@@ -24,7 +24,7 @@ def configuration(directory: Path, origin: str, redis: RedisServer) -> Path:
     said = directory / "edge.toml"
     said.write_text(
         '[server]\nlisten = ["127.0.0.1:0"]\nlisten_plain = ["127.0.0.1:0"]\nworkers = 2\n'
-        "link_capacity = 1250000000\n[admin]\nlisten = \"127.0.0.1:0\"\n"
+        'link_capacity = 1250000000\n[admin]\nlisten = "127.0.0.1:0"\n'
         f'[cache]\ndir = "{directory / "cache"}"\nsize = "64MiB"\ndaily_writes = "50GB"\n'
         f'[origin]\nurl = "{origin}"\n[[tls]]\ncert = "{cert}"\nkey = "{key}"\n'
         f'[fleet]\nredis = "{redis.url}"\nkey_file = "{directory / "fleet.key"}"\n'

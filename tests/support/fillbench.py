@@ -46,6 +46,7 @@ class Got(AskListener):
     done: asyncio.Event = field(default_factory=asyncio.Event)
     asking: Asking | None = None
     position: int = 0
+    early: bool = False  # something of the body came before its head
 
     @property
     def record(self) -> Record:
@@ -62,6 +63,7 @@ class Got(AskListener):
 
     def on_bytes(self) -> None:
         assert self.asking is not None
+        self.early |= self.head is None
         while (piece := self.asking.at(self.position)) is not None:
             at = self.position - piece.start
             match piece:
@@ -79,6 +81,7 @@ class Got(AskListener):
         self.moved.set()
 
     def on_end(self, total: int) -> None:
+        self.early |= self.head is None
         self.total = total
         self.done.set()
 
@@ -103,6 +106,7 @@ class Got(AskListener):
     async def finish(self) -> "Got":
         async with asyncio.timeout(20):
             await self.done.wait()
+        assert not self.early, "the head comes first"
         return self
 
     async def headed(self) -> "Got":

@@ -11,10 +11,13 @@ from edge.cli.main import VERBS
 from edge.config.load import load_text
 from edge.config.schema import ServerSection
 from edge.config.sites import SiteSection
+from tests.support.queries import strangers
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
 TYPED = sorted({(found[1], found[2]) for found in re.finditer(r"^edge ([a-z-]+)([^#\n;&]*)", README, re.MULTILINE)})
+RUNBOOKS = "\n".join(path.read_text() for path in sorted((ROOT / "deploy/runbooks").glob("*.md")))
+ADVISED = sorted({(found[1], found[2]) for found in re.finditer(r"`edge ([a-z-]+)( [^`]+)`", RUNBOOKS)})
 
 
 def test_configurations_in_it_are_good() -> None:
@@ -24,8 +27,15 @@ def test_configurations_in_it_are_good() -> None:
         assert load_text(block, ROOT / "README.md").upstreams
 
 
-@pytest.mark.parametrize(("verb", "rest"), TYPED, ids=[verb + rest for verb, rest in TYPED])
-def test_commands_in_it_have_their_verbs_and_flags(verb: str, rest: str) -> None:
+def test_metrics_that_runbooks_name_exist_with_the_labels_that_they_name() -> None:
+    named = set(re.findall(r"`(edge_\w+(?:\{[^}`]*\})?)`", RUNBOOKS))
+    assert len(named) >= 25
+    complaints = {name: list(strangers(name, frozenset())) for name in named}
+    assert not {name: said for name, said in complaints.items() if said}
+
+
+@pytest.mark.parametrize(("verb", "rest"), TYPED + ADVISED, ids=[verb + rest for verb, rest in TYPED + ADVISED])
+def test_commands_in_it_and_in_runbooks_have_their_verbs_and_flags(verb: str, rest: str) -> None:
     parser = argparse.ArgumentParser()
     importlib.import_module(VERBS[verb][0]).add_arguments(parser)
     parser.parse_args(rest.split())
@@ -39,6 +49,11 @@ def test_settings_that_the_tables_name_exist() -> None:
     words = {word for pair in named for word in pair if "_" in word} - {"cache_status", "keys_zone"}
     assert len(words) >= 10
     assert words <= keys | set(SiteSection.model_fields) | set(ServerSection.model_fields)
+
+
+def test_verbs_that_runbooks_speak_of_exist() -> None:
+    spoken = set(re.findall(r"`edge ([a-z-]+)`", RUNBOOKS))
+    assert {"doctor", "reload"} <= spoken <= set(VERBS)
 
 
 def test_files_that_it_names_are_there() -> None:
