@@ -23,6 +23,7 @@ from edge.words import KIB, Reason
 
 GOODPUT_LEAST: Final = 32 * KIB  # bytes of a body that tell something of its connection
 CANNOT_SERVE: Final = frozenset({502, 503, 504})
+WITH_CONTENT: Final = frozenset({b"POST", b"PUT", b"PATCH"})  # who sends none says so (RFC 9110 section 8.6)
 STILL_OPEN: Final = 2.0  # seconds: upstreams keep idle connections for five and more
 
 
@@ -188,6 +189,8 @@ class OriginClient:
         if request.body is not None:
             length = request.body.length
             lines.append(b"Transfer-Encoding: chunked\r\n" if length < 0 else b"Content-Length: %d\r\n" % length)
+        elif request.method in WITH_CONTENT:
+            lines.append(b"Content-Length: 0\r\n")
         lines.append(b"\r\n")
         head = b"".join(lines)
         if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1 or b"\0" in head:
