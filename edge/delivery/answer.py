@@ -46,6 +46,7 @@ class How:
     status: CacheStatus
     collapsed: bool = False
     stored: bool = False
+    aged: bool = False  # it was made before it was asked for
     fwd_status: int | None = None
     detail: str | None = None
     fwd: Forward | None = None  # why it went on, where `status` does not tell enough
@@ -86,7 +87,8 @@ class Prepared:
         own = cors_lines(rules) + wording.via
         self._ranges = b"Accept-Ranges: bytes\r\n" if rules.cors_origin else b""
         self._common = stored + self._ranges + own
-        kept = [line + b"\r\n" for line in stored.split(b"\r\n") if line.lower().startswith(MUST_BE_IN_304)]
+        wanted = MUST_BE_IN_304 if record.etag else (*MUST_BE_IN_304, b"last-modified:")
+        kept = [line + b"\r\n" for line in stored.split(b"\r\n") if line.lower().startswith(wanted)]
         self._for_304 = b"".join(kept) + own
         self._wording = wording
         self._second = -1
@@ -166,7 +168,7 @@ class Prepared:
         return b"application/octet-stream"
 
     def not_modified(self, how: How, now: float) -> bytes:
-        """304 with the fields that section 15.4.5 names."""
+        """304 with the fields that section 15.4.5 names, and Last-Modified where there is no entity tag to go by."""
         timed = timing_lines(self.record, how, now, self._wording, self.rules)
         return status_line(304) + self._for_304 + timed
 
@@ -188,7 +190,8 @@ class Prepared:
 def timing_lines(record: Record, how: How, now: float, wording: Wording, rules: SiteRules) -> bytes:
     """Age (RFC 9111 section 5.1), Cache-Status (RFC 9211), X-Cache and, if it is wanted, Server-Timing.
 
-    Age would say that the origin was not asked; an answer that it gave just now has one only if it is old already.
+    Age would say that the origin was not asked; an answer that it gave just now has one only if it came with one.
+    Players read it always.
     """
     age = max(0, int(now - record.base_time))
     from_cache = how.status in FROM_CACHE
@@ -205,7 +208,7 @@ def timing_lines(record: Record, how: How, now: float, wording: Wording, rules: 
         detail=how.detail,
     )
     status = how.status.value
-    lines = b"Age: %d\r\n" % age if from_cache or age or how.collapsed or rules.cors_origin else b""
+    lines = b"Age: %d\r\n" % age if from_cache or how.aged or how.collapsed or rules.cors_origin else b""
     lines += b"Cache-Status: %s\r\nX-Cache: %s\r\n" % (member, status.upper().encode())
     if rules.server_timing > random.random():  # a share of them; a hit's lines serve an object for a second
         lines += b"Server-Timing: cdn-cache;desc=%s\r\n" % status.upper().encode()

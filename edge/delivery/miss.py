@@ -106,6 +106,7 @@ class Miss(AskListener):
             head.status,
             collapsed=bool(head.flags & HeadFlag.COLLAPSED),
             stored=bool(head.flags & HeadFlag.STORED),
+            aged=bool(head.flags & HeadFlag.AGED),
             fwd_status=_upstream_status(head.flags, record),
             fwd=self._why,
             judged=self._conditions,
@@ -135,7 +136,10 @@ class Miss(AskListener):
 
     def on_fail(self, status: int, reason: Reason, detail: str) -> None:
         self.leave()
-        if not self._serve_stale(unreachable=reason in UNREACHABLE):
+        unreachable = reason in UNREACHABLE
+        if not self._serve_stale(unreachable=unreachable):
+            if unreachable and self._stale is not None and self._stale.flags & Flag.MUST_REVALIDATE:
+                status = 504  # RFC 9111 section 5.2.2.2
             self._give_up(status, detail or reason.value, fwd=None if reason in NOT_FORWARDED else self._fwd)
 
     def on_lost(self) -> None:

@@ -109,6 +109,7 @@ class Passing(AskListener):
         how = How(
             CacheStatus.BYPASS,
             stored=bool(head.flags & HeadFlag.STORED),
+            aged=bool(head.flags & HeadFlag.AGED),
             fwd=Forward.METHOD,
             fwd_status=record.status,
             member=head.member,

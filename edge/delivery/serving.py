@@ -28,6 +28,7 @@ from edge.words import KIB, MIB, CacheStatus, Forward, Kind
 MP4 = Kind.MP4
 SMALL = 32 * KIB  # bodies up to here leave in one write with their head: cheaper than a sendfile of their own
 AT_ONCE = MIB  # what is wholly in memory and no longer than one window needs no body of its own
+CUT = (b"GET", b"HEAD")  # answers to others are not cut here: ranges of theirs are the origin's affair
 AT_ONCE_TLS = 256 * KIB
 
 
@@ -335,6 +336,7 @@ class Serving:
                 node=self.settings.node.encode(),
                 mark=self.settings.mark,
                 conditions=conditions,
+                ranges=request.method not in CUT,
             ),
             start=start,
             end=end,

@@ -4,7 +4,6 @@ handle -> look -> decide -> serve from the store -> head, body
                         \\-> ask a keeper (`miss`) -> serve when its head has come
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -29,7 +28,6 @@ from edge.store.variants import lists_of, variant_name
 from edge.words import CacheStatus, Forward
 
 NOT_AT_ONCE = Flag.NO_CACHE | Flag.VARIES | Flag.STALE
-LANDING = 0.02  # seconds in which an answer that was brought whole is in the index
 REFRESHES = 10_000  # names whose refresh was asked for a moment ago
 REFRESH_AGAIN = 2.0  # seconds after which it may be asked for once more
 
@@ -163,12 +161,11 @@ class Delivery(Serving):
                 how = HIT if left > 0 else How(CacheStatus.STALE)
                 self.serve(exchange, variant, record, how, now, body=body)
                 return
-        if demands.only_if_cached and tries == 0:
-            # What was brought a moment ago may be on its way into the index still.
-            asyncio.get_running_loop().call_later(LANDING, self._look_late, exchange, place)
-            return
-        if demands.only_if_cached:
+        if demands.only_if_cached and (tries or not self.volumes[place.volume].asker.up):
             self.refuse(exchange, place, 504, "not in the cache, and that is what was asked")
+            return
+        if demands.only_if_cached:  # what was brought a moment ago may be on its way into the index still
+            self._miss(exchange, place, None, tries, mode=Mode.ONLY)
             return
         mode = Mode.PASS if demands.no_store else Mode.SOLO
         if record is None and mode is Mode.SOLO and not demands.no_cache:
@@ -183,10 +180,6 @@ class Delivery(Serving):
             self.refuse(exchange, place, 504, "only a part is in the cache, and that is what was asked")
             return
         self._miss(exchange, place, None, 0, why=Forward.PARTIAL)
-
-    def _look_late(self, exchange: Exchange, place: Place) -> None:
-        if exchange.open:
-            self._look_as_told(exchange, place, tries=1)
 
     def _other_method(self, exchange: Exchange, place: Place) -> None:
         request = exchange.request

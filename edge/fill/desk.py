@@ -165,11 +165,15 @@ class Desk:
         if len(self.flights) + len(self._alone_flights) >= self._settings.flights_max:
             link.channel.send(Fail(fetch.id, 503, Reason.QUEUE_FULL, "too many fills under way"))
             return
-        landing = self._shop.landing.get(name)
+        landing, flight = self._shop.landing.get(name), self.flights.get(name)
+        if landing is None and fetch.mode is Mode.ONLY and flight is not None and flight.complete:
+            landing = flight
         if landing is not None and fetch.method in (b"GET", b"HEAD"):
             self._after_landing.setdefault(landing, []).append((link, fetch))
             return
-        flight = self.flights.get(name)
+        if fetch.mode is Mode.ONLY:
+            link.channel.send(Again(fetch.id))
+            return
         if flight is not None and fetch.mode is Mode.FILL and self._came_late(flight):
             fetch = replace(fetch, mode=Mode.SOLO)
             reader = Reader(link.channel, fetch)

@@ -118,6 +118,11 @@ class Flight:
                 piece.drop()
             self._on_idle(self)
 
+    @property
+    def complete(self) -> bool:
+        """Has all of it come? Then it is in the index in a moment, if it is kept."""
+        return self.total != UNKNOWN and self.covered.has(0, self.total)
+
     # -- upstream --------------------------------------------------------------------------------
 
     @property

@@ -14,7 +14,7 @@ from edge.fill.finding import gap
 from edge.fill.flight import Flight
 from edge.fill.messages import UNKNOWN, Head, HeadFlag, Mode
 from edge.fill.patience import let_players_go_first
-from edge.fill.placing import Placing, Tower
+from edge.fill.placing import Placing, Tower, aged
 from edge.fill.plan import Ask
 from edge.fill.readers import Run
 from edge.fill.records import explicit_freshness, stored_lines
@@ -428,7 +428,7 @@ class Lead:
             await MemorySink(flight).put(live[1])  # short-lived answers are told from memory, again
         flight.ranges = bool(plan.strong_etag(stored_lines(stored)))
         ttfb = response.response_time - response.request_time
-        flags = HeadFlag.STORED | HeadFlag.REVALIDATED
+        flags = HeadFlag.STORED | HeadFlag.REVALIDATED | aged(response.fields)
         head = Head(0, flags, CacheStatus.REVALIDATED, record.total, response.member, ttfb, encode_record(record))
         flight.set_head(head, record, record.total)
         return None

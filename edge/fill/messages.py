@@ -8,7 +8,7 @@ from edge.access.passes import NOBODY, Context
 from edge.policy.purges import Purge
 from edge.words import CacheStatus, Kind, Reason
 
-PROTOCOL: Final = 3
+PROTOCOL: Final = 4
 UNKNOWN: Final = -1  # a length or an end that nobody knows yet
 
 
@@ -20,6 +20,7 @@ class Mode(IntEnum):
     PASS = 2  # for this client alone; never kept, never shared
     AHEAD = 4  # nobody waits yet: a player that reads in order will ask for it
     SOLO = 3  # a request of its own, whatever is stored or under way; kept if it may be
+    ONLY = 5  # what is stored, or is about to be: no upstream is asked
 
 
 class HeadFlag(IntFlag):
@@ -30,6 +31,7 @@ class HeadFlag(IntFlag):
     REVALIDATED = 4  # the origin said 304
     ALONE = 8  # not shareable: this client's own
     PARTIAL = 16  # the origin said 206
+    AGED = 32  # it had an Age, or is in part from the cache
 
 
 @dataclass(frozen=True, slots=True)

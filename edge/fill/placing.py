@@ -12,6 +12,8 @@ from edge.fill.readers import Reader, Run
 from edge.fill.records import Layout, record_of, without
 from edge.fill.shop import Shop
 from edge.fill.sinks import MemorySink, PackSink, ScratchSink, Sink
+from edge.http import fields as header
+from edge.http.fields import Fields
 from edge.origin.response import UpstreamResponse
 from edge.policy.judge import Head as AnswerHead
 from edge.policy.judge import Verdict
@@ -100,6 +102,7 @@ class Placing:
         flight.ranges = keep and combined and kind not in shop.rangeless
         flags = (HeadFlag.STORED if keep else HeadFlag(0)) | (HeadFlag.ALONE if alone else HeadFlag(0))
         flags |= HeadFlag.PARTIAL if response.status == PARTIAL else HeadFlag(0)
+        flags |= aged(response.fields) if not (self.completes and continues) else HeadFlag.AGED
         ttfb = response.response_time - response.request_time
         sink = self._sink(run, kind, verdict, total, keep=keep)
         if self._fetch.mode is Mode.SOLO and keep and stored is not None:
@@ -155,3 +158,8 @@ class Placing:
         if fits and run.start == 0 and (total in (UNKNOWN, run.end)) and (short or listing or total == UNKNOWN):
             return MemorySink(flight)
         return PackSink(flight, shop.store, run.start, None if run.end == UNKNOWN else run.end, flight.whose)
+
+
+def aged(given: Fields) -> HeadFlag:
+    """Was the answer made before it was asked for (RFC 9111 section 5.1)?"""
+    return HeadFlag(0) if header.first(given, b"age") is None else HeadFlag.AGED

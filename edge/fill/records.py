@@ -130,9 +130,11 @@ def renewed(
     if rules.lists_by_content and not explicit_freshness(lines):
         fresh_until = verdict.base_time + record.fresh_until - record.base_time
     modified = fields.first(lines, b"last-modified")
+    tag = record.etag if record.flags & Flag.STRONG else (fields.first(lines, b"etag") or b"")[:255]
     return (
         replace(
             record,
+            etag=tag,
             flags=record.flags & ~RENEWED_FLAGS | _flags(verdict),
             tags=surrogate_tags(given) or record.tags,
             base_time=verdict.base_time,

@@ -24,13 +24,14 @@ GONE: Final = frozenset({404, 410})
 def names_another(stored: Record, given: Fields) -> bool:
     """Is a 304 about another version than the stored one (RFC 9111 section 4.3.4)?
 
-    Its entity tag tells; without one its Last-Modified does, where there is one to compare it with.
+    Its entity tag tells; without one its Last-Modified does, where there is one to compare it with. A weak tag that is
+    new is one more thing that the 304 says of it.
     """
     said = fields.first(given, b"etag")
-    if said is None:
+    tag, own = etags.parse_etag(said or b""), etags.parse_etag(stored.etag)
+    if said is None or (own is None and tag is not None and tag.weak):
         modified = dates.parse_date(fields.first(given, b"last-modified") or b"")
         return modified is not None and stored.last_modified not in (0, modified)
-    tag, own = etags.parse_etag(said), etags.parse_etag(stored.etag)
     return tag is not None and (own is None or own.value != tag.value)
 
 

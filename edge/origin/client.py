@@ -23,6 +23,7 @@ from edge.words import Reason
 
 DRAIN_TRIPS: Final = 8  # round trips within which the end of an answer that nobody wants comes, or is broken off
 CANNOT_SERVE: Final = frozenset({502, 503, 504})
+WITH_CONTENT: Final = frozenset({b"POST", b"PUT", b"PATCH"})  # who sends none says so (RFC 9110 section 8.6)
 STILL_OPEN: Final = 2.0  # seconds: upstreams keep idle connections for five and more
 
 
@@ -221,6 +222,8 @@ class OriginClient:
         if request.body is not None:
             length = request.body.length
             lines.append(b"Transfer-Encoding: chunked\r\n" if length < 0 else b"Content-Length: %d\r\n" % length)
+        elif request.method in WITH_CONTENT:
+            lines.append(b"Content-Length: 0\r\n")
         lines.append(b"\r\n")
         head = b"".join(lines)
         if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1 or b"\0" in head:

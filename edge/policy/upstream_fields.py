@@ -40,6 +40,7 @@ OWN: Final = frozenset(
     }
 )
 CONDITIONS: Final = frozenset({b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"})
+RANGES: Final = frozenset({b"range", b"if-range"})
 # Written anew for every answer, or ours to say: players get the edge's CORS, not the origin's.
 REPLACED: Final = frozenset(
     {
@@ -59,14 +60,23 @@ _BREAKS_FRAMING: Final = re.compile(rb"[\r\n\0]")
 
 
 def request_fields(
-    client_fields: Fields, rules: SiteRules, *, node: bytes = b"edge", mark: bytes = b"edge", conditions: bool = False
+    client_fields: Fields,
+    rules: SiteRules,
+    *,
+    node: bytes = b"edge",
+    mark: bytes = b"edge",
+    conditions: bool = False,
+    ranges: bool = False,
 ) -> tuple[tuple[bytes, bytes], ...]:
     """The client's end-to-end fields that the site passes on, and ours: Via and CDN-Loop with those before us.
 
     `node` = our name in Via (RFC 9110 section 7.6.3), `mark` = our member of CDN-Loop (RFC 8586).
-    `conditions`: those of the client go along, since nothing is stored that could be checked for it.
+    `conditions`: those of the client go along, since nothing is stored that could be checked for it. `ranges`: so do
+    Range and If-Range, since what is asked for is not cut here.
     """
     own = OWN - CONDITIONS if conditions else OWN
+    if ranges:
+        own -= RANGES
     if rules.forwards_all:
         own -= {b"accept-encoding"}
         passed = [field for field in header.end_to_end(client_fields) if field[0].lower() not in own]

@@ -200,8 +200,6 @@ class Connection(Lifetime):
         """Keep the connection after this answer?"""
         if self.service.draining or not request.keep_alive or self._requests_left <= 0:
             return False
-        if request.body is not None and not request.body.complete:
-            return False  # what still comes of it is no request
         return not (self._eof or self.service.parting) or bool(self._reader.waiting) or self._reader.raw > 0
 
     def _make_sender(self, transport: Transport, body: BodySource, length: int | None, chunked: bool) -> Sender:

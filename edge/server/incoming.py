@@ -62,7 +62,7 @@ class IncomingBody:
             self.complete = self._left == 0
         self._seen += len(content)
         if self._seen > self._most:
-            self.too_large = True
+            self.too_large, self.complete = True, False  # what it is short of is never taken for its end
             raise BadRequest("the request's body is too large", 413)
         if content:
             self._chunks.append(content)

@@ -15,7 +15,7 @@ from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserU
 
 from edge.errors import BadRequest
 from edge.server.incoming import IncomingBody
-from edge.server.request import SPECIAL, Request
+from edge.server.request import SPECIAL, Request, RequestWithBody
 from edge.server.settings import ServerSettings
 
 _CR: Final = 13
@@ -263,11 +263,15 @@ class RequestReader:
         first = self._index(fields, minor)
         keep_alive = _keeps_alive(fields, minor) if b"connection" in first else minor == 1
         plain = SPECIAL.isdisjoint(first)
-        request = Request(method, target, minor, fields, first, keep_alive, plain, now, self._peer, self._secure)
         if b"transfer-encoding" in first or b"content-length" in first:
+            made: type[Request] = RequestWithBody
+        else:
+            made = Request
+            if minor == 1:
+                self._block, self._known = head[line:], (fields, first, keep_alive, plain)
+        request = made(method, target, minor, fields, first, keep_alive, plain, now, self._peer, self._secure)
+        if made is RequestWithBody:
             request.body = self._framed(fields, first, minor, now)
-        elif minor == 1:
-            self._block, self._known = head[line:], (fields, first, keep_alive, plain)
         return request
 
     def _read_extension(self, head: bytes, error: HttpParserError) -> bytes:

@@ -96,3 +96,17 @@ class Request:
             or b"if-match" in first
             or b"if-unmodified-since" in first
         )
+
+
+class RequestWithBody(Request):
+    """Its connection stays only if all of the body has come: what still comes of it is no request."""
+
+    __slots__ = ("_asked_to_stay",)
+
+    @property
+    def keep_alive(self) -> bool:
+        return self._asked_to_stay and (self.body is None or self.body.complete)
+
+    @keep_alive.setter
+    def keep_alive(self, asked: bool) -> None:
+        self._asked_to_stay = asked

@@ -274,7 +274,7 @@ FIELDS = [
     _shown(
         "9111-5.2.2.2",
         "SHOULD",
-        "504, unless another status is more to the point (here 502: the connection broke)",
+        "with 504, unless another status is more to the point",
         "sie-not-disconnected-must-revalidate",
     ),
     _without("9111-5.2.2.3", "SHOULD", "must-understand comes with no-store", SENDER),

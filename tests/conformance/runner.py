@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from tests.conformance.case import Case, Step
 from tests.conformance.origin import Script, ScriptedOrigin, Seen, dated
+from tests.support.cache_status import members
 
 AT_ONCE = 24  # cases that run side by side
 PATIENCE = 15.0
@@ -139,6 +140,7 @@ async def run_step(case: Case, step: Step, script: Script, client: Client) -> No
         raise
     if step.broken:
         raise Wrong("the answer was whole")
+    check_told(got)
     expected = (step.origin is not None) + (step.behind is not None)
     while step.behind is not None and len(script.seen) - before < expected:
         script.changed.clear()
@@ -155,6 +157,19 @@ async def run_step(case: Case, step: Step, script: Script, client: Client) -> No
     compare("the client got", step.gets, got, script.now)
     if asked:
         compare_asked(step, asked[-1], path, script.now)
+
+
+def check_told(got: Got) -> None:
+    """Every answer says what this cache did for it, in one member, the last one, that another parser reads."""
+    said = got.value("cache-status")
+    if said is None:
+        raise Wrong(f"no Cache-Status; got {got.status} {got.fields}")
+    try:
+        told = members(said)
+    except (ValueError, AssertionError) as wrong:
+        raise Wrong(f"Cache-Status {said!r}: {wrong}") from None
+    if [member.cache for member in told].count("edge") != 1 or told[-1].cache != "edge":
+        raise Wrong(f"Cache-Status {said!r} is not ours")
 
 
 def compare_asked(step: Step, seen: Seen, path: str, now: float) -> None:

@@ -71,9 +71,9 @@ ON_ERROR = [
     _error("proxy-revalidate", "not against proxy-revalidate", "max-age=10, stale-if-error=60, proxy-revalidate", answer(status=503, body=NEW), 503, "9111-5.2.2.8"),
     _error("s-maxage", "not against s-maxage", "s-maxage=10, stale-if-error=60", answer(status=503, body=NEW), 503, "9111-5.2.2.10"),
     _on_error("disconnected", "stale when nobody answers", "max-age=10", GONE, "9111-4.2.4"),
-    _error("disconnected-must-revalidate", "unless the origin forbids it", "max-age=10, must-revalidate", GONE, 502, "9111-5.2.2.2"),
-    _error("disconnected-proxy-revalidate", "unless the origin forbids it", "max-age=10, proxy-revalidate", GONE, 502, "9111-5.2.2.8"),
-    _error("disconnected-s-maxage", "unless the origin forbids it", "s-maxage=10", GONE, 502, "9111-5.2.2.10"),
+    _error("disconnected-must-revalidate", "unless the origin forbids it", "max-age=10, must-revalidate", GONE, 504, "9111-5.2.2.2"),
+    _error("disconnected-proxy-revalidate", "unless the origin forbids it", "max-age=10, proxy-revalidate", GONE, 504, "9111-5.2.2.8"),
+    _error("disconnected-s-maxage", "unless the origin forbids it", "s-maxage=10", GONE, 504, "9111-5.2.2.10"),
     _error("disconnected-no-cache", "unless the origin forbids it", "no-cache", GONE, 502, "9111-5.2.2.4"),
     *(case(f"sie-request-{name}", "5861-4", says, step(answer("Cache-Control: max-age=10", "Age: 20")), step(origin, ask=[f"Cache-Control: {cc}"], status=200, body=OWN)) for name, says, cc, origin in (
         ("503", "a client may say that it takes what is stale in place of an error", "stale-if-error=60", answer(status=503, body=NEW)),

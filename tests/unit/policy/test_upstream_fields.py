@@ -116,6 +116,12 @@ def test_conditions_go_along_only_when_they_are_the_origins_to_judge() -> None:
     assert request_fields(given, PLAIN, conditions=True) == (*given[:2], *OURS)
 
 
+def test_ranges_go_along_only_where_nothing_is_cut_here() -> None:
+    given = [(b"Range", b"bytes=0-"), (b"if-range", b'"a"')]
+    assert request_fields(given, PLAIN, ranges=True) == (*given, *OURS)
+    assert request_fields(given, PLAIN) == request_fields(given, SiteRules(), ranges=True) == OURS
+
+
 def test_who_passed_a_request_on_before_us_stays_named() -> None:
     given = [(b"Via", b"1.0 a"), (b"CDN-Loop", b"x"), (b"via", b"1.1 b"), (b"cdn-loop", b"y; z=1")]
     ours = ((b"Via", b"1.0 a, 1.1 b, 1.1 n"), (b"CDN-Loop", b"x, y; z=1, n;n=1"))

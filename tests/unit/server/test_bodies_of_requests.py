@@ -2,6 +2,7 @@
 
 import pytest
 
+from edge.errors import BadRequest
 from edge.server.incoming import HELD_MOST, IncomingBody
 from edge.server.reader import Hosts, RequestReader
 from edge.server.request import Request
@@ -93,3 +94,19 @@ def test_a_body_that_nobody_takes_holds_the_client_back() -> None:
     assert (len(resumed), body.full, body.empty) == (2, False, True)
     body.tell()
     assert len(heard) == 2
+
+
+def test_a_body_beyond_the_bound_is_not_complete_though_its_end_came_with_it() -> None:
+    body = IncomingBody(None, 3, expects_continue=False, now=0.0)
+    with pytest.raises(BadRequest, match="too large"):
+        body.feed(b"4\r\nfour\r\n0\r\n\r\n", 0.0)
+    assert body.too_large
+    assert not body.complete
+
+
+def test_a_connection_may_stay_once_all_of_a_body_has_come() -> None:
+    reader, (request,) = read(HEAD + b"Content-Length: 5\r\n\r\nhel")
+    assert not request.keep_alive
+    reader.feed(b"lo", 0.0)
+    assert request.keep_alive
+    assert not read(HEAD + b"Connection: close\r\nContent-Length: 2\r\n\r\nhe")[1][0].keep_alive
