@@ -270,7 +270,7 @@ class Carrier:
         """The origin has another version: the stored one must not be offered as fresh any more."""
         store = self._shop.store
         if self._keep:
-            await store.call(store.volume.delete, self._flight.name, self._record.generation, Eviction.REPLACED)
+            await store.attempt(store.volume.delete, self._flight.name, self._record.generation, Eviction.REPLACED)
             self._keep = False
 
     # -- keeping ---------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ class Carrier:
         extents = pack.take_complete()
         if extents and run.position > run.start and not self._flight.doomed:
             store = self._shop.store
-            await store.call(store.volume.commit, self._flight.name, self._record, list(extents))
+            await store.attempt(store.volume.commit, self._flight.name, self._record, list(extents))
 
     async def _keep_all(self) -> None:
         flight, run, sink = self._flight, self._run, self._sink
@@ -339,11 +339,13 @@ class Carrier:
             return
         self._record = record
         pack = PackSink(Unheard(self._flight.slice_size), store, 0, len(body), self._flight.whose)
-        if body:
-            await pack.put(body)
-        await pack.finish()
-        await self._commit(list(pack.take_complete()))
-        pack.release()
+        try:
+            if body:
+                await pack.put(body)
+            await pack.finish()
+            await self._commit(list(pack.take_complete()))
+        finally:  # else the pack would be thought to be written to for ever, and never leave
+            pack.release()
 
     def _with_facts(self, body: bytes) -> Record:
         """Freshness of a playlist or manifest that only its content decides (live or not, target duration)."""

@@ -106,7 +106,7 @@ class Placing:
         ttfb = response.response_time - response.request_time
         sink = self._sink(run, kind, verdict, total, keep=keep)
         if self._fetch.mode is Mode.SOLO and keep and stored is not None:
-            await shop.store.call(shop.store.volume.delete, flight.name, None, Eviction.REPLACED)
+            await shop.store.attempt(shop.store.volume.delete, flight.name, None, Eviction.REPLACED)
         if told is not record:
             flight.leaders_record = encode_record(told)
         word = self._word(alone=alone)

@@ -46,7 +46,7 @@ async def renew(shop: Shop, name: bytes, stored: Record, response: UpstreamRespo
     )
     if not verdict.store:  # it says now that it is not to be kept: who asked gets it, nobody else
         record = replace(record, flags=record.flags | Flag.NO_CACHE | Flag.MUST_REVALIDATE)
-    await shop.store.call(shop.store.volume.refresh, name, record)
+    await shop.store.attempt(shop.store.volume.refresh, name, record)  # who asked has an answer either way
     return record
 
 
@@ -58,16 +58,19 @@ async def note_head(shop: Shop, name: bytes, stored: Record, response: UpstreamR
     if response.status == 200 and stored.status == 200 and described(stored, response.fields):
         await renew(shop, name, stored, response, rules)
     elif response.status == 200 or response.status in GONE:
-        await shop.store.call(shop.store.volume.delete, name, None, Eviction.INVALIDATED)
+        await shop.store.attempt(shop.store.volume.delete, name, None, Eviction.INVALIDATED)
 
 
 async def invalidate(
     shop: Shop, fetch: Fetch, response: UpstreamResponse, rules: SiteRules, doom: Callable[[bytes], None]
 ) -> None:
-    """Forget what an unsafe request has changed (section 4.4), before its client hears of its success."""
+    """Forget what an unsafe request has changed (section 4.4), before its client hears of its success.
+
+    Its client hears of it also when nothing can be forgotten, on a disk that has failed: the change has been made.
+    """
     asked = parse_target(fetch.target, fetch.authority or None)
     for target in invalidated(fetch.method, response.status, asked, response.fields):
         key = cache_key(fetch.site.encode(), target.path, target.query, rules.at(target.path))
         name = name_of(key, shop.secret)
         doom(name)
-        await shop.store.call(shop.store.volume.delete, name, None, Eviction.INVALIDATED)
+        await shop.store.attempt(shop.store.volume.delete, name, None, Eviction.INVALIDATED)

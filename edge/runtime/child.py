@@ -129,6 +129,11 @@ class ChildHandle:
         name = "" if isinstance(error, EdgeError) else f"{type(error).__name__}: "
         self._tell(f"{word} {name}{error}"[:WORDS_MOST])
 
+    def end_at_once(self, why: str) -> None:
+        """From whatever thread: this process is of no more use, and its successor has all that it knew."""
+        self.tell_failure(EdgeError(why))
+        os._exit(FAILED)
+
 
 def lay_down_level(runtime_dir: str, level: str) -> None:
     """Have children take up a log level: those that get SIGHUP, and those that start later."""

@@ -93,7 +93,7 @@ class KeeperGauges:
             seconds += SECONDS
             if seconds >= READER_CHECK_SECONDS:
                 seconds = 0.0
-                await self._store.call(self._store.volume.index.reader_check)
+                self._store.post(self._store.volume.index.reader_check)
 
     def sample(self) -> None:
         meters, label = self._meters, self._label

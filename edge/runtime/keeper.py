@@ -34,6 +34,7 @@ async def run_keeper(child: ChildHandle) -> None:
     slots = SlotWriter(charter.slot_fd)
     meters = Meters(slots)
     volume = await _open_volume(child, clock)
+    volume.index.died = lambda: child.end_at_once("a commit of the index failed half-way")
     store = StoreThread(volume)
     store.start()
 

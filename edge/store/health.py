@@ -2,8 +2,8 @@
 
 Counted are errors of the disk itself. A full disk is none: it is made room on. Read-only: what is stored is served,
 nothing is written, misses go through memory. Off: workers look for the volume's objects on the others; nothing of it
-is deleted. While it is not good, the disk is tried with a small file, ever more rarely: what works makes it good
-again, what fails is one more error.
+is deleted. While it is not good, the disk is tried with a small file, when it is off ever more rarely: what works makes
+it good again, what fails is one more error.
 """
 
 import errno
@@ -92,7 +92,8 @@ class Health:
         """True once for each time that a try is due; the next one is later."""
         if self.trust is Trust.GOOD or now < self._try_at:
             return False
-        self._pause = min(2 * self._pause, TRY_MOST_SECONDS)
+        if self.trust is Trust.OFF:  # before, each try is one of the errors that decide
+            self._pause = min(2 * self._pause, TRY_MOST_SECONDS)
         self._try_at = now + self._pause
         return True
 

@@ -52,6 +52,7 @@ class Index:
         self.path = path
         self.committed: Callable[[], None] = _nobody_is_told  # called after each commit
         self.damaged: Callable[[], None] = _nobody_is_told  # called for each bad row that is about to be replaced
+        self.died: Callable[[], None] = _nobody_is_told  # LMDB gives the environment up: only a new process helps
         self._env = open_environment(path, map_bytes, readonly=readonly)
         self._names, self._extents, self._places, self._keys, self._tags, self._meta = (
             self._env.open_db(table, create=not readonly) for table in TABLES
@@ -71,19 +72,27 @@ class Index:
     def writing(self) -> Iterator["Writing"]:
         """One transaction; StoreError when the map is full (then nothing of it has happened)."""
         try:
-            with self._env.begin(write=True) as txn:
+            with self._begin(write=True) as txn:
                 yield Writing(self, txn)
             self.committed()
         except lmdb.MapFullError as error:
             raise StoreError("the index is full") from error
         except lmdb.Error as error:
+            self._begin().abort()  # a commit that could not write its page of meta data: that shows here
+            raise StoreError(f"index: {error}") from error
+
+    def _begin(self, *, write: bool = False) -> Any:
+        try:
+            return self._env.begin(write=write)
+        except lmdb.PanicError as error:
+            self.died()
             raise StoreError(f"index: {error}") from error
 
     # -- reading ---------------------------------------------------------------------------------
 
     def record(self, name: bytes) -> Record | None:
         """A damaged one is as good as none: the object is fetched again and takes its place."""
-        with self._env.begin() as txn:
+        with self._begin() as txn:
             raw = txn.get(name, db=self._names)
         return decode_stored(raw) if raw is not None else None
 
@@ -91,7 +100,7 @@ class Index:
         """All extents of a generation, in the object's order, the inline one first."""
         found = [record.first] if record.first is not None else []
         prefix = struct.pack(">Q", record.generation)
-        with self._env.begin() as txn, txn.cursor(db=self._extents) as cursor:
+        with self._begin() as txn, txn.cursor(db=self._extents) as cursor:
             if cursor.set_range(prefix):
                 for key, value in cursor:
                     if not key.startswith(prefix):
@@ -103,14 +112,14 @@ class Index:
 
     def key(self, name: bytes) -> bytes:
         """An object's key, empty if there is none: far cheaper than its record."""
-        with self._env.begin() as txn:
+        with self._begin() as txn:
             raw = txn.get(name, db=self._names)
         return glance(raw).key if raw is not None else b""
 
     def placed(self, pack: int, after: int = -1, limit: int = 1000) -> list[Placed]:
         """What lies in a pack from behind offset `after` on, in order, at most `limit` entries."""
         found: list[Placed] = []
-        with self._env.begin() as txn, txn.cursor(db=self._places) as cursor:
+        with self._begin() as txn, txn.cursor(db=self._places) as cursor:
             if cursor.set_range(PLACE_KEY.pack(pack, after + 1)):
                 for key, value in cursor:
                     number, offset = PLACE_KEY.unpack(key)
@@ -124,7 +133,7 @@ class Index:
         """The rows of a side table that begin with `prefix`, behind row `after`, at most `limit`."""
         found: list[bytes] = []
         table = self._keys if side is Side.KEYS else self._tags
-        with self._env.begin() as txn, txn.cursor(db=table) as cursor:
+        with self._begin() as txn, txn.cursor(db=table) as cursor:
             if cursor.set_range(after + b"\0" if after else prefix):
                 for row in cursor.iternext(keys=True, values=False):
                     if len(found) >= limit or not row.startswith(prefix):
@@ -133,19 +142,19 @@ class Index:
         return found
 
     def objects(self) -> int:
-        with self._env.begin() as txn:
+        with self._begin() as txn:
             return int(txn.stat(self._names)["entries"])
 
     def whole_journals(self) -> dict[int, int]:
         """Packs whose journals are known to be whole, and the row that each stands for."""
-        with self._env.begin() as txn, txn.cursor(db=self._meta) as cursor:
+        with self._begin() as txn, txn.cursor(db=self._meta) as cursor:
             found = cursor.iternext(keys=True, values=True) if cursor.set_range(WHOLE) else ()
             rows = {bytes(key): int(value) for key, value in found if key.startswith(WHOLE)}
         return {int(key.removeprefix(WHOLE)): row for key, row in rows.items()}
 
     def meta(self, key: bytes) -> int:
         """A counter of the index, 0 if it is not there."""
-        with self._env.begin() as txn:
+        with self._begin() as txn:
             raw = txn.get(key, db=self._meta)
         return int(raw) if raw else 0
 

@@ -2,6 +2,10 @@
 
 Writes are the bulk and carry a callback; other calls return futures. Consecutive commits share a transaction.
 Between batches the thread does the volume's own work: journals, eviction, rebuild, sweeping.
+
+Nobody waits for a disk that does not answer: once a call has taken LATE_SECONDS, all who wait are told StoreError, and
+so is who comes. What they asked for is done all the same when the disk is back (space that nobody waits for any more
+is given back); it counts as an error of the disk for each LATE_SECONDS.
 """
 
 import asyncio
@@ -12,13 +16,16 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from edge.errors import NotAdmitted
+from edge.errors import NotAdmitted, StoreError
+from edge.store.calls import Call, Written, no_answer
 from edge.store.health import Trust, is_of_the_disk
 from edge.store.pack import Reservation
+from edge.store.patience import LATE_SECONDS, LOOKS, Patience
 from edge.store.volume import Volume
 from edge.words import MIB
 
 T = TypeVar("T")
+_Outcome = tuple[Call, Any, Exception | None]
 log = logging.getLogger("edge.store")
 
 QUEUE_BYTES: Final = 64 * MIB  # data that waits for the disk; then origins are held back
@@ -28,8 +35,6 @@ SWEEP_SECONDS: Final = 1.0
 TIMED_MOST: Final = 1000  # writes whose time waits to be counted
 BATCH: Final = 512
 
-Written = Callable[[Exception | None], None]
-
 
 def _nobody_is_told(_trust: Trust) -> None:
     pass
@@ -38,14 +43,16 @@ def _nobody_is_told(_trust: Trust) -> None:
 class StoreThread:
     """Runs a volume. `start` on the keeper's loop; `close` ends the thread and the volume."""
 
-    def __init__(self, volume: Volume) -> None:
+    def __init__(self, volume: Volume, late: float = LATE_SECONDS) -> None:
         self.volume = volume
+        self._patience = Patience()
+        self._look_seconds = late / LOOKS
+        self._looking: asyncio.TimerHandle | None = None
+        self._doing: list[Call] = []
         self.errors = 0
         self.on_trust: Callable[[Trust], None] = _nobody_is_told  # on the loop: the disk is trusted more, or less
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[tuple[Callable[..., Any], tuple[Any, ...], Written | asyncio.Future[Any] | None, int]] = (
-            deque()
-        )
+        self._queue: deque[Call] = deque()
         self._wake = threading.Condition()
         self._bytes = 0
         self._write_seconds: deque[float] = deque(maxlen=TIMED_MOST)  # the thread appends, the loop takes
@@ -63,14 +70,26 @@ class StoreThread:
 
     def start(self) -> None:
         self._thread.start()
+        self._look_later()
 
     # -- on the loop -----------------------------------------------------------------------------
 
     def call(self, function: Callable[..., T], *args: Any) -> "asyncio.Future[T]":
         """Run a call of the volume in the thread; its result or exception comes with the future."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._put(function, args, future, 0)
+        if self._patience.over:
+            future.set_exception(no_answer())
+        else:
+            self._put(function, args, future, 0)
         return future
+
+    async def attempt(self, function: Callable[..., Any], *args: Any) -> bool:
+        """The same, where nobody's answer depends on it; False when it could not be done."""
+        try:
+            await self.call(function, *args)
+        except (StoreError, OSError):
+            return False
+        return True
 
     def post(self, function: Callable[..., Any], *args: Any) -> None:
         """The same without an answer; an exception is logged and counted."""
@@ -78,7 +97,10 @@ class StoreThread:
 
     def post_write(self, place: Reservation, at: int, data: memoryview, written: Written) -> None:
         """Write into a reservation; `written` is called on the loop, in the order of the writes."""
-        self._put(self.volume.write, (place, at, data), written, len(data))
+        if self._patience.over:
+            self._loop.call_soon(written, no_answer())
+        else:
+            self._put(self.volume.write, (place, at, data), written, len(data))
 
     async def room(self) -> None:
         """Wait while too much data waits for the disk."""
@@ -86,7 +108,7 @@ class StoreThread:
 
     def _put(self, function: Callable[..., Any], args: tuple[Any, ...], answer: Any, size: int) -> None:
         with self._wake:
-            self._queue.append((function, args, answer, size))
+            self._queue.append(Call(function, args, answer, size))
             self._bytes += size
             if self._bytes > QUEUE_BYTES:
                 self._room.clear()
@@ -109,10 +131,29 @@ class StoreThread:
     async def close(self, *, clean: bool = True) -> None:
         """Finish what is queued, then close the volume."""
         self._clean = clean
+        if self._looking is not None:
+            self._looking.cancel()
         with self._wake:
             self._stopping = True
             self._wake.notify()
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    def _look_later(self) -> None:
+        self._looking = self._loop.call_later(self._look_seconds, self._look)
+
+    def _look(self) -> None:
+        """Does the disk answer?"""
+        self._look_later()
+        if not self._patience.look():
+            return
+        self.errors += 1
+        self.disk_failed()
+        with self._wake:
+            waiting = [*self._doing, *self._queue]
+        for call in waiting:
+            if call.answer is not None:
+                call.tell(None, no_answer())
+        self._room.set()
 
     # -- in the thread ---------------------------------------------------------------------------
 
@@ -122,41 +163,44 @@ class StoreThread:
             if batch is None:
                 break
             self._do(batch)
-            self._own_work()
+            with self._patience:
+                self._own_work()
         try:
             self.volume.close(clean=self._clean)
         except Exception:
             log.exception("closing the volume failed")
 
-    def _take(self) -> list[Any] | None:
+    def _take(self) -> list[Call] | None:
         with self._wake:
             if not self._queue and not self._stopping:
                 self._wake.wait(0.001 if self._busy() else 0.2)
             if not self._queue and self._stopping:
                 return None
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH))]
-            self._bytes -= sum(item[3] for item in batch)
+            self._bytes -= sum(call.size for call in batch)
+            self._doing = batch
         return batch
 
-    def _do(self, batch: list[Any]) -> None:
-        answers: list[tuple[Any, Any, BaseException | None]] = []
+    def _do(self, batch: list[Call]) -> None:
+        outcomes: list[_Outcome] = []
         at = 0
         while at < len(batch):
-            function, args, answer, size = batch[at]
-            if function == self.volume.commit:
+            call = batch[at]
+            if call.function == self.volume.commit:
                 end = at
-                while end < len(batch) and batch[end][0] == self.volume.commit:
+                while end < len(batch) and batch[end].function == self.volume.commit:
                     end += 1
-                answers.extend(self._commit(batch[at:end]))
+                outcomes.extend(self._commit(batch[at:end]))
                 at = end
                 continue
-            answers.append((answer, *self._call(function, args)))
-            self._unsynced += size
+            with self._patience:
+                outcomes.append((call, *self._call(call.function, call.args)))
+            self._unsynced += call.size
             at += 1
-        if answers or not self._room.is_set():
-            self._loop.call_soon_threadsafe(self._answer, answers)
+        if outcomes or not self._room.is_set():
+            self._loop.call_soon_threadsafe(self._answer, outcomes)
 
-    def _call(self, function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, BaseException | None]:
+    def _call(self, function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:
         try:
             if function != self.volume.write:
                 return function(*args), None
@@ -170,26 +214,21 @@ class StoreThread:
             self._failed(error)
             return None, error
 
-    def _commit(self, calls: list[Any]) -> list[tuple[Any, Any, BaseException | None]]:
-        results, error = self._call(self.volume.commit_many, ([args for _, args, _, _ in calls],))
+    def _commit(self, calls: list[Call]) -> list[_Outcome]:
+        with self._patience:
+            results, error = self._call(self.volume.commit_many, ([call.args for call in calls],))
         kept = results if error is None else [False] * len(calls)
-        return [(call[2], result, error) for call, result in zip(calls, kept, strict=True)]
+        return [(call, result, error) for call, result in zip(calls, kept, strict=True)]
 
-    def _answer(self, answers: list[tuple[Any, Any, BaseException | None]]) -> None:
+    def _answer(self, outcomes: list[_Outcome]) -> None:
         if self._bytes <= QUEUE_BYTES // 2:
             self._room.set()
-        for answer, result, error in answers:
-            if answer is None:
-                if error is not None:
-                    log.error("store: %s", error)
-            elif isinstance(answer, asyncio.Future):
-                if not answer.done():
-                    if error is not None:
-                        answer.set_exception(error)
-                    else:
-                        answer.set_result(result)
-            else:
-                answer(error)
+        for call, result, error in outcomes:
+            awaited = call.answer is not None
+            if not call.tell(result, error) and isinstance(result, Reservation):
+                self.post(self.volume.release, result)  # who waited for it has gone another way meanwhile
+            elif not awaited and error is not None:
+                log.error("store: %s", error)
 
     def _busy(self) -> bool:
         waiting = time.monotonic() < self._evict_after
@@ -229,11 +268,14 @@ class StoreThread:
             self.disk_failed()
 
     def disk_failed(self) -> None:
-        """The volume's disk has failed once (store thread; workers' reads count as well)."""
+        """The volume's disk has failed once (workers' reads count as well).
+
+        Called in the thread, or on the loop while the thread is held up in a call.
+        """
         health = self.volume.health
         before = health.trust
         health.failed(time.monotonic())
-        self._tell(before)
+        self._say(before)
 
     def _try_disk(self) -> None:
         health = self.volume.health
@@ -243,10 +285,11 @@ class StoreThread:
         except OSError:
             health.failed(time.monotonic())
         else:
-            health.works()
-        self._tell(before)
+            if not self._patience.over:  # else that has been counted
+                health.works()
+        self._say(before)
 
-    def _tell(self, before: Trust) -> None:
+    def _say(self, before: Trust) -> None:
         trust = self.volume.health.trust
         if trust is not before:
             log.error("the disk of %s: %s", self.volume.directory, trust.value)

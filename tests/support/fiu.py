@@ -44,6 +44,9 @@ class Fiu:
         await self._say(pid, *(f"disable name={name}" for name in names))
 
     async def _say(self, pid: int, *commands: str) -> None:
+        """A process that has ended hears nothing."""
+        if not Path(f"/proc/{pid}").exists():
+            return
         words = [word for command in commands for word in ("-c", command)]
         process = await asyncio.create_subprocess_exec(
             CTRL, "-f", str(self._pipes), *words, str(pid),

@@ -2,12 +2,18 @@
 
 import errno
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+
+import lmdb
 
 from edge.clock import FakeClock
 from edge.demo.describing import body_slice
 from edge.store.disk import Disk
+from edge.store.index import Writing
 from edge.store.names import name_of
 from edge.store.record import Extent, Flag, Record, blocks, checksum, sums_match
 from edge.store.settings import VolumeSettings
@@ -74,7 +80,7 @@ def prove(volume: Volume, key: str) -> dict[int, int] | None:
 
 
 class FailingDisk(Disk):
-    """Fails the Nth call (once, or for ever after)."""
+    """Fails the Nth call (once, or for ever after), whatever it is; `arm` has the count begin now."""
 
     def __init__(self, nth: int, *, for_ever: bool = False, number: int = errno.EIO, where: str = "") -> None:
         self.left = nth
@@ -83,6 +89,9 @@ class FailingDisk(Disk):
         self._number = number
         self._where = where  # only files whose names end so
         self._fds: dict[int, str] = {}
+
+    def arm(self, nth: int) -> None:
+        self.left, self.failed = nth, 0
 
     def _count(self, name: str = "") -> None:
         if self._where and not name.endswith(self._where):
@@ -114,10 +123,81 @@ class FailingDisk(Disk):
         self._count(self._fds.get(fd, ""))
         super().ftruncate(fd, length)
 
+    def read_into(self, fd: int, buffer: memoryview, offset: int) -> int:
+        self._count(self._fds.get(fd, ""))
+        return super().read_into(fd, buffer, offset)
+
     def unlink(self, path: Path) -> None:
         self._count(path.name)
         super().unlink(path)
 
+    def rename(self, source: Path, target: Path) -> None:
+        self._count(target.name)
+        super().rename(source, target)
+
+    def mkdir(self, path: Path) -> None:
+        self._count(path.name)
+        super().mkdir(path)
+
+    def free_ratio(self, path: Path) -> float:
+        self._count(path.name)
+        return super().free_ratio(path)
+
     def sync_directory(self, path: Path) -> None:
         self._count()
         super().sync_directory(path)
+
+
+class HangingDisk(Disk):
+    """While `hangs`, calls that write to files whose names end so wait until `go_on`."""
+
+    def __init__(self, where: str = ".pack") -> None:
+        self._where = where
+        self._fds: dict[int, str] = {}
+        self._free = threading.Event()
+        self._free.set()
+        self.held = threading.Event()  # somebody waits
+
+    def hang(self) -> None:
+        self.held.clear()
+        self._free.clear()
+
+    def go_on(self) -> None:
+        self._free.set()
+
+    def _wait(self, fd: int) -> None:
+        if self._fds.get(fd, "").endswith(self._where) and not self._free.is_set():
+            self.held.set()
+            self._free.wait()
+
+    def open(self, path: Path, flags: int, mode: int = 0o640) -> int:
+        fd = super().open(path, flags, mode)
+        self._fds[fd] = path.name
+        return fd
+
+    def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> None:
+        self._wait(fd)
+        super().pwrite(fd, data, offset)
+
+    def fdatasync(self, fd: int) -> None:
+        self._wait(fd)
+        super().fdatasync(fd)
+
+
+class FailingIndex:
+    """Has the Nth transaction of an open volume's index end with an error of LMDB, once or for ever after."""
+
+    def __init__(self, volume: Volume, nth: int, error: lmdb.Error, *, for_ever: bool = False) -> None:
+        self.failed, self._left, self._for_ever, self._error = 0, nth, for_ever, error
+        self._writing = volume.index.writing
+        volume.index.writing = self._failing  # type: ignore[method-assign]
+
+    @contextmanager
+    def _failing(self) -> Iterator[Writing]:
+        self._left -= 1
+        fails = self._left == 0 or (self._for_ever and self._left < 0)
+        self.failed += fails
+        with self._writing() as txn:
+            yield txn
+            if fails:  # what was written in it is undone, as after a commit that failed
+                raise self._error

@@ -37,8 +37,14 @@ def test_it_is_tried_ever_more_rarely_and_good_again_when_that_works() -> None:
     assert not health.is_to_be_tried(1e9)
     for _ in range(READ_ONLY_AFTER + 1):
         health.failed(0.0)
-    tried = [at for at in range(0, 1000, 5) if health.is_to_be_tried(at)]
+    tried, off_at = [], 0
+    for at in range(0, 1000, 5):
+        if health.is_to_be_tried(at):
+            tried.append(at)
+            health.failed(at)
+            off_at = off_at or (at if health.trust is Trust.OFF else 0)
     assert tried[0] == TRY_SECONDS
+    assert off_at == (OFF_AFTER - READ_ONLY_AFTER) * TRY_SECONDS, "it is not read-only for long"
     pauses = [b - a for a, b in pairwise(tried)]
     assert pauses == sorted(pauses)
     assert pauses[-1] > pauses[0]

@@ -1,0 +1,103 @@
+"""A disk that does not answer holds up nobody, counts as one that fails, and does what it was asked when it is back."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from edge.errors import StoreError
+from edge.store.health import Trust
+from edge.store.patience import LOOKS, Patience
+from edge.store.thread import StoreThread
+from tests.support.volumes import HangingDisk, name, open_volume
+
+LATE = 0.04
+
+
+def test_patience_is_over_when_the_same_call_was_seen_often_enough_and_again_as_often() -> None:
+    patience = Patience()
+    assert not any(patience.look() for _ in range(3 * LOOKS)), "nothing is under way"
+    with patience:
+        seen = [patience.look() for _ in range(3 * LOOKS + 1)]
+        assert [at for at, over in enumerate(seen) if over] == [LOOKS, 2 * LOOKS, 3 * LOOKS]
+        assert patience.over
+    assert not patience.over
+    assert not patience.look()
+
+
+def test_patience_is_not_over_while_calls_come_and_go() -> None:
+    patience = Patience()
+    for _ in range(5 * LOOKS):
+        with patience:
+            assert not patience.look()
+            assert not patience.over
+
+
+async def held(disk: HangingDisk) -> None:
+    assert await asyncio.to_thread(disk.held.wait, 10)
+
+
+async def test_all_who_wait_are_told_and_who_comes_is_told_at_once(tmp_path: Path) -> None:
+    disk = HangingDisk()
+    volume = open_volume(tmp_path, disk=disk)
+    store = StoreThread(volume, LATE)
+    store.start()
+    place = await store.call(volume.reserve, 1000)
+    written: list[Exception | None] = []
+    disk.hang()
+    for at in (0, 100):
+        store.post_write(place, at, memoryview(b"x" * 100), written.append)
+    await held(disk)
+    waiting = store.call(volume.reserve, 1000)
+    with pytest.raises(StoreError, match="does not answer"):
+        await waiting
+    assert [str(error) for error in written] == ["the disk does not answer"] * 2
+    with pytest.raises(StoreError, match="does not answer"):
+        await store.call(volume.reserve, 1000)
+    assert not await store.attempt(volume.delete, b"n" * 16, None, "replaced")
+    await asyncio.wait_for(store.room(), 10)
+    disk.go_on()
+    while not await store.attempt(volume.needs_room):
+        await asyncio.sleep(LATE)
+    await store.call(volume.needs_room)  # behind what was posted for reservations that nobody waited for
+    pack = volume.packs.all[place.pack]
+    assert pack.open_reservations == 1, "only the one that somebody has"
+    assert len(written) == 2, "each is told once"
+    assert volume.packs.written_bytes >= 200, "what was asked for is done"
+    await store.close()
+
+
+async def test_a_call_that_hangs_makes_the_volume_read_only_then_off_and_a_slow_try_does_not_make_it_good(
+    tmp_path: Path,
+) -> None:
+    disk = HangingDisk()
+    volume = open_volume(tmp_path, disk=disk)
+    store = StoreThread(volume, LATE)
+    told: asyncio.Queue[Trust] = asyncio.Queue()
+    store.on_trust = told.put_nowait
+    store.start()
+    place = await store.call(volume.reserve, 1000)
+    disk.hang()
+    store.post_write(place, 0, memoryview(b"x"), lambda error: None)
+    assert await asyncio.wait_for(told.get(), 10) is Trust.READ_ONLY
+    assert await asyncio.wait_for(told.get(), 10) is Trust.OFF
+    assert volume.hello.off
+    assert volume.lookup(name(volume, "/a")) is None, "look-ups go on"
+    disk._where = "disk-try"
+    disk.go_on()
+    while not await store.attempt(volume.needs_room):
+        await asyncio.sleep(LATE)
+    errors = volume.health.errors
+    disk.hang()
+    trying = asyncio.create_task(store.attempt(store._try_disk))
+    await held(disk)
+    while volume.health.errors == errors:
+        await asyncio.sleep(LATE)
+    disk.go_on()
+    await trying
+    while not await store.attempt(volume.needs_room):
+        await asyncio.sleep(LATE)
+    assert volume.health.trust is Trust.OFF
+    assert await store.attempt(store._try_disk)
+    assert await asyncio.wait_for(told.get(), 10) is Trust.GOOD
+    await store.close()
