@@ -38,12 +38,14 @@ class OriginSection(Section):
     stall_timeout: Wait = Field(5.0, description="silence in a body after which it is resumed")
     retries: int = Field(2, ge=0, le=10, description="further tries, 100-400 ms apart")
     resume_max: int = Field(3, ge=0, le=20, description="broken bodies in a row without one new byte")
-    max_connections: int = Field(128, ge=1, le=10_000, description="connections at the same time")
+    max_connections: int = Field(
+        384, ge=1, le=10_000, description="connections at the same time; bodies in pieces take three quarters at most"
+    )
     queue: int = Field(1024, ge=0, le=100_000, description="requests that may wait for a connection ...")
     queue_timeout: Wait = Field(2.0, description="... for so long")
     keepalive: Wait = Field(75.0, description="how long an idle connection is kept; less than the origin keeps it")
     far: Wait = Field(0.02, description="round trip from which on bodies come over several connections at once")
-    parallel_max: int = Field(64, ge=1, le=128, description="so many of them for one body; 1 = never more")
+    parallel_max: int = Field(96, ge=1, le=128, description="so many of them for one body; 1 = never more")
     warm: int = Field(32, ge=0, le=1000, description="connections kept open ahead while a far origin is in use")
     selection: Annotated[Selection, Field(strict=False)] = Field(
         Selection.RENDEZVOUS,

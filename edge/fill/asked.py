@@ -24,6 +24,7 @@ class AskedPiece:
         "size",
         "start",
         "task",
+        "weight",
     )
 
     def __init__(
@@ -42,6 +43,7 @@ class AskedPiece:
         self.connection = connection  # taken for it, until the request has gone
         self.task: asyncio.Task[None] | None = None
         self.rival: AskedPiece | None = None
+        self.weight = 0  # bytes that it has under way at a time
 
     def __repr__(self) -> str:
         return f"<AskedPiece {self.start}-{self.end} +{self.received} done={self.done}>"

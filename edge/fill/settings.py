@@ -18,7 +18,7 @@ class FillSettings:
     inline_limit: int = 64 * KIB  # what one message may carry
     announce_bytes: int = 256 * KIB  # a reader hears of new bytes after so many ...
     announce_seconds: float = 0.005  # ... or after so long
-    parallel_max: int = 64  # pieces of one run under way at a time, on a far path
+    parallel_max: int = 96  # pieces of one run under way at a time, on a far path
     spread_total: int = 256 * MIB  # held in pieces by all fills together; beyond it each goes on with one
     resume_max: int = 3  # broken bodies in a row without one new byte
     pause_limit: float = 10.0  # a run whose readers do not read gives its connection back

@@ -1,5 +1,6 @@
 """Pure: how much of a stretch each connection is asked for, so that all have brought theirs at about the same time."""
 
+from math import ceil
 from typing import Final
 
 from edge.words import KIB
@@ -12,6 +13,11 @@ AT_ONCE: Final = 2.0  # round trips of work that is shared out at once; of more,
 def windows(round_trips: float) -> float:
     """How many windows of a connection to ask it for, when all together need so many round trips."""
     return max(1.0, round_trips if round_trips <= AT_ONCE else max(AT_ONCE, round_trips / 2))
+
+
+def connections(length: int, window: float) -> int:
+    """How many with such windows bring a stretch in about one round trip."""
+    return ceil(length / window)
 
 
 def piece(window: float, windows: float, left: int) -> int:

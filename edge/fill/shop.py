@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from cachetools import LRUCache, TTLCache
 
@@ -14,7 +14,11 @@ from edge.fill.sinks import ScratchBudget
 from edge.origin.group import Group
 from edge.policy.rules import SiteRules
 from edge.store.thread import StoreThread
-from edge.words import Kind
+from edge.words import KIB, MIB, Kind
+
+TWICE_SHARE: Final = 0.05  # of all bytes asked for in pieces: what a bad moment needs, many good ones have saved
+TWICE_FIRST: Final = 256.0 * KIB
+TWICE_MOST: Final = 4.0 * MIB
 
 
 class Body(Protocol):
@@ -34,7 +38,12 @@ class SpreadBudget:
 
     held: int = 0  # bytes asked for in pieces and not given out yet
     pieces: int = 0  # under way, of all bodies
+    twice: float = TWICE_FIRST  # bytes that may be asked for a second time, because they are late
     bodies: list[Body] = field(default_factory=list)
+
+    def earn(self, size: int) -> None:
+        """So many bytes have been asked for."""
+        self.twice = min(TWICE_MOST, self.twice + TWICE_SHARE * size)
 
     def room(self) -> None:
         """A piece has ended: the bodies that have the fewest under way are next."""

@@ -32,7 +32,6 @@ from edge.words import KIB, Reason
 FIRST: Final = 64 * KIB  # what is asked of an object first, when nobody knows how long it is
 BEGINNING: Final = 16 * KIB  # the same when its rest is asked for at the same moment
 PAUSE: Final = 0.05  # seconds before a piece is tried again
-HEDGED_SHARE: Final = 0.05  # of the bytes asked for may be asked for twice
 OPENING: Final = 3.0  # round trips of work for the connections there are, from which on more are opened
 LOOK: Final = 0.125  # of a round trip from one look for what lags to the next
 
@@ -62,7 +61,7 @@ class Spread:
         self._confirmed = asyncio.Event()
         self._pieces: deque[AskedPiece] = deque()
         self._tasks = Tasks("spread")
-        self._asked = self._hedged = self._under_way = 0
+        self._under_way = self._weight = 0
         self._waiting = False
         self._watching: asyncio.Task[None] | None = None
         self._open = True
@@ -76,32 +75,38 @@ class Spread:
     def wanting(self) -> int | None:
         """How many pieces are under way; None if no more are wanted now."""
         done = not self._open or self._broken is not None or self._next >= self._end
-        return None if done or self._under_way >= self._shop.settings.parallel_max else self._under_way
+        return None if done or self._under_way >= self._most else self._under_way
 
     def begin(self) -> None:
         """Ask for the first pieces, or for more."""
-        pool, needed = self._client.pool, self._round_trips()
-        windows = shares.windows(needed)
+        pool = self._client.pool
+        if self._next == self.start:
+            pool.expect(min(shares.connections(self._end - self.start, pool.path.window), self._most))
+        opening = self._round_trips() >= OPENING
+        windows = shares.windows(self._round_trips(opening=opening))
         while self.wanting is not None:
             if self._under_way and not self._may_take_more():
                 return  # one piece always goes on
             connection = pool.take_warm()
-            if connection is None and self._under_way and needed < OPENING:
+            if connection is None and self._under_way and not opening:
                 return  # those under way are free before a new one could bring anything
             self._launch(connection, windows)
 
-    def _round_trips(self) -> float:
-        """How many it takes for what is left, if the connections that this body may have bring it."""
-        idle, together = self._client.pool.windows
-        connections = max(1, idle + self._under_way)
-        window = (together + self._under_way * self._client.pool.path.window) / connections or FRESH
-        most = min(connections, self._share, self._shop.settings.parallel_max)
-        return (self._end - self._next) / (most * window)
+    def _round_trips(self, *, opening: bool = False) -> float:
+        """How many it takes for what is left, with the connections there are, or with all that may be opened."""
+        pool = self._client.pool
+        idle, together = pool.windows
+        connections, window = self._under_way + idle, together + self._under_way * pool.path.window
+        new = max(0, pool.room - idle) if opening or not connections else 0
+        connections, window = connections + new, window + new * FRESH
+        most = min(connections, self._most)
+        return (self._end - self._next) / max(FRESH, most * window / max(1, connections))
 
     @property
-    def _share(self) -> int:
+    def _most(self) -> int:
         """How many connections this body may have, as one of several."""
-        return max(1, self._client.pool.for_pieces // len(self._shop.spread.bodies))
+        share = max(1, self._client.pool.for_pieces // len(self._shop.spread.bodies))
+        return min(share, self._shop.settings.parallel_max)
 
     def _launch(self, connection: OriginConnection | None, windows: float) -> None:
         path, budget, now = self._client.pool.path, self._shop.spread, self._shop.clock.monotonic()
@@ -111,8 +116,11 @@ class Spread:
             now += path.rtt or 0.0  # it is opened first
         due = now + (path.rtt or 0.0) * size / window + path.late
         piece = AskedPiece(self._next, self._next + size, now, due, connection)
+        piece.weight = min(size, window)
+        path.load.asked += piece.weight
+        self._weight += piece.weight
         self._next = piece.end
-        self._asked += size
+        budget.earn(size)
         self._pieces.append(piece)
         self._under_way += 1
         budget.held += size
@@ -126,14 +134,18 @@ class Spread:
         """Is there room, and a connection for it within this body's share of them?"""
         shop, pool = self._shop, self._client.pool
         budget = shop.spread
-        if self._under_way >= self._share or budget.pieces >= pool.for_pieces:
+        if self._under_way >= self._most or budget.pieces >= pool.for_pieces:
             return False  # those that were asked for a moment ago have no connection yet, but will
+        if self._weight >= pool.path.load.room(shop.clock.monotonic()) / len(budget.bodies):
+            return False
         return pool.spare and budget.held < shop.settings.spread_total
 
     def _ended(self, piece: AskedPiece) -> None:
         """A piece is not under way any more: another may be."""
         self._never_sent(piece)
         self._under_way -= 1
+        self._weight -= piece.weight
+        self._client.pool.path.load.asked -= piece.weight
         self._shop.spread.pieces -= 1
         self._shop.spread.room()
 
@@ -218,12 +230,11 @@ class Spread:
         size = piece.end - piece.position
         if piece.over or piece.rival is not None or size <= 0:
             return
-        if self._hedged + size > max(FIRST, HEDGED_SHARE * self._asked):
-            return
-        connection = self._client.pool.take_warm()
+        budget = self._shop.spread
+        connection = self._client.pool.take_warm() if size <= budget.twice else None
         if connection is None:
             return  # not now; a moment later perhaps
-        self._hedged += size
+        budget.twice -= size
         self._client.observer.repeat()
         rival = piece.rival = AskedPiece(piece.position, piece.end, 0.0, 0.0, connection)
         rival.task = self._tasks.spawn(self._race(piece, rival), "rival")
@@ -282,8 +293,9 @@ class Spread:
                 left = piece.end - piece.position  # less than was asked for, if the guess was too long
                 now = shop.clock.monotonic()
                 if on is not None and piece.position == ask.start:
-                    path.waited(now - begun)
+                    path.waited(now - begun, now)
                 response.window.came(len(chunk), now, path.rtt or 0.0)
+                path.load.came(len(chunk), now, path.rtt or 0.0)
                 piece.add(chunk[:left], now)
                 if left <= len(chunk):
                     break

@@ -5,6 +5,7 @@ import sys
 from collections import deque
 from typing import Final
 
+from edge.origin.load import Load
 from edge.origin.window import FRESH
 
 CONNECTS: Final = 16  # of which the fastest counts as the round trip: the others had a loss or a busy moment
@@ -12,6 +13,7 @@ WEIGHT: Final = 0.05  # of one piece among those before it: a run has dozens
 WAIT_WEIGHT: Final = 0.05  # the same for the wait for its first byte: pieces of one run wait for each other
 DEVIATIONS: Final = 4.0  # beyond the mean that are late (as in RFC 6298)
 LATE_LEAST: Final = 1.4  # round trips without a byte: what a lost packet holds back comes after one, and a little
+LATE_MOST: Final = 3.0  # where many time out, what is late must not be measured by them
 LATE_FIRST: Final = 2.0  # while nobody knows
 _RTT_AT: Final = 68  # tcpi_rtt in struct tcp_info (linux/tcp.h), microseconds
 _MIN_RTT_AT: Final = 148  # tcpi_min_rtt
@@ -35,6 +37,7 @@ class PathStatistics:
         self._far = far
         self._connects: deque[float] = deque(maxlen=CONNECTS)
         self.window = float(FRESH)  # what a connection brings in a round trip, on the average
+        self.load = Load()
         self._wait = self._deviation = 0.0  # from asking to the first byte
 
     def __repr__(self) -> str:
@@ -52,18 +55,21 @@ class PathStatistics:
 
     @property
     def late(self) -> float:
-        """How long an answer under way may bring nothing before it is late: longer than the others' first bytes took."""
+        """How long an answer under way may bring nothing before it is late: longer than others wait for first bytes."""
         rtt = self.rtt or 0.0
         if not self._wait:
             return LATE_FIRST * rtt
-        return max(LATE_LEAST * rtt, self._wait + DEVIATIONS * self._deviation)
+        return min(max(LATE_LEAST * rtt, self._wait + DEVIATIONS * self._deviation), LATE_MOST * rtt)
 
     def connected(self, seconds: float) -> None:
         """A TCP handshake took so long."""
         self._connects.append(seconds)
 
-    def waited(self, seconds: float) -> None:
+    def waited(self, seconds: float, now: float) -> None:
         """A piece's first byte came so long after it had been asked for."""
+        rtt = self.rtt or seconds
+        seconds = min(seconds, LATE_MOST * rtt)
+        self.load.waited(self._wait, now, rtt)
         if not self._wait:
             self._wait, self._deviation = seconds, seconds / 4
             return

@@ -13,6 +13,7 @@ from edge.origin.resolve import Resolver
 from edge.origin.settings import Address, OriginSettings, Urgency
 
 OPEN_AHEAD: Final = 8  # connections that are opened ahead at a time
+RESERVED: Final = 4  # idle connections that pieces leave for first requests
 FADES: Final = 0.99  # a second: half of what was in use is kept open after a minute
 
 
@@ -61,7 +62,7 @@ class Pool:
             patience=settings.queue_timeout,
         )
         self._last_taken = clock.monotonic()
-        self._busy = 0.0  # connections that were in use at the same time, lately
+        self._busy = 0.0  # connections that were in use at the same time, or would have been of use, lately
         self._closed = False
 
     def __repr__(self) -> str:
@@ -85,7 +86,7 @@ class Pool:
     async def keep_warm(self) -> None:
         """Learn how far the upstream is; if it is far and in use, have connections open ahead. Call it each second.
 
-        As many as `warm`, or as were in use at the same time lately: what was closed is made up for.
+        As many as `warm`, or as were in use at the same time or would have been of use lately.
         """
         now = self._clock.monotonic()
         self._drop_idle(now)
@@ -93,7 +94,7 @@ class Pool:
             return
         self.dialer.refresh()  # where all connections are kept nobody else asks
         self._busy *= FADES
-        wanted = max(self.settings.warm, int(self._busy)) if self.path.far else int(self.path.rtt is None)
+        wanted = max(self.settings.warm, int(self._busy) + RESERVED) if self.path.far else int(self.path.rtt is None)
         missing = min(wanted - len(self._idle) - self._line.taken, OPEN_AHEAD)
         if missing > 0 and self.spare:
             await asyncio.gather(*(self._open_ahead() for _ in range(missing)), return_exceptions=True)
@@ -142,8 +143,12 @@ class Pool:
         return connection
 
     def take_warm(self) -> OriginConnection | None:
-        """The idle connection with the widest window, at once; None if there is none, or none to spare."""
-        connection = self._best(self.settings.keepalive) if self.spare else None
+        """The idle connection with the widest window, at once; None if there is none to spare.
+
+        Some stay for first requests: to open one would make a player wait for one more round trip.
+        """
+        spare = self.spare and len(self._idle) > RESERVED
+        connection = self._best(self.settings.keepalive) if spare else None
         if connection is not None:
             self._last_taken = self._clock.monotonic()
             self._line.enter_at_once()  # there is room: `spare`
@@ -163,6 +168,15 @@ class Pool:
         connection.window.begin()
         self._in_use.add(connection)
         self._busy = max(self._busy, float(self._line.taken))
+
+    def expect(self, connections: int) -> None:
+        """So many would be of use to a body that comes in pieces: have them open for the next one."""
+        self._busy = max(self._busy, float(min(connections, self.for_pieces)))
+
+    @property
+    def room(self) -> int:
+        """How many more connections pieces may take, idle or new."""
+        return max(0, self.for_pieces - self._line.taken)
 
     @property
     def windows(self) -> tuple[int, int]:

@@ -24,7 +24,7 @@ class OriginSettings:
     stall_timeout: float = 5.0
     retries: int = 2
     retry_jitter: tuple[float, float] = (0.1, 0.4)
-    max_connections: int = 128
+    max_connections: int = 384  # eight players with 32 each at 1 % loss, and a quarter for first requests
     queue_limit: int = 1024
     queue_timeout: float = 2.0
     keepalive: float = 75.0

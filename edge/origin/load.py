@@ -1,0 +1,45 @@
+"""How much is asked of a path at a time, so that its queue does not overflow.
+
+Many connections together do what one does in its slow start: each has a window that fits the path alone, all of them
+overflow its queue, and who loses most of a window waits for a time-out, a second and more. So what is under way is
+held to half as much again as the path has carried in a round trip, for some time after first bytes have come late:
+then there was a queue. Without one there is no bound but the windows.
+"""
+
+from typing import Final
+
+HEADROOM: Final = 1.5  # times what it carries: a third of what was asked waits for packets that were lost
+CROWDED: Final = 1.2  # round trips to the first byte, on the average, from which on there is a queue
+REMEMBERED: Final = 10.0  # seconds: the next segment comes after fewer
+FADES: Final = 0.98  # of the most that it has carried, each round trip: paths change within seconds
+
+
+class Load:
+    """Of one upstream; bytes. Times are monotonic, seconds."""
+
+    def __init__(self) -> None:
+        self.asked = 0  # under way as far as windows allow: more of a piece is sent when that is acknowledged
+        self._most = 0.0  # carried in a round trip, lately
+        self._came = 0
+        self._since = 0.0
+        self._crowded_until = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Load {self.asked} under way, {self._most:.0f} a round trip at most>"
+
+    def came(self, count: int, now: float, round_trip: float) -> None:
+        """So many bytes of a piece have come."""
+        took = now - self._since
+        if took >= round_trip:
+            self._most = max(self._most * FADES, self._came * round_trip / took)
+            self._came, self._since = 0, now
+        self._came += count
+
+    def waited(self, wait: float, now: float, round_trip: float) -> None:
+        """First bytes take so long now, on the average."""
+        if wait >= CROWDED * round_trip:
+            self._crowded_until = now + REMEMBERED
+
+    def room(self, now: float) -> float:
+        """What may be under way at a time."""
+        return HEADROOM * self._most if self._most and now < self._crowded_until else float("inf")
