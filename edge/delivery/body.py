@@ -52,6 +52,7 @@ class ObjectBody(AskListener):
         name: bytes,
         asking: Asking | None = None,
         mode: Mode = Mode.FILL,
+        on_brought: Callable[[], None] | None = None,
     ) -> None:
         self._sources = sources
         self._exchange = exchange
@@ -62,6 +63,7 @@ class ObjectBody(AskListener):
         self._name = name
         self._asking = asking
         self._mode = mode
+        self._on_brought = on_brought  # called once: all that `asking` was to bring is here
         self._open_end = False
         self._position = 0
         self._end = 0
@@ -106,10 +108,17 @@ class ObjectBody(AskListener):
     def close(self) -> None:
         """The answer is over, complete or not."""
         self._closed = True
+        if not self._parts and self._position >= self._end and self._broken is None:
+            self._tell_brought()  # all has been handed out before the keeper's last word came
         if self._asking is not None:
             self._asking.cancel()
             self._asking = None
         self._verified = None
+
+    def _tell_brought(self) -> None:
+        brought, self._on_brought = self._on_brought, None
+        if brought is not None:
+            brought()
 
     # -- where bytes come from -------------------------------------------------------------------
 
@@ -251,6 +260,7 @@ class ObjectBody(AskListener):
         self._exchange.resume()
 
     def on_end(self, total: int) -> None:
+        self._tell_brought()
         if self._open_end:
             self._end = total
             self._open_end = False

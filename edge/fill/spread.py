@@ -11,7 +11,7 @@ begin on a guess, before the head of the object is known (`confirm` tells it the
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from edge.errors import OriginError
@@ -42,7 +42,7 @@ class Spread:
         fields: FieldList,
         start: int,
         end: int,
-        urgency: Urgency = Urgency.SEGMENT,
+        urgency: Callable[[], Urgency] = lambda: Urgency.SEGMENT,
     ) -> None:
         self._shop = shop
         self._client = client
@@ -76,8 +76,7 @@ class Spread:
         """Ask for the first pieces, or for more."""
         budget = self._shop.spread
         if not self._size:
-            share = max(1, self._client.pool.for_pieces // len(budget.bodies))
-            most = min(self._shop.settings.parallel_max, share)
+            most = min(self._shop.settings.parallel_max, self._share)
             self._size = self._client.pool.path.piece(self._end - self.start, most)
         while self.wanting is not None:
             if self._pieces and not self._may_take_more():
@@ -93,6 +92,15 @@ class Spread:
             self._pieces.append(piece)
             self._launch(piece)
 
+    @property
+    def _share(self) -> int:
+        """Connections that it may have under way: as many as any other body, or of the few for what nobody asked."""
+        shop, pool = self._shop, self._client.pool
+        even = max(1, pool.for_pieces // len(shop.spread.bodies))
+        if self._urgency() is not Urgency.AHEAD:
+            return even
+        return max(1, min(even, pool.for_ahead // max(1, shop.ahead.under_way)))
+
     def _launch(self, piece: AskedPiece) -> None:
         self._shop.spread.pieces += 1
         self._under_way += 1
@@ -102,8 +110,8 @@ class Spread:
     def _may_take_more(self) -> bool:
         """Is there room, and a connection for it within this body's share of them?"""
         shop, pool = self._shop, self._client.pool
-        budget, most = shop.spread, pool.for_pieces
-        if self._under_way >= max(1, most // len(budget.bodies)) or budget.pieces >= most:
+        budget = shop.spread
+        if self._under_way >= self._share or budget.pieces >= pool.for_pieces:
             return False  # those that were asked for a moment ago have no connection yet, but will
         return pool.spare and budget.held < shop.settings.spread_total
 
@@ -229,7 +237,7 @@ class Spread:
             fields.append((b"If-Range", self._version[0]))
         begun = shop.clock.monotonic()
         fetch = self._fetch
-        request = UpstreamRequest(b"GET", fetch.target, tuple(fields), urgency=self._urgency, context=fetch.context)
+        request = UpstreamRequest(b"GET", fetch.target, tuple(fields), urgency=self._urgency(), context=fetch.context)
         async with self._client.fetch(request) as response:
             beyond = response.status == 416 and not self._confirmed.is_set()
             if not beyond:

@@ -212,6 +212,9 @@ class FillMeters:
     def collapsed(self, site: str, result: str) -> None:
         self._meters.count("edge_cache_collapsed_requests_total", self._sites.admit(site), result)
 
+    def prefetch(self, result: str) -> None:
+        self._meters.count("edge_prefetch_total", result)
+
     def corrupt(self, reason: str) -> None:
         self._meters.count("edge_cache_corrupt_total", reason)
 

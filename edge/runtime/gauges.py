@@ -104,6 +104,7 @@ class KeeperGauges:
         meters.gauge("edge_executor_queue_depth", "store", to=self._store.waiting)
         meters.gauge("edge_flights", to=len(self._desk.flights))
         self._sample_upstream(self._upstream())
+        self._desk.look()
         for seconds in self._store.take_write_seconds():
             meters.observe("edge_disk_operation_seconds", label, "write", value=seconds)
         for reason, count in volume.tallies.take_evictions().items():
