@@ -99,7 +99,8 @@ class Spread:
         even = max(1, pool.for_pieces // len(shop.spread.bodies))
         if self._urgency() is not Urgency.AHEAD:
             return even
-        return max(1, min(even, pool.for_ahead // max(1, shop.ahead.under_way)))
+        each = pool.for_ahead // max(1, shop.ahead.under_way)
+        return max(1, min(even, each - 1))  # one is taken by the first piece
 
     def _launch(self, piece: AskedPiece) -> None:
         self._shop.spread.pieces += 1
