@@ -63,7 +63,7 @@ async def test_it_never_has_more_than_its_share_of_the_connections_until_a_playe
         await correct(asked, wire)
 
     async with far_bench(tmp_path, held, origin=replace(PATIENT, max_connections=40, first_byte_timeout=5.0)) as (
-        server,
+        _server,
         bench,
     ):
         await bench.get("/v/1.ts")
@@ -184,7 +184,7 @@ async def test_a_worker_that_dies_takes_its_wishes_along(tmp_path: Path) -> None
             await gate.wait()
         await correct(asked, wire)
 
-    async with far_bench(tmp_path, held, origin=replace(PATIENT, first_byte_timeout=5.0)) as (server, bench):
+    async with far_bench(tmp_path, held, origin=replace(PATIENT, first_byte_timeout=5.0)) as (_server, bench):
         await bench.get("/v/1.ts")
         wish(bench, "/v/2.ts")
         await under_way(bench)
