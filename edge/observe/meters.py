@@ -2,6 +2,7 @@
 
 import asyncio
 from bisect import bisect_left
+from collections.abc import Collection
 from typing import Final
 
 from edge.clock import Clock
@@ -156,6 +157,10 @@ class Meters:
 
     def gauge(self, metric: str, *labels: str, to: float) -> None:
         self.slots.values[self.slots.cell(metric, *labels)] = to
+
+    def only(self, metric: str, kept: Collection[tuple[str, ...]]) -> None:
+        """Of a gauge whose owners come and go with the configuration: no other series than these."""
+        self.slots.forget_others(metric, kept)
 
 
 def code_label(code: int) -> str:

@@ -15,6 +15,7 @@ from edge.store.scrub import Scrubber
 from edge.store.thread import StoreThread
 
 SECONDS: Final = 1.0
+CONNECTIONS: Final = ("active", "idle", "waiting")
 READER_CHECK_SECONDS: Final = 60.0
 
 
@@ -79,6 +80,7 @@ class KeeperGauges:
         self._desk = desk
         self._upstream = upstream
         self._label = label
+        self._group: Group | None = None  # the one that was told of last
 
     async def run(self) -> None:
         seconds = 0.0
@@ -125,8 +127,15 @@ class KeeperGauges:
     def _sample_upstream(self, group: Group) -> None:
         name = group.members[0].client.settings.name
         counts = [member.client.pool.counts for member in group.members]
-        for number, state in enumerate(("active", "idle", "waiting")):
+        for number, state in enumerate(CONNECTIONS):
             self._meters.gauge("edge_upstream_connections", name, state, to=sum(count[number] for count in counts))
+        if group is not self._group:  # other members: those that are no more must not be told of for ever
+            self._group, shares = group, [(name, member.client.member) for member in group.members]
+            self._meters.only("edge_upstream_share_ratio", shares)
+            self._meters.only(
+                "edge_circuit_breaker_state", [(*share, state.value) for share in shares for state in State]
+            )
+            self._meters.only("edge_upstream_connections", [(name, state) for state in CONNECTIONS])
         for member in group.members:
             self._meters.gauge("edge_upstream_share_ratio", name, member.client.member, to=member.client.breaker.share)
             for state in State:
