@@ -77,6 +77,9 @@ class RulesSection(Section):
     server_timing: bool | Annotated[float, Field(ge=0, le=1)] | None = Field(
         None, description="share of the answers whose Server-Timing tells scripts how the cache answered; true = all"
     )
+    prefetch: int | None = Field(
+        None, ge=0, le=8, description="segments that are fetched ahead of a player, over a far path; 0 = none"
+    )
     live: LiveSection | None = Field(None, description="see below")
     kinds: dict[Annotated[Kind, Field(strict=False)], KindSection] = Field(
         default_factory=dict, description="defaults by kind of object, see below"

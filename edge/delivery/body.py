@@ -54,6 +54,7 @@ class ObjectBody(AskListener):
         asking: Asking | None = None,
         mode: Mode = Mode.FILL,
         on_fetched: Callable[[str, int], None] | None = None,
+        on_brought: Callable[[], None] | None = None,
     ) -> None:
         self._sources = sources
         self._exchange = exchange
@@ -67,6 +68,7 @@ class ObjectBody(AskListener):
         self._on_fetched = on_fetched
         self._member: str | None = None  # who brings what is missing
         self._fetched = 0
+        self._on_brought = on_brought  # called once: all that `asking` was to bring is here
         self._open_end = False
         self._position = 0
         self._end = 0
@@ -111,12 +113,19 @@ class ObjectBody(AskListener):
     def close(self) -> None:
         """The answer is over, complete or not."""
         self._closed = True
+        if not self._parts and self._position >= self._end and self._broken is None:
+            self._tell_brought()  # all has been handed out before the keeper's last word came
         if self._asking is not None:
             self._asking.cancel()
             self._asking = None
         self._verified = None
         if self._fetched and self._on_fetched is not None:
             self._on_fetched(self._member or "", self._fetched)
+
+    def _tell_brought(self) -> None:
+        brought, self._on_brought = self._on_brought, None
+        if brought is not None:
+            brought()
 
     # -- where bytes come from -------------------------------------------------------------------
 
@@ -261,6 +270,7 @@ class ObjectBody(AskListener):
         self._exchange.resume()
 
     def on_end(self, total: int) -> None:
+        self._tell_brought()
         if self._open_end:
             self._end = total
             self._open_end = False

@@ -55,7 +55,7 @@ class Miss(AskListener):
         delivery, exchange = self._delivery, self._exchange
         start, end, suffix, ranged = self._wanted()
         fetch = delivery.fetch_of(
-            exchange,
+            exchange.request,
             self._place,
             start=start,
             end=end,

@@ -43,7 +43,7 @@ class Passing(AskListener):
     def ask(self) -> None:
         """Send the request on, and its body as it comes."""
         exchange, delivery = self._exchange, self._delivery
-        fetch = delivery.fetch_of(exchange, self._place, mode=Mode.PASS, conditions=True)
+        fetch = delivery.fetch_of(exchange.request, self._place, mode=Mode.PASS, conditions=True)
         exchange.on_gone = self._leave
         self._asking = delivery.volumes[self._place.volume].asker.ask(fetch, self)
         body = exchange.request.body

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from edge.delivery.lists import Lists
 from edge.delivery.memory import Memory
 from edge.http.target import parse_target
 from edge.media.cmcd import PARAMETER, without_parameter
@@ -60,6 +61,7 @@ class Places:
         self.default = sites[0]
         self._by_host = {host.lower().encode(): rules for rules in sites for host in rules.hosts}
         self._remembered = remembered
+        self.lists = Lists()
         self.settle(homes)
 
     def settle(self, homes: Mapping[int, Home]) -> None:
@@ -87,13 +89,16 @@ class Places:
         key = cache_key(site, found.path, found.query, rules)
         members = self._members
         volume = members[0][0] if len(members) == 1 else ranked(key, members)[0]
+        kind, asked = kind_of(found.path), origin_target(found.path, found.query, rules)
+        if kind is Kind.PLAYLIST or kind is Kind.MANIFEST:
+            self.lists.note(rules.name, asked)
         return Place(
             rules=rules,
             key=key,
             name=name_of(key, self._homes[volume].secret),
-            kind=kind_of(found.path),
+            kind=kind,
             path=found.path,
-            target=origin_target(found.path, found.query, rules),
+            target=asked,
             mime=content_type_for(found.path) if rules.mime_by_path else None,
             heeds=rules.honour_client_cache_control,
             volume=volume,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from edge.access.passes import FIELD_LOW, Context, asks_as_sibling
 from edge.clock import Clock
@@ -25,7 +26,7 @@ from edge.store.record import Flag, Record
 from edge.tasks import Tasks
 from edge.words import KIB, MIB, CacheStatus, Forward, Kind
 
-MP4 = Kind.MP4
+MP4, SEGMENT = Kind.MP4, Kind.SEGMENT
 SMALL = 32 * KIB  # bodies up to here leave in one write with their head: cheaper than a sendfile of their own
 AT_ONCE = MIB  # what is wholly in memory and no longer than one window needs no body of its own
 CUT = (b"GET", b"HEAD")  # answers to others are not cut here: ranges of theirs are the origin's affair
@@ -149,7 +150,7 @@ class Serving:
             start, end = chosen.start, chosen.end
             head = prepared.part(start, end, how, now)
             code = 206
-            if place.kind is MP4 and record.generation:
+            if (place.kind is MP4 or place.kind is SEGMENT) and record.generation:
                 self._read_ahead(exchange, place, record, start, end)
         exchange.context = Told(place, code, how, prepared)
         if body is not None:
@@ -168,7 +169,7 @@ class Serving:
         if stretch is not None:
             pin = Pin(record.generation, record.total, record.etag)
             start, end = stretch
-            fetch = self.fetch_of(exchange, place, start=start, end=end, ranged=True, pin=pin, mode=Mode.AHEAD)
+            fetch = self.fetch_of(exchange.request, place, start=start, end=end, ranged=True, pin=pin, mode=Mode.AHEAD)
             self.volumes[place.volume].asker.tell(fetch)
 
     def _respond(
@@ -231,13 +232,14 @@ class Serving:
         asking: Asking | None,
     ) -> ObjectBody:
         def fetch(start: int, end: int, pin: Pin | None, mode: Mode) -> Fetch:
-            return self.fetch_of(exchange, place, start=start, end=end, ranged=True, pin=pin, mode=mode)
+            return self.fetch_of(exchange.request, place, start=start, end=end, ranged=True, pin=pin, mode=mode)
 
         def fetched(member: str, count: int) -> None:
             told = exchange.context
             told.how = replace(told.how, member=told.how.member or member, fetched=count)
 
         mode = asking.fetch.mode if asking is not None else Mode.FILL
+        leads = asking is not None and mode is Mode.FILL and record.status == 200 and exchange.request.method == b"GET"
         return ObjectBody(
             self.volumes[place.volume],
             exchange,
@@ -248,7 +250,11 @@ class Serving:
             asking=asking,
             mode=mode,
             on_fetched=fetched,
+            on_brought=partial(self.brought, exchange.request, place) if leads else None,
         )
+
+    def brought(self, request: Request, place: Place) -> None:
+        """A fill for a request has ended."""
 
     def serve_unknown(self, exchange: Exchange, place: Place, record: Record, how: How, asking: Asking) -> None:
         """An answer whose length nobody knows yet: the whole, as it comes, whatever range was asked."""
@@ -307,7 +313,7 @@ class Serving:
 
     def fetch_of(
         self,
-        exchange: Exchange,
+        request: Request,
         place: Place,
         *,
         start: int = 0,
@@ -319,7 +325,6 @@ class Serving:
         conditions: bool = False,
     ) -> Fetch:
         """The fetch for a stretch of an object on behalf of a request; `conditions`: the origin is to judge them."""
-        request = exchange.request
         body = request.body
         return Fetch(
             id=self.volumes[place.volume].asker.next_id(),

@@ -14,6 +14,7 @@ from edge.delivery.answer import HIT, How, preflight
 from edge.delivery.miss import Miss
 from edge.delivery.passing import Passing
 from edge.delivery.places import Place, Places
+from edge.delivery.prefetch import Prefetch
 from edge.delivery.serving import DeliverySettings, Serving, Told, Volume
 from edge.errors import BadRequest
 from edge.fill.messages import Mode
@@ -23,6 +24,7 @@ from edge.policy.rules import ALL, READS
 from edge.policy.upstream_fields import in_a_loop, request_fields
 from edge.policy.variants import selection
 from edge.server.exchange import Exchange
+from edge.server.request import Request
 from edge.store.record import Flag, Record
 from edge.store.variants import lists_of, variant_name
 from edge.words import CacheStatus, Forward
@@ -46,6 +48,7 @@ class Delivery(Serving):
         super().__init__(places.default, volumes, clock, settings)
         self.places = places
         self._refreshing: LRUCache[bytes, float] = LRUCache(REFRESHES)
+        self._prefetch = Prefetch(self)
         self._on_closed = on_closed
 
     # -- the story -------------------------------------------------------------------------------
@@ -85,12 +88,14 @@ class Delivery(Serving):
             return
         now = self.clock.wall()
         if now < record.fresh_until and not record.flags & NOT_AT_ONCE:  # what `decide` would say, without the call
-            reader.touch(place.name)
+            if reader.touch(place.name):
+                self.brought(exchange.request, place)
             self.serve(exchange, place, record, HIT, now, body=body)
             return
         match _decide(record, now):
             case Decision.SERVE_STALE_AND_REFRESH:
-                reader.touch(place.name)
+                if reader.touch(place.name):
+                    self.brought(exchange.request, place)
                 self._refresh(exchange, place, now)
                 self.serve(exchange, place, record, How(CacheStatus.UPDATING), now, body=body)
             case Decision.CHOOSE:
@@ -216,6 +221,11 @@ class Delivery(Serving):
 
     # -- asking keepers --------------------------------------------------------------------------
 
+    def brought(self, request: Request, place: Place) -> None:
+        """A fill has ended, or what was fetched ahead has been asked for: go on with what follows."""
+        if self._prefetch.leads(request, place):
+            self._prefetch.go_on(request, place)
+
     def _miss(
         self,
         exchange: Exchange,
@@ -235,7 +245,7 @@ class Delivery(Serving):
         if now - self._refreshing.get(place.name, 0.0) < REFRESH_AGAIN:
             return
         self._refreshing[place.name] = now
-        self.volumes[place.volume].asker.tell(self.fetch_of(exchange, place, mode=Mode.REFRESH))
+        self.volumes[place.volume].asker.tell(self.fetch_of(exchange.request, place, mode=Mode.REFRESH))
 
 
 def _decide(record: Record, now: float) -> Decision:

@@ -241,6 +241,11 @@ class Asker:
         if self.up:
             self.send(message)
 
+    def withdraw(self, fetch: Fetch) -> None:
+        """What was to be fetched ahead is not expected to be asked for any more."""
+        if self.up:
+            self.send(Cancel(fetch.id))
+
     async def forget(self, *whats: Purge, dry: bool = False) -> Forgotten:
         """Have the keeper purge; ConnectionError when it is down, or dies at it: then nobody knows."""
         if not self.up:

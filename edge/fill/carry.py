@@ -76,6 +76,7 @@ class Carrier:
     async def _put(self, data: bytes) -> None:
         run = self._run
         run.position += len(data)
+        self._shop.ahead.brought(len(data))
         limit = self._shop.settings.memory_limit
         if isinstance(self._sink, MemorySink) and self._sink.size + len(data) > limit:
             await self._spill(self._sink)
@@ -132,7 +133,8 @@ class Carrier:
 
     def _set_stop(self) -> None:
         flight, run = self._flight, self._run
-        if flight.background or run.ahead or next(flight.readers_of(run), None) is not None:
+        goes_on = run.ahead or (flight.background and (self._keep or not flight.unasked))
+        if goes_on or next(flight.readers_of(run), None) is not None:
             run.stop_at = run.end
             return
         if run.end == UNKNOWN or not self._keep:
@@ -156,11 +158,11 @@ class Carrier:
     def spread(self, start: int) -> Spread:
         """The rest of the run from `start` on, over several connections; not begun."""
         fields = plan.base_fields(self._fetch, self._rules)
-        return Spread(self._shop, self._flight.client, self._fetch, fields, start, self._run.end, self._urgency)
+        return Spread(self._shop, self._flight.client, self._fetch, fields, start, self._run.end, lambda: self._urgency)
 
     @property
     def _urgency(self) -> Urgency:
-        return Urgency.AHEAD if self._run.ahead else plan.urgency(self._fetch)
+        return Urgency.AHEAD if self._run.ahead else self._flight.urgency
 
     def follow(self, spread: Spread) -> None:
         """What comes after the first answer is on its way already."""

@@ -16,6 +16,7 @@ from cachetools import TTLCache
 
 from edge.clock import Clock
 from edge.errors import EdgeError
+from edge.fill.ahead import USUAL_SIZE, Ahead
 from edge.fill.carry import Carrier
 from edge.fill.dropping import Drops
 from edge.fill.finding import Finder
@@ -41,6 +42,7 @@ from edge.fill.settings import FillSettings
 from edge.fill.shop import Shop
 from edge.fill.sinks import PackSink, ScratchBudget
 from edge.origin.group import Group
+from edge.origin.pool import Pool
 from edge.policy.rules import SiteRules
 from edge.store.names import name_of
 from edge.store.record import Flag, Record
@@ -58,6 +60,8 @@ class FillMeters(Protocol):
     def collapsed(self, site: str, result: str) -> None: ...
 
     def corrupt(self, reason: str) -> None: ...
+
+    def prefetch(self, result: str) -> None: ...
 
 
 class Desk:
@@ -99,6 +103,7 @@ class Desk:
             secret=hello.secret,
             landing={},
             hottest=Hottest(settings.sibling_hits, settings.sibling_window, clock),
+            ahead=Ahead(clock, meters.prefetch, self._volume.popularity.hits),
             alone=TTLCache(settings.pass_memory, settings.pass_seconds, timer=timer),
             rangeless=TTLCache(SMALL_KINDS, settings.rangeless_seconds, timer=timer),
         )
@@ -134,12 +139,17 @@ class Desk:
         """A worker has gone, perhaps in the middle of a look-up: what its slot in the index's reader table still holds
         would keep freed pages from being used again."""
         self.links.discard(link)
+        self._shop.ahead.withdraw_all(link)
         self._shop.store.post(self._volume.index.reader_check)
 
     def greet_all(self) -> None:
         """The volume's disk is trusted more, or less: workers ask whether objects live on it."""
         for link in self.links:
             link.channel.send(self._hello())
+
+    def look(self) -> None:
+        """Call it each second: what was fetched ahead may have been used."""
+        self._shop.ahead.look()
 
     def _hello(self) -> Hello:
         return Hello(PROTOCOL, self._volume.hello.to_json())
@@ -187,6 +197,7 @@ class Desk:
         if flight is not None and flight.joinable and not flight.over:
             if fetch.mode is Mode.FILL:
                 link.readers[fetch.id] = flight, reader
+                self._shop.ahead.joined(flight)
                 flight.join(reader)
                 self._meters.collapsed(fetch.site, "shared")
                 link.tidy(fetch.id)
@@ -222,7 +233,10 @@ class Desk:
     def _fetch_ahead(self, link: Link, name: bytes, fetch: Fetch, stored: Record | None) -> None:
         """Nobody waits for it: only on a far path, with connections to spare, and of the version that is being read."""
         pool, pin = self._shop.group.order(fetch.key)[0].pool, fetch.pin
-        if pin is None or not pool.path.far or fetch.kind in self._shop.rangeless:
+        if not pool.path.far or fetch.kind in self._shop.rangeless:
+            return
+        if pin is None:
+            self._prefetch(link, name, fetch, stored, pool)
             return
         flight = self.flights.get(name)
         if flight is not None:
@@ -235,6 +249,22 @@ class Desk:
             return
         if pool.spare and self._shop.landing.get(name) is None and len(self.flights) < self._settings.flights_max // 2:
             self._lead(link, name, Reader(link.channel, fetch), stored, shared=True)
+
+    def _prefetch(self, link: Link, name: bytes, fetch: Fetch, stored: Record | None, pool: Pool) -> None:
+        """Fetch an object of which nothing is here: it is expected to be asked for."""
+        shop, ahead = self._shop, self._shop.ahead
+        flight = self.flights.get(name)
+        if flight is not None:
+            ahead.wish(flight, link, fetch.id)
+            return
+        if name in shop.landing or name in shop.alone or (stored is not None and self._finder.fresh(stored)):
+            return
+        if not fetch.by_sibling and shop.group.owner(fetch.key) is not None:
+            return  # near by, and not ours to keep
+        size = shop.sizes.get(fetch.path.rpartition(b"/")[0], USUAL_SIZE)
+        if pool.spare and ahead.may_begin(size, pool.for_ahead):
+            begun = self._lead(link, name, Reader(link.channel, fetch), stored, shared=True)
+            ahead.begin(begun, size, link, fetch.id)
 
     def _is_coming(self, name: bytes) -> bool:
         return name in self._shop.landing or name in self.flights
@@ -266,7 +296,7 @@ class Desk:
         shared: bool,
         borrowed: bool = False,
         asked: Mode | None = None,
-    ) -> None:
+    ) -> Flight:
         """`asked`: how the worker asked, where the fetch itself was changed since."""
         flight = Flight(
             name,
@@ -303,6 +333,7 @@ class Desk:
             lead.go_on(stored, ahead=mode is Mode.AHEAD)
         else:
             self._tasks.spawn(lead.fly(), f"lead {name.hex()[:8]}")
+        return flight
 
     def _start_run(self, flight: Flight, run: Run) -> None:
         record = flight.record
@@ -405,6 +436,7 @@ class Desk:
         self._alone_flights.discard(flight)
         if self._shop.landing.get(flight.name) is flight:
             del self._shop.landing[flight.name]
+        self._shop.ahead.landed(flight)
         for link, fetch in self._after_landing.pop(flight, ()):
             if fetch.mode is Mode.REFRESH:
                 self.fetch(link, fetch)
@@ -429,7 +461,8 @@ class Desk:
         self._drops.drop(message)
 
     def forget(self, link: Link, id_: int) -> None:
-        """A fetch that waited for a drop, or for a landing, has been cancelled."""
+        """A fetch that waited for a drop, or for a landing, or that nobody has asked for yet, has been cancelled."""
+        self._shop.ahead.withdraw(link, id_)
         for flight, waiting in self._after_landing.items():
             self._after_landing[flight] = [(by, fetch) for by, fetch in waiting if by is not link or fetch.id != id_]
         self._drops.forget(link, id_)

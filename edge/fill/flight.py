@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
+from edge.fill import plan
 from edge.fill.messages import UNKNOWN, End, Fail, Fetch, Head, HeadFlag, Message
 from edge.fill.pieces import Piece
 from edge.fill.readers import Reader, Run
 from edge.fill.settings import FillSettings
 from edge.fill.spans import Spans
 from edge.origin.client import OriginClient
+from edge.origin.settings import Urgency
 from edge.store.record import Record, encode_record
 from edge.words import Reason
 
@@ -64,13 +66,23 @@ class Flight:
         self.over = False
         self.clients = clients  # whom to ask, the one that has answered last first
         self.switched = False  # another member goes on with what one has begun: it may have another version of it
-        self.background = False  # a refresh: it goes on though nobody waits
+        self.background = False  # a refresh, or fetched ahead: it goes on though nobody waits
+        self.unasked = False  # fetched ahead, and nobody has asked for it yet
         self._on_idle = on_idle
         self._start_run = start_run
         self._ahead: deque[tuple[int, int]] = deque(maxlen=AHEAD_MOST)
         self._grown: dict[int, Piece] = {}
         self._unannounced = 0
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def kept_whole(self) -> bool:
+        """Has all of a good answer come, and is it kept?"""
+        if self.doomed or self.head is None or self.record is None or self.total == UNKNOWN:
+            return False
+        kept = self.record.status == 200 and bool(self.head.flags & HeadFlag.STORED)
+        end = self.total if self.fetch.end == UNKNOWN else min(self.fetch.end, self.total)
+        return kept and self.covered.has(self.fetch.start, end)
 
     def __repr__(self) -> str:
         return f"<Flight {self.name.hex()[:8]} {self.covered} readers={self.readers} runs={self.runs}>"
@@ -104,6 +116,16 @@ class Flight:
         reader.pace(ready, asyncio.get_running_loop().time(), self.settings)
         self.look_after(reader)
         self.wake_runs()
+
+    @property
+    def patient(self) -> bool:
+        """Does nobody wait for what it brings, but warm jobs and those who may ask later?"""
+        return self.unasked or (bool(self.readers) and all(reader.fetch.patient for reader in self.readers))
+
+    @property
+    def urgency(self) -> Urgency:
+        """Whose turn its requests have; who joins makes them more urgent."""
+        return Urgency.AHEAD if self.patient else plan.urgency(self.fetch)
 
     def wake_runs(self) -> None:
         for run in self.runs:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from edge.errors import EdgeError, OriginError
 from edge.fill import plan, revise
+from edge.fill.ahead import LARGEST
 from edge.fill.carry import Carrier
 from edge.fill.finding import gap
 from edge.fill.flight import Flight
@@ -78,8 +79,7 @@ class Lead:
         run = Run(0, UNKNOWN)
         flight.runs.append(run)
         try:
-            await let_players_go_first(self._shop, flight)
-            await self._ask(run)
+            await self._ask_in_turn(run)
         except EdgeError as error:
             flight.fail(error.status, error.reason, str(error))
         except Exception:
@@ -87,6 +87,18 @@ class Lead:
             raise  # a mistake of ours: `tasks` reports it, the readers know already
         finally:
             flight.end_run(run)
+
+    async def _ask_in_turn(self, run: Run) -> None:
+        """Players first; who joined one that was asked patiently, and lost its place in line, asks as a player."""
+        await let_players_go_first(self._shop, self._flight)
+        patient = self._flight.patient
+        try:
+            await self._ask(run)
+        except OriginError as error:
+            lost = error.reason in (Reason.QUEUE_FULL, Reason.QUEUE_TIMEOUT) and self._flight.head is None
+            if not (lost and patient and self._flight.readers and not self._flight.patient):
+                raise
+            await self._ask(run)
 
     def go_on(self, stored: Record, *, ahead: bool) -> None:
         """The head is in the index and fresh, only slices are missing: their runs ask with If-Range.
@@ -189,8 +201,8 @@ class Lead:
             tuple(lines),
             retry=retry,
             body=self._upload,
-            urgency=plan.urgency(fetch),
-            hedge=retry and plan.may_hedge(fetch),
+            urgency=self._flight.urgency,
+            hedge=retry and plan.may_hedge(fetch) and not self._flight.patient,
             context=fetch.context,
         )
 
@@ -201,6 +213,8 @@ class Lead:
         whole = self._whole_ask
         if whole is None or ask == whole or self._stored is not None or self._fetch.pin is not None:
             return None
+        if self._flight.unasked:
+            return None  # nobody waits for it, and it may not even be there
         likely = self._shop.sizes.get(_directory(self._fetch.path), 0)
         end = min(likely, ask.start + self._shop.settings.run_max)
         if not whole.whole and whole.end != UNKNOWN:
@@ -214,6 +228,7 @@ class Lead:
             plan.base_fields(self._fetch, self._rules),
             ask.end,
             end,
+            lambda: self._flight.urgency,
         )
         asyncio.get_running_loop().call_soon(spread.begin)  # the first request has its connection by then
         return spread
@@ -289,6 +304,8 @@ class Lead:
     async def _bring(self, ask: Ask, response: UpstreamResponse, run: Run) -> Carrier:
         """An answer with a body that is what was asked for."""
         start, end, total = self._stretch(ask, response)
+        if self._flight.unasked and total > LARGEST:
+            raise OriginError(Reason.CANCELLED, "too large to be fetched before it is asked for", retryable=False)
         kind = self._kind(response)
         verdict = self._verdict(response, kind)
         etag = plan.strong_etag(response.fields) if response.status in (200, PARTIAL) else b""

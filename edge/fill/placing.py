@@ -77,6 +77,8 @@ class Placing:
         flight, shop, stored = self._flight, self._shop, self._stored
         stored_name = flight.name
         keep = verdict.store and not alone and (self._fetch.method == b"GET" or for_get)
+        if flight.unasked and answer.status != 200:
+            keep = False  # what is not there yet may be when somebody asks
         layout = Layout(etag, 0, total, shop.slice_size)
         now = shop.clock.wall()
         told = record_of(self._fetch, kind, answer, verdict, layout, self._rules, now=now, opaque=opaque)

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from cachetools import LRUCache, TTLCache
 
 from edge.clock import Clock
+from edge.fill.ahead import Ahead
 from edge.fill.flight import Flight
 from edge.fill.hottest import Hottest
 from edge.fill.settings import FillSettings
@@ -67,6 +68,7 @@ class Shop:
     secret: bytes  # the volume's, which keys the names
     landing: dict[bytes, Flight]  # all has come and is being kept: in a moment it is in the index
     hottest: Hottest
+    ahead: Ahead
     alone: TTLCache[bytes, bool]  # names whose answers are not shareable
     rangeless: TTLCache[Kind, bool]  # kinds for which this upstream ignores Range, or has no strong validator
     spread: SpreadBudget = field(default_factory=SpreadBudget)

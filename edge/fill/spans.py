@@ -33,6 +33,11 @@ class Spans:
         self._starts[low:high] = [start]
         self._ends[low:high] = [end]
 
+    @property
+    def length(self) -> int:
+        """Bytes in all stretches."""
+        return sum(self._ends) - sum(self._starts)
+
     def reach(self, position: int) -> int:
         """How far the bytes from `position` on are there without a hole; `position` itself if it is missing."""
         at = bisect_right(self._starts, position) - 1

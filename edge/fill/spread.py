@@ -12,7 +12,7 @@ begin on a guess, before the head of the object is known (`confirm` tells it the
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from edge.errors import OriginError
@@ -47,7 +47,7 @@ class Spread:
         fields: FieldList,
         start: int,
         end: int,
-        urgency: Urgency = Urgency.SEGMENT,
+        urgency: Callable[[], Urgency] = lambda: Urgency.SEGMENT,
     ) -> None:
         self._shop = shop
         self._client = client
@@ -104,9 +104,13 @@ class Spread:
 
     @property
     def _most(self) -> int:
-        """How many connections this body may have, as one of several."""
-        share = max(1, self._client.pool.for_pieces // len(self._shop.spread.bodies))
-        return min(share, self._shop.settings.parallel_max)
+        """How many connections this body may have: as many as any other, or of the few for what nobody asked."""
+        shop, pool = self._shop, self._client.pool
+        share = max(1, pool.for_pieces // len(shop.spread.bodies))
+        if self._urgency() is Urgency.AHEAD:
+            each = pool.for_ahead // max(1, shop.ahead.under_way)
+            share = max(1, min(share, each - 1))  # one is taken by the first piece
+        return min(share, shop.settings.parallel_max)
 
     def _launch(self, connection: OriginConnection | None, windows: float) -> None:
         path, budget, now = self._client.pool.path, self._shop.spread, self._shop.clock.monotonic()
@@ -282,7 +286,7 @@ class Spread:
             fields.append((b"If-Range", self._version[0]))
         on, piece.connection = piece.connection, None
         path, fetch, begun = self._client.pool.path, self._fetch, shop.clock.monotonic()
-        request = UpstreamRequest(b"GET", fetch.target, tuple(fields), urgency=self._urgency, context=fetch.context)
+        request = UpstreamRequest(b"GET", fetch.target, tuple(fields), urgency=self._urgency(), context=fetch.context)
         async with self._client.fetch(request, on=on) as response:
             beyond = response.status == 416 and not self._confirmed.is_set()
             if not beyond:

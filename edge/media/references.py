@@ -14,7 +14,7 @@ from edge.media.playlists import duration_seconds
 
 MOST: Final = 200_000  # references of one list: a day of 0.5 s parts
 _URI: Final = re.compile(r'[:,]\s*URI="([^"]*)"')
-_PLACEHOLDER: Final = re.compile(r"\$(RepresentationID|Number|Time|Bandwidth|SubNumber)?(%0(\d{1,2})d)?\$")
+PLACEHOLDER: Final = re.compile(r"\$(RepresentationID|Number|Time|Bandwidth|SubNumber)?(%0(\d{1,2})d)?\$")
 _NAMESPACE: Final = re.compile(r"^\{[^}]*\}")
 
 
@@ -51,30 +51,22 @@ def in_manifest(body: bytes, base: str) -> list[str]:
 
 def _walk(node: ElementTree.Element, base: str, seconds: float, template: dict[str, str]) -> Iterator[str]:
     """`template` = the SegmentTemplate attributes inherited from above."""
-    first = next((child for child in node if _name(child) == "BaseURL"), None)
-    if first is not None and first.text:
-        base = urljoin(base, first.text.strip())
-    if _name(node) == "Period" and node.get("duration"):
+    base = base_of(node, base)
+    if local_name(node) == "Period" and node.get("duration"):
         seconds = duration_seconds(node.get("duration", "").encode()) or seconds
-    own = next((child for child in node if _name(child) == "SegmentTemplate"), None)
-    timeline: list[ElementTree.Element] = []
-    if own is not None:
-        template = {**template, **own.attrib}
-        timeline = [entry for child in own if _name(child) == "SegmentTimeline" for entry in child]
-        if timeline:
-            template["timeline"] = ";".join(f"{e.get('t', '')},{e.get('d', '0')},{e.get('r', '0')}" for e in timeline)
+    template = inherited(node, template)
     for child in node:
-        match _name(child):
+        match local_name(child):
             case "SegmentList" | "SegmentBase":
                 yield from _listed(child, base)
             case "BaseURL" | "SegmentTemplate":
                 pass
             case _:
                 yield from _walk(child, base, seconds, template)
-    if _name(node) == "Representation":
+    if local_name(node) == "Representation":
         if template:
             yield from _expanded(node, base, seconds, template)
-        elif first is not None:
+        elif any(local_name(child) == "BaseURL" for child in node):
             yield base
 
 
@@ -87,53 +79,76 @@ def _listed(node: ElementTree.Element, base: str) -> Iterator[str]:
 
 def _expanded(node: ElementTree.Element, base: str, seconds: float, template: dict[str, str]) -> Iterator[str]:
     def named(pattern: str, number: int, time: int) -> str:
-        values = {"RepresentationID": node.get("id", ""), "Bandwidth": node.get("bandwidth", "")}
-        values |= {"Number": str(number), "Time": str(time)}
-
-        def value(match: re.Match[str]) -> str:
-            if match[1] is None:
-                return "$"
-            said = values.get(match[1], "")
-            return said.zfill(int(match[3])) if match[3] else said
-
-        return urljoin(base, _PLACEHOLDER.sub(value, pattern))
+        return urljoin(base, filled_in(pattern, node, str(number), str(time)))
 
     if template.get("initialization"):
         yield named(template["initialization"], 0, 0)
     if template.get("media"):
-        for number, time in _numbers(template, seconds):
+        for number, time in segment_numbers(template, seconds):
             yield named(template["media"], number, time)
 
 
-def _numbers(template: dict[str, str], seconds: float) -> Iterator[tuple[int, int]]:
+def filled_in(pattern: str, representation: ElementTree.Element, number: str, time: str) -> str:
+    """A template's URL (ISO/IEC 23009-1 section 5.3.9.4.4) with what it stands for in its places."""
+    values = {"RepresentationID": representation.get("id", ""), "Bandwidth": representation.get("bandwidth", "")}
+    values |= {"Number": number, "Time": time}
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return "$"
+        said = values.get(match[1], "")
+        return said.zfill(int(match[3])) if match[3] else said
+
+    return PLACEHOLDER.sub(value, pattern)
+
+
+def base_of(node: ElementTree.Element, base: str) -> str:
+    """Against what references within this element are resolved (section 5.6)."""
+    first = next((child for child in node if local_name(child) == "BaseURL"), None)
+    return urljoin(base, first.text.strip()) if first is not None and first.text else base
+
+
+def inherited(node: ElementTree.Element, template: dict[str, str]) -> dict[str, str]:
+    """What holds of segment templates within this element, its timeline as text of `t,d,r` entries."""
+    own = next((child for child in node if local_name(child) == "SegmentTemplate"), None)
+    if own is None:
+        return template
+    template = {**template, **own.attrib}
+    timeline = [entry for child in own if local_name(child) == "SegmentTimeline" for entry in child]
+    if timeline:
+        template["timeline"] = ";".join(f"{e.get('t', '')},{e.get('d', '0')},{e.get('r', '0')}" for e in timeline)
+    return template
+
+
+def segment_numbers(template: dict[str, str], seconds: float) -> Iterator[tuple[int, int]]:
     """(number, time) of each segment."""
-    number = _integer(template.get("startNumber"), 1)
-    scale = _integer(template.get("timescale"), 1) or 1
+    number = integer(template.get("startNumber"), 1)
+    scale = integer(template.get("timescale"), 1) or 1
     end = round(seconds * scale)
     if "timeline" not in template:
-        step = _integer(template.get("duration"), 0)
+        step = integer(template.get("duration"), 0)
         for index in range(min(-(-end // step), MOST) if step > 0 else 0):
             yield number + index, index * step
         return
     time = 0
     entries = [entry.split(",") for entry in template["timeline"].split(";")]
     for at, (said, length, repeated) in enumerate(entries):
-        time = _integer(said, time)
-        step, times = _integer(length, 0), _integer(repeated, 0)
+        time = integer(said, time)
+        step, times = integer(length, 0), integer(repeated, 0)
         if times < 0:  # until the next entry, or the end
-            until = _integer(entries[at + 1][0], end) if at + 1 < len(entries) else end
+            until = integer(entries[at + 1][0], end) if at + 1 < len(entries) else end
             times = max(0, -(-(until - time) // step) - 1) if step > 0 else 0
         for _ in range(min(times + 1, MOST)):
             yield number, time
             number, time = number + 1, time + step
 
 
-def _integer(text: str | None, otherwise: int) -> int:
+def integer(text: str | None, otherwise: int) -> int:
     try:
         return int(text) if text else otherwise
     except ValueError:
         return otherwise
 
 
-def _name(node: ElementTree.Element) -> str:
+def local_name(node: ElementTree.Element) -> str:
     return _NAMESPACE.sub("", node.tag)

@@ -143,6 +143,12 @@ CACHE: Final = (
         "Misses that joined a fill of another request, by how that went.",
         (SITE, Label("result", ("shared", "timeout", "failed"))),
     ),
+    Metric(
+        "edge_prefetch_total",
+        _C,
+        "Objects that were to be fetched before anybody asked for them, by what became of that.",
+        (Label("result", ("used", "unused", "cancelled", "failed", "refused")),),
+    ),
     Metric("edge_cache_size_bytes", _G, "Bytes that packs take.", (VOLUME,), lasting=True),
     Metric("edge_cache_max_size_bytes", _G, "Bytes that packs may take.", (VOLUME,), lasting=True),
     Metric("edge_cache_objects", _G, "Objects in the index.", (VOLUME,), lasting=True),

@@ -2,6 +2,7 @@
 
 import asyncio
 from bisect import bisect_left
+from collections.abc import Collection
 from typing import Final
 
 from edge.clock import Clock
@@ -159,6 +160,10 @@ class Meters:
     def gauge(self, metric: str, *labels: str, to: float) -> None:
         self.slots.values[self.slots.cell(metric, *labels)] = to
 
+    def only(self, metric: str, kept: Collection[tuple[str, ...]]) -> None:
+        """Of a gauge whose owners come and go with the configuration: no other series than these."""
+        self.slots.forget_others(metric, kept)
+
 
 def code_label(code: int) -> str:
     """A status code as a label: what HTTP has no class for is `other` (RFC 9110 section 15)."""
@@ -219,6 +224,9 @@ class FillMeters:
 
     def collapsed(self, site: str, result: str) -> None:
         self._meters.count("edge_cache_collapsed_requests_total", self._sites.admit(site), result)
+
+    def prefetch(self, result: str) -> None:
+        self._meters.count("edge_prefetch_total", result)
 
     def corrupt(self, reason: str) -> None:
         self._meters.count("edge_cache_corrupt_total", reason)

@@ -18,7 +18,8 @@ import mmap
 import os
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from math import isnan, nan
 from typing import Final
 from zlib import crc32
 
@@ -115,7 +116,7 @@ class SlotWriter:
                 continue
             metric, labels = known
             self._cells[(metric.name, *labels)] = cell
-            if metric.type is Type.GAUGE and not metric.lasting:
+            if metric.type is Type.GAUGE and not metric.lasting and not isnan(self.values[cell]):
                 self.values[cell] = 0.0
 
     def cell(self, metric: str, *labels: str) -> int:
@@ -126,6 +127,12 @@ class SlotWriter:
         """
         found = self._cells.get((metric, *labels))
         return self._append(metric, labels) if found is None else found
+
+    def forget_others(self, metric: str, kept: Collection[Labels]) -> None:
+        """Of a gauge: series with other labels are of what is there no more; readers pass over them until set anew."""
+        for name, *labels in list(self._cells):
+            if name == metric and tuple(labels) not in kept:
+                self.values[self._cells[name, *labels]] = nan
 
     def _append(self, name: str, labels: Labels) -> int:
         metric = BY_NAME.get(name)
@@ -194,7 +201,9 @@ class SlotReader:
         self._look()
         for metric, labels, view, cell, last in self._series:
             if cell == last:
-                yield metric, labels, view[cell]
+                value = view[cell]
+                if value == value:  # NaN: forgotten
+                    yield metric, labels, value
             else:
                 yield metric, labels, (*view[cell:last].tolist(), self._values[last])
         yield _REFUSED, (), self._counts[0]

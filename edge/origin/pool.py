@@ -15,6 +15,7 @@ from edge.origin.settings import Address, OriginSettings, Urgency
 OPEN_AHEAD: Final = 8  # connections that are opened ahead at a time
 RESERVED: Final = 4  # idle connections that pieces leave for first requests
 FADES: Final = 0.99  # a second: half of what was in use is kept open after a minute
+AHEAD_SHARE: Final = 0.15  # of the connections, and with them of the bandwidth, for what nobody has asked for
 
 
 class Observer(Protocol):
@@ -82,6 +83,11 @@ class Pool:
     def for_pieces(self) -> int:
         """How many connections may be in use before another piece is asked for."""
         return max(1, self.settings.max_connections * 3 // 4)
+
+    @property
+    def for_ahead(self) -> int:
+        """How many connections may bring what nobody has asked for."""
+        return max(1, int(self.settings.max_connections * AHEAD_SHARE))
 
     async def keep_warm(self) -> None:
         """Learn how far the upstream is; if it is far and in use, have connections open ahead. Call it each second.

@@ -86,6 +86,7 @@ class SiteRules:
     hide_tags: bool = True  # Surrogate-Key and Cache-Tag are not told to clients
     cache_status_key: bool = False  # tell the key in Cache-Status
     server_timing: float = 0.0  # share of the answers that have Server-Timing
+    prefetch: int = 2  # segments that are fetched ahead of a player, over a far path; 0 = none
 
     def at(self, path: bytes) -> "SiteRules":
         """The rules for a path: those of the first pattern that matches it, else the site's own."""
@@ -142,5 +143,6 @@ RFC9111: Final = SiteRules(
     cors_origin="",
     mime_by_path=False,
     hide_tags=False,
+    prefetch=0,
 )
 PROFILES: Final[Mapping[str, SiteRules]] = {"video": SiteRules(), "rfc9111": RFC9111}

@@ -18,6 +18,7 @@ from edge.store.thread import StoreThread
 
 SECONDS: Final = 1.0
 FREE_SPACE_SECONDS: Final = 10.0  # it is asked of the disk
+CONNECTIONS: Final = ("active", "idle", "waiting")
 READER_CHECK_SECONDS: Final = 60.0
 
 
@@ -82,6 +83,7 @@ class KeeperGauges:
         self._desk = desk
         self._upstream = upstream
         self._label = label
+        self._group: Group | None = None  # the one that was told of last
 
     async def run(self) -> None:
         seconds = 0.0
@@ -109,6 +111,7 @@ class KeeperGauges:
         meters.gauge("edge_executor_queue_depth", "store", to=self._store.waiting)
         meters.gauge("edge_flights", to=len(self._desk.flights))
         self._sample_upstream(self._upstream())
+        self._desk.look()
         for seconds in self._store.take_write_seconds():
             meters.observe("edge_disk_operation_seconds", label, "write", value=seconds)
         for reason, count in volume.tallies.take_evictions().items():
@@ -136,8 +139,16 @@ class KeeperGauges:
     def _sample_upstream(self, group: Group) -> None:
         name = group.members[0].client.settings.name
         counts = [member.client.pool.counts for member in group.members]
-        for number, state in enumerate(("active", "idle", "waiting")):
+        for number, state in enumerate(CONNECTIONS):
             self._meters.gauge("edge_upstream_connections", name, state, to=sum(count[number] for count in counts))
+        if group is not self._group:  # other members: those that are no more must not be told of for ever
+            self._group, shares = group, [(name, member.client.member) for member in group.members]
+            self._meters.only("edge_upstream_share_ratio", shares)
+            self._meters.only("edge_upstream_up", shares)
+            self._meters.only(
+                "edge_circuit_breaker_state", [(*share, state.value) for share in shares for state in State]
+            )
+            self._meters.only("edge_upstream_connections", [(name, state) for state in CONNECTIONS])
         for member in group.members:
             self._meters.gauge("edge_upstream_share_ratio", name, member.client.member, to=member.client.breaker.share)
             up = int(member.client.breaker.state is State.CLOSED)

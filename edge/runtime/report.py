@@ -21,6 +21,8 @@ from edge.server.expiry import ends_at
 from edge.server.tls import tls_send_path
 
 _life = logging.getLogger(LIFE)
+EXPIRY: Final = "edge_tls_certificate_expiry_timestamp_seconds"
+CAPACITY: Final = "edge_link_capacity_bytes_per_second"
 FEW_DESCRIPTORS: Final = 8192  # below it a crowd of players runs into the limit before the machine is busy
 
 
@@ -47,11 +49,14 @@ def tell_settings(meters: Meters, settings: Settings) -> None:
     """Metrics of the configuration that holds from now on."""
     meters.gauge("edge_config_last_reload_success", to=1)
     meters.gauge("edge_config_last_reload_success_timestamp_seconds", to=time.time())
-    if settings.server.link_capacity:
-        meters.gauge("edge_link_capacity_bytes_per_second", to=settings.server.link_capacity)
+    capacity = settings.server.link_capacity
+    meters.only(CAPACITY, [()] if capacity else [])
+    if capacity:
+        meters.gauge(CAPACITY, to=capacity)
+    meters.only(EXPIRY, [(str(number),) for number in range(len(settings.tls))])
     for number, tls in enumerate(settings.tls):
         try:
-            meters.gauge("edge_tls_certificate_expiry_timestamp_seconds", str(number), to=ends_at(Path(tls.cert)))
+            meters.gauge(EXPIRY, str(number), to=ends_at(Path(tls.cert)))
         except (OSError, ValueError) as error:
             _life.warning("when %s ends cannot be told: %s", tls.cert, error)
 

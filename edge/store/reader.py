@@ -32,8 +32,8 @@ SMALL: Final = 64 * KIB
 THREADS: Final = 4  # that read from the disk
 
 
-def _not_counted(name: bytes) -> None:
-    pass
+def _not_counted(name: bytes) -> bool:
+    return False
 
 
 TIMED_MOST: Final = 1000  # reads whose time waits to be counted
@@ -46,7 +46,7 @@ class Reader:
         self._clock = clock
         self._doubts = shared.doubts if shared else Doubts()
         self._versions = shared.versions.cells if shared else None
-        self.touch: Callable[[bytes], None] = shared.hits.touch if shared else _not_counted  # a name was hit
+        self.touch: Callable[[bytes], bool] = shared.hits.touch if shared else _not_counted  # a name was hit
         self._residency = Residency()
         self._pool = ThreadPoolExecutor(THREADS, "disk")
         self._reading = 0

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from edge.words import KIB, MIB
-from tests.scenario.test_reload import Crowd, served
+from tests.scenario.test_reload import served
+from tests.support.crowd import Crowd
 from tests.support.edgeproc import Edge, client, describing_origin, proven
 from tests.support.manager import manager
 
@@ -31,11 +32,13 @@ async def upgraded(edge: Edge, cache: Path, times: int = 1) -> None:
     assert f"(pid {edge.process.pid})" in said
 
 
-@pytest.mark.parametrize("upgrades", [1, pytest.param(10, marks=pytest.mark.long)])
-async def test_no_request_fails_over_upgrades_under_load(tmp_path: Path, upgrades: int) -> None:
+@pytest.mark.parametrize(
+    ("upgrades", "rate"), [(1, 200.0), pytest.param(10, 2000.0, marks=(pytest.mark.long, pytest.mark.timeout(900)))]
+)
+async def test_no_request_fails_over_upgrades_under_load(tmp_path: Path, upgrades: int, rate: float) -> None:
     async with describing_origin() as origin, served(tmp_path, origin.url) as (edge, file):
-        crowd = Crowd(edge.url, new_each=10)
-        clients = [asyncio.create_task(crowd.one(number)) for number in range(10)]
+        crowd = Crowd([edge.url], rate, new_each=50)
+        crowd.start()
         workers, keepers = edge.children("worker"), edge.children("keeper")
         counted = 0.0
         for _ in range(upgrades):
@@ -43,10 +46,10 @@ async def test_no_request_fails_over_upgrades_under_load(tmp_path: Path, upgrade
             now = await edge.metric("edge_http_requests_total")
             assert now > counted
             counted = now
-        crowd.stop.set()
-        await asyncio.gather(*clients)
+        await crowd.stop()
+        print(f"{upgrades} upgrades: {crowd}")
         assert crowd.failures == []
-        assert crowd.done > 100 * upgrades
+        assert crowd.done >= 0.95 * rate * crowd.seconds or upgrades < 10
         assert not set(edge.children("worker")) & set(workers)
         assert not set(edge.children("keeper")) & set(keepers)
         assert len(edge.children("keeper")) == 1

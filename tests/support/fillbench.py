@@ -31,6 +31,8 @@ class Silent:
 
     def corrupt(self, reason: str) -> None: ...
 
+    def prefetch(self, result: str) -> None: ...
+
 
 @dataclass
 class Got(AskListener):

@@ -97,3 +97,23 @@ def test_the_end_of_each_certificate_is_told_and_a_bad_one_harms_nobody(tmp_path
     assert ("edge_tls_certificate_expiry_timestamp_seconds", ("1",)) not in told
     assert told["edge_config_last_reload_success", ()] == 1
     os.close(fd)
+
+
+def test_what_a_reload_removes_is_told_of_no_more_and_again_when_it_is_back(tmp_path: Path) -> None:
+    certs = [make_cert(tmp_path, name) for name in ("a.example", "b.example")]
+    both = [{"cert": str(cert.cert), "key": str(cert.key), "names": [cert.names[0]]} for cert in certs]
+    fd = create_slot_file("slots")
+    meters, reader = Meters(SlotWriter(fd)), SlotReader(fd)
+
+    def ends(tls: list[dict[str, object]], **server: object) -> set[tuple[str, ...]]:
+        report.tell_settings(meters, Settings.model_validate({"tls": tls, "server": server}))
+        names = ("edge_tls_certificate_expiry_timestamp_seconds", "edge_link_capacity_bytes_per_second")
+        return {labels for metric, labels, _ in reader if metric.name in names}
+
+    assert ends(both, link_capacity="1GiB") == {("0",), ("1",), ()}
+    assert ends(both[:1]) == {("0",)}
+    SlotWriter(fd)  # a program that takes over begins with what is there, and tells of it anew
+    assert ends(both[:1]) == {("0",)}
+    assert ends([]) == set()
+    assert ends(both, link_capacity="1GiB") == {("0",), ("1",), ()}
+    os.close(fd)
