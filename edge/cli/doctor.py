@@ -22,7 +22,7 @@ MARKS: Final = {"good": "ok  ", "note": "note", "wrong": "BAD "}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", type=Path, help="the file that the server is to run with")
     parser.add_argument("--cache-dir", metavar="DIR", help="where no file says it")
-    parser.add_argument("--no-origin", action="store_true", help="do not connect to the origin")
+    parser.add_argument("--no-origin", action="store_true", help="do not connect to the upstream's members")
     parser.add_argument("--strict", action="store_true", help="exit 1 for what could be better, too")
     parser.add_argument("--quiet", action="store_true", help="say only what is not good")
     parser.add_argument("--json", action="store_true", help="for programs")

@@ -21,6 +21,7 @@ ABSENT = {
     "edge_fleet_connected",
     "edge_link_capacity_bytes_per_second",
     "edge_tls_certificate_expiry_timestamp_seconds",
+    "edge_tls_send_path",
 }
 
 

@@ -20,6 +20,10 @@ SHIPPED = Path(__file__).parents[2] / "deploy/haproxy/haproxy.cfg"
 SEGMENT = "/s/3000000/seg.ts"
 
 
+def test_the_example_that_nobody_has_tried_says_so() -> None:
+    assert "untested" in SHIPPED.with_name("haproxy-http3.cfg").read_text().splitlines()[0].lower()
+
+
 @asynccontextmanager
 async def haproxy(directory: Path, players: str, admin: str) -> AsyncIterator[str]:
     """The shipped configuration before an edge; its address."""

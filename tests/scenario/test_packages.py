@@ -94,6 +94,10 @@ def test_one_node_after_the_other_shields_first_and_no_handler_restarts() -> Non
     said = [task["notify"] for task in tasks if "notify" in task]
     assert {name for notify in said for name in ([notify] if isinstance(notify, str) else notify)} == names
     assert all(task["name"] for task in tasks)
+    (config,) = [task for task in tasks if task.get("notify") == "Reload"]
+    assert "edge check-config %s" in config["ansible.builtin.copy"]["validate"], "before it takes the old one's place"
+    (reload,) = [handler for handler in yaml.safe_load(handlers) if handler["name"] == "Reload"]
+    assert reload["ansible.builtin.systemd_service"]["state"] == "reloaded"
 
 
 def test_ansible_itself_and_its_linter_find_nothing_to_say_about_the_role(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The unit, the socket and the files beside them: systemd, logrotate and the kernel accept them, and they suit us."""
 
+import argparse
 import asyncio
+import importlib
 import os
 import re
 import shutil
@@ -13,6 +15,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from edge.cli.main import VERBS
+from edge.config.schema import ServerSection
 from edge.runtime.doctor.system import WISHES
 from tests.support.edgeproc import Edge, _read, client, describing_origin, end_edge, proven, running_edge
 
@@ -44,6 +48,36 @@ def test_the_unit_exposes_little() -> None:
     checked = run(tool("systemd-analyze"), "security", "--offline=true", "--no-pager", "--threshold=20", str(UNIT))
     assert checked.returncode == 0, checked.stdout
     assert "Overall exposure level" in checked.stdout
+
+
+def said_by(name: str) -> dict[str, list[str]]:
+    """The directives of a unit, each with all its values."""
+    found: dict[str, list[str]] = {}
+    for line in (DEPLOY / "systemd" / name).read_text().splitlines():
+        if "=" in line and not line.startswith("#"):
+            key, _, value = line.partition("=")
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def test_the_unit_waits_for_ready_watches_drains_and_reloads_as_the_program_does() -> None:
+    said = said_by("edge.service")
+    assert said["Type"] == ["notify"]
+    assert int(said["WatchdogSec"][0]) > 0
+    assert int(said["TimeoutStopSec"][0]) > ServerSection().drain_timeout
+    assert said["ExecStartPre"] == ["/opt/edge/bin/edge check-config /etc/edge/edge.toml"]
+    for what in ("ExecStartPre", "ExecStart", "ExecReload"):
+        program, verb, *rest = said[what][0].split()
+        parser = argparse.ArgumentParser()
+        importlib.import_module(VERBS[verb][0]).add_arguments(parser)
+        parser.parse_args(rest)
+        assert program == "/opt/edge/bin/edge"
+
+
+def test_the_socket_listens_where_the_program_does_by_default_and_starts_it() -> None:
+    said = said_by("edge.socket")
+    assert said["ListenStream"] == list(ServerSection().listen)
+    assert said["Service"] == ["edge.service"]
 
 
 def allowed_calls() -> set[str]:
@@ -129,6 +163,8 @@ def test_the_sysctl_file_gives_the_doctor_all_that_it_asks_for_and_names_what_th
 def test_the_limits_are_those_of_the_unit() -> None:
     lines = [line.split() for line in (DEPLOY / "limits/edge.conf").read_text().splitlines() if line[:1] not in "#"]
     assert all(len(line) == 4 and line[0] == "edge" for line in lines)
+    explained = re.findall(r"^# .*\n(?=edge )", (DEPLOY / "limits/edge.conf").read_text(), re.MULTILINE)
+    assert len(explained) == len({line[2] for line in lines}), "each item has its reason before it"
     nofile = {line[3] for line in lines if line[2] == "nofile"}
     assert nofile == set(re.findall(r"^LimitNOFILE=(\d+)$", UNIT.read_text(), re.MULTILINE))
 

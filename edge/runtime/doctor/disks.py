@@ -26,7 +26,13 @@ def look_at_disks(machine: Machine, settings: Settings) -> Iterator[Finding]:
     index = Path(settings.cache.index_dir or settings.volumes[0].path)
     if machine.rotates(existing(index)):
         mend = "index_dir in [cache] on an SSD or a tmpfs: a look-up should not wait for a disk to turn"
-        yield Finding("disks", f"index in {index}", State.NOTE, "on a disk that turns", mend)
+        yield Finding(
+            "disks",
+            f"index in {index}",
+            State.NOTE,
+            "on a disk that turns, says the kernel (virtual ones often do)",
+            mend,
+        )
     yield _shared_memory(len(settings.volumes))
 
 

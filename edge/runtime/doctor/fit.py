@@ -1,4 +1,4 @@
-"""The configuration against the machine: workers, ports, certificates, the way to the origin."""
+"""The configuration against the machine: workers, ports, certificates, the ways to the upstream's members."""
 
 import socket
 import ssl
@@ -11,7 +11,9 @@ from edge.config.schema import Settings
 from edge.config.units import parse_listen
 from edge.errors import ConfigError
 from edge.origin.settings import Address
+from edge.runtime import convert
 from edge.runtime.checks import wrong_files
+from edge.runtime.convert import SaidMember
 from edge.runtime.doctor.findings import Finding, State, judged
 from edge.runtime.doctor.machine import Machine
 from edge.runtime.report import refused_controls
@@ -23,7 +25,7 @@ WINDOW_RATE: Final = 125_000_000  # bytes a second that one far body should be a
 
 
 def look_at_fit(machine: Machine, settings: Settings, *, origin: bool = True) -> Iterator[Finding]:
-    """`origin`: connect to the origin, too."""
+    """`origin`: connect to the members of the upstream, too."""
     yield judged(
         "configuration",
         "workers",
@@ -40,8 +42,11 @@ def look_at_fit(machine: Machine, settings: Settings, *, origin: bool = True) ->
         yield Finding("configuration", field, State.NOTE, f"{name} is left out", why)
     for tls in settings.tls:
         yield from _expiry(Path(tls.cert))
-    if origin and settings.origin.url:
-        yield from _origin(machine, settings)
+    yield from _congestion_control(machine, settings.origin.congestion_control)
+    if origin:
+        ways = [_way(said) for said in convert.members(settings)]
+        yield from (finding for finding, _ in ways)
+        yield from _window(machine, [trip for _, trip in ways if trip >= settings.origin.far])
 
 
 def _port(field: str, listen: str) -> Finding:
@@ -85,22 +90,35 @@ def _not_after(cert: Path) -> str:
     return str(decode(str(cert))["notAfter"])
 
 
-def _origin(machine: Machine, settings: Settings) -> Iterator[Finding]:
-    what = f"origin {settings.origin.url}"
+def _congestion_control(machine: Machine, wanted: str | None) -> Iterator[Finding]:
+    """Connections to upstreams ask for one of their own; where the kernel has it not, they go on with the usual one."""
+    there = machine.sysctl("net.ipv4.tcp_available_congestion_control")
+    if wanted and there is not None:
+        mend = f"modprobe tcp_{wanted}, or congestion_control in [origin] as one of: {there}"
+        good = wanted in there.split()
+        found = "the kernel has it" if good else "the kernel does not have it"
+        yield judged("configuration", f"origin.congestion_control {wanted}", found, good=good, mend=mend)
+
+
+def _way(said: SaidMember) -> tuple[Finding, float]:
+    """Connect to a member of the upstream: what came of it, and its round trip (0: none)."""
+    what, url = f"{said.role.value} {said.origin.url}", said.origin.url
     try:
-        address = Address.of(settings.origin.url)
-        trips = [_round_trip(address.host, address.port, settings.origin.connect_timeout) for _ in range(CONNECTS)]
+        address = Address.of(url)
+        trips = [_round_trip(address.host, address.port, said.origin.connect_timeout) for _ in range(CONNECTS)]
     except (OSError, ConfigError) as error:
-        mend = "url in [origin], its name's address, a firewall: nothing can be fetched"
-        yield Finding("configuration", what, State.WRONG, f"no connection: {error}", mend)
-        return
-    trip = min(trips)
-    yield Finding("configuration", what, State.GOOD, f"connects in {trip * 1000:.1f} ms")
-    window = int(trip * WINDOW_RATE)
+        mend = "its url, its name's address, a firewall: nothing can be fetched from it"
+        return Finding("configuration", what, State.WRONG, f"no connection: {error}", mend), 0.0
+    return Finding("configuration", what, State.GOOD, f"connects in {min(trips) * 1000:.1f} ms"), min(trips)
+
+
+def _window(machine: Machine, trips: list[float]) -> Iterator[Finding]:
+    """Of one connection over the longest of the far ways."""
+    window = int(max(trips, default=0.0) * WINDOW_RATE)
     said = (machine.sysctl("net.ipv4.tcp_rmem") or "").split()
-    if trip >= settings.origin.far and said and int(said[-1]) < window:
+    if said and int(said[-1]) < window:
         mend = f"sysctl -w net.ipv4.tcp_rmem='{said[0]} {said[1]} {window}': one connection's window over that way"
-        yield Finding("configuration", "window from the origin", State.NOTE, f"{int(said[-1]):,} bytes", mend)
+        yield Finding("configuration", "window from afar", State.NOTE, f"{int(said[-1]):,} bytes", mend)
 
 
 def _round_trip(host: str, port: int, timeout: float) -> float:

@@ -28,13 +28,11 @@ def look_at_sending(settings: Settings) -> Iterator[Finding]:
     works = Residency().works
     yield judged("sending", "cachestat", "works" if works else "does not work", good=works, mend=mend)
     path = tls_send_path()
-    if settings.tls or path == "ktls":
-        mend = (
-            "modprobe tls, OpenSSL 3 and a Python linked to it dynamically: "
-            "then the kernel encrypts what sendfile sends"
-        )
-        found = f"{path} (aiofastnet {version('aiofastnet')})"
-        yield judged("sending", "TLS bodies", found, good=path == "ktls", mend=mend)
+    mend = "modprobe tls, OpenSSL 3 and a Python linked to it dynamically: then the kernel encrypts what sendfile sends"
+    found = f"{path} (aiofastnet {version('aiofastnet')})" + (
+        "" if settings.tls else ", and no certificate asks for it"
+    )
+    yield judged("sending", "TLS bodies", found, good=path == "ktls" or not settings.tls, mend=mend)
 
 
 def _sendfile(directory: Path) -> Finding:

@@ -45,6 +45,56 @@ def test_no_label_is_what_outsiders_choose_and_closed_ones_stay_small() -> None:
         assert size <= ZERO_LIMIT, metric.name
 
 
+# What dashboards and rules of this field expect of a cache's metrics: names and labels.
+FIELD = {
+    "edge_http_requests_total": "site code kind",
+    "edge_http_methods_total": "method",
+    "edge_cache_requests_total": "site status tier",
+    "edge_cache_response_bytes_total": "site status tier",
+    "edge_cache_collapsed_requests_total": "site result",
+    "edge_http_ttfb_seconds": "status_group tier",
+    "edge_http_response_throughput_bytes_per_second": "kind",
+    "edge_http_inflight_requests": "",
+    "edge_http_connections": "state",
+    "edge_upstream_requests_total": "upstream member code",
+    "edge_upstream_bytes_total": "upstream member direction",
+    "edge_upstream_ttfb_seconds": "upstream",
+    "edge_upstream_connect_seconds": "upstream",
+    "edge_upstream_retries_total": "upstream member",
+    "edge_upstream_errors_total": "upstream member reason",
+    "edge_upstream_up": "upstream member",
+    "edge_circuit_breaker_state": "upstream member state",
+    "edge_cache_size_bytes": "volume",
+    "edge_cache_max_size_bytes": "volume",
+    "edge_cache_objects": "volume",
+    "edge_cache_evictions_total": "volume reason",
+    "edge_cache_evicted_bytes_total": "volume reason",
+    "edge_cache_admissions_total": "volume decision",
+    "edge_cache_index_load_progress_ratio": "volume",
+    "edge_cache_cold": "volume",
+    "edge_client_aborts_total": "reason",
+    "edge_slow_client_disconnects_total": "reason",
+    "edge_purge_lag_seconds": "",
+    "edge_cmcd_rebuffer_events_total": "site stream",
+    "edge_cmcd_buffer_starvation_total": "site stream",
+    "edge_keeper_restarts_total": "volume",
+    "edge_tls_send_path": "path",
+    "edge_log_dropped_total": "",
+    "edge_link_capacity_bytes_per_second": "",
+    "edge_event_loop_lag_seconds": "process",
+    "edge_executor_queue_depth": "executor",
+    "edge_worker_restarts_total": "worker",
+    "edge_config_last_reload_success": "",
+    "edge_config_last_reload_success_timestamp_seconds": "",
+    "edge_build_info": "version python",
+}
+
+
+def test_what_the_field_expects_is_there_under_its_name_with_its_labels() -> None:
+    found = {name: " ".join(BY_NAME[name].label_names) if name in BY_NAME else None for name in FIELD}
+    assert found == FIELD
+
+
 def test_objectives_lie_on_bucket_edges() -> None:
     assert {0.025, 0.25} <= set(BY_NAME["edge_http_ttfb_seconds"].buckets)
 

@@ -29,6 +29,7 @@ GOOD_SETTINGS = {
     "net.ipv4.tcp_congestion_control": "bbr",
     "net.core.default_qdisc": "fq",
     "net.ipv4.tcp_slow_start_after_idle": "0",
+    "net.ipv4.tcp_available_congestion_control": "reno cubic bbr",
 }
 
 
@@ -76,13 +77,17 @@ def test_a_machine_that_is_tuned_has_nothing_to_mend(tmp_path: Path) -> None:
 def test_each_setting_that_is_too_small_is_named_with_the_command_that_mends_it(tmp_path: Path) -> None:
     small = {wish.name.replace(".", "__"): "1" for wish in WISHES}
     small |= {"net__ipv4__tcp_rmem": "4096 131072 6291456", "net__ipv4__tcp_congestion_control": "cubic"}
-    small["net__ipv4__tcp_mtu_probing"] = "0"
+    small["net__ipv4__tcp_mtu_probing"] = small["vm__dirty_bytes"] = "0"
+    small |= {"net__ipv4__tcp_notsent_lowat": "4294967295", "vm__swappiness": "60"}
     findings = [finding for finding in look_at_system(laid(tmp_path, **small), 1) if finding.area == "sysctl"]
     assert {finding.state for finding in findings} == {State.NOTE}
     for finding in findings:
         assert finding.mend.startswith(f"sysctl -w {finding.what}=")
     assert "tcp_rmem='4096 131072 16777216'" in of(findings, "tcp_rmem").mend
     assert "tcp_congestion_control='bbr'" in of(findings, "tcp_congestion_control").mend
+    assert "tcp_notsent_lowat='131072'" in of(findings, "tcp_notsent_lowat").mend
+    assert "vm.dirty_bytes='536870912'" in of(findings, "dirty_bytes").mend
+    assert "vm.swappiness='1'" in of(findings, "swappiness").mend
 
 
 def test_a_setting_that_a_container_does_not_see_is_no_complaint(tmp_path: Path) -> None:
@@ -212,12 +217,43 @@ def test_an_origin_is_connected_to_unless_told_otherwise(tmp_path: Path, monkeyp
         port = origin.getsockname()[1]
         said = settings(tmp_path, origin={"url": f"http://127.0.0.1:{port}"})
         assert of(look_at_fit(machine, said), "origin http").state is State.GOOD
-        assert not any("origin" in found.what for found in look_at_fit(machine, said, origin=False))
+        assert not any("origin http" in found.what for found in look_at_fit(machine, said, origin=False))
         monkeypatch.setattr(fit_room, "_round_trip", lambda *_: 0.2)
-        window = of(look_at_fit(machine, said), "window from the origin")
+        window = of(look_at_fit(machine, said), "window from afar")
         assert "tcp_rmem='4096 131072 25000000'" in window.mend
     monkeypatch.undo()
     assert of(look_at_fit(machine, said), "origin http").state is State.WRONG
+
+
+def test_each_member_of_the_upstream_is_connected_to_and_named_by_its_role(tmp_path: Path) -> None:
+    machine = laid(tmp_path / "root")
+    with socket.create_server(("127.0.0.1", 0)) as shield, socket.create_server(("127.0.0.1", 0)) as gone:
+        there, away = (f"http://127.0.0.1:{sock.getsockname()[1]}" for sock in (shield, gone))
+        members = [{"url": there, "role": "shield"}, {"url": away, "role": "origin"}]
+        gone.close()
+        findings = list(look_at_fit(machine, settings(tmp_path, upstream=members)))
+        assert of(findings, f"shield {there}").state is State.GOOD
+        assert of(findings, f"origin {away}").state is State.WRONG
+
+
+def test_a_congestion_control_that_the_kernel_does_not_have_is_noted(tmp_path: Path) -> None:
+    said = settings(tmp_path, origin={"congestion_control": "bbr"})
+    machine = laid(tmp_path / "root")
+    assert of(look_at_fit(machine, said), "congestion_control").state is State.GOOD
+    machine = laid(tmp_path / "root", net__ipv4__tcp_available_congestion_control="reno cubic")
+    found = of(look_at_fit(machine, said), "congestion_control")
+    assert found.state is State.NOTE
+    assert "modprobe tcp_bbr" in found.mend
+
+
+def test_how_tls_bodies_leave_is_told_and_only_noted_where_a_certificate_asks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending_room, "tls_send_path", lambda: "mmap")
+    assert of(look_at_sending(settings(tmp_path)), "TLS bodies").state is State.GOOD
+    made = make_cert(tmp_path, "a.example")
+    said = settings(tmp_path, tls=[{"cert": str(made.cert), "key": str(made.key)}])
+    assert of(look_at_sending(said), "TLS bodies").state is State.NOTE
 
 
 def test_this_machine_can_be_looked_at(tmp_path: Path) -> None:
