@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -557,3 +558,26 @@ async def test_a_refresh_goes_on_though_nobody_waits(tmp_path: Path) -> None:
         while bench.stored("/a.ts") is None:
             await asyncio.sleep(0.01)
         assert len(origin.asked) == 1
+
+
+async def test_who_wants_only_what_is_stored_waits_for_what_has_come_and_is_not_in_the_index_yet(
+    tmp_path: Path,
+) -> None:
+    may_commit = threading.Event()
+
+    async def chunked(asked: Asked, wire: Wire) -> None:
+        await wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n")
+
+    async with RawServer(chunked) as origin, fill_bench(tmp_path, origin.url) as bench:
+        bench.store.post(may_commit.wait, 20)
+        try:
+            assert (await bench.ask("/a.ts").finish()).bytes() == b"body"
+            only = bench.ask("/a.ts", mode=Mode.ONLY)
+            never = await bench.ask("/never.ts", mode=Mode.ONLY).finish()
+            assert never.again  # nothing of it is on its way: nobody waits
+            assert not only.done.is_set()
+        finally:
+            may_commit.set()
+        assert (await only.finish()).again
+        assert bench.stored("/a.ts") is not None
+        assert [asked.target for asked in origin.asked] == ["/a.ts"]
