@@ -130,7 +130,8 @@ class _Player(asyncio.Protocol):
             self._closing = True
             self._transport.close()
             return
-        assert body == _expected(self._path), self._path
+        if body != _expected(self._path):
+            crowd.wrong.append(f"{self._path}: other bytes")
         crowd.done += 1
         crowd.by_url[self._url] += 1
         self._closing = b"Connection: close" in head
