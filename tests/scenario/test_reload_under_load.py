@@ -112,7 +112,7 @@ async def test_no_request_fails_and_none_is_reset_over_many_reloads_under_load(
         node = Node(tmp_path, (first, second))
         async with running_edge(None, first.url, "--config", str(node.path), listen=False) as edge:
             plain, secure = _urls(edge)
-            crowd = Crowd([plain, plain, plain, secure], rate, clients=20, new_each=50)
+            crowd = Crowd([plain, plain, plain, secure], rate, clients=20 if rate < 1000 else 200, new_each=50)
             crowd.start()
             for turn in range(reloads):
                 before, what = crowd.done, CHANGES[turn % len(CHANGES)]
