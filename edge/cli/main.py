@@ -18,6 +18,7 @@ VERBS: Final = {
     "drain": ("edge.cli.drain", "have load balancers take players away from a running server, or back"),
     "log-level": ("edge.cli.log_level", "set the log level of a running server"),
     "show-config": ("edge.cli.show_config", "the configuration that a running server goes by, secrets masked"),
+    "openapi": ("edge.cli.openapi", "the admin API of a running server, described (OpenAPI)"),
     "reload": ("edge.cli.reload", "have a running server take up its configuration anew"),
     "upgrade": ("edge.cli.upgrade", "have a running server become the program that is installed now"),
     "explain": ("edge.cli.explain", "what a URL means under a configuration: site, rule, kind, key, freshness"),

@@ -158,6 +158,8 @@ class Desk:
         for link in list(self.links):
             link.channel.close()
         self.links.clear()
+        for flight in self._all_flights():
+            flight.over = True  # else each run that is ended here has another one started for its readers
         await self._tasks.close()
 
     # -- fetches ---------------------------------------------------------------------------------

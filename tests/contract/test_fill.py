@@ -581,3 +581,21 @@ async def test_who_wants_only_what_is_stored_waits_for_what_has_come_and_is_not_
         assert (await only.finish()).again
         assert bench.stored("/a.ts") is not None
         assert [asked.target for asked in origin.asked] == ["/a.ts"]
+
+
+async def test_a_keeper_that_ends_leaves_nothing_under_way_and_begins_nothing_anew(tmp_path: Path) -> None:
+    async def half(asked: Asked, wire: Wire) -> None:
+        raw = answer(asked, bytes(4 * MIB), etag='"1"')
+        await wire.send(raw[:MIB])
+        await asyncio.Event().wait()
+
+    async with RawServer(half) as server, fill_bench(tmp_path, server.url) as bench:
+        got = bench.ask("/a.ts")
+        await got.headed()
+        async with asyncio.timeout(10):
+            while got.position < MIB // 2:
+                await asyncio.sleep(0.005)
+        await bench.desk.close()
+        assert len(bench.desk._tasks) == 0
+        await asyncio.sleep(0)
+        assert len(server.asked) == 1

@@ -30,6 +30,7 @@ class Node:
         self.said: list[str] = []
         self.counts: dict[str, int] = {}
         self.connected: list[bool] = []
+        self.lags: list[float] = [0.0]
         self.distrusted = 0
         self.before: Callable[[], None] = lambda: None
         self.may_work = asyncio.Event()
@@ -59,6 +60,7 @@ class Node:
 
     def fleet(self, *, connected: bool, lag: float) -> None:
         self.connected.append(connected)
+        self.lags.append(lag)
         self.changed.set()
 
     def fleet_order(self, result: str) -> None:
@@ -107,8 +109,11 @@ async def test_who_has_not_done_it_is_named_and_who_is_away_apart_from_who_is_sl
         await vvo.member.close()
         nsk.may_work.clear()
         assert await msk.purge("http://a/1", wait=0.3) == (["msk"], ["nsk"], ["vvo"])
+        await nsk.until(lambda: nsk.lags[-1] > 0.0)  # what alerts go by
+        assert msk.lags[-1] == 0.0
         nsk.may_work.set()
         assert await msk.purge("http://a/2", wait=10) == (["msk", "nsk"], [], ["vvo"])
+        await nsk.until(lambda: nsk.lags[-1] == 0.0)
 
 
 async def test_a_node_that_was_away_does_what_it_missed_in_order_and_keeps_its_trust(tmp_path: Path) -> None:

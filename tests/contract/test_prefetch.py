@@ -9,6 +9,7 @@ import pytest
 from edge.fill.link import Link
 from edge.fill.messages import Fetch, Mode
 from edge.origin.path import PathStatistics
+from edge.origin.settings import Urgency
 from edge.store.names import name_of
 from edge.words import MIB, Kind
 from tests.contract.test_spread import BODY, PATIENT, QUICK, bytes_asked, correct, far_bench, stored
@@ -196,3 +197,21 @@ async def test_a_worker_that_dies_takes_its_wishes_along(tmp_path: Path) -> None
         kept = 0 if record is None else sum(map(len, bench.stored_bytes("/v/2.ts").values()))
         assert kept < len(BODY)  # it stops at the next slice
         assert (await bench.get("/v/2.ts")).failed is None
+
+
+async def test_a_warm_job_s_requests_stand_last_in_line_until_a_player_wants_the_same(tmp_path: Path) -> None:
+    async with far_bench(tmp_path, correct) as (_server, bench):
+        await bench.get("/v/1.ts")
+        (link,) = bench.desk.links
+        raw = b"/v/2.ts"
+        fetch = Fetch(
+            bench.asker.next_id(), Mode.FILL, "default", b"GET", raw, b"default" + raw, raw, Kind.SEGMENT, patient=True
+        )
+        bench.desk.fetch(link, fetch)
+        (flight,) = bench.desk.flights.values()
+        assert flight.urgency is Urgency.AHEAD
+        got = bench.ask("/v/2.ts")
+        await got.headed()
+        assert flight.urgency is Urgency.SEGMENT
+        assert (await got.finish()).bytes() == BODY
+        await bench.settled()

@@ -12,11 +12,20 @@ from typing import Any
 
 import aiohttp
 
+from edge.control.api import ROUTES
+from edge.control.roles import Role
 from tests.support.edgeproc import Edge, client, running_edge
 from tests.support.rawserver import Asked, RawServer, Wire, answer
 
 TOKENS = {"read": "r" * 20, "purge": "p" * 20, "admin": "a" * 20}
 MASTER = b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow/list.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=2\nhigh/list.m3u8\n"
+
+
+MANIFEST = (
+    b'<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" mediaPresentationDuration="PT12S"><Period><AdaptationSet>'
+    b'<SegmentTemplate duration="4" media="$RepresentationID$/$Number$.m4s" initialization="$RepresentationID$/i.mp4"/>'
+    b'<Representation id="v1"/><Representation id="v2"/></AdaptationSet></Period></MPD>'
+)
 
 
 def media(directory: str) -> bytes:
@@ -39,11 +48,17 @@ class Library:
             return
         if path.endswith("master.m3u8"):
             body = MASTER
+        elif path.endswith("mpd"):
+            body = MANIFEST
         elif path.endswith("m3u8"):
             body = media(path)
         else:
             body = b"%06d " % self.version * 3000
+        if path.startswith("/large/"):
+            body = b"%06d " % self.version * 400_000
         more = ["Cache-Control: max-age=1000", f"Surrogate-Key: {path.split('/')[1]} v{self.version}", "Cache-Tag: a,b"]
+        if path.startswith("/vary/"):
+            more.append("Vary: Accept-Language")
         etag = f'"{self.version}"'
         if asked.fields.get("if-none-match") == etag:
             await wire.send(f"HTTP/1.1 304 Same\r\nETag: {etag}\r\n{more[0]}\r\n\r\n".encode())
@@ -183,6 +198,58 @@ async def test_a_title_is_its_lists_and_all_that_they_name(tmp_path: Path) -> No
         assert await node.version("/t/high/seg-3.m4s") == (2, "MISS")
 
 
+async def test_a_manifest_is_a_title_too_and_may_be_counted_first_or_made_stale(tmp_path: Path) -> None:
+    async with running(tmp_path) as node:
+        parts = [f"/d/{name}/{file}" for name in ("v1", "v2") for file in ("i.mp4", "1.m4s", "2.m4s", "3.m4s")]
+        for path in ["/d/film.mpd", *parts, "/d/v1/4.m4s"]:
+            assert (await node.get(path))[0] == 200
+        title = {"title": "http://films.example/d/film.mpd"}
+        dry = await node.purge(**title, dry_run=True)
+        assert dry["objects"] == dry["named"] == 1 + len(parts)
+        assert await node.version("/d/v1/1.m4s") == (1, "HIT")
+        assert (await node.purge(**title, soft=True))["objects"] == dry["objects"]
+        assert await node.version("/d/v2/3.m4s") == (1, "REVALIDATED")
+        assert await node.version("/d/v1/4.m4s") == (1, "HIT")
+        told = await node.purge(**title)
+        assert (told["objects"], told["length"]) == (dry["objects"], dry["length"])
+        node.titles.version = 2
+        for path in parts:
+            assert await node.version(path) == (2, "MISS")
+
+
+async def test_one_url_is_all_its_variants_all_its_slices_and_whatever_query_unless_it_has_one(tmp_path: Path) -> None:
+    async with running(
+        tmp_path, '[[site]]\nname = "v"\nhosts = ["v.example"]\nforward_fields = ["Accept-Language"]'
+    ) as node:
+        asks = [(path, tongue) for path in ("/vary/1.m4s", "/vary/1.m4s?q=1") for tongue in ("ru", "zh")]
+
+        async def versions() -> set[int]:
+            found = set()
+            for path, tongue in asks:
+                _, how, body = await node.get(path, Host="v.example", **{"Accept-Language": tongue})
+                found.add(int(body.split()[0]) if how == "HIT" else 0)
+            return found
+
+        await versions()
+        assert await versions() == {1}
+        node.titles.version = 2
+        await node.purge(url="http://v.example/vary/1.m4s?q=1")
+        assert await versions() == {1, 0}  # two of the four are asked for anew
+        assert await versions() == {1, 2}
+        await node.purge(url="http://v.example/vary/1.m4s")
+        assert await versions() == {0}
+
+        large = "/large/1.mp4"  # three slices
+        assert await node.version(large) == (2, "MISS")
+        assert (await node.get(large, Range="bytes=2500000-2500006"))[1] == "HIT"
+        node.titles.version = 3
+        told = await node.purge(url="http://films.example" + large)
+        assert (told["objects"], told["length"]) == (1, 2_800_000)
+        for position in (0, 7 * 150_000, 7 * 350_000):
+            _, _, part = await node.get(large, Range=f"bytes={position}-{position + 6}")
+            assert part == b"000003 "
+
+
 async def test_tags_stay_between_origin_and_edge(tmp_path: Path) -> None:
     async with running(tmp_path, '[[site]]\nname = "shield"\nhosts = ["shield.example"]\nhide_tags = false') as node:
         for host, seen in (("films.example", False), ("shield.example", True)):
@@ -211,6 +278,14 @@ async def test_over_tcp_a_role_may_do_what_it_may_and_nobody_else_anything(tmp_p
                     assert got.status == (200 if role in may else 401 if role == "nobody" else 403), (role, path)
             async with http.get(node.edge.url + path) as got:  # the players' port knows nothing of it
                 assert "purge" not in await got.text()
+        for route in ROUTES:  # without their effects: who may too little is refused before anything is read
+            path = node.edge.admin + route.path.replace("{id}", "1").replace("{verb}", "pause")
+            async with http.request(route.method, path, json={}) as got:
+                assert got.status == 401, route
+            for role in list(Role)[: route.role - Role.READ]:
+                headers = {"Authorization": f"Bearer {TOKENS[role.name.lower()]}"}
+                async with http.request(route.method, path, json={}, headers=headers) as got:
+                    assert got.status == 403, (role, route)
 
 
 async def test_without_operators_the_api_is_closed_to_the_network(tmp_path: Path) -> None:
@@ -265,6 +340,7 @@ async def test_the_command_line_does_all_of_it(tmp_path: Path) -> None:
         async with client() as http, http.get(node.edge.admin + "/readyz") as got:
             assert got.status == 200
         assert (await node.edge_verb("log-level", "debug"))[0] == 0
+        assert "/v1/purge" in json.loads((await node.edge_verb("openapi"))[1])["paths"]
         code, out = await node.edge_verb("show-config")
         assert json.loads(out)["server"]["workers"] == 2
         assert not any(token in out for token in TOKENS.values())
@@ -312,6 +388,8 @@ async def test_a_purge_waits_for_a_keeper_that_starts_anew(tmp_path: Path) -> No
 async def test_the_openapi_document_is_that_of_the_routes(tmp_path: Path) -> None:
     async with running(tmp_path) as node:
         _, document = await node.call("GET", "/v1/openapi.json")
+        told = {(method.upper(), path) for path, operations in document["paths"].items() for method in operations}
+        assert told == {(route.method, route.path) for route in ROUTES}
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
                 for parameter in operation.get("parameters", ()):

@@ -1,6 +1,8 @@
 """Two real servers, a real Redis, the command line: a purge of the fleet holds everywhere, also on who was away."""
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -73,6 +75,29 @@ async def test_a_purge_of_the_fleet_holds_on_every_node_and_on_those_that_come_b
                 code, said = await verb("fleet", "--cache-dir", str(nsk.cache))
                 assert code == 0
                 assert said.count("has done all up to") == 2
+
+
+async def test_a_node_that_lives_and_has_not_done_it_in_time_is_named_and_does_it_later(tmp_path: Path) -> None:
+    library = Library()
+    async with (
+        redis_server(tmp_path / "redis") as redis,
+        RawServer(library) as origin,
+        node("msk", tmp_path, redis, origin) as msk,
+        node("nsk", tmp_path, redis, origin) as nsk,
+    ):
+        await joined(msk.edge)
+        await joined(nsk.edge)
+        assert await nsk.version("/film/a") == (1, "MISS")
+        library.version = 2
+        purge = "purge", "--cache-dir", str(msk.cache), "--fleet", "--wait", "--wait-most", "0.5"
+        os.kill(nsk.edge.process.pid, signal.SIGSTOP)  # it hangs
+        try:
+            code, said = await verb(*purge, "http://films.example/film/a")
+        finally:
+            os.kill(nsk.edge.process.pid, signal.SIGCONT)
+        assert (code, "done by msk\n" in said, "not done yet: nsk" in said) == (1, True, True), said
+        assert (await verb(*purge[:-1], "20", "--tag", "none"))[0] == 0  # orders are done one after the other
+        assert await nsk.version("/film/a") == (2, "MISS")
 
 
 async def test_a_fleet_that_is_out_of_reach_leaves_the_purge_here_and_is_named(tmp_path: Path) -> None:

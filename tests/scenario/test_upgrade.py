@@ -37,7 +37,7 @@ async def upgraded(edge: Edge, cache: Path, times: int = 1) -> None:
 )
 async def test_no_request_fails_over_upgrades_under_load(tmp_path: Path, upgrades: int, rate: float) -> None:
     async with describing_origin() as origin, served(tmp_path, origin.url) as (edge, file):
-        crowd = Crowd([edge.url], rate, new_each=50)
+        crowd = Crowd([edge.url], rate, clients=20 if rate < 1000 else 60, new_each=50)
         crowd.start()
         workers, keepers = edge.children("worker"), edge.children("keeper")
         counted = 0.0
@@ -46,6 +46,7 @@ async def test_no_request_fails_over_upgrades_under_load(tmp_path: Path, upgrade
             now = await edge.metric("edge_http_requests_total")
             assert now > counted
             counted = now
+            await crowd.catches_up(5.0)
         await crowd.stop()
         print(f"{upgrades} upgrades: {crowd}")
         assert crowd.failures == []

@@ -1,9 +1,12 @@
 """Warm jobs on a running server: what they name is there afterwards, whatever happens in between."""
 
 import asyncio
+import datetime
+import os
 import signal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from tests.scenario.test_control import Running, running
 from tests.support.edgeproc import running_edge
@@ -90,3 +93,38 @@ async def test_the_command_line_begins_watches_and_lists_jobs(tmp_path: Path) ->
         assert "not a time window" in out
         code, out = await node.edge_verb("warm", HOST + "/a/3.m4s", "--window", "02:00-08:00", "--zone", "Mars/Base")
         assert "no time zone" in out
+
+
+async def test_a_job_goes_on_after_kill_9_and_nothing_of_it_is_left_out(tmp_path: Path) -> None:
+    async with running(tmp_path) as node:
+        urls = [f"{HOST}/slow/{n}.m4s" for n in range(12)]
+        id_ = await begin(node, urls=urls, mbit=2.0)
+        async with asyncio.timeout(30):
+            while (await node.call("GET", f"/v1/warm/{id_}"))[1]["done"] < 2:
+                await asyncio.sleep(0.02)
+        os.killpg(node.edge.process.pid, signal.SIGKILL)
+        await node.edge.process.wait()
+        async with running_edge(None, "", "--config", str(tmp_path / "edge.toml"), listen=False) as again:
+            node.edge = again
+            job = await over(node, id_)
+            assert (job["state"], job["done"], job["failed"], job["refused"]) == ("done", 12, 0, 0)
+            assert job["present"] + job["fetched"] == 12
+            for url in urls:
+                assert await node.version(url.removeprefix(HOST)) == (1, "HIT")
+
+
+async def test_a_job_is_at_work_only_while_its_window_is_open_by_the_clocks_of_its_zone(tmp_path: Path) -> None:
+    zone = "Asia/Yekaterinburg"
+    now = datetime.datetime.now(ZoneInfo(zone))
+
+    def window(first: int, last: int) -> str:
+        return "-".join(f"{now + datetime.timedelta(hours=hours):%H:%M}" for hours in (first, last))
+
+    async with running(tmp_path) as node:
+        shut = await begin(node, urls=[HOST + "/a/1.m4s"], window=window(3, 6), zone=zone)
+        open_ = await begin(node, urls=[HOST + "/a/2.m4s"], window=window(-3, 3), zone=zone)
+        assert (await over(node, open_))["fetched"] == 1
+        _, job = await node.call("GET", f"/v1/warm/{shut}")
+        assert (job["state"], job["done"], job["total"]) == ("waiting", 0, None)
+        assert await node.version("/a/1.m4s") == (1, "MISS")
+        assert (await node.call("POST", f"/v1/warm/{shut}/cancel"))[1]["state"] == "cancelled"

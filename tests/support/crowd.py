@@ -44,6 +44,13 @@ class Crowd:
         for player in self._players:
             player.connect()
 
+    async def catches_up(self, seconds: float) -> None:
+        """Until the schedule is kept to, but not for longer."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while self.done < 0.99 * self.rate * (loop.time() - self.began) and loop.time() < until:
+            await asyncio.sleep(0.05)
+
     async def stop(self) -> None:
         """Each finishes the answer that it waits for."""
         self.over = True
@@ -130,7 +137,8 @@ class _Player(asyncio.Protocol):
             self._closing = True
             self._transport.close()
             return
-        assert body == _expected(self._path), self._path
+        if body != _expected(self._path):
+            crowd.wrong.append(f"{self._path}: other bytes")
         crowd.done += 1
         crowd.by_url[self._url] += 1
         self._closing = b"Connection: close" in head
