@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from edge.errors import FormatUnknown, StoreError, VolumeBusy
@@ -241,4 +242,33 @@ def test_a_deletion_is_not_undone_by_a_kill_and_a_lost_index_after_it(tmp_path: 
     while volume.rebuild_step():
         pass
     assert volume.lookup(name(volume, "/a")) is None
+    volume.close()
+
+
+def test_an_index_that_lmdb_has_given_up_is_dead_at_the_first_look(tmp_path: Path) -> None:
+    """A commit that could not write its page of meta data: from then on every transaction fails, in this process."""
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 1000)
+    died: list[bool] = []
+    volume.index.died = lambda: died.append(True)
+    environment = volume.index._env
+
+    class Given:
+        """What is left of an environment."""
+
+        def begin(self, *, write: bool) -> None:
+            raise lmdb.PanicError("mdb_txn_begin: MDB_PANIC: Update of meta page failed or environment had fatal error")
+
+    def fail() -> None:
+        volume.index._env = Given()
+        raise lmdb.DiskError("mdb_txn_commit: Input/output error")
+
+    with pytest.raises(StoreError), volume.index.writing():
+        fail()
+    assert died == [True]
+    with pytest.raises(StoreError):
+        volume.lookup(name(volume, "/a"))
+    assert died == [True, True]
+    volume.index._env = environment
+    assert prove(volume, "/a") == {0: 1000}
     volume.close()
