@@ -1,6 +1,7 @@
 """A volume's start and its end: lock, identity, counter, packs, a trusted index or one that is rebuilt (DESIGN 9)."""
 
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from edge.store.bus import Bus
 from edge.store.disk import Disk
 from edge.store.index import Index
 from edge.store.live import LiveTable
+from edge.store.owned import clear, try_lock
 from edge.store.pack import EXTENT_LIMIT, pack_size_for
 from edge.store.packs import Packs
 from edge.store.purgelog import PurgeLog
@@ -24,6 +26,7 @@ from edge.store.tables import FORMAT as INDEX_FORMAT
 from edge.words import GIB
 
 End = Callable[[str], None]
+LIVE_NAME = re.compile("edge-live-[0-9a-f-]{36}-[0-9a-f]{8}")
 SUMS_LIMIT = 64  # slices an extent may have (DESIGN section 9)
 
 
@@ -52,6 +55,7 @@ class Opened:
         self.directory, self.settings, self.disk = directory, settings, disk
         self._boot, self._bus, self._end = boot, bus, end
         self.rebuild: Rebuild | None = None
+        self._live_lock: int | None = None
         self.pack_size = settings.pack_size or pack_size_for(settings.size_bytes)
         self.extent_max = min(EXTENT_LIMIT, SUMS_LIMIT * settings.slice_size, self.pack_size)
         files.check_size(settings.size_bytes)
@@ -158,7 +162,11 @@ class Opened:
         stem = f"edge-live-{self.identity.volume}"
         for old in base.glob(stem + "-*"):
             shutil.rmtree(old, ignore_errors=True)
-        return base / f"{stem}-{uuid.uuid4().hex[:8]}"
+        clear(base, LIVE_NAME)  # of other volumes, which may never come back
+        made = base / f"{stem}-{uuid.uuid4().hex[:8]}"
+        made.mkdir(mode=0o700)
+        self._live_lock = try_lock(made, make=True)
+        return made
 
     def write_mark(self, *, clean: bool) -> None:
         next_pack = self.counter.next_pack if clean else self._dirty_from
@@ -189,4 +197,6 @@ class Opened:
                 getattr(self, part).close()
         if hasattr(self, "live_path"):
             shutil.rmtree(self.live_path, ignore_errors=True)
+        if self._live_lock is not None:
+            os.close(self._live_lock)
         self.disk.close(self._lock_fd)

@@ -272,3 +272,19 @@ def test_an_index_that_lmdb_has_given_up_is_dead_at_the_first_look(tmp_path: Pat
     volume.index._env = environment
     assert prove(volume, "/a") == {0: 1000}
     volume.close()
+
+
+def test_what_killed_keepers_of_other_volumes_left_in_shared_memory_is_removed(tmp_path: Path) -> None:
+    for name_ in ("one", "two", "three"):
+        (tmp_path / name_).mkdir()
+    living, killed = open_volume(tmp_path / "one", live_dir=tmp_path), open_volume(tmp_path / "two", live_dir=tmp_path)
+    left = killed._opened
+    assert left._live_lock is not None
+    os.close(left._live_lock)  # as the kernel does
+    left._live_lock = None
+    third = open_volume(tmp_path / "three", live_dir=tmp_path)
+    assert not left.live_path.exists()
+    assert living._opened.live_path.exists()
+    for volume in (living, killed, third):
+        volume.close()
+    assert not list(tmp_path.glob("edge-live-*"))
