@@ -34,6 +34,10 @@ REFRESHES = 10_000  # names whose refresh was asked for a moment ago
 REFRESH_AGAIN = 2.0  # seconds after which it may be asked for once more
 
 
+def _all_is_well() -> None:
+    pass
+
+
 class Delivery(Serving):
     """The handler that `server` calls, synchronously, for each request."""
 
@@ -44,9 +48,11 @@ class Delivery(Serving):
         clock: Clock,
         settings: DeliverySettings,
         on_closed: Callable[[Exchange], None],
+        resettle: Callable[[], None] = _all_is_well,
     ) -> None:
         super().__init__(places.default, volumes, clock, settings)
         self.places = places
+        self.resettle = resettle  # has `places` know of volumes that have gone bad just now
         self._refreshing: LRUCache[bytes, float] = LRUCache(REFRESHES)
         self._prefetch = Prefetch(self)
         self._on_closed = on_closed
@@ -84,6 +90,9 @@ class Delivery(Serving):
         if record is None and (live := reader.lookup_live(place.name)) is not None:
             record, body = live  # an object is in one of the two tables
         if record is None:
+            if reader.unreadable and (other := self._elsewhere(exchange, place)) is not None:
+                self.look(exchange, other, tries)
+                return
             self._miss(exchange, place, None, tries)
             return
         now = self.clock.wall()
@@ -102,6 +111,12 @@ class Delivery(Serving):
                 self._choose(exchange, place, record, tries)
             case _:
                 self._miss(exchange, place, record, tries, body)
+
+    def _elsewhere(self, exchange: Exchange, place: Place) -> Place | None:
+        """Where a request's object lives now, if its volume has gone bad since it was looked for there."""
+        self.resettle()
+        other = self.places.find(exchange.request.host, exchange.request.target)
+        return other if other.volume != place.volume else None
 
     def look_again(self, exchange: Exchange, place: Place, tries: int) -> None:
         """A keeper has said that the index has it by now."""

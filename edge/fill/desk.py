@@ -25,6 +25,7 @@ from edge.fill.hottest import Hottest
 from edge.fill.lead import Lead
 from edge.fill.link import Link
 from edge.fill.messages import (
+    NO_NAME,
     PROTOCOL,
     Again,
     Bad,
@@ -459,6 +460,8 @@ class Desk:
         """A stored extent did not verify: drop it, so that it is fetched again."""
         if message.reason is Reason.STORE_FAILED:
             self._store.post(self._store.disk_failed)
+        if message.name == NO_NAME:
+            return
         self.doom(message.name)  # a flight that knows the bad extent would point those who join it there again
         self._drops.drop(message)
 

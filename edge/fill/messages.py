@@ -168,9 +168,12 @@ class Freed:
     number: int
 
 
+NO_NAME: Final = bytes(16)
+
+
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """A stored extent did not verify, or its pack is gone."""
+    """A stored extent did not verify, or its pack is gone; NO_NAME: the volume's disk has failed, nothing is named."""
 
     name: bytes
     generation: int

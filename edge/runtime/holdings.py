@@ -15,7 +15,8 @@ from edge.observe.slots import create_slot_file
 from edge.runtime import convert
 from edge.runtime.handover import Handover
 from edge.runtime.inherited import Inherited
-from edge.runtime.listeners import RuntimeDirectory, bind
+from edge.runtime.listeners import bind
+from edge.runtime.rundir import RuntimeDirectory
 from edge.store.disk import Disk
 from edge.store.files import take_lock
 from edge.store.hits import create_hits_file
@@ -50,7 +51,7 @@ class Holdings:
     control: socket.socket  # the admin API's, in the runtime directory
     hits_fd: int
     liveness: tuple[int, int]
-    locks: tuple[int, ...]  # of the cache directories
+    locks: tuple[int, ...]  # of the cache directories and of the runtime directory
     stack: ExitStack
 
     @classmethod
@@ -65,6 +66,7 @@ class Holdings:
                 players.append((stack.enter_context(inherited.bind(listen, field, options)), tls))
             admin = stack.enter_context(inherited.bind(settings.admin.listen, "admin.listen"))
             runtime = _runtime_directory(Path(settings.volumes[usable[0]].path))
+            stack.callback(os.close, runtime.lock)
             stack.callback(runtime.remove)
             control, control_path = runtime.control()
             stack.enter_context(control)
@@ -91,7 +93,7 @@ class Holdings:
                 control,
                 hits_fd,
                 liveness,
-                locks,
+                (*locks, runtime.lock),
                 held,
             )
         raise AssertionError("an ExitStack swallows nothing here")

@@ -17,6 +17,7 @@ from edge.origin.resolve import best_resolver
 from edge.runtime import convert
 from edge.runtime.child import ChildHandle
 from edge.runtime.gauges import KeeperGauges
+from edge.store.bus import Bus
 from edge.store.doubts import KEEPER
 from edge.store.hits import Shared
 from edge.store.scrub import Scrubber
@@ -34,7 +35,6 @@ async def run_keeper(child: ChildHandle) -> None:
     slots = SlotWriter(charter.slot_fd)
     meters = Meters(slots)
     volume = await _open_volume(child, clock)
-    volume.index.died = lambda: child.end_at_once("a commit of the index failed half-way")
     store = StoreThread(volume)
     store.start()
 
@@ -119,8 +119,11 @@ async def _open_volume(child: ChildHandle, clock: Clock) -> Volume:
     loop = asyncio.get_running_loop()
     owed = [from_json(said) for said in child.charter.owed]
 
+    bus = Bus()
+    bus.install()
+
     def open_volume() -> Volume:
-        volume = Volume.open(directory, volume_settings, clock=clock, shared=shared)
+        volume = Volume.open(directory, volume_settings, clock=clock, shared=shared, bus=bus, end=child.end_at_once)
         for what in owed:
             volume.purges.do_now(what)
         return volume

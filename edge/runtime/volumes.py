@@ -1,8 +1,8 @@
 """A worker's volumes: a link and a reader for each, and which of them objects live on now.
 
 A volume serves from its keeper's first hello on. It is out while its keeper has been gone for a while, or says that
-its disk is bad: then its objects are fetched again into the others, and come back to it with it (weighted rendezvous
-hashing: nothing else moves). The last one is never out.
+its disk is bad, or while its index cannot be read: then its objects are fetched again into the others, and come back
+to it with it (weighted rendezvous hashing: nothing else moves). The last one is never out.
 """
 
 import asyncio
@@ -17,14 +17,17 @@ from edge.config.schema import Settings
 from edge.delivery.places import Home, Places
 from edge.delivery.serving import Volume
 from edge.fill.asking import Asker
-from edge.fill.messages import Hello
+from edge.fill.messages import NO_NAME, Bad, Hello
+from edge.store.bus import Bus
 from edge.store.hits import Shared
 from edge.store.reader import Reader
 from edge.store.settings import VolumeHello
 from edge.tasks import Tasks
+from edge.words import Reason
 
 LATE_SECONDS: Final = 3.0  # at the start, for keepers that are later than the first
 GONE_SECONDS: Final = 10.0  # a keeper that starts anew is back sooner, also with an index to rebuild
+ANEW_SECONDS: Final = 30.0  # an index that could not be read is opened anew
 WATCH_SECONDS: Final = 0.1  # packs that have gone free their blocks when workers let go of them, too
 
 log = logging.getLogger("edge.runtime")
@@ -44,6 +47,10 @@ class Volumes:
         self._first = asyncio.Event()
         self._all = asyncio.Event()
         self._seen: dict[int, float] = {}  # when its keeper was last known to be there
+        self._unreadable: dict[int, float] = {}  # since when its index is
+        self._bus = Bus()
+        self._bus.install()
+        self._known: dict[int, Home] = {}
         self._askers = {number: Asker(path, partial(self._on_hello, number)) for number, path in links}
         for asker in self._askers.values():
             asker.connect()
@@ -57,7 +64,7 @@ class Volumes:
         if known is not None:
             known.reader.reopen(said)
         else:
-            reader = Reader(said, self._clock, self._shared)
+            reader = Reader(said, self._clock, self._shared, self._bus)
             self.serving[number] = Volume(reader, self._askers[number], self._tasks)
         self._first.set()
         if len(self.serving) == len(self._askers):
@@ -81,7 +88,8 @@ class Volumes:
             if volume.asker.up:
                 self._seen[number] = now
             hello = volume.reader.hello
-            if now - self._seen.get(number, now) < GONE_SECONDS and not hello.off:
+            bad = hello.off or volume.reader.unreadable
+            if now - self._seen.get(number, now) < GONE_SECONDS and not bad:
                 there[number] = Home(hello.secret, sizes[number].size)
         if not there:
             number, volume = min(self.serving.items())
@@ -90,17 +98,35 @@ class Volumes:
 
     async def watch(self, places: Places) -> None:
         """Tell `places` whenever that changes; give evicted packs back to the file system."""
-        known = self.homes()
+        self._known = self.homes()
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            for volume in self.serving.values():
+            for number, volume in self.serving.items():
                 volume.reader.let_go_of_gone_packs()
-            homes = self.homes()
-            if homes != known:
-                said = ", ".join(self._settings.volume_label(number) for number in sorted(homes))
-                log.warning("objects live on: %s", said)
-                places.settle(homes)
-                known = homes
+                self._look_after_index(number, volume)
+            self.settle(places)
+
+    def settle(self, places: Places) -> None:
+        """Tell `places` if that has changed."""
+        homes = self.homes()
+        if homes != self._known:
+            said = ", ".join(self._settings.volume_label(number) for number in sorted(homes))
+            log.warning("objects live on: %s", said)
+            places.settle(homes)
+            self._known = homes
+
+    def _look_after_index(self, number: int, volume: Volume) -> None:
+        """One that could not be read is an error of the disk, and is tried again after a while."""
+        if not volume.reader.unreadable:
+            self._unreadable.pop(number, None)
+            return
+        now = self._clock.monotonic()
+        if number not in self._unreadable:
+            log.error("the index of %s cannot be read", self._settings.volume_label(number))
+            volume.asker.tell(Bad(NO_NAME, 0, 0, 0, Reason.STORE_FAILED))
+        if now - self._unreadable.setdefault(number, now) >= ANEW_SECONDS:
+            del self._unreadable[number]
+            volume.reader.reopen(volume.reader.hello)
 
     def links(self) -> Iterator[tuple[str, Asker, Volume | None]]:
         """Of each volume: what metrics call it, the link to its keeper, and itself once it has said hello."""
@@ -116,3 +142,4 @@ class Volumes:
             asker.close()
         for volume in self.serving.values():
             volume.reader.close()
+        self._bus.remove()

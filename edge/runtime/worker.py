@@ -55,6 +55,7 @@ async def run_worker(child: ChildHandle) -> None:
         clock,
         convert.delivery_settings(settings, homes[min(homes)].secret),
         teller.on_closed,
+        lambda: volumes.settle(places),
     )
 
     def refusal(status: int, detail: str) -> bytes:

@@ -46,7 +46,9 @@ def _nobody_is_told() -> None:
 class Index:
     """Tables of a volume, written by the keeper only."""
 
-    def __init__(self, path: Path, map_bytes: int, *, readonly: bool = False) -> None:
+    def __init__(
+        self, path: Path, map_bytes: int, *, readonly: bool = False, mapped: Callable[[], None] = _nobody_is_told
+    ) -> None:
         if not readonly:
             path.mkdir(parents=True, exist_ok=True)
         self.path = path
@@ -54,6 +56,7 @@ class Index:
         self.damaged: Callable[[], None] = _nobody_is_told  # called for each bad row that is about to be replaced
         self.died: Callable[[], None] = _nobody_is_told  # LMDB gives the environment up: only a new process helps
         self._env = open_environment(path, map_bytes, readonly=readonly)
+        mapped()  # before a page is looked at
         self._names, self._extents, self._places, self._keys, self._tags, self._meta = (
             self._env.open_db(table, create=not readonly) for table in TABLES
         )
@@ -75,11 +78,10 @@ class Index:
             with self._begin(write=True) as txn:
                 yield Writing(self, txn)
             self.committed()
-        except lmdb.MapFullError as error:
-            raise StoreError("the index is full") from error
         except lmdb.Error as error:
             self._begin().abort()  # a commit that could not write its page of meta data: that shows here
-            raise StoreError(f"index: {error}") from error
+            said = "the index is full" if isinstance(error, lmdb.MapFullError) else f"index: {error}"
+            raise StoreError(said) from error
 
     def _begin(self, *, write: bool = False) -> Any:
         try:

@@ -1,14 +1,21 @@
 """A volume's start and its end: lock, identity, counter, packs, a trusted index or one that is rebuilt (DESIGN 9)."""
 
+import os
+import re
 import shutil
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from edge.errors import FormatUnknown
 from edge.store import files
+from edge.store.bus import Bus
 from edge.store.disk import Disk
 from edge.store.index import Index
 from edge.store.live import LiveTable
+from edge.store.owned import clear, try_lock
 from edge.store.pack import EXTENT_LIMIT, pack_size_for
 from edge.store.packs import Packs
 from edge.store.purgelog import PurgeLog
@@ -18,7 +25,17 @@ from edge.store.settings import VolumeHello, VolumeSettings
 from edge.store.tables import FORMAT as INDEX_FORMAT
 from edge.words import GIB
 
+End = Callable[[str], None]
+LIVE_NAME = re.compile("edge-live-[0-9a-f-]{36}-[0-9a-f]{8}")
 SUMS_LIMIT = 64  # slices an extent may have (DESIGN section 9)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _stay(_why: str) -> None:
+    pass
 
 
 class Opened:
@@ -32,10 +49,13 @@ class Opened:
     live: LiveTable
     live_path: Path
 
-    def __init__(self, directory: Path, settings: VolumeSettings, disk: Disk, boot: str) -> None:
+    def __init__(
+        self, directory: Path, settings: VolumeSettings, disk: Disk, boot: str, bus: Bus | None, end: End
+    ) -> None:
         self.directory, self.settings, self.disk = directory, settings, disk
-        self._boot = boot
+        self._boot, self._bus, self._end = boot, bus, end
         self.rebuild: Rebuild | None = None
+        self._live_lock: int | None = None
         self.pack_size = settings.pack_size or pack_size_for(settings.size_bytes)
         self.extent_max = min(EXTENT_LIMIT, SUMS_LIMIT * settings.slice_size, self.pack_size)
         files.check_size(settings.size_bytes)
@@ -46,9 +66,20 @@ class Opened:
         return f"<Opened {self.directory}>"
 
     @classmethod
-    def begin(cls, directory: Path, settings: VolumeSettings, disk: Disk, boot: str | None) -> "Opened":
-        """VolumeBusy: another keeper has it. FormatUnknown: not ours. OSError: the disk."""
-        opened = cls(directory, settings, disk, files.boot_id() if boot is None else boot)
+    def begin(
+        cls,
+        directory: Path,
+        settings: VolumeSettings,
+        disk: Disk,
+        boot: str | None,
+        bus: Bus | None = None,
+        end: End | None = None,
+    ) -> "Opened":
+        """VolumeBusy: another keeper has it. FormatUnknown: not ours. OSError: the disk.
+
+        `end` does not return: it ends the process when the index is of no more use in it (`bus`: or in any other).
+        """
+        opened = cls(directory, settings, disk, files.boot_id() if boot is None else boot, bus, end or _stay)
         try:
             opened._start()
         except BaseException:
@@ -84,7 +115,7 @@ class Opened:
         exists = (path / "data.mdb").exists()
         if trusted and exists:
             try:
-                self.index = Index(path, self._map_bytes())
+                self._map_index(path)
                 if self.index.meta(b"format") != INDEX_FORMAT or self.index.meta(UNFINISHED):
                     self.index.close()
                     raise FormatUnknown("an index of another format, or one whose rebuild was cut short")
@@ -98,10 +129,22 @@ class Opened:
             path = self._index_path()
         for old in self._index_base().glob("index-*"):
             shutil.rmtree(old, ignore_errors=True)
-        self.index = Index(path, self._map_bytes())
+        self._map_index(path)
         if self.packs.all:
             self.suspect = (0, self.first_pack)
             self.rebuild = Rebuild(self.packs, self.index, self.disk, self.identity.volume, self.counter, self.purges)
+
+    def _map_index(self, path: Path) -> None:
+        bus = self._bus
+        mapped = partial(bus.watch, path, self._lose_index) if bus is not None else _nothing
+        self.index = Index(path, self._map_bytes(), mapped=mapped)
+        self.index.died = lambda: self._end("a commit of the index failed half-way")
+
+    def _lose_index(self) -> None:
+        """The disk cannot read a page of it: the next start does not trust it, and makes another one."""
+        with suppress(OSError):
+            os.unlink(self.directory / "clean")
+        self._end("a page of the index cannot be read: it will be rebuilt")
 
     def _map_bytes(self) -> int:
         # Sparse: 1 % of the volume is 400 bytes for each 40 KB stored, far more than video needs.
@@ -119,7 +162,11 @@ class Opened:
         stem = f"edge-live-{self.identity.volume}"
         for old in base.glob(stem + "-*"):
             shutil.rmtree(old, ignore_errors=True)
-        return base / f"{stem}-{uuid.uuid4().hex[:8]}"
+        clear(base, LIVE_NAME)  # of other volumes, which may never come back
+        made = base / f"{stem}-{uuid.uuid4().hex[:8]}"
+        made.mkdir(mode=0o700)
+        self._live_lock = try_lock(made, make=True)
+        return made
 
     def write_mark(self, *, clean: bool) -> None:
         next_pack = self.counter.next_pack if clean else self._dirty_from
@@ -143,9 +190,13 @@ class Opened:
 
     def let_go(self) -> None:
         """Close what is open, also half-way through a start that failed."""
+        if self._bus is not None and hasattr(self, "index"):
+            self._bus.forget(self.index.path)
         for part in ("packs", "index", "live", "counter", "purges"):
             if hasattr(self, part):
                 getattr(self, part).close()
         if hasattr(self, "live_path"):
             shutil.rmtree(self.live_path, ignore_errors=True)
+        if self._live_lock is not None:
+            os.close(self._live_lock)
         self.disk.close(self._lock_fd)

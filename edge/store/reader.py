@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from edge.clock import Clock
+from edge.store.bus import Bus
 from edge.store.doubts import CALM, COUNTS, Doubts, volume_id
 from edge.store.hits import Shared
 from edge.store.live import LiveTable, split_live
@@ -42,8 +43,8 @@ TIMED_MOST: Final = 1000  # reads whose time waits to be counted
 class Reader:
     """See the module's text; used from the worker's loop only."""
 
-    def __init__(self, hello: VolumeHello, clock: Clock, shared: Shared | None = None) -> None:
-        self._clock = clock
+    def __init__(self, hello: VolumeHello, clock: Clock, shared: Shared | None = None, bus: Bus | None = None) -> None:
+        self._clock, self._bus = clock, bus
         self._doubts = shared.doubts if shared else Doubts()
         self._versions = shared.versions.cells if shared else None
         self.touch: Callable[[bytes], bool] = shared.hits.touch if shared else _not_counted  # a name was hit
@@ -68,12 +69,17 @@ class Reader:
         """Can residency be asked on this kernel?"""
         return self._residency.works
 
+    @property
+    def unreadable(self) -> bool:
+        """The disk cannot give the index: nothing is found in it until it is opened anew."""
+        return self._index.unreadable
+
     def _open(self, hello: VolumeHello) -> None:
         self.hello = hello
         self._directory = Path(hello.directory) / "packs"
         self._cell = hello.version_cell
         self._volume = volume_id(Path(hello.directory))
-        self._index = ReadIndex(Path(hello.index_path), hello.index_map_bytes)
+        self._index = ReadIndex(Path(hello.index_path), hello.index_map_bytes, self._bus)
         self._live = LiveTable(Path(hello.live_path), hello.live_bytes, readonly=True)
 
     def reopen(self, hello: VolumeHello) -> None:
@@ -82,7 +88,8 @@ class Reader:
         self._memo.clear()
         self._live_memo.clear()
         self._verified.clear()
-        if hello.index_path == old.index_path and hello.live_path == old.live_path:
+        same = hello.index_path == old.index_path and hello.live_path == old.live_path
+        if same and not index.unreadable:
             self.hello, self._cell = hello, hello.version_cell
             return
         index.close()

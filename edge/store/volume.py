@@ -13,6 +13,7 @@ from pathlib import Path
 
 from edge.clock import Clock
 from edge.errors import StoreError
+from edge.store.bus import Bus
 from edge.store.commits import Commits
 from edge.store.disk import Disk
 from edge.store.doubts import KEEPER, Doubts
@@ -21,7 +22,7 @@ from edge.store.hits import Shared
 from edge.store.journal import DeleteEntry
 from edge.store.live import split_live
 from edge.store.numbers import Numbers
-from edge.store.opening import Opened
+from edge.store.opening import End, Opened
 from edge.store.pack import Reservation
 from edge.store.purge import Purges
 from edge.store.record import Extent, Flag, Record
@@ -72,9 +73,11 @@ class Volume:
         disk: Disk | None = None,
         shared: Shared | None = None,
         boot: str | None = None,
+        bus: Bus | None = None,
+        end: End | None = None,
     ) -> "Volume":
-        """Open or make a volume. VolumeBusy: another keeper has it. FormatUnknown: not ours. OSError: the disk."""
-        opened = Opened.begin(directory, settings, disk or Disk(), boot)
+        """Open or make a volume; for the errors, and for `bus` and `end`, see `Opened.begin`."""
+        opened = Opened.begin(directory, settings, disk or Disk(), boot, bus, end)
         try:
             volume = cls(opened, clock, shared)
             volume.keep_generations()
@@ -219,7 +222,7 @@ class Volume:
         self.room.tend(ages_counters=self._ages_counters)
         return self.live.sweep(self._clock.wall())
 
-    # -- making room -----------------------------------------------------------------------------
+    # -- room, journals, recovery, end -----------------------------------------------------------
 
     def needs_room(self) -> bool:
         """Is less than a pack free? Eviction runs ahead, so that a fill never waits for it."""
@@ -228,8 +231,6 @@ class Volume:
     def evict_step(self, *, keep: bool = True) -> bool:
         """A bounded step of making room; False when there is nothing to evict."""
         return self.room.evict_step(keep=keep)
-
-    # -- journals, recovery, end -----------------------------------------------------------------
 
     def flush_journals(self) -> None:
         """Make data durable, then write the entries that name it; seal the journals of full packs."""

@@ -210,15 +210,17 @@ async def flap(bench: FarBench, cycles: int, up: float, down: float) -> int:
             assert (await bench.ask(kept)).whole
             await asyncio.sleep(0.05)
 
-    players = [asyncio.create_task(play()) for _ in range(4)]
-    for _ in range(cycles):
-        await asyncio.sleep(up)
-        await bench.proxy.down()
-        await asyncio.sleep(down)
-        await bench.proxy.up()
-        assert (await bench.ask(bench.new_path())).whole, "the origin is back, and its objects are not"
-    until.set()
-    await asyncio.gather(*players)
+    async with asyncio.TaskGroup() as players:
+        for _ in range(4):
+            players.create_task(play())
+        for cycle in range(cycles):
+            await asyncio.sleep(up)
+            await bench.proxy.down()
+            await asyncio.sleep(down)
+            await bench.proxy.up()
+            back = await bench.ask(bench.new_path())
+            assert back.whole, f"the origin is back, and its objects are not: cycle {cycle}, {back}"
+        until.set()
     return broken
 
 

@@ -150,14 +150,31 @@ def remount(mounted: Path, option: str) -> int:
 
 
 @libfiu
+@pytest.mark.timeout(120)
+async def test_a_keeper_whose_writes_libfiu_fails_is_read_only_and_good_again_when_they_work(tmp_path: Path) -> None:
+    faults = Fiu(tmp_path)
+    async with four(tmp_path, tmp_path / "d", faults.prefix) as found:
+        keeper = await keeper_of(found.edge, VOLUMES - 1)
+        await faults.fail(keeper, *WRITES)
+        await found.goes("read_only", 30)
+        await found.goes_on(40)
+        found.nothing_failed()
+        await faults.mend(keeper, *WRITES)
+        await found.goes("good", 60)
+        again = await found.load.again(found.of_the_bad(5))
+        assert again["HIT"] >= 4, again  # the cache is small: one may have had to leave meanwhile
+
+
+@libfiu
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("calls", "number"),
     [
         (WRITES, errno.EIO),
-        pytest.param((PWRITE,), errno.EIO, marks=pytest.mark.long),
-        pytest.param((FDATASYNC,), errno.EIO, marks=pytest.mark.long),
-        pytest.param(WRITES, errno.EROFS, marks=pytest.mark.long),
+        ((PWRITE,), errno.EIO),
+        ((FDATASYNC,), errno.EIO),
+        (WRITES, errno.EROFS),
     ],
 )
 async def test_calls_of_its_keeper_that_libfiu_fails(tmp_path: Path, calls: tuple[str, ...], number: int) -> None:

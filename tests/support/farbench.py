@@ -42,6 +42,7 @@ class Outcome:
     got: int
     whole: bool
     wrong: tuple[int, ...] = ()
+    detail: str = ""  # what the edge says of an error
 
     @property
     def broken(self) -> bool:
@@ -78,7 +79,7 @@ class FarBench:
                 status = got.status
                 if status in GIVEN_UP:
                     await got.read()
-                    return Outcome(status, 0, whole=False)
+                    return Outcome(status, 0, whole=False, detail=got.headers.get("Cache-Status", ""))
                 assert status == (206 if part else 200), f"{path}: {status}"
                 length = int(got.headers["Content-Length"])
                 assert length == end - start, f"{path} {part}: {length} bytes promised"

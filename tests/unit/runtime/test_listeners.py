@@ -1,18 +1,14 @@
 """Listening sockets, and the private directory for those between processes."""
 
-import os
 import socket
-import stat
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edge.errors import ConfigError
 from edge.runtime import listeners
-from edge.runtime.listeners import RuntimeDirectory, bind, spoken
+from edge.runtime.listeners import bind, spoken
 from edge.sockets import SO_MAX_PACING_RATE, TCP_NOTSENT_LOWAT, SocketOptions
 from tests.support.addresses import needs_ipv6
 
@@ -106,105 +102,3 @@ def test_a_port_in_use_is_told() -> None:
     with bind("127.0.0.1:0", "f") as sock:
         with pytest.raises(ConfigError, match="another program listens there already"):
             bind(spoken(sock), "f")
-
-
-@pytest.fixture
-def base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A place for runtime directories; pytest's own are too long for a socket's path."""
-    with tempfile.TemporaryDirectory(prefix="run-", dir="/tmp") as path:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", path)
-        yield Path(path)
-
-
-def test_the_directory_is_ours_alone_and_the_same_for_the_same_cache(base: Path) -> None:
-    (base / "one").mkdir()
-    (base / "two").mkdir()
-    first = RuntimeDirectory.of(base / "one")
-    assert first.path.parent == base
-    assert stat.S_IMODE(first.path.stat().st_mode) == 0o700
-    sock, path = first.link("cache.link")
-    sock.close()
-    assert Path(path).exists()
-    (base / "alias").symlink_to(base / "one")
-    again = RuntimeDirectory.of(base / "alias")
-    assert again.path == first.path
-    assert not Path(path).exists()  # what a predecessor left is swept
-    assert RuntimeDirectory.of(base / "two").path != first.path
-    again.remove()
-    assert not first.path.exists()
-
-
-@pytest.mark.parametrize("how", ["open to others", "a link", "a file"])
-def test_a_directory_that_somebody_else_prepared_is_not_used(base: Path, how: str) -> None:
-    (base / "cache").mkdir()
-    name = RuntimeDirectory.of(base / "cache").path
-    name.rmdir()
-    (base / "trap").mkdir(mode=0o700)
-    match how:
-        case "open to others":
-            name.mkdir()
-            name.chmod(0o777)
-        case "a link":
-            name.symlink_to(base / "trap")
-        case _:
-            name.write_text("")
-    directory = RuntimeDirectory.of(base / "cache")
-    assert directory.path != name
-    assert stat.S_IMODE(directory.path.stat().st_mode) == 0o700
-    directory.link("cache.link")[0].close()
-    assert list((base / "trap").iterdir()) == []
-
-
-def test_a_path_too_long_for_a_socket_is_not_used(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    long = base / ("x" * 100)
-    long.mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
-    monkeypatch.setattr(tempfile, "tempdir", str(base))
-    (base / "cache").mkdir()
-    directory = RuntimeDirectory.of(base / "cache")
-    assert directory.path.parent == base
-    directory.link("cache.link")[0].close()
-    directory.remove()
-
-
-def test_a_base_that_does_not_serve_is_passed_over(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (base / "cache").mkdir()
-    (base / "t").mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base / "none"))
-    monkeypatch.setattr(tempfile, "tempdir", str(base / "t"))
-    assert RuntimeDirectory.of(base / "cache").path.parent == base / "t"
-    monkeypatch.setenv("XDG_RUNTIME_DIR", "relative")
-    assert RuntimeDirectory.of(base / "cache").path.parent == base / "t"
-
-
-def test_where_all_else_is_read_only_the_cache_serves(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (base / "cache").mkdir()
-    real = Path.mkdir
-
-    def mkdir(path: Path, *rest: int) -> None:
-        if path.parent != base / "cache":
-            raise OSError(30, "Read-only file system")
-        real(path, *rest)
-
-    monkeypatch.setattr(Path, "mkdir", mkdir)
-    directory = RuntimeDirectory.of(base / "cache")
-    assert directory.path.parent == base / "cache"
-    directory.link("cache.link")[0].close()
-
-
-def test_where_no_base_serves_the_last_reason_is_raised(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (base / "cache").mkdir()
-    monkeypatch.setattr(listeners, "_bases", lambda _: iter([base / "none", base / ("x" * 200)]))
-    with pytest.raises(FileNotFoundError):
-        RuntimeDirectory.of(base / "cache")
-    monkeypatch.setattr(listeners, "_bases", lambda _: iter([base / ("x" * 200)]))
-    with pytest.raises(OSError, match="short enough"):
-        RuntimeDirectory.of(base / "cache")
-
-
-def test_removing_twice_is_no_error(base: Path) -> None:
-    (base / "cache").mkdir()
-    directory = RuntimeDirectory.of(base / "cache")
-    directory.remove()
-    directory.remove()
-    assert os.listdir(base) == ["cache"]

@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from edge.errors import FormatUnknown, StoreError, VolumeBusy
@@ -270,3 +271,48 @@ def test_a_deletion_is_not_undone_by_a_kill_and_a_lost_index_after_it(tmp_path: 
         pass
     assert volume.lookup(name(volume, "/a")) is None
     volume.close()
+
+
+def test_an_index_that_lmdb_has_given_up_is_dead_at_the_first_look(tmp_path: Path) -> None:
+    """A commit that could not write its page of meta data: from then on every transaction fails, in this process."""
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 1000)
+    died: list[bool] = []
+    volume.index.died = lambda: died.append(True)
+    environment = volume.index._env
+
+    class Given:
+        """What is left of an environment."""
+
+        def begin(self, *, write: bool) -> None:
+            raise lmdb.PanicError("mdb_txn_begin: MDB_PANIC: Update of meta page failed or environment had fatal error")
+
+    def fail() -> None:
+        volume.index._env = Given()
+        raise lmdb.DiskError("mdb_txn_commit: Input/output error")
+
+    with pytest.raises(StoreError), volume.index.writing():
+        fail()
+    assert died == [True]
+    with pytest.raises(StoreError):
+        volume.lookup(name(volume, "/a"))
+    assert died == [True, True]
+    volume.index._env = environment
+    assert prove(volume, "/a") == {0: 1000}
+    volume.close()
+
+
+def test_what_killed_keepers_of_other_volumes_left_in_shared_memory_is_removed(tmp_path: Path) -> None:
+    for name_ in ("one", "two", "three"):
+        (tmp_path / name_).mkdir()
+    living, killed = open_volume(tmp_path / "one", live_dir=tmp_path), open_volume(tmp_path / "two", live_dir=tmp_path)
+    left = killed._opened
+    assert left._live_lock is not None
+    os.close(left._live_lock)  # as the kernel does
+    left._live_lock = None
+    third = open_volume(tmp_path / "three", live_dir=tmp_path)
+    assert not left.live_path.exists()
+    assert living._opened.live_path.exists()
+    for volume in (living, killed, third):
+        volume.close()
+    assert not list(tmp_path.glob("edge-live-*"))

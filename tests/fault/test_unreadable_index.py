@@ -1,0 +1,76 @@
+"""A disk that cannot read its index: pages of a mapping that cannot be had end a process, if nobody does something."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from edge.words import MIB
+from tests.fault.test_bad_disks import two_volumes
+from tests.support.crashdisk import crashdisk, missing
+from tests.support.edgeproc import Edge, client, describing_origin, running_edge
+from tests.support.load import Load
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+
+PATHS = [f"/s/{2000 + number}/{number}.ts" for number in range(400)]
+
+
+def forget_index(volume: Path, device: Path) -> None:
+    """Nobody has it open: its pages leave the memory, also that of the device below."""
+    for path in (*volume.glob("index-*/data.mdb"), device):
+        fd = os.open(path, os.O_RDONLY)
+        os.fdatasync(fd)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(fd)
+
+
+async def ask_all(edge: Edge, load: Load) -> list[str]:
+    async with client() as http:
+        return [await load.ask(http, path) for path in PATHS]
+
+
+@pytest.mark.timeout(180)
+async def test_an_index_whose_pages_cannot_be_read_ends_no_worker_and_fails_no_request(tmp_path: Path) -> None:
+    with crashdisk(tmp_path, 256 * MIB) as disk:
+        bad, good = disk.mounted / "v", tmp_path / "good"
+        async with describing_origin() as origin:
+            flags = two_volumes(bad, good, tmp_path, origin.url)
+            async with running_edge(None, origin.url, *flags, listen=False) as edge:
+                load = Load(edge, 1)
+                await ask_all(edge, load)
+                assert set(await ask_all(edge, load)) == {"HIT"}
+            await asyncio.to_thread(forget_index, bad, tmp_path / "disk")
+            async with running_edge(None, origin.url, *flags, listen=False) as edge:
+                workers = edge.children("worker")
+                await asyncio.to_thread(disk.fail, "read")
+                load = Load(edge, 1)
+                answers = await ask_all(edge, load)
+                assert load.failed == []
+                assert answers.count("HIT") > 100, "what lies on the other volume is there"
+                assert answers.count("HIT") < 400, "pages were missing"
+                assert edge.children("worker") == workers
+                await asyncio.to_thread(disk.fail)
+
+
+@pytest.mark.timeout(180)
+async def test_a_keeper_that_cannot_read_its_index_has_a_successor_with_a_new_one(tmp_path: Path) -> None:
+    with crashdisk(tmp_path, 256 * MIB) as disk:
+        cache = disk.mounted / "v"
+        async with describing_origin() as origin:
+            async with running_edge(cache, origin.url, workers=1) as edge:
+                await ask_all(edge, Load(edge, 1))
+            await asyncio.to_thread(forget_index, cache, tmp_path / "disk")
+            async with running_edge(cache, origin.url, workers=1) as edge:
+                (keeper,) = edge.children("keeper")
+                await asyncio.to_thread(disk.fail, "read")
+                load = Load(edge, 1)
+                await ask_all(edge, load)
+                assert load.failed == []
+                assert edge.children("keeper") != [keeper]
+                assert any("a page of the index cannot be read" in line for line in edge.lines)
+                await asyncio.to_thread(disk.fail)
+                await ask_all(edge, load)
+                assert set(await ask_all(edge, load)) == {"HIT"}
+                assert load.failed == []
