@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, cast
 
-from edge.observe.catalogue import BY_NAME
+from edge.observe.catalogue import BY_NAME, Tier
 from edge.observe.metric import Type
 from edge.observe.slots import Labels, Value
 
@@ -136,7 +136,7 @@ def overview(before: Reading, after: Reading, seconds: float) -> Overview:
         egress=change.rate("edge_cache_response_bytes_total"),
         ingress=change.rate("edge_upstream_bytes_total", lambda labels: labels[2] == "received"),
         hit_ratio=_ratio(change.rates("edge_cache_requests_total")),
-        byte_hit_ratio=_ratio(change.rates("edge_cache_response_bytes_total")),
+        byte_hit_ratio=_byte_ratio(change.rates("edge_cache_response_bytes_total")),
         errors=change.rate("edge_http_requests_total", lambda labels: labels[1].startswith("5")),
         connections=change.total_now("edge_http_connections"),
         inflight=change.total_now("edge_http_inflight_requests"),
@@ -161,6 +161,13 @@ def _ratio(rates: Mapping[Labels, float], site: str | None = None) -> float | No
     ours = {key: rate for key, rate in rates.items() if key[1] not in UNCACHED and site in (None, key[0])}
     total = sum(ours.values())
     return sum(rate for key, rate in ours.items() if key[1] in FROM_CACHE) / total if total else None
+
+
+def _byte_ratio(rates: Mapping[Labels, float]) -> float | None:
+    """The same of bytes, by where they came from: a hit may lack some of its own."""
+    ours = {key: rate for key, rate in rates.items() if key[1] not in UNCACHED}
+    total = sum(ours.values())
+    return sum(rate for key, rate in ours.items() if key[2] == Tier.VOLUME) / total if total else None
 
 
 def _largest(rows: list[Row]) -> tuple[Row, ...]:

@@ -2,10 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
-from edge.errors import StoreError
 from edge.fill.desk import Desk
 from edge.observe.meters import Meters
 from edge.origin.breaker import State
@@ -90,7 +88,7 @@ class KeeperGauges:
         while True:
             self.sample()
             if seconds % FREE_SPACE_SECONDS == 0.0:
-                await self._sample_space()
+                self._store.post(self._store.volume.room.measure)
             await asyncio.sleep(SECONDS)
             seconds += SECONDS
             if seconds >= READER_CHECK_SECONDS:
@@ -122,6 +120,9 @@ class KeeperGauges:
             meters.observe("edge_cache_eviction_age_seconds", label, value=age)
         for (name, *labels), count in volume.tallies.take_counts(volume.packs).items():
             meters.count(name, label, *labels, by=count)
+        if (space := volume.room.space) is not None:
+            meters.gauge("edge_volume_free_bytes", label, to=space[0])
+            meters.gauge("edge_volume_min_free_bytes", label, to=space[1])
         for trust in Trust:
             meters.gauge("edge_volume_state", label, trust.value, to=int(volume.health.trust is trust))
         meters.count("edge_scrub_read_bytes_total", label, by=self._scrubber.take_read_bytes())
@@ -129,12 +130,6 @@ class KeeperGauges:
         meters.gauge("edge_scrub_progress_ratio", label, to=self._scrubber.progress)
         meters.gauge("edge_scrub_passes", label, to=self._scrubber.passes)
         meters.count("edge_store_errors_total", label, by=self._store.take_errors())
-
-    async def _sample_space(self) -> None:
-        with suppress(OSError, StoreError):  # counted by the store
-            free, least = await self._store.call(self._store.volume.room.space)
-            self._meters.gauge("edge_volume_free_bytes", self._label, to=free)
-            self._meters.gauge("edge_volume_min_free_bytes", self._label, to=least)
 
     def _sample_upstream(self, group: Group) -> None:
         name = group.members[0].client.settings.name

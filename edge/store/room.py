@@ -40,6 +40,7 @@ class Room:
         self._volume = volume_id(packs.directory.parent)
         self._packs, self._index, self._disk = packs, index, disk
         self._settings, self._tallies, self._clock = settings, tallies, clock
+        self.space: tuple[float, float] | None = None  # bytes that are free, and of them not for us; as last measured
         self._staying: list[Placed] = []
         self._going: list[Placed] = []
         self._evicting: int | None = None
@@ -102,10 +103,10 @@ class Room:
         if self._lacks_space() and not self._make_space():
             raise StoreError("the file system has too little free space")
 
-    def space(self) -> tuple[int, float]:
-        """Bytes that the volume's file system has left, and how many of them are not for us."""
+    def measure(self) -> None:
+        """Note how much room the file system has."""
         free, whole = self._disk.space(self._packs.directory)
-        return free, whole * self._settings.min_free_ratio
+        self.space = free, whole * self._settings.min_free_ratio
 
     def _lacks_space(self) -> bool:
         return self._disk.free_ratio(self._packs.directory) < self._settings.min_free_ratio

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from edge.cli.top import frame, rate, share, wait
-from edge.observe.catalogue import TTFB
+from edge.observe.catalogue import TTFB, Tier
 from edge.observe.meters import Meters, UpstreamMeters
 from edge.observe.overview import ROWS_MOST, Overview, Reading, overview
 from edge.observe.render import Scrape
@@ -64,6 +64,8 @@ def test_rates_and_shares_are_those_of_the_time_between(node: Node) -> None:
     assert (seen.requests, seen.egress, seen.ingress, seen.errors) == (5.5, 5000.0, 1000.0, 0.5)
     assert seen.hit_ratio == pytest.approx(0.8), "what bypasses the cache is in no ratio"
     assert seen.byte_hit_ratio == pytest.approx(0.8)
+    node.meters.more_bytes("films", Kind.SEGMENT, CacheStatus.HIT, Tier.SHIELD, 6000)
+    assert overview(before, node.reading(), 2.0).byte_hit_ratio == pytest.approx(0.5), "those were not from here"
     assert (seen.connections, seen.inflight) == (5, 0)
     assert [(row.name, row.requests, row.bytes, row.errors) for row in seen.sites] == [
         ("films", 4.5, 5000.0, 0.0),

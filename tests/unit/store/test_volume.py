@@ -170,6 +170,22 @@ def test_bytes_that_leave_are_counted_by_the_reason_for_which_they_leave(tmp_pat
     volume.close()
 
 
+def test_what_the_file_system_has_left_is_told_beside_what_is_to_stay_free(tmp_path: Path) -> None:
+    class Laid(Disk):
+        def space(self, path: Path) -> tuple[int, int]:
+            return 300_000, 1_000_000
+
+    volume = open_volume(tmp_path, min_free_ratio=0.05, disk=Laid())
+    assert volume.room.space is None, "nobody has looked yet"
+    volume.room.measure()
+    assert volume.room.space == (300_000, 50_000)
+    volume.close()
+    about = os.statvfs(tmp_path)
+    free, whole = Disk().space(tmp_path)
+    assert whole == about.f_blocks * about.f_frsize
+    assert 0 <= free <= whole
+
+
 def test_one_keeper_per_directory_and_no_foreign_directories(tmp_path: Path) -> None:
     volume = open_volume(tmp_path)
     with pytest.raises(VolumeBusy, match=str(os.getpid())):
