@@ -17,7 +17,7 @@ from edge.fill.placing import Placing, Tower, aged
 from edge.fill.plan import Ask
 from edge.fill.readers import Run
 from edge.fill.records import explicit_freshness, stored_lines
-from edge.fill.shop import Shop
+from edge.fill.shop import Shop, directory
 from edge.fill.sinks import MemorySink
 from edge.fill.spread import FIRST, Spread
 from edge.fill.upload import Upload
@@ -197,7 +197,7 @@ class Lead:
         whole = self._whole_ask
         if whole is None or ask == whole or self._stored is not None or self._fetch.pin is not None:
             return None
-        likely = self._shop.sizes.get(_directory(self._fetch.path), 0)
+        likely = self._shop.sizes.get(directory(self._fetch.path), 0)
         end = min(likely, ask.start + self._shop.settings.run_max)
         if not whole.whole and whole.end != UNKNOWN:
             end = min(end, whole.end)
@@ -307,7 +307,7 @@ class Lead:
         if response.status == PARTIAL and verdict.store and not alone and etag:
             end = self._reach(ask, end, total)
         if total != UNKNOWN and response.status in (200, PARTIAL):
-            self._shop.sizes[_directory(self._fetch.path)] = total
+            self._shop.sizes[directory(self._fetch.path)] = total
         run.start, run.end, run.position = start, end, start
         run.stop_at = end
         status = 200 if response.status == PARTIAL else response.status
@@ -385,6 +385,7 @@ class Lead:
             response_time=response.response_time,
             facts=None,
             has_authorization=fields.first(self._fetch.fields, b"authorization") is not None,
+            live=response.status >= 400 and self._shop.is_live(self._fetch.site, self._fetch.path),
         )
 
     def _falls_short(self, ask: Ask, end: int, total: int) -> bool:
@@ -428,8 +429,3 @@ class Lead:
         head = Head(0, flags, CacheStatus.REVALIDATED, record.total, response.member, ttfb, encode_record(record))
         flight.set_head(head, record, record.total)
         return None
-
-
-def _directory(path: bytes) -> bytes:
-    """Segments of one rendition lie beside each other, and are about equally long."""
-    return path.rpartition(b"/")[0]

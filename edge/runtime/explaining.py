@@ -92,7 +92,10 @@ def _errors(place: Place) -> str:
     if rules.every_status:
         return "kept as they say themselves; 404, 405, 410, 414 and 501 also by a guess"
     missing = rules.negative_ttl_live if place.kind in LIVE_KINDS else rules.negative_ttl
-    return f"404 and 410 for {_time(missing)} at most; 503 as it says, {_time(UNAVAILABLE_MOST)} at most; others not"
+    live = f" ({_time(rules.negative_ttl_live)} beside a live playlist)" if missing != rules.negative_ttl_live else ""
+    return (
+        f"404 and 410 for {_time(missing)}{live} at most; 503 as it says, {_time(UNAVAILABLE_MOST)} at most; others not"
+    )
 
 
 def _stale(place: Place) -> str:

@@ -54,7 +54,7 @@ def test_a_url_is_told_with_its_site_rule_kind_key_and_what_would_be_asked(
     assert "1h (default of kind segment)" in found["fresh"]
     assert "negative_ttl = 2.0" in found["differs"]
     assert found["fresh"].endswith("set by rule 1: path /live/**")
-    assert found["errors"].startswith("404 and 410 for 2s at most")
+    assert found["errors"].startswith("404 and 410 for 2s (1s beside a live playlist) at most")
     assert found["upstream"] == "https://origin.example:8443 (origin)"
     assert "then" not in found
     assert found["asks"] == "GET /base/live/x/1.m4s?a=1"
