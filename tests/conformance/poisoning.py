@@ -71,7 +71,7 @@ METHODS = [
         "LINK",
         "LOCK",
         "FROB",
-        "X-EVIL",
+        "X-COPY",
     )
 ]
 _CONDITIONS = [
