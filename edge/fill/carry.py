@@ -356,6 +356,8 @@ class Carrier:
             return self._record
         facts = read_playlist(body) if self._kind is Kind.PLAYLIST else read_manifest(body)
         record = self._record
+        if facts is not None and facts.live:
+            self._shop.note_live(self._fetch.site, self._fetch.path)
         verdict = judge(
             AnswerHead(record.status, stored_lines(record)),
             method=b"GET",

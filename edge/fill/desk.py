@@ -52,6 +52,8 @@ from edge.tasks import Tasks
 from edge.words import Eviction, Reason
 
 SHARED_METHODS = frozenset({b"GET", b"HEAD"})  # the others change something: they go straight up
+LIVE_DIRECTORIES = 4096
+LIVE_SECONDS = 60.0  # a live playlist changes every few seconds
 SMALL_KINDS = 64  # how many (kind) memories of rangeless answers there can be: one per kind
 
 
@@ -105,6 +107,7 @@ class Desk:
             landing={},
             hottest=Hottest(settings.sibling_hits, settings.sibling_window, clock),
             ahead=Ahead(clock, meters.prefetch, self._volume.popularity.hits),
+            live=TTLCache(LIVE_DIRECTORIES, LIVE_SECONDS, timer=timer),
             alone=TTLCache(settings.pass_memory, settings.pass_seconds, timer=timer),
             rangeless=TTLCache(SMALL_KINDS, settings.rangeless_seconds, timer=timer),
         )

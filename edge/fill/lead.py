@@ -19,7 +19,7 @@ from edge.fill.placing import Placing, Tower, aged
 from edge.fill.plan import Ask
 from edge.fill.readers import Run
 from edge.fill.records import explicit_freshness, stored_lines
-from edge.fill.shop import Shop
+from edge.fill.shop import Shop, directory
 from edge.fill.sinks import MemorySink
 from edge.fill.spread import BEGINNING, FIRST, Spread
 from edge.fill.upload import Upload
@@ -184,7 +184,7 @@ class Lead:
         far = settings.parallel_max > 1 and self._flight.client.pool.path.far and not rangeless
         if not far:
             return ask
-        likely = self._shop.sizes.get(_directory(fetch.path), 0)
+        likely = self._shop.sizes.get(directory(fetch.path), 0)
         return plan.first_piece(ask, fetch, FIRST if likely <= ask.start + FIRST else BEGINNING)
 
     def _request(self, ask: Ask) -> UpstreamRequest:
@@ -215,7 +215,7 @@ class Lead:
             return None
         if self._flight.unasked:
             return None  # nobody waits for it, and it may not even be there
-        likely = self._shop.sizes.get(_directory(self._fetch.path), 0)
+        likely = self._shop.sizes.get(directory(self._fetch.path), 0)
         end = min(likely, ask.start + self._shop.settings.run_max)
         if not whole.whole and whole.end != UNKNOWN:
             end = min(end, whole.end)
@@ -328,7 +328,7 @@ class Lead:
         if response.status == PARTIAL and verdict.store and not alone and etag:
             end = self._reach(ask, end, total)
         if total != UNKNOWN and response.status in (200, PARTIAL):
-            self._shop.sizes[_directory(self._fetch.path)] = total
+            self._shop.sizes[directory(self._fetch.path)] = total
         run.start, run.end, run.position = start, end, start
         run.stop_at = end
         status = 200 if response.status == PARTIAL else response.status
@@ -406,6 +406,7 @@ class Lead:
             response_time=response.response_time,
             facts=None,
             has_authorization=fields.first(self._fetch.fields, b"authorization") is not None,
+            live=response.status >= 400 and self._shop.is_live(self._fetch.site, self._fetch.path),
         )
 
     def _falls_short(self, ask: Ask, end: int, total: int) -> bool:
@@ -449,8 +450,3 @@ class Lead:
         head = Head(0, flags, CacheStatus.REVALIDATED, record.total, response.member, ttfb, encode_record(record))
         flight.set_head(head, record, record.total)
         return None
-
-
-def _directory(path: bytes) -> bytes:
-    """Segments of one rendition lie beside each other, and are about equally long."""
-    return path.rpartition(b"/")[0]

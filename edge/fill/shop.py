@@ -21,6 +21,8 @@ TWICE_SHARE: Final = 0.05  # of all bytes asked for in pieces: what a bad moment
 TWICE_FIRST: Final = 256.0 * KIB
 TWICE_MOST: Final = 4.0 * MIB
 
+LEVELS: Final = 4  # directories up from a segment in which its playlist may lie
+
 
 class Body(Protocol):
     """A body that is brought in pieces."""
@@ -71,11 +73,29 @@ class Shop:
     ahead: Ahead
     alone: TTLCache[bytes, bool]  # names whose answers are not shareable
     rangeless: TTLCache[Kind, bool]  # kinds for which this upstream ignores Range, or has no strong validator
+    live: TTLCache[tuple[str, bytes], bool]  # (site, directory) of live playlists: what is missing there will come
     spread: SpreadBudget = field(default_factory=SpreadBudget)
     sizes: LRUCache[bytes, int] = field(
         default_factory=lambda: LRUCache(4096)
     )  # directory of a path -> length of the last object from there
 
+    def note_live(self, site: str, path: bytes) -> None:
+        """A live playlist has come."""
+        self.live[site, directory(path)] = True
+
+    def is_live(self, site: str, path: bytes) -> bool:
+        """Does a path lie beside or below a live playlist? Those of another volume are another keeper's to know."""
+        for _ in range(LEVELS):
+            path = directory(path)
+            if (site, path) in self.live:
+                return True
+        return False
+
     def rules(self, site: str, path: bytes) -> SiteRules:
         """What holds for a path of a site."""
         return (self.sites.get(site) or next(iter(self.sites.values()))).at(path)
+
+
+def directory(path: bytes) -> bytes:
+    """Segments of one rendition lie beside each other, and are about equally long."""
+    return path.rpartition(b"/")[0]

@@ -69,16 +69,17 @@ def judge(
     response_time: float,
     facts: Facts | None = None,
     has_authorization: bool = False,
+    live: bool = False,
 ) -> Verdict:
     """Judge one answer. Times in unix seconds: when it was asked for, when its head came.
 
     `facts` = what a playlist's body told, None before it is whole; `has_authorization` = the origin got
-    credentials.
+    credentials; `live` = it lies beside or below a live playlist.
     """
     control, explicit = _said(head.fields, rules, response_time)
     since = base_time(head.fields, request_time, response_time)
     reason = refusal(head.status, head.fields, control, method=method, rules=rules, has_authorization=has_authorization)
-    defaults = _defaults(head, kind, rules, facts, control, response_time)
+    defaults = _defaults(head, kind, rules, facts, control, response_time, live=live or kind in LIVE_KINDS)
     if reason is Refusal.NONE and defaults is NOTHING and explicit is None:
         reason = Refusal.STATUS  # these are kept only when they ask for it
     no_cache = control.no_cache
@@ -117,7 +118,14 @@ def _said(fields: Fields, rules: SiteRules, response_time: float) -> tuple[Cache
 
 
 def _defaults(
-    head: Head, kind: Kind, rules: SiteRules, facts: Facts | None, control: CacheControl, response_time: float
+    head: Head,
+    kind: Kind,
+    rules: SiteRules,
+    facts: Facts | None,
+    control: CacheControl,
+    response_time: float,
+    *,
+    live: bool,
 ) -> KindDefaults:
     """What holds where the origin is silent; NOTHING = then it is not kept."""
     if rules.every_status:
@@ -128,7 +136,7 @@ def _defaults(
     if head.status in CONTENT:
         return default_lifetime(kind, rules, facts)
     if head.status in NEGATIVE:
-        return KindDefaults(rules.negative_ttl_live if kind in LIVE_KINDS else rules.negative_ttl)
+        return KindDefaults(rules.negative_ttl_live if live else rules.negative_ttl)
     return NOTHING
 
 

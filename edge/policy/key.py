@@ -23,8 +23,8 @@ def kept_query(query: bytes | None, rules: SiteRules) -> bytes | None:
     Names are compared without case and as they are written: a name that hides behind percent-encoding stays,
     which costs a hit and never mixes two objects.
     """
-    if not query:
-        return None
+    if not query:  # a question mark with nothing behind it is another URI (RFC 3986 section 6.2.3) to who drops nothing
+        return None if rules.drop_params or rules.token_params or rules.keep_params else query
     kept = [part for part in query.split(b"&") if _is_keyed(part, rules)]
     if rules.sort_params:
         kept.sort(key=_name)  # stable: parameters of one name keep their order, which may matter

@@ -9,9 +9,12 @@ from edge.delivery.places import Home, Place, Places
 from edge.errors import BadRequest, ConfigError
 from edge.origin.settings import Address
 from edge.policy.freshness import LISTS
+from edge.policy.judge import LIVE_KINDS, UNAVAILABLE_MOST
 from edge.policy.rules import PROFILES, SiteRules
 from edge.policy.upstream_fields import request_fields
 from edge.runtime import convert
+from edge.runtime.standing import name_of_member, order_of
+from edge.words import Kind
 
 UNSPOKEN = ("paths", "hosts", "name", "profile", "defaults", "live")  # told in other words, or too long for a line
 
@@ -34,8 +37,9 @@ def explain(settings: Settings, url: str) -> list[tuple[str, str]]:
         ("rule", _rule(site, place.path)),
         ("kind", place.kind.value),
         ("key", place.key.decode("latin-1")),
-        ("fresh", _fresh(place)),
+        ("fresh", f"{_fresh(place)}; set by {_source(site, place)}"),
         ("stale", _stale(place)),
+        ("errors", _errors(place)),
         ("methods", ", ".join(place.rules.methods)),
         ("differs", _differences(place.rules)),
         *_upstream(settings, place),
@@ -69,6 +73,31 @@ def _fresh(place: Place) -> str:
     return obeyed + usual
 
 
+def _source(site: SiteRules, place: Place) -> str:
+    """Where the default for this kind comes from: the first that says otherwise than what it builds upon."""
+    rules, kind = place.rules, place.kind
+    if _of_freshness(rules, kind) != _of_freshness(site, kind):
+        return f"rule {_rule(site, place.path)}"
+    if _of_freshness(site, kind) != _of_freshness(PROFILES[site.profile], kind):
+        return f"site {site.name}"
+    return f"profile {site.profile}"
+
+
+def _of_freshness(rules: SiteRules, kind: Kind) -> tuple[object, ...]:
+    return rules.defaults[kind].ttl, rules.live, rules.heuristic_share, rules.heuristic_most, rules.honour_cache_control
+
+
+def _errors(place: Place) -> str:
+    rules = place.rules
+    if rules.every_status:
+        return "kept as they say themselves; 404, 405, 410, 414 and 501 also by a guess"
+    missing = rules.negative_ttl_live if place.kind in LIVE_KINDS else rules.negative_ttl
+    live = f" ({_time(rules.negative_ttl_live)} beside a live playlist)" if missing != rules.negative_ttl_live else ""
+    return (
+        f"404 and 410 for {_time(missing)}{live} at most; 503 as it says, {_time(UNAVAILABLE_MOST)} at most; others not"
+    )
+
+
 def _stale(place: Place) -> str:
     defaults = place.rules.defaults[place.kind]
     parts = {
@@ -89,19 +118,22 @@ def _differences(rules: SiteRules) -> str:
 
 
 def _upstream(settings: Settings, place: Place) -> list[tuple[str, str]]:
-    if not settings.upstreams:
+    asked = order_of(settings, place.key, {})
+    if not asked:
         return [("upstream", "none yet: give it with --origin, or url in section [origin]")]
-    first = settings.upstreams[0]
-    address = Address.of(first.url)
+    first, *others = asked
+    address = Address.of(first.origin.url)
     scheme = "https" if address.secure else "http"
     sent = request_fields((), place.rules, node=settings.server.node.encode(), mark=settings.server.node.encode())
-    host = first.host or address.authority.decode()
-    asked = [f"Host: {host}", *(f"{name.decode()}: {value.decode()}" for name, value in sent)]
+    host = first.origin.host_header or address.authority.decode()
+    lines = [f"Host: {host}", *(f"{name.decode()}: {value.decode()}" for name, value in sent)]
     passed = "every end-to-end field" if place.rules.forwards_all else ", ".join(place.rules.forward_fields) or "none"
+    then = ", ".join(f"{name_of_member(member)} ({member.role.value})" for member in others)
     return [
-        ("upstream", f"{scheme}://{address.host}:{address.port}"),
+        ("upstream", f"{scheme}://{address.host}:{address.port} ({first.role.value})"),
+        *([("then", f"{then}, where it fails")] if then else []),
         ("asks", f"GET {(address.base_path + place.target).decode('latin-1')}"),
-        ("with", "; ".join(asked)),
+        ("with", "; ".join(lines)),
         ("passes", f"of the client's fields: {passed}"),
     ]
 

@@ -112,7 +112,15 @@ def outcome(record: Record | None, told: Mapping[str, Any] | None, now: float) -
 
 
 def asked_of(settings: Settings, key: bytes, states: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Who would be asked for an object, the first one first: its owner among the siblings, shields, origins.
+    """Who would be asked for an object, as `order_of` has it."""
+    return [
+        {"member": name_of_member(member), "role": member.role.value, "breaker": _state(member, states)}
+        for member in order_of(settings, key, states)
+    ]
+
+
+def order_of(settings: Settings, key: bytes, states: Mapping[str, str]) -> list[SaidMember]:
+    """Whom a keeper would ask for an object, the first one first: its owner among the siblings, shields, origins.
 
     `states` = how each member's breaker stands. By least-latency the order is the keeper's own knowledge: not told.
     """
@@ -125,10 +133,7 @@ def asked_of(settings: Settings, key: bytes, states: Mapping[str, str]) -> list[
     for tier in tiers:
         found += sorted(tier, key=lambda member: _score(key, member), reverse=True) if ranked else tier
     found.sort(key=lambda member: _state(member, states) != State.CLOSED.value)
-    return [
-        {"member": _name(member), "role": member.role.value, "breaker": _state(member, states)}
-        for member in ([owner] if owner is not None else []) + found
-    ]
+    return ([owner] if owner is not None else []) + found
 
 
 def _owner(
@@ -148,13 +153,14 @@ def _score(key: bytes, member: SaidMember) -> float:
     return score(key, Address.of(member.origin.url).identity, member.weight)
 
 
-def _name(member: SaidMember) -> str:
+def name_of_member(member: SaidMember) -> str:
+    """As metrics and logs have it: host and port."""
     address = Address.of(member.origin.url)
     return f"{address.host}:{address.port}"
 
 
 def _state(member: SaidMember, states: Mapping[str, str]) -> str:
-    return states.get(_name(member), State.CLOSED.value)
+    return states.get(name_of_member(member), State.CLOSED.value)
 
 
 def breakers(series: Mapping[tuple[str, ...], float]) -> dict[str, str]:

@@ -15,7 +15,8 @@ BODY = "the body"
 class Answer:
     """What the origin says. `date` None: no Date. `cut`: so many bytes of the body, then the connection is closed.
 
-    `raw` is sent instead of a head that is put together; `interim` before it. `chunked` with `trailers` behind it.
+    `delay`: seconds before any of it. `raw` is sent instead of a head that is put together; `interim` before it.
+    `chunked` with `trailers` behind it.
     """
 
     status: int = 200
@@ -29,6 +30,7 @@ class Answer:
     length: bool = True
     hang_up: bool = False
     cut: int | None = None
+    delay: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,8 @@ class ScriptedOrigin:
         script.changed.set()
         if answer.hang_up:
             return False
+        if answer.delay:
+            await asyncio.sleep(answer.delay)
         writer.write(worded(answer, seen.method, script.now))
         await writer.drain()
         return answer.cut is None and answer.length

@@ -70,6 +70,8 @@ METHODS = [
         "HEAD",
         "LINK",
         "LOCK",
+        "FROB",
+        "X-COPY",
     )
 ]
 _CONDITIONS = [
@@ -107,6 +109,8 @@ _RAW = [
     f"GET {{path}} HTTP/1.1\r\n{_HOST}" + "".join(f"X-{n}: evil\r\n" for n in range(120)) + "\r\n",
     f"GET {{path}} HTTP/1.1\r\n{_HOST}X: {'e' * 7000}\r\nY: {'e' * 7000}\r\nZ: {'e' * 7000}\r\n\r\n",
     f"GET {{path}}?{'e' * 9000} HTTP/1.1\r\n{_HOST}\r\n",
+    f"FROB {{path}} HTTP/1.1\r\n{_HOST}Content-Length: 4\r\n\r\nevil",
+    f"GETX {{path}} HTTP/1.1\r\n{_HOST}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nevil",
     "GET {path}#evil HTTP/1.1\r\nHost: cache.example\r\n\r\n",
 ]  # fmt: skip
 RAW = [Attempt(f"raw-{number}", raw=text) for number, text in enumerate(_RAW)]

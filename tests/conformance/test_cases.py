@@ -11,7 +11,8 @@ from tests.support.edgeproc import running_edge
 
 
 @pytest.mark.parametrize("profile", ["rfc9111", "video"])
-async def test_every_case_holds(profile: str, tmp_path: Path) -> None:
+async def test_every_case_holds(profile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Yekaterinburg")  # the edge's: dates are GMT, wherever it stands
     cases = [case for case in CASES if profile == "rfc9111" or case.video]
     (file := tmp_path / "edge.toml").write_text("[origin]\nhedge = false\n")  # the origin counts what it is asked
     flags = ("--profile", profile, "--config", str(file))

@@ -336,6 +336,31 @@ async def test_not_found_reaches_all_waiters_and_is_remembered_for_a_moment(tmp_
         assert len(origin.asked) == 1
 
 
+async def test_what_is_missing_beside_a_live_playlist_is_asked_for_again_a_second_later(tmp_path: Path) -> None:
+    live, vod = b"#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,\n1.ts\n", b"#EXTM3U\n#EXTINF:6,\n1.ts\n#EXT-X-ENDLIST\n"
+
+    async def lists(asked: Asked, wire: Wire) -> None:
+        body = {"/live/a/x.m3u8": live, "/vod/x.m3u8": vod}.get(asked.target)
+        await wire.send(answer(asked, body or b"nope", status=200 if body else 404))
+
+    async with RawServer(lists) as origin, fill_bench(tmp_path, origin.url) as bench:
+        await bench.get("/live/a/x.m3u8")
+        await bench.get("/vod/x.m3u8")
+        lives = {}
+        for path in ("/live/a/2.ts", "/live/a/720p/2.ts", "/live/b/2.ts", "/live/2.ts", "/vod/2.ts"):
+            await bench.get(path)
+            found = bench.live(path)
+            assert found is not None
+            lives[path] = round(found.fresh_until - found.base_time)
+        assert lives == {
+            "/live/a/2.ts": 1,
+            "/live/a/720p/2.ts": 1,
+            "/live/b/2.ts": 10,
+            "/live/2.ts": 10,
+            "/vod/2.ts": 10,
+        }
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 500, 501, 302])
 async def test_other_statuses_reach_all_waiters_and_are_not_kept(tmp_path: Path, status: int) -> None:
     async def other(asked: Asked, wire: Wire) -> None:

@@ -132,7 +132,7 @@ async def test_stale_is_served_while_it_is_renewed_and_when_the_origin_fails(tmp
                 proven(error, await got.read())
                 assert got.headers["X-Cache"] == "STALE"
             async with http.get(edge.url + strict) as got:
-                assert got.status == 502
+                assert got.status == 504
 
 
 async def test_private_bodies_of_any_size_reach_their_client_and_nobody_else(tmp_path: Path) -> None:

@@ -140,6 +140,24 @@ INVALIDATING = [
     *(case(f"corner-safe-{method.lower()}", "9110-9.2.1", f"{method} is safe: nothing is invalid after it", step(FRESH), step(answer(body="x"), method=method, sent="q"), HIT) for method in ("PROPFIND", "REPORT", "SEARCH")),
     case("corner-get-with-content", "9110-9.3.1", "a GET with content goes on with it, and is not kept", step(answer(LIFE, body="x"), sent="hello", sees_body="hello"), AGAIN),
 ]  # fmt: skip
+CROSSED = [
+    *(case(f"corner-head-of-{status}", "9110-9.3.2", f"HEAD is answered by a stored {status}", step(answer(LIFE, status=status)), step(method="HEAD", status=status)) for status in (203, 301, 404, 410, 503, 599)),
+    case("corner-query-empty", "9111-2", "a question mark alone is another URI", step(FRESH), step(CHANGED, at="?", sees_target="{path}"), HIT, step(at="?", body=NEW)),
+    case("corner-range-of-validated", "9111-4.3.4", "a part of what a 304 has renewed", step(answer(STALE, TAG, body=TEXT)), step(RENEWED, status=200, body=TEXT), step(ask=["Range: bytes=0-1"], status=206, body="01")),
+    case("corner-range-of-empty", "9110-14.1.1", "an empty object has no first byte", step(answer(LIFE, TAG, body="")), step(ask=["Range: bytes=0-"], status=416, body=None, gets={"Content-Range": "bytes */0"})),
+    case("corner-private-field-renewed", "9111-5.2.2.7", "a 304 does not bring back a field that is one client's", step(answer(CC + 'max-age=0, private="X-A"', TAG, "X-A: 1")), step(answer(CC + 'max-age=3600, private="X-A"', TAG, "X-A: 2", status=304), status=200, body=OWN), step(gets={"X-A": None})),
+    case("corner-cdn-renewed", "9213-2.2", "a targeted field in a 304 wins, too", step(answer(CDN + "max-age=0", TAG)), step(answer(CDN + "max-age=3600", CC + "no-store", TAG, status=304), status=200, body=OWN), HIT),
+    case("corner-tags-of-variants", "9111-4.3.2", "the client's tags are compared with the variant that suits", step(answer(LIFE, "Vary: Foo", 'ETag: "1"'), ask=["Foo: 1"]), step(answer(LIFE, "Vary: Foo", 'ETag: "2"'), ask=["Foo: 2"]), step(ask=["Foo: 2", 'If-None-Match: "1"'], status=200), step(ask=["Foo: 2", 'If-None-Match: "1", "2"'], status=304, body=None)),
+    case("corner-stand-in-of-variants", "9111-4.2.4", "one variant stands in for itself alone", step(answer(CC + "max-age=10", "Age: 20", "Vary: Foo"), ask=["Foo: 1"]), step(GONE, ask=["Foo: 1"], status=200, body=OWN), step(GONE, ask=["Foo: 2"], status=502, body=None)),
+    case("corner-match-of-stale", "9111-4.3.2", "If-Match on what is stale: it is validated by its own tag", step(answer(STALE, TAG)), step(RENEWED, ask=['If-Match: "b"'], status=200, body=OWN, sees={"If-None-Match": '"a"'})),
+    case("corner-guess-must-revalidate", "9111-4.2.2", "a guess is good beside must-revalidate, while it lasts", step(answer(LM, CC + "must-revalidate")), HIT),
+    not_kept("corner-expires-of-two", "9111-5.3", "two dates in one line are none", "Expires: <now+100>, <now+100>"),
+    case("corner-max-age-range", "9111-5.2.1.1", "a range that is too old for its client", step(answer(LIFE, TAG, "Age: 10", body=TEXT)), step(_part(2, 3, TAG), ask=["Range: bytes=2-3", CC + "max-age=5"], status=206, body="23")),
+    case("corner-connection-close", "9112-9.6", "who closes says so, on both sides", step(answer(LIFE, "Connection: close"), ask=["Connection: close"], gets={"Connection": "close"}), HIT),
+    case("corner-put-304", "9111-4.4", "a 304 to an unsafe method is no error", step(FRESH), step(answer(status=304), method="PUT", status=304, body=None), AGAIN),
+    case("corner-post-412", "9111-4.4", "a 412 is one", step(FRESH), step(answer(status=412, body="no"), method="POST"), HIT),
+    case("corner-nothing-added", "9110-7.7", "a plain cache adds no fields of content", step(FRESH), step(gets={"Content-Type": None, "Accept-Ranges": None, "Access-Control-Allow-Origin": None})),
+]  # fmt: skip
 MESSAGES = [
     case("corner-origin-1.0", "9112-2.3", "an origin of HTTP/1.0", step(_raw(LIFE, "Content-Length: 8", status="HTTP/1.0 200 OK")), HIT),
     case("corner-no-reason", "9112-4", "a status line without a reason", step(_raw(LIFE, "Content-Length: 8", status="HTTP/1.1 200"), status=200), HIT),
@@ -182,4 +200,4 @@ TOLD = [
     case("corner-told-no-store", "9211-2.5", "of what nobody else may have", step(FRESH, ask=[CC + "no-store"], gets={"Cache-Status": "!stored"})),
     case("corner-told-no-cache", "9211-2.3", "of what is validated each time", step(answer(CC + "no-cache", TAG)), step(answer(CC + "no-cache", TAG, status=304), status=200, body=OWN, gets={"Cache-Status": "~fwd=stale; fwd-status=304"})),
 ]  # fmt: skip
-CASES = [*VALIDATION, *PARTS, *FRESHNESS, *VARY, *WISHES, *STAND_IN, *INVALIDATING, *MESSAGES, *TOLD]
+CASES = [*VALIDATION, *PARTS, *FRESHNESS, *VARY, *WISHES, *STAND_IN, *INVALIDATING, *CROSSED, *MESSAGES, *TOLD]

@@ -34,6 +34,8 @@ ASKED = [
     _asked(
         "no-transform", S + ".6", "no-transform forbids nothing that is done here", (LIFE,), CC + "no-transform", True
     ),
+    _asked("immutable", "8246-2", "immutable means nothing in a request", _OLD, CC + "immutable, max-age=500", False),
+    _asked("immutable-alone", "8246-2", "nor alone", _OLD, CC + "immutable", True),
     _asked("unknown", S, "what nobody knows means nothing", (LIFE,), CC + "foo=bar", True),
     _asked("pragma", "9111-5.4", "Pragma: no-cache alone counts", (LIFE,), "Pragma: no-cache", False),
     _asked("pragma-other", "9111-5.4", "another Pragma does not", (LIFE,), "Pragma: foo", True),

@@ -180,6 +180,22 @@ AGE = [
         video=True,
     ),
 ]
+DELAYED = [
+    case(
+        "age-delayed",
+        "9111-4.2.3",
+        "an Age counts from the request on, however late the answer is",
+        step(answer(CC + "max-age=100", "Age: 98", delay=2.2)),
+        AGAIN,
+    ),
+    case(
+        "age-delayed-fresh",
+        "9111-4.2.3",
+        "an answer that is late is that much older, and no more",
+        step(answer(CC + "max-age=100", "Age: 50", delay=2.2)),
+        step(gets={"Age": ">=52"}),
+    ),
+]
 _GUESSED = (200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501)
 _NOT_GUESSED = (201, 202, 302, 303, 307, 400, 401, 403, 406, 409, 415, 418, 422, 429, 451, 500, 502, 503, 504, 599)
 HEURISTIC = (
@@ -239,4 +255,4 @@ HEURISTIC = (
         ),
     ]
 )
-CASES = [*EXPLICIT, *EXPIRES, *AGE, *HEURISTIC]
+CASES = [*EXPLICIT, *EXPIRES, *AGE, *DELAYED, *HEURISTIC]

@@ -60,6 +60,11 @@ _TARGETED = [
     ("too-large-is-ignored", (CDN + "max-age=9999999999999999", CC + "no-store"), False),
     ("open-string-is-ignored", (CDN + 'max-age=3600, a="b', CC + "no-store"), False),
     ("trailing-comma-is-ignored", (CDN + "max-age=3600,", CC + "no-store"), False),
+    ("no-store-over-life", (CDN + "max-age=3600, no-store", LIFE), False),
+    ("no-cache-over-life", (CDN + "max-age=3600, no-cache", LIFE), False),
+    ("private-over-life", (CDN + "max-age=3600, private", LIFE), False),
+    ("s-maxage", (CDN + "s-maxage=3600, max-age=0", CC + "no-store"), True),
+    ("bare-max-age", (CDN + "max-age", LIFE), False),
     ("must-revalidate", (CDN + "max-age=3600, must-revalidate", CC + "no-store"), True),
 ]
 TARGETED = [
@@ -68,6 +73,8 @@ TARGETED = [
     case("cdn-cc-told", "9213-3.1", "it is passed on as it is", step(answer(CDN + "max-age=3600"), gets={"CDN-Cache-Control": "max-age=3600"}), step(gets={"CDN-Cache-Control": "max-age=3600"}), video=True),
     case("cdn-cc-age", "9213-2.2", "Age counts against it", step(answer(CDN + "max-age=10", "Age: 20")), AGAIN),
     case("cdn-cc-swr", "9213-2.2", "stale-while-revalidate in it", step(answer(CDN + "max-age=10, stale-while-revalidate=60", "Age: 20")), step(behind=answer(LIFE, body=NEW)), step(body=NEW, soon=True)),
-    case("cdn-cc-other-target", "9213-2", "another cache's field means nothing", step(answer("Other-CDN-Cache-Control: max-age=3600", CC + "no-store")), AGAIN),
+    case("cdn-cc-other-target", "9213-2.2", "another cache's field means nothing, and is passed on", step(answer("Other-CDN-Cache-Control: max-age=3600", CC + "no-store"), gets={"Other-CDN-Cache-Control": "max-age=3600"}), AGAIN),
+    case("cdn-cc-not-must-revalidate", "9213-2.2", "must-revalidate in it forbids what is stale", step(answer(CDN + "max-age=10, must-revalidate, stale-if-error=60", "Age: 20")), step(answer(status=503, body="no"))),
+    case("cdn-cc-over-stale", "9213-2.2", "stale-while-revalidate beside it counts for nothing", step(answer(CDN + "max-age=10", CC + "max-age=10, stale-while-revalidate=60", "Age: 20")), step(answer(LIFE, body=NEW))),
 ]  # fmt: skip
 CASES = [*FORWARDED, *INTERIM, *TOLD, *TARGETED]

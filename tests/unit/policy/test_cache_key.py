@@ -73,3 +73,10 @@ def test_what_players_tell_of_themselves_is_in_no_sites_key_and_reaches_no_origi
     for rules in every:
         assert kept_query(b"CMCD=bl%3D100&x=1&cmcd=2", rules) == b"x=1", rules
         assert origin_target(b"/a", b"CMCD=bl%3D100&x=1&cmcd=2", rules) == b"/a?x=1", rules
+
+
+def test_a_question_mark_alone_is_another_uri_to_who_drops_nothing() -> None:
+    assert cache_key(b"s", b"/p", b"", RFC9111) == b"s/p?"
+    assert origin_target(b"/p", b"", RFC9111) == b"/p?"
+    assert cache_key(b"s", b"/p", None, RFC9111) == b"s/p"
+    assert origin_target(b"/p", b"CMCD=x", RFC9111) == b"/p"

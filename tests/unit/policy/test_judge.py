@@ -23,6 +23,7 @@ def verdict(
     facts: Facts | None = None,
     rules: SiteRules | None = None,
     has_authorization: bool = False,
+    live: bool = False,
 ) -> Verdict:
     return judge(
         Head(status, lines),
@@ -33,6 +34,7 @@ def verdict(
         response_time=NOW,
         facts=facts,
         has_authorization=has_authorization,
+        live=live,
     )
 
 
@@ -82,6 +84,12 @@ def test_what_is_missing_is_remembered_for_seconds_never_longer(
     assert found.store
     assert found.fresh_until == NOW + seconds
     assert (found.stale_while_revalidate, found.stale_if_error) == (0, 0)
+
+
+def test_what_is_missing_beside_a_live_playlist_will_come() -> None:
+    assert verdict(status=404, live=True).fresh_until == NOW + 1
+    assert verdict((CC, b"max-age=60"), status=410, live=True).fresh_until == NOW + 1
+    assert verdict(live=True).fresh_until == verdict().fresh_until  # what is there is what it is
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 503])
