@@ -34,5 +34,5 @@ async def test_only_chosen_lists_are_followed() -> None:
 
 @pytest.mark.parametrize("url", ["http://a/none.m3u8", "http://a/empty.m3u8", "http://a/page.html"])
 async def test_what_names_nothing_is_no_title(url: str) -> None:
-    with pytest.raises(BadRequest, match="cannot be read|names nothing"):
+    with pytest.raises(BadRequest, match=r"cannot be read|names nothing"):
         await referred(url, read)
