@@ -226,6 +226,7 @@ class ControlPlane:
             "workers": sum(place.ready and not place.retired for place in workers),
             "retiring": sum(place.retired for place in workers),
             "generation": supervisor.generation,
+            "refused": supervisor.refused,
             **summary(supervisor.readers),
         }
 
