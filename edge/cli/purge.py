@@ -39,6 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    for flag, given, needs, there in (
+        ("--wait", args.wait, "--fleet", args.fleet),
+        ("--of-site", args.of_site, "--tag", args.tag),
+    ):
+        if given and not there:
+            print(f"{flag} goes with {needs}", file=sys.stderr)
+            return api_client.WRONG
     return api_client.told(_purge, args)
 
 
@@ -51,8 +58,10 @@ def _purge(client: api_client.Client, args: argparse.Namespace) -> int:
         print(f"{told['objects']} objects, {told['length'] / 1e6:.1f} MB, {verb} ({told['seconds']:.3f} s)")
     for volume, why in told["failed"].items():
         print(f"{volume}: not done, it will be before it serves anew: {why}", file=sys.stderr)
+    for url, why in told["unread"].items():
+        print(f"{url} could not be read, and what it names is as before: {why}", file=sys.stderr)
     reached = _fleet(told["fleet"], waited=args.wait) if args.fleet else True
-    return api_client.REFUSED if told["failed"] or not reached else api_client.OK
+    return api_client.REFUSED if told["failed"] or told["unread"] or not reached else api_client.OK
 
 
 def _fleet(told: dict[str, Any], *, waited: bool) -> bool:

@@ -10,10 +10,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    pass
+from typing import Final
 
 OK, REFUSED, WRONG = 0, 1, 2
 RESULT: Final = re.compile(r'^edge_config_reloads_total\{result="(\w+)"\} (\d+)', re.MULTILINE)
@@ -47,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     metrics = f"http://{_reachable(args.admin or settings.admin.listen)}/metrics"
     before = _results(metrics)
     os.kill(pid, signal.SIGHUP)
-    return _outcome(pid, metrics, before, args.wait)
+    return _outcome(pid, metrics, before, args.wait, directory)
 
 
 def server_of(directory: Path) -> int | None:
@@ -78,7 +75,18 @@ def _results(url: str) -> dict[str, int] | None:
         return None
 
 
-def _outcome(pid: int, url: str, before: dict[str, int] | None, wait: float) -> int:
+def _why(directory: Path) -> str:
+    """The server's own words, where they can be had."""
+    from edge.cli import api_client
+
+    where = argparse.Namespace(admin=None, cache_dir=directory, config=None, token_file=None)
+    try:
+        return str(api_client.Client(where).call("GET", "/v1/stats").get("refused")) or "its log says why"
+    except api_client.Refused:
+        return "its log says why"
+
+
+def _outcome(pid: int, url: str, before: dict[str, int] | None, wait: float, directory: Path) -> int:
     if before is None:
         print(f"the server (pid {pid}) was told; its log says what became of it ({url} cannot be read)")
         return OK
@@ -90,7 +98,7 @@ def _outcome(pid: int, url: str, before: dict[str, int] | None, wait: float) -> 
             print(f"reloaded (pid {pid})")
             return OK
         if after["refused"] > before["refused"]:
-            print(f"refused, the server (pid {pid}) goes on as it was: its log says why", file=sys.stderr)
+            print(f"refused, the server (pid {pid}) goes on as it was: {_why(directory)}", file=sys.stderr)
             return REFUSED
     print(f"no outcome after {wait:g} s: the server's log (pid {pid}) says more", file=sys.stderr)
     return REFUSED

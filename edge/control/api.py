@@ -120,8 +120,8 @@ class Api:
 
 
 def _told(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    return f"{where}: {error['msg']}" if where else str(error["msg"])
+    where, why = ".".join(str(part) for part in error["loc"]), str(error["msg"]).removeprefix("Value error, ")
+    return f"{where}: {why}" if where else why
 
 
 def _problem(status: int, why: str) -> web.Response:

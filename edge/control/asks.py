@@ -67,6 +67,9 @@ class PurgeTold(Ask):
     dry_run: bool
     named: int = Field(description="URLs, prefixes or tags that the ask came to")
     failed: dict[str, str] = Field(default_factory=dict)
+    unread: dict[str, str] = Field(
+        default_factory=dict, description="lists within a title that could not be read, and why: what they name stays"
+    )
     fleet: FleetTold | None = Field(None, description="of a purge for the whole fleet")
 
 

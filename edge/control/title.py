@@ -2,9 +2,11 @@
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
+from edge.errors import BadRequest, EdgeError
 from edge.media.kinds import kind_of
 from edge.media.references import in_manifest, in_playlist
 from edge.words import Kind
@@ -16,17 +18,38 @@ Read = Callable[[str], Awaitable[bytes]]
 Chosen = Callable[[str], bool]
 
 
-async def referred(url: str, read: Read, chosen: Chosen = lambda _: True) -> list[str]:
-    """The URLs of a title without its own, each once, lists before what they name. `chosen` leaves lists out.
+@dataclass(slots=True)
+class Title:
+    """The URLs of a title without its own, each once, lists before what they name.
 
-    `read` gives the body of a list, and raises what it cannot; a list within that cannot be read names nothing.
+    `unread`: lists within it that could not be read, and why: nobody knows what they name.
     """
+
+    urls: list[str] = field(default_factory=list)
+    unread: dict[str, str] = field(default_factory=dict)
+
+
+async def referred(url: str, read: Read, chosen: Chosen = lambda _: True) -> Title:
+    """What a title refers to. `chosen` leaves lists out. `read` gives the body of a list, or EdgeError.
+
+    BadRequest: its own list cannot be read, or names nothing: that is no title.
+    """
+    unread: dict[str, str] = {}
     found: dict[str, None] = {}
     lists = deque([url])
     seen = {url}
     while lists and len(seen) <= LISTS_MOST:
         this = lists.popleft()
-        for other in references(this, await read(this)):
+        try:
+            named = references(this, await read(this))
+        except EdgeError as error:
+            if this == url:
+                raise BadRequest(f"the list {url} cannot be read: {error}") from error
+            unread[this] = str(error)
+            continue
+        if this == url and not named:
+            raise BadRequest(f"{url} is no playlist or manifest, or names nothing")
+        for other in named:
             kind = kind_of(urlsplit(other).path.encode())
             if kind in (Kind.PLAYLIST, Kind.MANIFEST):
                 if other in seen or not chosen(other):
@@ -35,7 +58,7 @@ async def referred(url: str, read: Read, chosen: Chosen = lambda _: True) -> lis
                 lists.append(other)
             if other != url and len(found) < URLS_MOST:
                 found[other] = None
-    return list(found)
+    return Title(list(found), unread)
 
 
 def references(url: str, body: bytes) -> list[str]:

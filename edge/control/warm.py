@@ -129,7 +129,7 @@ class Warmth:
         window = Window.parse(job.ask.window, job.ask.zone) if job.ask.window else None
         await self._until_open(job, window)
         if job.urls is None:
-            job.urls = await self._list(job.ask)
+            job.urls = await self._list(job)
             job.save(self._directory)
         pace = Pacing(job.ask.rate, self._clock)
         saved = began = self._clock.monotonic()
@@ -157,16 +157,24 @@ class Warmth:
             await asyncio.sleep(min(seconds, LOOK_SECONDS))
         job.state = State.RUNNING
 
-    async def _list(self, ask: WarmAsk) -> list[str]:
-        """Every URL of the job, each once: those it names, and what its titles refer to."""
+    async def _list(self, job: Job) -> list[str]:
+        """Every URL of the job, each once: those it names, and what its titles refer to. Lists that fail are noted."""
+        ask = job.ask
 
         def chosen(url: str) -> bool:
             return not ask.renditions or any(fnmatch.fnmatchcase(url, pattern) for pattern in ask.renditions)
 
         found: dict[str, None] = {}
         for url in ask.titles:
+            try:
+                title = await referred(url, self._read, chosen)
+            except BadRequest as error:
+                job.note_failure(url, error.detail)
+                continue
             found[url] = None
-            found.update(dict.fromkeys(await referred(url, self._read, chosen)))
+            found.update(dict.fromkeys(title.urls))
+            for unread, why in title.unread.items():
+                job.note_failure(unread, f"what this list names is not known: {why}")
         found.update(dict.fromkeys(ask.urls))
         return [url for url in found if ask.prefix is None or url.startswith(ask.prefix)]
 
@@ -179,6 +187,8 @@ class Warmth:
         job.length += brought.fetched
         if brought.status != 200 or not brought.kept:
             job.refused += 1
+            why = "may not be kept" if brought.status == 200 else f"the answer was {brought.status}"
+            job.note(url, why)
         elif brought.fetched:
             job.fetched += 1
         else:

@@ -43,6 +43,10 @@ class Job:
 
     def note_failure(self, url: str, why: str) -> None:
         self.failed += 1
+        self.note(url, why)
+
+    def note(self, url: str, why: str) -> None:
+        """Of what did not come, or was not kept."""
         if len(self.failures) < FAILURES_KEPT:
             self.failures.append(f"{url}: {why}")
 

@@ -1,6 +1,7 @@
 """What the admin API can do to this node: the supervisor's side of it, wired."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -17,11 +18,11 @@ from edge.control.asks import PurgeAsk, PurgeTold, WarmAsk
 from edge.control.fetching import Brought, Fetching, Pace, stored
 from edge.control.owed import Owed
 from edge.control.roles import Operator
-from edge.control.title import referred
+from edge.control.title import Title, referred
 from edge.control.warm import Warmth
 from edge.control.warmjob import Job
 from edge.delivery.places import Place, Places
-from edge.errors import BadRequest, ConfigError, EdgeError
+from edge.errors import BadRequest, ConfigError, EdgeError, OriginError
 from edge.observe.summary import summary, summed
 from edge.policy.purges import Purge
 from edge.runtime import convert, sampling
@@ -35,8 +36,9 @@ from edge.runtime.standing import asked_of, breakers, outcome, stored_of
 from edge.runtime.volumes import Volumes
 from edge.store.doubts import SUPERVISOR
 from edge.store.hits import Shared
+from edge.store.record import Flag
 from edge.tasks import Tasks
-from edge.words import Role
+from edge.words import Reason, Role
 
 if TYPE_CHECKING:
     from edge.runtime.supervisor import Supervisor
@@ -124,16 +126,15 @@ class ControlPlane:
         return await (await self._fetching(url, wanted=False, pace=pace)).run(self._clock.wall())
 
     async def _read(self, url: str) -> bytes:
-        """The body of a list; empty where it cannot be had."""
+        """The body of a list. EdgeError: it cannot be had."""
 
         async def at_once(_: int) -> None:
             return None
 
-        try:
-            return (await (await self._fetching(url, wanted=True, pace=at_once)).run(self._clock.wall())).body
-        except EdgeError as error:
-            log.warning("%s cannot be read: %s", url, error)
-            return b""
+        brought = await (await self._fetching(url, wanted=True, pace=at_once)).run(self._clock.wall())
+        if brought.status != 200:
+            raise OriginError(Reason.BAD_RESPONSE, f"the answer was {brought.status}")
+        return brought.body
 
     async def _list_of(self, url: str) -> bytes:
         """A list as it is stored, however stale: players have what it names; else as the origin has it now."""
@@ -141,10 +142,13 @@ class ControlPlane:
         place = self._place(volumes, url)
         reader = volumes.serving[place.volume].reader
         record, body = stored(reader, place.name)
+        if record is None or record.status != 200 or record.flags & Flag.VARIES:
+            return await self._read(url)
         if body is not None:
             return body
-        if record is not None and record.first is not None and record.first.length == record.total:
-            return await reader.read_verified(record, record.first, 0, record.total)
+        if record.first is not None and record.first.length == record.total:
+            with contextlib.suppress(EdgeError, OSError):  # a worker will find it, too
+                return await reader.read_verified(record, record.first, 0, record.total)
         return await self._read(url)
 
     # -- purges ----------------------------------------------------------------------------------
@@ -155,9 +159,10 @@ class ControlPlane:
             self._publisher.here()  # before anything is done
         began = self._clock.monotonic()
         sites = convert.site_rules(self._supervisor.settings)
-        listed = await referred(ask.title, self._list_of) if ask.title is not None else []
-        told = await self.purge_these(aims_of(ask, sites, listed), ask, began)
-        return await self._publisher.purged(told, ask, listed) if ask.fleet else told
+        title = await referred(ask.title, self._list_of) if ask.title is not None else Title()
+        told = await self.purge_these(aims_of(ask, sites, title.urls), ask, began)
+        told = told.model_copy(update={"unread": title.unread})
+        return await self._publisher.purged(told, ask, title.urls) if ask.fleet else told
 
     async def warm(self, ask: WarmAsk) -> Job:
         return await self._publisher.warm(ask, self.warmth) if ask.fleet else self.warmth.add(ask)
@@ -221,6 +226,7 @@ class ControlPlane:
             "workers": sum(place.ready and not place.retired for place in workers),
             "retiring": sum(place.retired for place in workers),
             "generation": supervisor.generation,
+            "refused": supervisor.refused,
             **summary(supervisor.readers),
         }
 

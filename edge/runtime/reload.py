@@ -67,12 +67,14 @@ class Reloader:
         try:
             count = await self._take_up()
         except Refused as refused:
+            supervisor.refused = str(refused)
             for line in str(refused).splitlines():
                 say(f"not reloaded: {line}")
             supervisor.meters.gauge("edge_config_last_reload_success", to=0)
             supervisor.meters.count("edge_config_reloads_total", "refused")
             supervisor.notifier.ready("the last reload was refused: see the log")
             return
+        supervisor.refused = ""
         old = sum(place.retired for place in supervisor.places)
         say(f"reloaded: {count} worker{'s' if count != 1 else ''} took over, {old} finish what they have")
         supervisor.meters.count("edge_config_reloads_total", "ok")

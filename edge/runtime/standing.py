@@ -15,7 +15,7 @@ from edge.runtime.convert import SaidMember
 from edge.store.reader import Reader
 from edge.store.record import Extent, Flag, Record
 from edge.store.variants import lists_of
-from edge.words import CacheStatus
+from edge.words import DAYS, HOURS, MINUTES, CacheStatus
 
 SLICES_MOST: Final = 1000  # runs of slices that are told; an object has one or two
 FLAGS: Final = {
@@ -100,7 +100,7 @@ def outcome(record: Record | None, told: Mapping[str, Any] | None, now: float) -
     decision = decide(record.fresh_until, record.stale_while_revalidate, must, asked, now)
     lacks = "" if told["complete"] else f"; {len(told['missing'])} missing runs are fetched from there on"
     if decision is Decision.SERVE_FRESH:
-        return CacheStatus.HIT.value, f"fresh for {record.fresh_until - now:.1f} s{lacks}"
+        return CacheStatus.HIT.value, f"fresh for {_told(record.fresh_until - now)}{lacks}"
     if decision is Decision.SERVE_STALE_AND_REFRESH:
         return CacheStatus.UPDATING.value, f"stale, served while it is renewed{lacks}"
     conditional = "by its validator" if record.validatable else "as a whole"
@@ -175,3 +175,11 @@ def breakers(series: Mapping[tuple[str, ...], float]) -> dict[str, str]:
 
 def _instant(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _told(seconds: float) -> str:
+    """As people say it: to a tenth of what is its unit."""
+    for unit, size in (("d", DAYS), ("h", HOURS), ("min", MINUTES)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"

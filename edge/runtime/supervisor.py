@@ -66,6 +66,7 @@ class Supervisor:
         self.nursery = nursery
         self.settings = settings
         self.generation = 0
+        self.refused = ""  # why the last reload was; empty: it was taken up
         # A reload keeps the secret: a player's hash is one all day.
         self.posts = Posts(entries, handover.log_secret if handover is not None else secrets.token_hex(32))
         self.places, self.readers = self.posts.places, self.posts.readers

@@ -217,6 +217,29 @@ async def test_a_manifest_is_a_title_too_and_may_be_counted_first_or_made_stale(
             assert await node.version(path) == (2, "MISS")
 
 
+async def test_a_title_that_cannot_be_read_is_refused_and_a_list_within_it_is_named(tmp_path: Path) -> None:
+    async with running(tmp_path) as node:
+        for path in (
+            "/t/master.m3u8",
+            "/t/low/list.m3u8",
+            "/t/low/seg-1.m4s",
+            "/t/high/list.m3u8",
+            "/t/high/seg-1.m4s",
+        ):
+            await node.get(path)
+        await node.purge(url="http://films.example/t/high/list.m3u8")
+        node.titles.down = True
+        for title, why in (("none.m3u8", "cannot be read"), ("low/seg-1.m4s", "is no playlist or manifest")):
+            status, told = await node.call("POST", "/v1/purge", {"title": f"http://films.example/t/{title}"})
+            assert (status, why in told["error"]) == (400, True), told
+        code, said = await node.edge_verb("purge", "--title", "http://films.example/t/master.m3u8")
+        assert code == 1
+        assert "http://films.example/t/high/list.m3u8 could not be read, and what it names is as before" in said
+        node.titles.down, node.titles.version = False, 2
+        assert await node.version("/t/low/seg-1.m4s") == (2, "MISS")
+        assert await node.version("/t/high/seg-1.m4s") == (1, "HIT")
+
+
 async def test_one_url_is_all_its_variants_all_its_slices_and_whatever_query_unless_it_has_one(tmp_path: Path) -> None:
     async with running(
         tmp_path, '[[site]]\nname = "v"\nhosts = ["v.example"]\nforward_fields = ["Accept-Language"]'
@@ -305,10 +328,12 @@ async def test_what_makes_no_sense_is_refused_with_a_reason(tmp_path: Path) -> N
             ({"site": "nobody"}, "no site"),
             ({"url": "http://films.example/", "dryrun": True}, "dryrun"),
             ({"everything": "yes"}, "everything"),
+            ({"title": "http://films.example/a/1.m4s"}, "is no playlist or manifest"),
         ):
             status, told = await node.call("POST", "/v1/purge", ask)
             assert status == 400
             assert why in told["error"], told
+            assert not told["error"].startswith("Value error")
         assert (await node.call("GET", "/v1/top?count=0"))[0] == 400
         assert (await node.call("GET", "/v1/explain?url=nonsense"))[0] == 400
         assert (await node.call("GET", "/v1/warm/none"))[0] == 404
@@ -322,6 +347,9 @@ async def test_the_command_line_does_all_of_it(tmp_path: Path) -> None:
         code, out = await node.edge_verb("purge", "http://films.example/a/1.m4s")
         assert code == 0
         assert "are gone" in out
+        for words, why in ((("--wait",), "--wait goes with --fleet"), (("--of-site", "films"), "goes with --tag")):
+            code, out = await node.edge_verb("purge", "http://films.example/a/1.m4s", *words)
+            assert (code, why in out) == (2, True)
         code, out = await node.edge_verb("purge", "--site", "nobody")
         assert code == 1
         assert "there is no site" in out

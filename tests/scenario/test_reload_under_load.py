@@ -28,7 +28,8 @@ async def own_origin() -> AsyncIterator[str]:
     assert process.stdout is not None
     try:
         async with asyncio.timeout(30):
-            yield (await process.stdout.readline()).decode().rpartition(" ")[2].strip()
+            line = await process.stdout.readline()
+        yield line.decode().rpartition(" ")[2].strip()
     finally:
         process.terminate()
         await process.wait()

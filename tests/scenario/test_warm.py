@@ -50,6 +50,7 @@ async def test_what_cannot_be_had_is_told_and_the_rest_comes(tmp_path: Path) -> 
         job = await over(node, await begin(node, urls=urls, prefix=HOST))
         assert (job["total"], job["fetched"]) == (4, 3)
         assert job["failed"] + job["refused"] == 1
+        assert len(job["failures"]) == 1
         filtered = await over(node, await begin(node, urls=urls, prefix=HOST + "/b/"))
         assert filtered["total"] == 1
 
@@ -88,6 +89,8 @@ async def test_the_command_line_begins_watches_and_lists_jobs(tmp_path: Path) ->
         assert "100% 2/2 done" in out
         code, out = await node.edge_verb("warm", "--jobs")
         assert out.count("done") == 1
+        code, out = await node.edge_verb("warm", "--title", HOST + "/a/1.m4s")
+        assert (code, "is no playlist or manifest, or names nothing" in out) == (1, True)
         code, out = await node.edge_verb("warm", HOST + "/a/3.m4s", "--window", "25:00-26:00")
         assert code == 1
         assert "not a time window" in out
