@@ -12,12 +12,16 @@ Written = Callable[[Exception | None], None]
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """`answer`: who waits, until he is told; only the loop touches it. `size`: bytes that wait with it."""
+    """`answer`: who waits, until he is told; only the loop touches it. `size`: bytes that wait with it.
+
+    `looks`: how often it was seen waiting.
+    """
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
     answer: "Written | asyncio.Future[Any] | None"
     size: int
+    looks: int = 0
 
     def tell(self, result: Any, error: Exception | None) -> bool:
         """Tell who waits for it, once; False when nobody does (any more)."""

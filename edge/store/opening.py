@@ -159,6 +159,7 @@ class Opened:
     def _make_live_path(self) -> Path:
         """A new place for each keeper: readers reopen it at its hello; what earlier keepers left is removed."""
         base = self.settings.live_dir or (Path("/dev/shm") if Path("/dev/shm").is_dir() else self.directory)
+        base.mkdir(parents=True, exist_ok=True)
         stem = f"edge-live-{self.identity.volume}"
         for old in base.glob(stem + "-*"):
             shutil.rmtree(old, ignore_errors=True)

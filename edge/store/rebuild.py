@@ -4,6 +4,8 @@ import uuid
 from dataclasses import replace
 from typing import Final
 
+import lmdb
+
 from edge.errors import FormatUnknown, StoreError
 from edge.store.disk import Disk
 from edge.store.files import Counter
@@ -50,6 +52,7 @@ class Rebuild:
         self._whole = max(1, len(self._left))
         self._number, self._raw, self._at = 0, b"", 0  # the journal that is being read
         self._bad = False  # it is not whole
+        self._missed = False  # the disk has failed: the next start begins anew
         self._sound: list[int] = []  # packs whose journals are, read in this step
         self._deleted: dict[bytes, int] = {}  # name -> highest sequence at which it was deleted
         self._orphans: dict[bytes, list[bytes]] = {}  # name + generation -> entries of extents
@@ -92,10 +95,10 @@ class Rebuild:
                 self._take(txn, stretch)
                 for number in self._sound:
                     txn.note_whole(number, self._packs.all[number].row)
-                if over:
+                if over and not self._missed:
                     txn.set_meta(UNFINISHED, 0)
-        except StoreError:
-            pass  # the map is full: what has been rebuilt so far is served
+        except StoreError as error:  # the map is full: what has been rebuilt so far is served
+            self._missed = self._missed or not isinstance(error.__cause__, lmdb.MapFullError)
         if over:
             self._orphans.clear()
             self._counter.at_least(0, self.generation)

@@ -4,8 +4,9 @@ Writes are the bulk and carry a callback; other calls return futures. Consecutiv
 Between batches the thread does the volume's own work: journals, eviction, rebuild, sweeping.
 
 Nobody waits for a disk that does not answer: once a call has taken LATE_SECONDS, all who wait are told StoreError, and
-so is who comes. What they asked for is done all the same when the disk is back (space that nobody waits for any more
-is given back); it counts as an error of the disk for each LATE_SECONDS.
+so is who comes; who has waited for twice as long behind others is told the same. What they asked for is done all the
+same when the disk is back (space that nobody waits for any more is given back). A call counts as an error of the disk
+for each LATE_SECONDS that it takes.
 """
 
 import asyncio
@@ -142,18 +143,19 @@ class StoreThread:
         self._looking = self._loop.call_later(self._look_seconds, self._look)
 
     def _look(self) -> None:
-        """Does the disk answer?"""
+        """Does the disk answer, and soon enough?"""
         self._look_later()
-        if not self._patience.look():
-            return
-        self.errors += 1
-        self.disk_failed()
+        hung = self._patience.look()
+        if hung:
+            self.errors += 1
+            self.disk_failed()
+            self._room.set()
         with self._wake:
-            waiting = [*self._doing, *self._queue]
+            waiting = [call for call in (*self._doing, *self._queue) if call.answer is not None]
         for call in waiting:
-            if call.answer is not None:
+            call.looks += 1
+            if hung or call.looks > 2 * LOOKS:
                 call.tell(None, no_answer())
-        self._room.set()
 
     # -- in the thread ---------------------------------------------------------------------------
 

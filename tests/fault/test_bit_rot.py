@@ -5,8 +5,10 @@ and fetched again. What was stored is damaged while the edge is stopped, and the
 """
 
 import asyncio
+import json
 import random
 import shutil
+import struct
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,16 +170,22 @@ async def rot(tmp_path: Path, seed: int, count: int) -> Counter[str]:
             # Each once, however many readers have met it.
             assert done["bytes"] == await counted(edge, Damage.CORRUPT, len(late)) == len(late)
             assert done["rows"] == await counted(edge, Damage.INDEX, len(rows)) == len(rows)
-        done["entries"] = damage_journals(cache, rng, count // 10)
+        journals, names = damage_journals(cache, rng, count // 10)
+        done["entries"] = count // 10
         async with running_edge(cache, origin.url, *MORE, workers=1) as edge:
-            await counted(edge, Damage.JOURNAL, 1)
             async with asyncio.timeout(60):
                 while await edge.metric("edge_cache_index_load_progress_ratio") < 1:
                     await asyncio.sleep(0.1)
+            assert await counted(edge, Damage.JOURNAL, journals) == journals
             await asked.ask_all(edge, paths)
-            lost = sum(said != "HIT" for said in asked.cache.values())
-            assert 0 < lost <= done["entries"]
-            done["lost"] = lost
+            secret = bytes.fromhex(json.loads((cache / "volume.json").read_text())["key"])
+            lost = {path for path, said in asked.cache.items() if said != "HIT"}
+            harmed = {path for path in paths if name_of(b"default" + path.encode(), secret) in names}
+            assert lost
+            assert lost <= harmed, "a bad entry loses itself only"
+            done["lost"] = len(lost)
+            await asked.ask_all(edge, paths)
+            assert set(asked.cache.values()) == {"HIT"}, "all that was lost has been fetched again"
     return done
 
 
@@ -195,15 +203,31 @@ def damage_stopped(
         swap(cache, one, two)
 
 
-def damage_journals(cache: Path, rng: random.Random, most: int) -> int:
-    """Single bits of all journals, and no index that would know better."""
-    journals = sorted((cache / "packs").glob("*.journal"))
-    for _ in range(most):
-        journal = rng.choice(journals)
-        flip(journal, rng.randrange(32, journal.stat().st_size), rng.randrange(8))
+def entries(raw: bytes) -> list[tuple[int, int]]:
+    """Where each entry of a journal begins and ends (DESIGN section 9)."""
+    found, at = [], 32
+    while at + 9 <= len(raw):
+        (length,) = struct.unpack_from("<I", raw, at)
+        found.append((at, at + 9 + length))
+        at += 9 + length
+    return found
+
+
+def damage_journals(cache: Path, rng: random.Random, count: int) -> tuple[int, set[bytes]]:
+    """A bit of so many entries, wherever in them, and no index that would know better.
+
+    How many journals are harmed, and the names in the harmed entries.
+    """
+    journals = {path: path.read_bytes() for path in sorted((cache / "packs").glob("*.journal"))}
+    places = [(path, *entry) for path, raw in journals.items() for entry in entries(raw)]
+    harmed, names = set(), set()
+    for path, start, end in rng.sample(places, count):
+        flip(path, rng.randrange(start, end), rng.randrange(8))
+        harmed.add(path)
+        names.add(journals[path][start + 9 : start + 25])
     for index in cache.glob("index-*"):
         shutil.rmtree(index)
-    return most
+    return len(harmed), names
 
 
 async def test_no_flipped_bit_and_no_byte_in_a_wrong_place_is_served_and_each_is_counted(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edge.words import KIB
 from tests.support.edgeproc import Describing, Edge, client, describing_origin, proven, running_edge
+from tests.support.load import homes, volume_of
 
 COUNT = 60
 PATHS = [f"/s/{64 * KIB}/{n}.ts" for n in range(COUNT)]
@@ -59,9 +60,11 @@ async def test_a_volume_added_and_taken_away_moves_only_its_share(tmp_path: Path
         async with running_edge(None, origin.url, *configuration(tmp_path, 64, 64)) as edge:
             await play(edge)
         async with running_edge(None, origin.url, *configuration(tmp_path, 64, 64, 64)) as edge:
-            moved = list((await play(edge)).values()).count("MISS")
-            assert 8 <= moved <= 35  # a third of 60, within reason
-            assert asked(origin) == COUNT + moved
+            missed = {path for path, how in (await play(edge)).items() if how != "HIT"}
+            members = homes([tmp_path / name for name in "abc"])
+            assert missed == {path for path in PATHS if volume_of(path, members) == 2}, "its share, and nothing else"
+            assert 8 <= len(missed) <= 35  # a third of 60, within reason
+            assert asked(origin) == COUNT + len(missed)
         async with running_edge(None, origin.url, *configuration(tmp_path, 64, 64)) as edge:
             assert set((await play(edge)).values()) == {"HIT"}  # what the third had is still where it was before
 

@@ -19,6 +19,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,6 +85,8 @@ class Server:
     def __init__(self, fuse: int, blocks: Blocks, orders: socket.socket) -> None:
         self._fuse, self._blocks, self._orders = fuse, blocks, orders
         self._failing: frozenset[int] = frozenset()
+        self._slow: frozenset[int] = frozenset()
+        self._seconds = 0.0
 
     def run(self) -> None:
         poll = select.poll()
@@ -107,6 +110,11 @@ class Server:
         if not raw:
             return False
         order = json.loads(raw)
+        if "slow" in order:
+            self._slow = frozenset(code for name in order["slow"] for code in FAILING[name])
+            self._seconds = order["seconds"]
+            self._orders.send(b"{}")
+            return True
         if "fail" in order:
             self._failing = frozenset(code for name in order["fail"] for code in FAILING[name])
             self._orders.send(b"{}")
@@ -126,6 +134,8 @@ class Server:
 
     def _answer(self, opcode: int, body: bytes) -> bytes | int:
         blocks = self._blocks
+        if opcode in self._slow:
+            time.sleep(self._seconds)  # one after the other, as a drive does it
         if opcode in self._failing:
             return -errno.EIO
         if opcode == _READ:
@@ -190,6 +200,11 @@ class Crashdisk:
         self._talk.send(json.dumps({"target": str(target), "kind": kind, "seed": seed}).encode())
         said: dict[str, Any] = json.loads(self._talk.recv(65536))
         return said
+
+    def slow(self, seconds: float, *what: str) -> None:
+        """From now on reads, or writes and flushes, take so long, each behind the one before."""
+        self._talk.send(json.dumps({"slow": what, "seconds": seconds}).encode())
+        self._talk.recv(65536)
 
     def fail(self, *what: str) -> None:
         """From now on reads, or writes and flushes, end with an I/O error; nothing named: all is well again."""

@@ -26,7 +26,7 @@ def path_of(number: int, most: int = 700 * KIB) -> str:
 class Load:
     """New objects and old ones in turn, each proven; `failed` has what was not answered rightly.
 
-    `held`: objects that are asked for all the time by players of their own, and must be hits.
+    `held`: objects that are asked for all the time by a player of their own; `lost`: those that were no hits.
     """
 
     def __init__(self, edge: Edge, seed: int, held: Sequence[str] = ()) -> None:
@@ -34,7 +34,8 @@ class Load:
         self.held = held
         self.number = self.good = self.hits = 0
         self.failed: list[str] = []
-        self.slowest = 0.0  # seconds to an answer's end, of those that were right
+        self.lost: list[str] = []
+        self.slowest = self.slowest_hit = 0.0  # seconds to an answer's end, of those that were right, of those held
 
     def __repr__(self) -> str:
         return f"<Load good={self.good} hits={self.hits} failed={len(self.failed)}>"
@@ -76,10 +77,13 @@ class Load:
         async with client() as http:
             while True:
                 for path in self.held:
+                    begun = time.monotonic()
                     how = await self.ask(http, path)
-                    self.hits += how == "HIT"
+                    if how == "HIT":
+                        self.hits += 1
+                        self.slowest_hit = max(self.slowest_hit, time.monotonic() - begun)
                     if how not in ("HIT", "FAILED"):
-                        self.failed.append(f"{path}: {how}")
+                        self.lost.append(path)
                     await asyncio.sleep(0.005)
 
 

@@ -19,7 +19,7 @@ async def volumes() -> Any:
     made = Volumes(SETTINGS, (), clock, None, None)  # type: ignore[arg-type]
     made.clock = clock  # type: ignore[attr-defined]
     for number in range(3):
-        reader = SimpleNamespace(hello=SimpleNamespace(secret=b"s%d" % number, off=False))
+        reader = SimpleNamespace(hello=SimpleNamespace(secret=b"s%d" % number, off=False), unreadable=False)
         made.serving[number] = SimpleNamespace(reader=reader, asker=SimpleNamespace(up=True))  # type: ignore[assignment]
     made.homes()
     return made
@@ -51,3 +51,10 @@ async def test_the_last_one_is_never_out(volumes: Any) -> None:
     for volume in volumes.serving.values():
         volume.reader.hello.off = True
     assert set(volumes.homes()) == {0}
+
+
+async def test_one_whose_index_cannot_be_read_is_out_until_it_is_opened_anew(volumes: Any) -> None:
+    volumes.serving[0].reader.unreadable = True
+    assert set(volumes.homes()) == {1, 2}
+    volumes.serving[0].reader.unreadable = False
+    assert set(volumes.homes()) == {0, 1, 2}

@@ -1,6 +1,7 @@
 """A disk that does not answer holds up nobody, counts as one that fails, and does what it was asked when it is back."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -100,4 +101,22 @@ async def test_a_call_that_hangs_makes_the_volume_read_only_then_off_and_a_slow_
     assert volume.health.trust is Trust.OFF
     assert await store.attempt(store._try_disk)
     assert await asyncio.wait_for(told.get(), 10) is Trust.GOOD
+    await store.close()
+
+
+async def test_who_waits_too_long_behind_others_is_told_as_well(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    store = StoreThread(volume, LATE)
+    store.start()
+    slow = threading.Event()
+    for _ in range(100):
+        store.post(slow.wait, LATE / 2)  # none of them is late
+    with pytest.raises(StoreError, match="does not answer"):
+        await store.call(volume.reserve, 1000)
+    slow.set()
+    while not await store.attempt(volume.needs_room):
+        await asyncio.sleep(LATE)
+    await store.call(volume.needs_room)
+    assert volume.packs.active is not None
+    assert volume.packs.active.open_reservations == 0, "what nobody waited for was given back"
     await store.close()

@@ -14,7 +14,7 @@ from edge.store.disk import Disk
 from edge.store.hits import HitCounters, create_hits_file
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Eviction
-from tests.support.volumes import FailingDisk, name, open_volume, prove, put
+from tests.support.volumes import FailingDisk, FailingIndex, name, open_volume, prove, put
 
 
 def test_what_is_committed_is_there_after_a_clean_stop_and_after_a_kill(tmp_path: Path) -> None:
@@ -260,6 +260,10 @@ def _work(directory: Path, disk: Disk) -> None:
             try:
                 put(volume, f"/{n}", 1, 900_000)
                 volume.flush_journals()
+                if n == 2:
+                    volume.try_disk()
+                    volume.purges.do_now(Purge(Scope.KEY, b"/none"))
+                    volume.room.remember()
                 while volume.needs_room() and volume.evict_step():
                     pass
             except (OSError, StoreError):
@@ -332,3 +336,27 @@ def test_what_killed_keepers_of_other_volumes_left_in_shared_memory_is_removed(t
     for volume in (living, killed, third):
         volume.close()
     assert not list(tmp_path.glob("edge-live-*"))
+
+
+def test_a_rebuild_in_which_a_commit_failed_is_begun_anew_by_the_next_start(tmp_path: Path) -> None:
+    more = {"pack_size": 256 * KIB, "size_bytes": 64 * MIB}
+    volume = open_volume(tmp_path, **more)
+    for n in range(40):
+        put(volume, f"/{n}", 1, 150_000)
+    volume.close()
+    for index in (tmp_path / "v").glob("index-*"):
+        shutil.rmtree(index)
+    volume = open_volume(tmp_path, **more)
+    failing = FailingIndex(volume, 1, lmdb.DiskError("mdb_txn_commit: Input/output error"))
+    while volume.rebuild_step():
+        pass
+    assert failing.failed == 1
+    assert volume.lookup(name(volume, "/39")) is None, "it stood in what was lost"
+    volume.close()
+    volume = open_volume(tmp_path, **more)
+    assert volume.rebuilding
+    while volume.rebuild_step():
+        pass
+    for n in range(40):
+        assert prove(volume, f"/{n}") == {0: 150_000}
+    volume.close()
