@@ -16,9 +16,9 @@ from edge.policy.rules import SiteRules
 from edge.store.thread import StoreThread
 from edge.words import KIB, MIB, Kind
 
-TWICE_SHARE: Final = 0.05  # of all bytes asked for in pieces: what a bad moment needs, many good ones have saved
-TWICE_FIRST: Final = 256.0 * KIB
-TWICE_MOST: Final = 4.0 * MIB
+TWICE_SHARE: Final = 0.04  # of all bytes asked for in pieces: what a bad moment needs, many good ones have saved
+TWICE_FIRST: Final = 64.0 * KIB
+TWICE_MOST: Final = 1.0 * MIB
 
 
 class Body(Protocol):
@@ -27,6 +27,10 @@ class Body(Protocol):
     @property
     def wanting(self) -> int | None:
         """How many pieces it has under way; None if it does not want more."""
+
+    @property
+    def awaited(self) -> bool:
+        """Does a player wait for it now? If not, it is ahead of one."""
 
     def begin(self) -> None:
         """Ask for more, as far as there is room."""
@@ -45,11 +49,17 @@ class SpreadBudget:
         """So many bytes have been asked for."""
         self.twice = min(TWICE_MOST, self.twice + TWICE_SHARE * size)
 
+    def sharing(self, body: Body) -> int:
+        """Among how many bodies is shared what this one may have? What is ahead takes nothing from who waits."""
+        rivals = [other for other in self.bodies if other.awaited] if body.awaited else self.bodies
+        return max(1, len(rivals))
+
     def room(self) -> None:
-        """A piece has ended: the bodies that have the fewest under way are next."""
-        wanting = [(body.wanting, number) for number, body in enumerate(self.bodies) if body.wanting is not None]
+        """A piece has ended: those that a player waits for are next, of these the ones with the fewest under way."""
+        wanting = [(not body.awaited, body.wanting or 0, number) for number, body in enumerate(self.bodies)
+                   if body.wanting is not None]  # fmt: skip
         bodies = list(self.bodies)
-        for _, number in sorted(wanting, key=lambda entry: entry[0] or 0)[:2]:
+        for _, _, number in sorted(wanting)[:2]:
             bodies[number].begin()
 
 

@@ -12,7 +12,7 @@ begin on a guess, before the head of the object is known (`confirm` tells it the
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from edge.errors import OriginError
@@ -34,6 +34,10 @@ BEGINNING: Final = 16 * KIB  # the same when its rest is asked for at the same m
 PAUSE: Final = 0.05  # seconds before a piece is tried again
 OPENING: Final = 3.0  # round trips of work for the connections there are, from which on more are opened
 LOOK: Final = 0.125  # of a round trip from one look for what lags to the next
+
+
+def _somebody() -> bool:
+    return True
 
 
 class Spread:
@@ -64,6 +68,7 @@ class Spread:
         self._under_way = self._weight = 0
         self._waiting = False
         self._watching: asyncio.Task[None] | None = None
+        self.serves: Callable[[], bool] = _somebody
         self._open = True
         shop.spread.bodies.append(self)
         self._broken: OriginError | None = None
@@ -105,8 +110,13 @@ class Spread:
     @property
     def _most(self) -> int:
         """How many connections this body may have, as one of several."""
-        share = max(1, self._client.pool.for_pieces // len(self._shop.spread.bodies))
+        share = max(1, self._client.pool.for_pieces // self._shop.spread.sharing(self))
         return min(share, self._shop.settings.parallel_max)
+
+    @property
+    def awaited(self) -> bool:
+        """Does a player wait for it now?"""
+        return self.serves()
 
     def _launch(self, connection: OriginConnection | None, windows: float) -> None:
         path, budget, now = self._client.pool.path, self._shop.spread, self._shop.clock.monotonic()
@@ -136,7 +146,8 @@ class Spread:
         budget = shop.spread
         if self._under_way >= self._most or budget.pieces >= pool.for_pieces:
             return False  # those that were asked for a moment ago have no connection yet, but will
-        if self._weight >= pool.path.load.room(shop.clock.monotonic()) / len(budget.bodies):
+        carried = pool.path.load.room(shop.clock.monotonic())
+        if pool.path.load.asked >= carried or self._weight >= carried / budget.sharing(self):
             return False
         return pool.spare and budget.held < shop.settings.spread_total
 
@@ -217,7 +228,8 @@ class Spread:
         path = self._client.pool.path
         while self._under_way:
             await asyncio.sleep(LOOK * (path.rtt or 0.0))
-            if not self._confirmed.is_set() or not (self._waiting or self._next >= self._end):
+            pressing = self._waiting or self._next >= self._end
+            if not (self._confirmed.is_set() and pressing and self.awaited):
                 continue
             now, patience = self._shop.clock.monotonic(), path.late
             for piece in list(self._pieces):

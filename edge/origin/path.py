@@ -8,11 +8,11 @@ from typing import Final
 from edge.origin.load import Load
 from edge.origin.window import FRESH
 
-CONNECTS: Final = 16  # of which the fastest counts as the round trip: the others had a loss or a busy moment
+CONNECTS: Final = 96  # of which the fastest counts as the round trip: all that are opened in a busy moment are slow
 WEIGHT: Final = 0.05  # of one piece among those before it: a run has dozens
 WAIT_WEIGHT: Final = 0.05  # the same for the wait for its first byte: pieces of one run wait for each other
 DEVIATIONS: Final = 4.0  # beyond the mean that are late (as in RFC 6298)
-LATE_LEAST: Final = 1.4  # round trips without a byte: what a lost packet holds back comes after one, and a little
+LATE_LEAST: Final = 1.2  # round trips without a byte: what a lost packet holds back comes after one, and a little
 LATE_MOST: Final = 3.0  # where many time out, what is late must not be measured by them
 LATE_FIRST: Final = 2.0  # while nobody knows
 _RTT_AT: Final = 68  # tcpi_rtt in struct tcp_info (linux/tcp.h), microseconds
