@@ -90,7 +90,7 @@ class OriginClient:
         self._retries.earn()
         connection = on
         sending: asyncio.Task[None] | None = None
-        answered = False
+        answered = failed = False
         try:
             if connection is None:
                 idle_most = None if request.retry else STILL_OPEN
@@ -128,6 +128,7 @@ class OriginClient:
                 response_time=self.clock.wall(),
             )
         except OriginError as error:
+            failed = True
             self.observer.error(error.reason.value)
             if not answered and error.retryable:
                 self.breaker.failed()
@@ -137,7 +138,10 @@ class OriginClient:
                 if sending is not None and not sending.done():
                     sending.cancel()
                     connection.close()  # half a request is on the wire
-                self._let_go(connection)
+                if failed:
+                    self.pool.give_back(connection)
+                else:
+                    self._let_go(connection)
 
     def _let_go(self, connection: OriginConnection) -> None:
         """The exchange is over, perhaps before its end.
