@@ -14,6 +14,7 @@ class AskedPiece:
         "changed",
         "chunks",
         "connection",
+        "counted",
         "done",
         "due",
         "end",
@@ -43,7 +44,8 @@ class AskedPiece:
         self.connection = connection  # taken for it, until the request has gone
         self.task: asyncio.Task[None] | None = None
         self.rival: AskedPiece | None = None
-        self.weight = 0  # bytes that it has under way at a time
+        self.weight = 0  # bytes that it has under way at a time ...
+        self.counted = False  # ... among all that are
 
     def __repr__(self) -> str:
         return f"<AskedPiece {self.start}-{self.end} +{self.received} done={self.done}>"

@@ -158,7 +158,14 @@ class Carrier:
     def spread(self, start: int) -> Spread:
         """The rest of the run from `start` on, over several connections; not begun."""
         fields = plan.base_fields(self._fetch, self._rules)
-        return Spread(self._shop, self._flight.client, self._fetch, fields, start, self._run.end, lambda: self._urgency)
+        spread = Spread(
+            self._shop, self._flight.client, self._fetch, fields, start, self._run.end, lambda: self._urgency
+        )
+        return self._serving(spread)
+
+    def _serving(self, spread: Spread) -> Spread:
+        spread.serves = lambda: self._flight.awaits(self._run)
+        return spread
 
     @property
     def _urgency(self) -> Urgency:
@@ -166,7 +173,7 @@ class Carrier:
 
     def follow(self, spread: Spread) -> None:
         """What comes after the first answer is on its way already."""
-        self._spread = spread
+        self._spread = self._serving(spread)
 
     async def _take_spread(self, spread: Spread) -> OriginError | None:
         try:
@@ -303,7 +310,7 @@ class Carrier:
         if self._stopped:
             await self._keep_whole_slices()
             return
-        if self._keep:
+        if self._keep and flight.ends_with(run):
             self._shop.landing[flight.name] = flight
         try:
             await sink.finish()

@@ -7,6 +7,7 @@ A fetch's way:
   4. lead a new flight
 """
 
+import asyncio
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
@@ -344,6 +345,10 @@ class Desk:
     def _start_run(self, flight: Flight, run: Run) -> None:
         record = flight.record
         assert record is not None
+        if self._shop.landing.get(flight.name) is flight:
+            del self._shop.landing[flight.name]  # it goes on: who has waited for its end joins it
+            for link, fetch in self._after_landing.pop(flight, ()):
+                asyncio.get_running_loop().call_soon(self.fetch, link, fetch)
         rules = self._shop.rules(flight.fetch.site, flight.fetch.path)
         sink = PackSink(flight, self._store, run.start, run.end, flight.whose)
         carrier = Carrier(self._shop, flight, run, sink, record, record.kind, rules, keep=True, request=flight.fetch)

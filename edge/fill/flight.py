@@ -19,7 +19,7 @@ from typing import Final
 from edge.fill import plan
 from edge.fill.messages import UNKNOWN, End, Fail, Fetch, Head, HeadFlag, Message
 from edge.fill.pieces import Piece
-from edge.fill.readers import Reader, Run
+from edge.fill.readers import WAITING, Reader, Run
 from edge.fill.settings import FillSettings
 from edge.fill.spans import Spans
 from edge.origin.client import OriginClient
@@ -313,7 +313,7 @@ class Flight:
             bringing = next((run for run in self.runs if run.brings(start)), None)
             if bringing is None:
                 bringing = self._begin(start, end)
-            if bringing.end == UNKNOWN or bringing.end >= end:
+            if bringing.end == UNKNOWN or bringing.end >= reader.end:
                 return
             gap = self.covered.gap(bringing.end, reader.end)
 
@@ -367,12 +367,20 @@ class Flight:
             self._begin_ahead()
         self.check_idle()
 
+    def ends_with(self, run: Run) -> bool:
+        """Is this run the last thing that it brings, as far as anybody knows?"""
+        return self.runs == [run] and not self._ahead
+
     def readers_of(self, run: Run) -> Iterator[Reader]:
         """Those who still want bytes that this run is to bring."""
         for reader in self.readers:
             wants_more = reader.end == UNKNOWN or reader.end > run.position
             if wants_more and (run.end == UNKNOWN or reader.start < run.end):
                 yield reader
+
+    def awaits(self, run: Run) -> bool:
+        """Does a reader wait for what this run brings next, or will in a moment?"""
+        return any(run.position - reader.position < WAITING for reader in self.readers_of(run))
 
     def may_go_on(self, run: Run) -> bool:
         """Is a run within `ahead` of its furthest reader (or on its last stretch, with nobody reading)?"""

@@ -16,8 +16,8 @@ def windows(round_trips: float) -> float:
 
 
 def connections(length: int, window: float) -> int:
-    """How many with such windows bring a stretch in about one round trip."""
-    return ceil(length / window)
+    """How many with such windows bring a stretch at once."""
+    return ceil(length / (AT_ONCE * window))
 
 
 def piece(window: float, windows: float, left: int) -> int:

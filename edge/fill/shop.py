@@ -1,6 +1,6 @@
 """What every fill of a keeper works with; made once, in `desk`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -17,9 +17,10 @@ from edge.policy.rules import SiteRules
 from edge.store.thread import StoreThread
 from edge.words import KIB, MIB, Kind
 
-TWICE_SHARE: Final = 0.05  # of all bytes asked for in pieces: what a bad moment needs, many good ones have saved
-TWICE_FIRST: Final = 256.0 * KIB
-TWICE_MOST: Final = 4.0 * MIB
+LOOK: Final = 0.01  # seconds for which who waits is known: each piece asks
+TWICE_SHARE: Final = 0.04  # of all bytes asked for in pieces: what a bad moment needs, many good ones have saved
+TWICE_FIRST: Final = 64.0 * KIB
+TWICE_MOST: Final = 1.0 * MIB
 
 LEVELS: Final = 4  # directories up from a segment in which its playlist may lie
 
@@ -30,6 +31,9 @@ class Body(Protocol):
     @property
     def wanting(self) -> int | None:
         """How many pieces it has under way; None if it does not want more."""
+
+    serves: Callable[[], bool]  # does a player wait for it now? If not, it is ahead of one
+    awaited: bool  # the same, when it was looked at last
 
     def begin(self) -> None:
         """Ask for more, as far as there is room."""
@@ -43,16 +47,36 @@ class SpreadBudget:
     pieces: int = 0  # under way, of all bodies
     twice: float = TWICE_FIRST  # bytes that may be asked for a second time, because they are late
     bodies: list[Body] = field(default_factory=list)
+    _looked: float = 0.0
+    _awaited: int = 0
 
     def earn(self, size: int) -> None:
         """So many bytes have been asked for."""
         self.twice = min(TWICE_MOST, self.twice + TWICE_SHARE * size)
 
+    def enter(self, body: Body) -> None:
+        self.bodies.append(body)
+        self._looked = 0.0
+
+    def leave(self, body: Body) -> None:
+        self.bodies.remove(body)
+        self._looked = 0.0
+
+    def sharing(self, body: Body, now: float) -> int:
+        """Among how many bodies is shared what this one may have? What is ahead takes nothing from who waits."""
+        if now - self._looked >= LOOK:
+            self._looked = now
+            for one in self.bodies:
+                one.awaited = one.serves()
+            self._awaited = sum(one.awaited for one in self.bodies)
+        return max(1, self._awaited if body.awaited else len(self.bodies))
+
     def room(self) -> None:
-        """A piece has ended: the bodies that have the fewest under way are next."""
-        wanting = [(body.wanting, number) for number, body in enumerate(self.bodies) if body.wanting is not None]
+        """A piece has ended: those that a player waits for are next, of these the ones with the fewest under way."""
+        wanting = [(not body.awaited, body.wanting or 0, number) for number, body in enumerate(self.bodies)
+                   if body.wanting is not None]  # fmt: skip
         bodies = list(self.bodies)
-        for _, number in sorted(wanting, key=lambda entry: entry[0] or 0)[:2]:
+        for _, _, number in sorted(wanting)[:2]:
             bodies[number].begin()
 
 

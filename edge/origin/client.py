@@ -95,7 +95,7 @@ class OriginClient:
         self._retries.earn()
         connection = on
         sending: asyncio.Task[None] | None = None
-        answered = False
+        answered = failed = False
         try:
             if connection is None:
                 idle_most = None if request.retry else STILL_OPEN
@@ -133,6 +133,7 @@ class OriginClient:
                 response_time=self.clock.wall(),
             )
         except OriginError as error:
+            failed = True
             self.observer.error(error.reason.value)
             if not answered and error.retryable:
                 self.breaker.failed()
@@ -142,7 +143,10 @@ class OriginClient:
                 if sending is not None and not sending.done():
                     sending.cancel()
                     connection.close()  # half a request is on the wire
-                self._let_go(connection)
+                if failed:
+                    self.pool.give_back(connection)
+                else:
+                    self._let_go(connection)
 
     def _let_go(self, connection: OriginConnection) -> None:
         """The exchange is over, perhaps before its end.

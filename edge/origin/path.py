@@ -6,13 +6,13 @@ from collections import deque
 from typing import Final
 
 from edge.origin.load import Load
-from edge.origin.window import FRESH
+from edge.origin.window import FRESH, Window
 
-CONNECTS: Final = 16  # of which the fastest counts as the round trip: the others had a loss or a busy moment
+CONNECTS: Final = 96  # of which the fastest counts as the round trip: all that are opened in a busy moment are slow
 WEIGHT: Final = 0.05  # of one piece among those before it: a run has dozens
 WAIT_WEIGHT: Final = 0.05  # the same for the wait for its first byte: pieces of one run wait for each other
 DEVIATIONS: Final = 4.0  # beyond the mean that are late (as in RFC 6298)
-LATE_LEAST: Final = 1.4  # round trips without a byte: what a lost packet holds back comes after one, and a little
+LATE_LEAST: Final = 1.2  # round trips without a byte: what a lost packet holds back comes after one, and a little
 LATE_MOST: Final = 3.0  # where many time out, what is late must not be measured by them
 LATE_FIRST: Final = 2.0  # while nobody knows
 _RTT_AT: Final = 68  # tcpi_rtt in struct tcp_info (linux/tcp.h), microseconds
@@ -36,6 +36,7 @@ class PathStatistics:
     def __init__(self, far: float) -> None:
         self._far = far
         self._connects: deque[float] = deque(maxlen=CONNECTS)
+        self._rtt: float | None = None
         self.window = float(FRESH)  # what a connection brings in a round trip, on the average
         self.load = Load()
         self._wait = self._deviation = 0.0  # from asking to the first byte
@@ -46,12 +47,12 @@ class PathStatistics:
     @property
     def rtt(self) -> float | None:
         """The round trip, as the fastest of the last TCP handshakes has shown it; None before the first."""
-        return min(self._connects) if self._connects else None
+        return self._rtt
 
     @property
     def far(self) -> bool:
         """Is one connection's congestion window, rather than the path, what bounds a transfer?"""
-        return bool(self._connects) and min(self._connects) >= self._far
+        return self._rtt is not None and self._rtt >= self._far
 
     @property
     def late(self) -> float:
@@ -64,6 +65,7 @@ class PathStatistics:
     def connected(self, seconds: float) -> None:
         """A TCP handshake took so long."""
         self._connects.append(seconds)
+        self._rtt = min(self._connects)
 
     def waited(self, seconds: float, now: float) -> None:
         """A piece's first byte came so long after it had been asked for."""
@@ -76,6 +78,13 @@ class PathStatistics:
         self._deviation += WAIT_WEIGHT * (abs(seconds - self._wait) - self._deviation)
         self._wait += WAIT_WEIGHT * (seconds - self._wait)
 
-    def brought(self, window: int) -> None:
-        """A connection has brought a piece, and has this window now."""
-        self.window += WEIGHT * (window - self.window)
+    def came(self, window: Window, count: int, now: float) -> None:
+        """So many bytes of a piece have come on a connection with this window."""
+        rtt = self.rtt or 0.0
+        window.came(count, now, rtt)
+        self.load.came(count, now, rtt)
+
+    def brought(self, window: Window) -> None:
+        """A piece is complete."""
+        window.end()
+        self.window += WEIGHT * (window.size - self.window)

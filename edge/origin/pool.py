@@ -62,6 +62,7 @@ class Pool:
             limit=settings.queue_limit,
             patience=settings.queue_timeout,
         )
+        self._reserved = min(RESERVED, settings.max_connections // 16)
         self._last_taken = clock.monotonic()
         self._busy = 0.0  # connections that were in use at the same time, or would have been of use, lately
         self._closed = False
@@ -100,7 +101,9 @@ class Pool:
             return
         self.dialer.refresh()  # where all connections are kept nobody else asks
         self._busy *= FADES
-        wanted = max(self.settings.warm, int(self._busy) + RESERVED) if self.path.far else int(self.path.rtt is None)
+        wanted = (
+            max(self.settings.warm, int(self._busy) + self._reserved) if self.path.far else int(self.path.rtt is None)
+        )
         missing = min(wanted - len(self._idle) - self._line.taken, OPEN_AHEAD)
         if missing > 0 and self.spare:
             await asyncio.gather(*(self._open_ahead() for _ in range(missing)), return_exceptions=True)
@@ -153,7 +156,7 @@ class Pool:
 
         Some stay for first requests: to open one would make a player wait for one more round trip.
         """
-        spare = self.spare and len(self._idle) > RESERVED
+        spare = self.spare and len(self._idle) > self._reserved
         connection = self._best(self.settings.keepalive) if spare else None
         if connection is not None:
             self._last_taken = self._clock.monotonic()
@@ -186,8 +189,12 @@ class Pool:
 
     @property
     def windows(self) -> tuple[int, int]:
-        """How many idle connections there are, and what they bring together in a round trip."""
-        return len(self._idle), sum(connection.window.size for connection in self._idle)
+        """How many idle connections pieces may take, and what these bring together in a round trip."""
+        idle = len(self._idle)
+        if idle <= self._reserved:
+            return 0, 0
+        together = sum(connection.window.size for connection in self._idle)
+        return idle - self._reserved, together * (idle - self._reserved) // idle
 
     def _best(self, idle_most: float) -> OriginConnection | None:
         """The one used last: its congestion window is the least forgotten. Far away: the one with the widest."""

@@ -3,8 +3,9 @@
 import socket
 import time
 
-from edge.origin.path import GOODPUT_FIRST, PIECE_LEAST, PIECE_MOST, PathStatistics, round_trip
-from edge.words import KIB, MIB
+from edge.origin.path import LATE_LEAST, LATE_MOST, PathStatistics, round_trip
+from edge.origin.window import FRESH, Window
+from edge.words import KIB
 
 
 def far(seconds: float = 0.2) -> PathStatistics:
@@ -35,39 +36,40 @@ def test_a_path_that_has_become_long_is_seen() -> None:
     assert path.far
 
 
-def test_pieces_grow_with_what_a_connection_brings_in_a_round_trip() -> None:
-    slow, fast = far(), far()
-    for _ in range(500):
-        slow.brought(64 * KIB, 0.4)
-        fast.brought(512 * KIB, 0.2)
-    assert slow.piece(4 * MIB, 64) < fast.piece(4 * MIB, 64)
+def test_a_busy_moment_in_which_many_are_opened_makes_the_path_no_longer() -> None:
+    path = far(0.2)
+    for _ in range(64):
+        path.connected(0.7)
+    assert path.rtt == 0.2
 
 
-def test_pieces_cover_the_stretch_with_at_most_the_connections_there_are() -> None:
+def test_an_answer_is_late_after_longer_than_others_wait_for_their_first_bytes() -> None:
     path = far()
-    for length in (64 * KIB, 100_000, MIB, 4 * MIB, 16 * MIB):
-        for most in (1, 2, 16, 64):
-            size = path.piece(length, most)
-            assert PIECE_LEAST <= size <= PIECE_MOST
-            assert size == PIECE_MOST or size * most >= length
+    assert path.late >= 2 * 0.2  # nobody knows yet
+    for _ in range(200):
+        path.waited(0.201, 0.0)
+    quiet = path.late
+    assert quiet == LATE_LEAST * 0.2
+    for number in range(200):
+        path.waited(0.2 + 0.1 * (number % 3), 0.0)
+    assert path.late > quiet
 
 
-def test_one_odd_piece_moves_little() -> None:
+def test_answers_that_time_out_do_not_say_what_is_late() -> None:
     path = far()
-    before = path.piece(4 * MIB, 64)
-    path.brought(GOODPUT_FIRST, 60.0)
-    assert path.piece(4 * MIB, 64) <= before * 1.1
+    for _ in range(200):
+        path.waited(5.0, 0.0)
+    assert path.late <= LATE_MOST * 0.2
 
 
-def test_a_piece_lags_after_longer_than_the_others_took() -> None:
-    path = far()
-    at_once = path.stall, path.slow
-    assert path.stall >= 2 * 0.2
-    assert path.slow >= path.stall
-    for _ in range(100):
-        path.brought(256 * KIB, 1.0)
-    assert path.stall > at_once[0]
-    assert path.slow > at_once[1]
+def test_one_odd_piece_moves_the_average_window_little() -> None:
+    path, wide = far(), Window()
+    wide.size = 256 * KIB
+    path.brought(wide)
+    assert FRESH < path.window < 2 * FRESH
+    for _ in range(200):
+        path.brought(wide)
+    assert path.window > 200 * KIB
 
 
 def test_the_round_trip_is_the_kernels_however_long_the_process_was_kept_from_looking() -> None:

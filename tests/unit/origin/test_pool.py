@@ -11,7 +11,7 @@ from edge.errors import OriginError
 from edge.origin.client import Unobserved
 from edge.origin.connection import OriginConnection
 from edge.origin.names import DNS_SECONDS, STALE_SECONDS
-from edge.origin.pool import OPEN_AHEAD, Pool
+from edge.origin.pool import OPEN_AHEAD, RESERVED, Pool
 from edge.origin.settings import OriginSettings
 from edge.words import Reason
 
@@ -176,14 +176,84 @@ async def test_connections_that_the_upstream_has_closed_are_opened_ahead_anew(ne
     assert pool.counts[1] == 1 + OPEN_AHEAD
 
 
-async def test_far_away_the_connection_that_brought_most_is_used_first(net: Net) -> None:
+async def warm(net: Net, windows: list[int]) -> Pool:
+    """A far upstream with idle connections that have these windows."""
     pool = net.pool
     pool.path.connected(0.2)
-    await pool.keep_warm()
-    for number, connection in enumerate(pool._idle):
-        connection.goodput = float(number % 5)
-    taken = [(await pool.take()).goodput for _ in range(OPEN_AHEAD)]
+    while pool.counts[1] < len(windows):
+        await pool.keep_warm()
+    for connection, size in zip(pool._idle, windows, strict=False):
+        connection.window.size = size
+    return pool
+
+
+async def test_far_away_the_connection_with_the_widest_window_is_used_first(net: Net) -> None:
+    pool = await warm(net, [100_000 + number % 5 for number in range(OPEN_AHEAD)])
+    taken = [(await pool.take()).window.size for _ in range(OPEN_AHEAD)]
     assert taken == sorted(taken, reverse=True)
+
+
+async def test_pieces_take_warm_connections_and_leave_some_for_first_requests(net: Net) -> None:
+    pool = await warm(net, [100_000 + number for number in range(32)])
+    count, together = pool.windows
+    assert count == 32 - RESERVED
+    assert together == pytest.approx(count * 100_000, rel=0.01)
+    taken = 0
+    while pool.take_warm() is not None:
+        taken += 1
+    assert taken == count
+    assert pool.windows == (0, 0)
+    opened = len(net.tried)
+    await pool.take()
+    assert len(net.tried) == opened  # it did not have to wait for a new one
+
+
+async def test_pieces_take_no_more_than_their_share_of_the_connections(net: Net) -> None:
+    pool = await warm(net, [100_000] * 32)
+    for _ in range(pool.for_pieces):
+        await pool.take()
+    assert pool.room == 0
+    net.pool._idle.extend(OriginConnection(pool.settings) for _ in range(10))
+    assert pool.take_warm() is None
+
+
+async def test_a_connection_that_was_not_used_goes_back_as_it_was(net: Net) -> None:
+    pool = await warm(net, [100_000] * 32)
+    before = pool.counts
+    connection = pool.take_warm()
+    assert connection is not None
+    pool.put_back(connection)
+    assert pool.counts == before
+    assert not connection.closed
+    pool.put_back(connection)  # a second time does nothing
+    assert pool.counts == before
+
+
+async def test_as_many_are_kept_open_as_were_in_use_or_would_have_been_of_use(net: Net) -> None:
+    pool = await warm(net, [100_000] * 32)
+    pool.expect(60)
+    for _ in range(10):
+        await pool.keep_warm()
+    assert 55 < pool.counts[1] < 70
+    pool.expect(10_000)
+    for _ in range(100):
+        await pool.keep_warm()
+    assert pool.counts[1] <= pool.for_pieces + RESERVED
+
+
+async def test_what_was_of_use_once_is_not_kept_open_for_ever(net: Net) -> None:
+    pool = await warm(net, [100_000] * 32)
+    pool.expect(96)
+    for _ in range(600):
+        await pool.take()
+        pool._in_use.pop()
+        pool._line.leave()
+        await pool.keep_warm()
+    for connection in pool._idle:
+        connection.close()
+    for _ in range(20):
+        await pool.keep_warm()
+    assert pool.counts[1] == pool.settings.warm
 
 
 async def test_near_by_the_connection_used_last_is_used_first(net: Net) -> None:
