@@ -165,6 +165,7 @@ class Carrier:
 
     def _serving(self, spread: Spread) -> Spread:
         spread.serves = lambda: self._flight.awaits(self._run)
+        spread.is_unasked = lambda: self._flight.unasked
         return spread
 
     @property

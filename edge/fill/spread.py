@@ -54,7 +54,6 @@ class Spread:
     ) -> None:
         self._shop = shop
         self._client = client
-        self._urgency = urgency
         self._requests = PieceRequests(shop, client, fetch, fields, urgency, self._wake)
         self.start = start
         self._end = end
@@ -65,6 +64,7 @@ class Spread:
         self._waiting = False
         self._watching: asyncio.Task[None] | None = None
         self.serves: Callable[[], bool] = _somebody
+        self.is_unasked: Callable[[], bool] = lambda: False  # of an object that nobody has asked for
         self.awaited = True  # by a player, now; `SpreadBudget` looks
         self._open = True
         shop.spread.enter(self)
@@ -111,7 +111,7 @@ class Spread:
         """How many connections this body may have: as one of several, or of the few for what nobody asked."""
         shop, pool = self._shop, self._client.pool
         share = pool.for_pieces // shop.spread.sharing(self, shop.clock.monotonic())
-        if self._urgency() is Urgency.AHEAD:
+        if self.is_unasked():
             each = pool.for_ahead // max(1, shop.ahead.under_way)
             share = min(share, each - 1)  # one is taken by the first piece
         return min(max(1, share), shop.settings.parallel_max)
