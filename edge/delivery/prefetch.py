@@ -73,7 +73,7 @@ class Prefetch:
             found = self._place(request, place, next_)
             if found is None:
                 continue
-            segments += found.kind is not Kind.INIT
+            segments += not next_.init
             if segments > count:
                 return
             self._wish(request, found, next_)
@@ -144,7 +144,7 @@ class Prefetch:
         found = self._found(request, next_.target)
         if found is None or found.rules.name != place.rules.name or not found.rules.prefetch:
             return None
-        if found.kind not in FOLLOWING or (found.kind is Kind.MP4 and not next_.ranged):
+        if found.kind not in FOLLOWING or (found.kind is Kind.MP4 and not next_.ranged and not next_.init):
             return None
         return found
 

@@ -17,7 +17,7 @@ from cachetools import TTLCache
 
 from edge.clock import Clock
 from edge.errors import EdgeError
-from edge.fill.ahead import USUAL_SIZE, Ahead
+from edge.fill.ahead import Ahead
 from edge.fill.carry import Carrier
 from edge.fill.dropping import Drops
 from edge.fill.finding import Finder
@@ -43,8 +43,8 @@ from edge.fill.readers import Reader, Run
 from edge.fill.settings import FillSettings
 from edge.fill.shop import Shop
 from edge.fill.sinks import PackSink, ScratchBudget
+from edge.fill.wishes import Wishes
 from edge.origin.group import Group
-from edge.origin.pool import Pool
 from edge.policy.rules import SiteRules
 from edge.store.names import name_of
 from edge.store.record import Flag, Record
@@ -113,6 +113,7 @@ class Desk:
             rangeless=TTLCache(SMALL_KINDS, settings.rangeless_seconds, timer=timer),
         )
         self._finder = Finder(self._volume, clock, self._shop.rangeless, self._purger.seen, self._is_coming)
+        self._wishes = Wishes(lambda: self._shop, self.flights, self._finder, self._lead_ahead)
         self._drops = Drops(store, self.fetch, lambda reason: meters.corrupt(reason.value))
 
     def __repr__(self) -> str:
@@ -176,7 +177,7 @@ class Desk:
         if self._drops.waits(name, link, fetch):
             return
         if fetch.mode is Mode.AHEAD:
-            self._fetch_ahead(link, name, fetch, stored)
+            self._wishes.take(link, name, fetch, stored)
             return
         reader, asked = Reader(link.channel, fetch), fetch.mode
         if len(self.flights) + len(self._alone_flights) >= self._settings.flights_max:
@@ -236,42 +237,6 @@ class Desk:
         if fetch.by_sibling or self._shop.group.owner(fetch.key) is None:
             return False
         return not self._shop.hottest.noted(name, fetch.start)
-
-    def _fetch_ahead(self, link: Link, name: bytes, fetch: Fetch, stored: Record | None) -> None:
-        """Nobody waits for it: only on a far path, with connections to spare, and of the version that is being read."""
-        pool, pin = self._shop.group.order(fetch.key)[0].pool, fetch.pin
-        if not pool.path.far or fetch.kind in self._shop.rangeless:
-            return
-        if pin is None:
-            self._prefetch(link, name, fetch, stored, pool)
-            return
-        flight = self.flights.get(name)
-        if flight is not None:
-            record = flight.record
-            if record is not None and (record.etag, flight.total) == (pin.etag, pin.total):
-                flight.fetch_ahead(fetch.start, fetch.end)
-            return
-        known = stored is not None and bool(stored.flags & Flag.STRONG) and self._finder.fresh(stored)
-        if stored is None or not known or (stored.etag, stored.total) != (pin.etag, pin.total):
-            return
-        if pool.spare and self._shop.landing.get(name) is None and len(self.flights) < self._settings.flights_max // 2:
-            self._lead(link, name, Reader(link.channel, fetch), stored, shared=True)
-
-    def _prefetch(self, link: Link, name: bytes, fetch: Fetch, stored: Record | None, pool: Pool) -> None:
-        """Fetch an object of which nothing is here: it is expected to be asked for."""
-        shop, ahead = self._shop, self._shop.ahead
-        flight = self.flights.get(name)
-        if flight is not None:
-            ahead.wish(flight, link, fetch.id)
-            return
-        if name in shop.landing or name in shop.alone or (stored is not None and self._finder.fresh(stored)):
-            return
-        if not fetch.by_sibling and shop.group.owner(fetch.key) is not None:
-            return  # near by, and not ours to keep
-        size = shop.sizes.get(fetch.path.rpartition(b"/")[0], USUAL_SIZE)
-        if pool.spare and ahead.may_begin(size, pool.for_ahead):
-            begun = self._lead(link, name, Reader(link.channel, fetch), stored, shared=True)
-            ahead.begin(begun, size, link, fetch.id)
 
     def _is_coming(self, name: bytes) -> bool:
         return name in self._shop.landing or name in self.flights
@@ -341,6 +306,9 @@ class Desk:
         else:
             self._tasks.spawn(lead.fly(), f"lead {name.hex()[:8]}")
         return flight
+
+    def _lead_ahead(self, link: Link, name: bytes, fetch: Fetch, stored: Record | None) -> Flight:
+        return self._lead(link, name, Reader(link.channel, fetch), stored, shared=True)
 
     def _start_run(self, flight: Flight, run: Run) -> None:
         record = flight.record

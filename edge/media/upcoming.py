@@ -32,12 +32,16 @@ To = Callable[[str], bytes | None]
 
 @dataclass(frozen=True, slots=True)
 class Upcoming:
-    """Bytes [start, end) of a target of the same site, -1 = to its end; it plays for `seconds`, 0 = nobody says."""
+    """Bytes [start, end) of a target of the same site, -1 = to its end; it plays for `seconds`, 0 = nobody says.
+
+    `init`: no segment itself, but what those that follow cannot be played without.
+    """
 
     target: bytes
     start: int = 0
     end: int = -1
     seconds: float = 0.0
+    init: bool = False
 
     @property
     def ranged(self) -> bool:
@@ -139,7 +143,7 @@ def _after(entries: Iterator[_Listed], to: To) -> Iterator[Upcoming]:
             told.add(entry.init)
             init = to(entry.init[0])
             if init is not None:
-                yield Upcoming(init, entry.init[1], entry.init[2], entry.seconds)
+                yield Upcoming(init, entry.init[1], entry.init[2], entry.seconds, init=True)
         next_ = to(entry.uri)
         if next_ is not None:
             yield Upcoming(next_, entry.start, entry.end, entry.seconds)

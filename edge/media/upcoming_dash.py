@@ -125,4 +125,4 @@ def _begins(entry: ElementTree.Element, start: int) -> bool:
 
 def _with_init(init: str | None, each: _Representation, to: To, found: list[Upcoming]) -> list[Upcoming]:
     first = to(each.named(init)) if init else None
-    return [Upcoming(first), *found] if first is not None and found else found
+    return [Upcoming(first, init=True), *found] if first is not None and found else found

@@ -41,16 +41,16 @@ seg-6.m4s
 
 def test_a_playlist_tells_the_next_ones_their_durations_and_the_init_section_that_they_need() -> None:
     assert after_in_playlist(PLAYLIST, to, b"/t/v1/seg-1.m4s", 0, 2) == [
-        Upcoming(b"/t/v1/init-a.mp4", 0, -1, 6.0),
+        Upcoming(b"/t/v1/init-a.mp4", 0, -1, 6.0, init=True),
         Upcoming(b"/t/v1/seg-2.m4s?x=1", 0, -1, 6.0),
-        Upcoming(b"/ads/init-b.mp4", 0, 720, 2.0),
+        Upcoming(b"/ads/init-b.mp4", 0, 720, 2.0, init=True),
         Upcoming(b"/ads/1.m4s", 0, -1, 2.0),
     ]
 
 
 def test_what_a_playlist_leads_elsewhere_for_is_left_out() -> None:
     assert after_in_playlist(PLAYLIST, to, b"/ads/1.m4s", 0, 2) == [
-        Upcoming(b"/ads/init-b.mp4", 0, 720, 6.0),
+        Upcoming(b"/ads/init-b.mp4", 0, 720, 6.0, init=True),
         Upcoming(b"/t/v1/seg-6.m4s", 0, -1, 4.0),
     ]
 
@@ -106,7 +106,7 @@ NUMBERS = manifest(
 
 def test_a_template_by_number_goes_on_in_the_same_representation_up_to_its_end() -> None:
     assert after_in_manifest(NUMBERS, mpd, b"/t/dash/v2/006.m4s", 0, 2) == [
-        Upcoming(b"/t/dash/v2/init.mp4"),
+        Upcoming(b"/t/dash/v2/init.mp4", init=True),
         Upcoming(b"/t/dash/v2/007.m4s", seconds=4.0),
         Upcoming(b"/t/dash/v2/008.m4s", seconds=4.0),
     ]
@@ -146,7 +146,7 @@ def test_a_segment_list_names_files_or_stretches() -> None:
         "</AdaptationSet>"
     )
     assert after_in_manifest(body, mpd, b"/t/dash/f.mp4", 0, 2) == [
-        Upcoming(b"/t/dash/i.mp4"),
+        Upcoming(b"/t/dash/i.mp4", init=True),
         Upcoming(b"/t/dash/f.mp4", 100, 300, 4.0),
         Upcoming(b"/t/dash/2.m4s", 0, -1, 4.0),
     ]
