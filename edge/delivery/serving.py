@@ -164,9 +164,7 @@ class Serving:
     def _read_ahead(self, exchange: Exchange, place: Place, record: Record, start: int, end: int) -> None:
         """Have the keeper fetch what this player will ask for next."""
         whole = record.first is not None and record.first.length >= record.total
-        if whole or place.rules.exact_ranges:
-            return  # a plain cache asks for nothing that nobody has asked for
-        stretch = self._sequels.next(place.name, start, end, record.total)
+        stretch = None if whole else self._sequels.next(place.name, start, end, record.total)
         if stretch is not None:
             pin = Pin(record.generation, record.total, record.etag)
             start, end = stretch

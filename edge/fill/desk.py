@@ -227,6 +227,8 @@ class Desk:
         pool, pin = self._shop.group.order(fetch.key)[0].pool, fetch.pin
         if pin is None or not pool.path.far or fetch.kind in self._shop.rangeless:
             return
+        if self._shop.rules(fetch.site, fetch.path).exact_ranges:
+            return  # a plain cache asks for nothing that nobody has asked for
         flight = self.flights.get(name)
         if flight is not None:
             record = flight.record
