@@ -219,7 +219,7 @@ class Carrier:
 
     def _resumable(self) -> bool:
         etag = plan.strong_etag(stored_lines(self._record))
-        return bool(etag) and self._run.end != UNKNOWN and self._fetch.method == b"GET"
+        return self._rules.retry and bool(etag) and self._run.end != UNKNOWN and self._fetch.method == b"GET"
 
     async def _resume(self) -> OriginError | None:
         run, record, shop = self._run, self._record, self._shop

@@ -173,9 +173,11 @@ class Lead:
             if not fetch.ranged:
                 return plan.WHOLE
             return Ask(fetch.start, fetch.end, fetch.suffix, whole=False)
-        if self.missing is not None:
+        if self.missing is not None and self._stored is not None:
             self._placing.completes = True
-            return Ask(*self.missing, whole=False)
+            start, end = self.missing
+            to_the_end = fetch.end == UNKNOWN and end == self._stored.total
+            return Ask(start, UNKNOWN if to_the_end else end, whole=False)
         if self._rules.exact_ranges:
             return Ask(fetch.start, fetch.end, fetch.suffix, whole=False) if fetch.ranged else plan.WHOLE
         rangeless = fetch.kind in self._shop.rangeless

@@ -32,6 +32,8 @@ class Wishes:
         pool = shop.group.order(fetch.key)[0].pool
         if not pool.path.far or fetch.kind in shop.rangeless:
             return
+        if shop.rules(fetch.site, fetch.path).exact_ranges:
+            return  # a plain cache asks for nothing that nobody has asked for
         if fetch.pin is None:
             self._prefetch(link, name, fetch, stored, pool)
         else:

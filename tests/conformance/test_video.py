@@ -18,6 +18,14 @@ from tests.support.edgeproc import running_edge
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 FOR_AN_HOUR = ("Cache-Control: public, max-age=3600, stale-if-error=3600", "Last-Modified: <now-864000>")
+SITES = """
+[[site]]
+name = "players"
+[[site]]
+name = "edges"
+hosts = ["shield.example"]
+honour_client_cache_control = true
+"""
 NEVER = (400, 401, 402, 403, 405, 408, 409, 413, 414, 416, 421, 422, 425, 429, 431, 451, 500, 501, 502, 504, 599)
 
 
@@ -45,7 +53,9 @@ class Bench:
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def bench(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
     directory: Path = tmp_path_factory.mktemp("video")
-    async with scripted_origin() as origin, running_edge(directory, origin.url, workers=1) as edge:
+    (directory / "edge.toml").write_text(SITES)
+    flags = ("--config", str(directory / "edge.toml"))
+    async with scripted_origin() as origin, running_edge(directory / "c", origin.url, *flags, workers=1) as edge:
         yield Bench(edge.url, origin)
 
 
@@ -124,3 +134,20 @@ async def test_live_lists_are_right_though_nobody_wrote_a_rule(bench: Bench, nam
     first, second = await bench.ask(f"lists-{name.replace('.', '-')}/{name}", answer(body=body), times=2)
     assert [got.body.decode() for got in (first, second)] == [body, body]
     assert seconds - 1 <= life(second) <= seconds
+
+
+async def test_what_players_say_of_caches_is_ignored_and_what_trusted_edges_say_is_obeyed(bench: Bench) -> None:
+    wishes = ("no-cache", "no-store", "max-age=0", "min-fresh=9999")
+    for host, heard in (("players.example", False), ("shield.example", True)):
+        id_ = f"wishes-{host.partition('.')[0]}"
+        said = answer("Cache-Control: max-age=3600", "Age: 5")
+        await bench.ask(f"{id_}/1.ts", said, f"Host: {host}")
+        for number, wish in enumerate(wishes):
+            (got,) = await bench.ask(f"{id_}/1.ts", said, f"Host: {host}", f"Cache-Control: {wish}")
+            assert got.status == 200
+            told = members(got.value("cache-status") or "")[-1].said
+            obeyed = heard and wish != "no-store"  # which asks that its answer is not kept: what is kept may be had
+            assert (str(told.get("fwd")) == "request") is obeyed, (host, wish, told)
+            assert bench.asked(id_) == 1 + (number + 1 - (number >= 1) if heard else 0)
+        (late,) = await bench.ask(f"{id_}/2.ts", said, f"Host: {host}", "Cache-Control: only-if-cached")
+        assert late.status == (504 if heard else 200)

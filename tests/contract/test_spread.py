@@ -15,6 +15,7 @@ from edge.fill.spread import FIRST, Spread
 from edge.origin.budget import RETRIES_MOST
 from edge.origin.path import PathStatistics
 from edge.origin.settings import OriginSettings
+from edge.policy.rules import RFC9111, SiteRules
 from edge.words import MIB, Reason
 from tests.support.counting import Counting
 from tests.support.fillbench import QUICK, FillBench, fill_bench
@@ -39,11 +40,16 @@ class FarPath(PathStatistics):
 
 @asynccontextmanager
 async def far_bench(
-    directory: Path, script: Script, *, origin: OriginSettings = QUICK, settings: FillSettings | None = None
+    directory: Path,
+    script: Script,
+    *,
+    origin: OriginSettings = QUICK,
+    settings: FillSettings | None = None,
+    rules: SiteRules | None = None,
 ) -> AsyncIterator[tuple[RawServer, FillBench]]:
     async with (
         RawServer(script) as server,
-        fill_bench(directory, server.url, origin=origin, settings=settings) as bench,
+        fill_bench(directory, server.url, origin=origin, settings=settings, rules=rules) as bench,
     ):
         bench.client.pool.path = FarPath()
         yield server, bench
@@ -447,6 +453,18 @@ async def test_what_is_fetched_ahead_is_there_when_it_is_asked_for(tmp_path: Pat
         assert (await bench.get("/a.mp4", MIB, 5 * MIB)).again
         assert server.asked == []
         assert stored(bench, "/a.mp4") == FILM[: 5 * MIB]
+
+
+async def test_a_plain_cache_fetches_nothing_ahead(tmp_path: Path) -> None:
+    async def lasting(asked: Asked, wire: Wire) -> None:
+        await wire.send(answer(asked, FILM, "Cache-Control: max-age=60"))
+
+    async with far_bench(tmp_path, lasting, rules=replace(RFC9111, name="default")) as (server, bench):
+        await bench.get("/a.mp4", 0, MIB)
+        await bench.settled()
+        ahead(bench, MIB, 5 * MIB)
+        assert (await bench.get("/a.mp4", MIB, 2 * MIB)).bytes() == FILM[MIB : 2 * MIB]
+        assert [asked.fields.get("range") for asked in server.asked] == ["bytes=0-1048575", "bytes=1048576-2097151"]
 
 
 async def test_fetching_ahead_goes_on_beside_who_reads_and_after_it_has_left(tmp_path: Path) -> None:

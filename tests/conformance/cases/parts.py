@@ -23,9 +23,10 @@ def _ask(first: int, last: int) -> list[str]:
 _BEGUN = step(_part(0, 3, TAG), ask=_ask(0, 3))
 _KEPT = step(ask=_ask(1, 2), status=206, body="12")
 COMPLETED = [
-    case("complete-rest", "9111-3.4", "only the rest is asked for, if it is of the same version", _BEGUN, step(_part(4, 9, TAG), status=200, body=TEXT, sees={"Range": "bytes=4-9", "If-Range": '"a"', "If-None-Match": None}, gets={"Cache-Status": "~fwd=partial; fwd-status=206; stored"}), step(body=TEXT)),
+    case("complete-rest", "9111-3.4", "only the rest is asked for, if it is of the same version", _BEGUN, step(_part(4, 9, TAG), status=200, body=TEXT, sees={"Range": "bytes=4-", "If-Range": '"a"', "If-None-Match": None}, gets={"Cache-Status": "~fwd=partial; fwd-status=206; stored"}), step(body=TEXT)),
     case("complete-range", "9111-3.4", "of a range too", _BEGUN, step(_part(4, 6, TAG), ask=_ask(2, 6), status=206, body="23456", sees={"Range": "bytes=4-6"}), step(ask=_ask(0, 6), status=206, body="0123456")),
-    case("complete-suffix", "9111-3.4", "and of the last bytes", _BEGUN, step(_part(4, 9, TAG), ask=["Range: bytes=-8"], status=206, body="23456789", sees={"Range": "bytes=4-9"}), step(body=TEXT)),
+    case("complete-suffix", "9111-3.4", "and of the last bytes", _BEGUN, step(_part(4, 9, TAG), ask=["Range: bytes=-8"], status=206, body="23456789", sees={"Range": "bytes=4-"}), step(body=TEXT)),
+    case("complete-as-asked", "9110-14.2", "a last byte that the client named is asked for", _BEGUN, step(_part(4, 9, TAG), ask=_ask(2, 9), status=206, body="23456789", sees={"Range": "bytes=4-9"})),
     case("complete-two-holes", "9111-3.4", "before and behind what is there", step(_part(2, 3, TAG), ask=_ask(2, 3)), step(_part(0, 1, TAG), behind=_part(4, 9, TAG), status=200, body=TEXT), step(body=TEXT)),
     case("complete-answered-whole", "9111-3.4", "an origin that sends the whole instead: that is the answer", _BEGUN, step(WHOLE), step(body=TEXT)),
     case("complete-changed", "9111-3.4", "one that has another version sends that", _BEGUN, step(OTHER), step(body="abcdefghij")),

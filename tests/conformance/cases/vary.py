@@ -130,6 +130,14 @@ CASES = [
         *(step(ask=[f"Foo: {n}"], body=f"body {n}") for n in range(12)),
     ),
     case(
+        "vary-bound",
+        S,
+        "32 of them and no more: the oldest go",
+        *(step(answer(LIFE, "Vary: Foo", body=f"body {n}"), ask=[f"Foo: {n}"]) for n in range(34)),
+        *(step(ask=[f"Foo: {n}"], body=f"body {n}") for n in (2, 33)),
+        *(step(answer(LIFE, "Vary: Foo", body=NEW), ask=[f"Foo: {n}"]) for n in (0, 1)),
+    ),
+    case(
         "vary-changed",
         S,
         "a list that changed: the newest that matches is used",
