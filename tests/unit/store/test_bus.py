@@ -49,7 +49,7 @@ with open(sys.argv[1] + "/other", "w+b") as file:
 
 def run(script: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
     volume = open_volume(tmp_path)
-    for n in range(200):
+    for n in range(60):
         put(volume, f"/{n}", 1, 100)
     path = volume.index.path
     volume.close()
