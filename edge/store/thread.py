@@ -37,10 +37,6 @@ TIMED_MOST: Final = 1000  # writes whose time waits to be counted
 BATCH: Final = 512
 
 
-def _nobody_is_told(_trust: Trust) -> None:
-    pass
-
-
 class StoreThread:
     """Runs a volume. `start` on the keeper's loop; `close` ends the thread and the volume."""
 
@@ -51,7 +47,7 @@ class StoreThread:
         self._looking: asyncio.TimerHandle | None = None
         self._doing: list[Call] = []
         self.errors = 0
-        self.on_trust: Callable[[Trust], None] = _nobody_is_told  # on the loop: the disk is trusted more, or less
+        self.on_trust: Callable[[Trust], None] = lambda _: None  # on the loop: the disk is trusted more, or less
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Call] = deque()
         self._wake = threading.Condition()
@@ -71,7 +67,7 @@ class StoreThread:
 
     def start(self) -> None:
         self._thread.start()
-        self._look_later()
+        self._look()
 
     # -- on the loop -----------------------------------------------------------------------------
 
@@ -82,6 +78,12 @@ class StoreThread:
             future.set_exception(no_answer())
         else:
             self._put(function, args, future, 0)
+        return future
+
+    def call_patiently(self, function: Callable[..., T], *args: Any) -> "asyncio.Future[T]":
+        """The same, of what must be done (a purge): there is no other way, so it may take as long as it takes."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._put(function, args, future, 0, patient=True)
         return future
 
     async def attempt(self, function: Callable[..., Any], *args: Any) -> bool:
@@ -107,9 +109,11 @@ class StoreThread:
         """Wait while too much data waits for the disk."""
         await self._room.wait()
 
-    def _put(self, function: Callable[..., Any], args: tuple[Any, ...], answer: Any, size: int) -> None:
+    def _put(
+        self, function: Callable[..., Any], args: tuple[Any, ...], answer: Any, size: int, *, patient: bool = False
+    ) -> None:
         with self._wake:
-            self._queue.append(Call(function, args, answer, size))
+            self._queue.append(Call(function, args, answer, size, patient=patient))
             self._bytes += size
             if self._bytes > QUEUE_BYTES:
                 self._room.clear()
@@ -139,19 +143,16 @@ class StoreThread:
             self._wake.notify()
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
-    def _look_later(self) -> None:
-        self._looking = self._loop.call_later(self._look_seconds, self._look)
-
     def _look(self) -> None:
         """Does the disk answer, and soon enough?"""
-        self._look_later()
+        self._looking = self._loop.call_later(self._look_seconds, self._look)
         hung = self._patience.look()
         if hung:
             self.errors += 1
             self.disk_failed()
             self._room.set()
         with self._wake:
-            waiting = [call for call in (*self._doing, *self._queue) if call.answer is not None]
+            waiting = [call for call in (*self._doing, *self._queue) if call.answer is not None and not call.patient]
         for call in waiting:
             call.looks += 1
             if hung or call.looks > 2 * LOOKS:

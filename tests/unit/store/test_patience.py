@@ -49,7 +49,7 @@ async def test_all_who_wait_are_told_and_who_comes_is_told_at_once(tmp_path: Pat
     for at in (0, 100):
         store.post_write(place, at, memoryview(b"x" * 100), written.append)
     await held(disk)
-    waiting = store.call(volume.reserve, 1000)
+    waiting, patient = store.call(volume.reserve, 1000), store.call_patiently(volume.needs_room)
     with pytest.raises(StoreError, match="does not answer"):
         await waiting
     assert [str(error) for error in written] == ["the disk does not answer"] * 2
@@ -57,7 +57,9 @@ async def test_all_who_wait_are_told_and_who_comes_is_told_at_once(tmp_path: Pat
         await store.call(volume.reserve, 1000)
     assert not await store.attempt(volume.delete, b"n" * 16, None, "replaced")
     await asyncio.wait_for(store.room(), 10)
+    assert not patient.done()
     disk.go_on()
+    assert await patient is False
     while not await store.attempt(volume.needs_room):
         await asyncio.sleep(LATE)
     await store.call(volume.needs_room)  # behind what was posted for reservations that nobody waited for
