@@ -40,10 +40,10 @@ BATCH: Final = 512
 class StoreThread:
     """Runs a volume. `start` on the keeper's loop; `close` ends the thread and the volume."""
 
-    def __init__(self, volume: Volume, late: float = LATE_SECONDS) -> None:
+    def __init__(self, volume: Volume) -> None:
         self.volume = volume
         self._patience = Patience()
-        self._look_seconds = late / LOOKS
+        self._look_seconds = LATE_SECONDS / LOOKS
         self._looking: asyncio.TimerHandle | None = None
         self._doing: list[Call] = []
         self.errors = 0
@@ -51,13 +51,11 @@ class StoreThread:
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Call] = deque()
         self._wake = threading.Condition()
-        self._bytes = 0
+        self._bytes = self._unsynced = 0
         self._write_seconds: deque[float] = deque(maxlen=TIMED_MOST)  # the thread appends, the loop takes
-        self._unsynced = 0
         self._room = asyncio.Event()
         self._room.set()
-        self._stopping = False
-        self._clean = True
+        self._stopping, self._clean = False, True
         self._last_flush = self._last_sweep = time.monotonic()
         self._evict_after = 0.0  # nothing could be evicted: look again then
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
@@ -81,7 +79,7 @@ class StoreThread:
         return future
 
     def call_patiently(self, function: Callable[..., T], *args: Any) -> "asyncio.Future[T]":
-        """The same, of what must be done (a purge): there is no other way, so it may take as long as it takes."""
+        """The same of what must be done (a purge), however long it takes."""
         future: asyncio.Future[T] = self._loop.create_future()
         self._put(function, args, future, 0, patient=True)
         return future
@@ -143,8 +141,15 @@ class StoreThread:
             self._wake.notify()
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
+    def be_late_after(self, seconds: float) -> None:
+        """Have patience for so long from now on."""
+        self._look_seconds = seconds / LOOKS
+        self._look()
+
     def _look(self) -> None:
         """Does the disk answer, and soon enough?"""
+        if self._looking is not None:
+            self._looking.cancel()
         self._looking = self._loop.call_later(self._look_seconds, self._look)
         hung = self._patience.look()
         if hung:
@@ -245,12 +250,7 @@ class StoreThread:
         try:
             if self.volume.rebuilding:
                 self.volume.rebuild_step()
-            if (
-                now >= self._evict_after
-                and self.volume.health.writable
-                and self.volume.needs_room()
-                and not self.volume.evict_step()
-            ):
+            if now >= self._evict_after and self._lacks_room() and not self.volume.evict_step():
                 self._evict_after = now + FLUSH_SECONDS
             if now - self._last_flush >= FLUSH_SECONDS or self._unsynced >= FLUSH_BYTES:
                 self._last_flush, self._unsynced = now, 0
