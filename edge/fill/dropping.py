@@ -51,7 +51,7 @@ class Drops:
         dropping = self._dropping.setdefault(message.name, _Dropping())
         dropping.drops += 1
         volume = self._store.volume
-        dropped = self._store.call(
+        dropped = self._store.call_patiently(
             volume.drop_extent, message.name, message.generation, message.pack, message.offset, Eviction.CORRUPT
         )
         dropped.add_done_callback(lambda done: self._dropped(message, done))

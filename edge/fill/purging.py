@@ -52,18 +52,18 @@ class Purger:
         self._doom_flights(whats)
         try:
             async with self._turn:  # one at a time: what is done at a start after a crash goes by their order
-                purging = await self._store.call(volume.purges.begin, whats, before)
-                while await self._store.call(purging.step):
+                purging = await self._store.call_patiently(volume.purges.begin, whats, before)
+                while await self._store.call_patiently(purging.step):
                     pass
-                await self._store.call(volume.purges.end, purging.sequence)
+                await self._store.call_patiently(volume.purges.end, purging.sequence)
         finally:
             self._under_way.remove(entry)
         return Forgot(purging.objects, purging.length)
 
     async def count(self, whats: Sequence[Purge]) -> Forgot:
         """What a purge would forget now."""
-        purging = await self._store.call(self._store.volume.purges.count, whats)
-        while await self._store.call(purging.step):
+        purging = await self._store.call_patiently(self._store.volume.purges.count, whats)
+        while await self._store.call_patiently(purging.step):
             pass
         return Forgot(purging.objects, purging.length)
 

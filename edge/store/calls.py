@@ -14,7 +14,7 @@ Written = Callable[[Exception | None], None]
 class Call:
     """`answer`: who waits, until he is told; only the loop touches it. `size`: bytes that wait with it.
 
-    `looks`: how often it was seen waiting.
+    `looks`: how often it was seen waiting. `patient`: he waits until it is done, however long that takes.
     """
 
     function: Callable[..., Any]
@@ -22,6 +22,7 @@ class Call:
     answer: "Written | asyncio.Future[Any] | None"
     size: int
     looks: int = 0
+    patient: bool = False
 
     def tell(self, result: Any, error: Exception | None) -> bool:
         """Tell who waits for it, once; False when nobody does (any more)."""

@@ -37,31 +37,25 @@ TIMED_MOST: Final = 1000  # writes whose time waits to be counted
 BATCH: Final = 512
 
 
-def _nobody_is_told(_trust: Trust) -> None:
-    pass
-
-
 class StoreThread:
     """Runs a volume. `start` on the keeper's loop; `close` ends the thread and the volume."""
 
-    def __init__(self, volume: Volume, late: float = LATE_SECONDS) -> None:
+    def __init__(self, volume: Volume) -> None:
         self.volume = volume
         self._patience = Patience()
-        self._look_seconds = late / LOOKS
+        self._look_seconds = LATE_SECONDS / LOOKS
         self._looking: asyncio.TimerHandle | None = None
         self._doing: list[Call] = []
         self.errors = 0
-        self.on_trust: Callable[[Trust], None] = _nobody_is_told  # on the loop: the disk is trusted more, or less
+        self.on_trust: Callable[[Trust], None] = lambda _: None  # on the loop: the disk is trusted more, or less
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Call] = deque()
         self._wake = threading.Condition()
-        self._bytes = 0
+        self._bytes = self._unsynced = 0
         self._write_seconds: deque[float] = deque(maxlen=TIMED_MOST)  # the thread appends, the loop takes
-        self._unsynced = 0
         self._room = asyncio.Event()
         self._room.set()
-        self._stopping = False
-        self._clean = True
+        self._stopping, self._clean = False, True
         self._last_flush = self._last_sweep = time.monotonic()
         self._evict_after = 0.0  # nothing could be evicted: look again then
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
@@ -71,7 +65,7 @@ class StoreThread:
 
     def start(self) -> None:
         self._thread.start()
-        self._look_later()
+        self._look()
 
     # -- on the loop -----------------------------------------------------------------------------
 
@@ -82,6 +76,12 @@ class StoreThread:
             future.set_exception(no_answer())
         else:
             self._put(function, args, future, 0)
+        return future
+
+    def call_patiently(self, function: Callable[..., T], *args: Any) -> "asyncio.Future[T]":
+        """The same of what must be done (a purge), however long it takes."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._put(function, args, future, 0, patient=True)
         return future
 
     async def attempt(self, function: Callable[..., Any], *args: Any) -> bool:
@@ -107,9 +107,11 @@ class StoreThread:
         """Wait while too much data waits for the disk."""
         await self._room.wait()
 
-    def _put(self, function: Callable[..., Any], args: tuple[Any, ...], answer: Any, size: int) -> None:
+    def _put(
+        self, function: Callable[..., Any], args: tuple[Any, ...], answer: Any, size: int, *, patient: bool = False
+    ) -> None:
         with self._wake:
-            self._queue.append(Call(function, args, answer, size))
+            self._queue.append(Call(function, args, answer, size, patient=patient))
             self._bytes += size
             if self._bytes > QUEUE_BYTES:
                 self._room.clear()
@@ -139,19 +141,23 @@ class StoreThread:
             self._wake.notify()
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
-    def _look_later(self) -> None:
-        self._looking = self._loop.call_later(self._look_seconds, self._look)
+    def be_late_after(self, seconds: float) -> None:
+        """Have patience for so long from now on."""
+        self._look_seconds = seconds / LOOKS
+        self._look()
 
     def _look(self) -> None:
         """Does the disk answer, and soon enough?"""
-        self._look_later()
+        if self._looking is not None:
+            self._looking.cancel()
+        self._looking = self._loop.call_later(self._look_seconds, self._look)
         hung = self._patience.look()
         if hung:
             self.errors += 1
             self.disk_failed()
             self._room.set()
         with self._wake:
-            waiting = [call for call in (*self._doing, *self._queue) if call.answer is not None]
+            waiting = [call for call in (*self._doing, *self._queue) if call.answer is not None and not call.patient]
         for call in waiting:
             call.looks += 1
             if hung or call.looks > 2 * LOOKS:
@@ -244,12 +250,7 @@ class StoreThread:
         try:
             if self.volume.rebuilding:
                 self.volume.rebuild_step()
-            if (
-                now >= self._evict_after
-                and self.volume.health.writable
-                and self.volume.needs_room()
-                and not self.volume.evict_step()
-            ):
+            if now >= self._evict_after and self._lacks_room() and not self.volume.evict_step():
                 self._evict_after = now + FLUSH_SECONDS
             if now - self._last_flush >= FLUSH_SECONDS or self._unsynced >= FLUSH_BYTES:
                 self._last_flush, self._unsynced = now, 0

@@ -16,6 +16,7 @@ import pytest
 
 from edge.fill.messages import UNKNOWN, Bad, Mode
 from edge.store.names import name_of
+from edge.store.patience import LATE_SECONDS
 from edge.words import KIB, MIB, Reason
 from tests.support.fillbench import FillBench, fill_bench
 from tests.support.rawserver import Asked, RawServer, Wire, answer
@@ -168,13 +169,14 @@ async def test_a_disk_that_does_not_answer_holds_up_no_miss_and_what_is_stored_i
     made = settings(tmp_path, size_bytes=64 * MIB, slice_size=64 * KIB, pack_size=4 * MIB)
     async with (
         RawServer(origin) as server,
-        fill_bench(tmp_path, server.url, volume_settings=made, disk=disk, late=0.1) as bench,
+        fill_bench(tmp_path, server.url, volume_settings=made, disk=disk) as bench,
     ):
         await whole(bench, "/large.ts")
         disk.hang()
         bench.store.post(bench.volume.packs._begin)
         bench.store.post(bench.volume.flush_journals)
         assert await asyncio.to_thread(disk.held.wait, 10)
+        bench.store.be_late_after(0.1)
         for path in ("/one.ts", "/small-one.ts", "/one.m3u8", "/large.ts"):
             got = await bench.ask(path).finish()
             assert got.failed is None
@@ -182,6 +184,7 @@ async def test_a_disk_that_does_not_answer_holds_up_no_miss_and_what_is_stored_i
             assert got.again or got.bytes() == body_of(path)
         part = await bench.ask("/other.mp4", 1000, 200 * KIB).finish()
         assert part.bytes() == LARGE[1000 : 200 * KIB]
+        bench.store.be_late_after(LATE_SECONDS)
         disk.go_on()
         while not await bench.store.attempt(bench.volume.needs_room):
             await asyncio.sleep(0.02)

@@ -18,7 +18,6 @@ from edge.origin.client import OriginClient
 from edge.origin.group import Group, Member, Selection
 from edge.origin.settings import OriginSettings
 from edge.policy.rules import SiteRules
-from edge.store.patience import LATE_SECONDS
 from edge.store.record import Record, decode_record
 from edge.store.settings import VolumeSettings
 from edge.store.thread import StoreThread
@@ -218,7 +217,6 @@ async def fill_bench(
     size: int = 256 * MIB,
     volume_settings: VolumeSettings | None = None,
     disk: object = None,
-    late: float = LATE_SECONDS,
     more: tuple[str, ...] = (),
     selection: Selection = Selection.PRIMARY_BACKUP,
     grouped: Callable[[OriginClient], Group] | None = None,
@@ -227,7 +225,7 @@ async def fill_bench(
     clock = SystemClock()
     made = volume_settings or VolumeSettings(size, live_dir=directory / "live", min_free_ratio=0.0)
     volume = Volume.open(directory / "cache", made, clock=clock, disk=disk)  # type: ignore[arg-type]
-    store = StoreThread(volume, late)
+    store = StoreThread(volume)
     store.start()
     client = OriginClient(replace(origin, url=origin_url), clock)
     members = (Member(client), *(Member(OriginClient(replace(origin, url=url), clock)) for url in more))
