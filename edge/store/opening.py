@@ -6,16 +6,21 @@ from pathlib import Path
 
 from edge.errors import FormatUnknown
 from edge.store import files
+from edge.store.bulk.builder import PATTERN as BUILT
+from edge.store.bulk.builder import Builder, processes
+from edge.store.bulk.order import Order
 from edge.store.disk import Disk
 from edge.store.index import Index
 from edge.store.live import LiveTable
 from edge.store.pack import EXTENT_LIMIT, pack_size_for
 from edge.store.packs import Packs
 from edge.store.purgelog import PurgeLog
-from edge.store.rebuild import UNFINISHED, Rebuild
+from edge.store.rebuild import Rebuild
 from edge.store.recovery import complete_journals
+from edge.store.renewal import Renewal, newest
 from edge.store.settings import VolumeHello, VolumeSettings
 from edge.store.tables import FORMAT as INDEX_FORMAT
+from edge.store.tables import UNFINISHED
 from edge.words import GIB
 
 SUMS_LIMIT = 64  # slices an extent may have (DESIGN section 9)
@@ -35,7 +40,8 @@ class Opened:
     def __init__(self, directory: Path, settings: VolumeSettings, disk: Disk, boot: str) -> None:
         self.directory, self.settings, self.disk = directory, settings, disk
         self._boot = boot
-        self.rebuild: Rebuild | None = None
+        self.rebuild: Rebuild | Renewal | None = None
+        self._index_is_lost = False
         self.pack_size = settings.pack_size or pack_size_for(settings.size_bytes)
         self.extent_max = min(EXTENT_LIMIT, SUMS_LIMIT * settings.slice_size, self.pack_size)
         files.check_size(settings.size_bytes)
@@ -78,6 +84,8 @@ class Opened:
         self.first_generation = max(self.counter.raise_limit(), 1)
         self.live_path = self._make_live_path()
         self.live = LiveTable(self.live_path, self.settings.live_bytes, readonly=False)
+        if self._index_is_lost:
+            self.rebuild = self._begin_rebuild()
 
     def _open_index(self, trusted: bool) -> None:
         path = self._index_path()
@@ -89,6 +97,7 @@ class Opened:
                     self.index.close()
                     raise FormatUnknown("an index of another format, or one whose rebuild was cut short")
                 complete_journals(self.packs, self.index, self.disk, self.identity.volume)
+                self._remove_indexes(but=path)
                 return
             except Exception:  # a damaged LMDB file raises whatever lmdb makes of it: rebuild
                 self.epoch += 1
@@ -96,12 +105,54 @@ class Opened:
         elif trusted:
             self.epoch += 1
             path = self._index_path()
-        for old in self._index_base().glob("index-*"):
-            shutil.rmtree(old, ignore_errors=True)
+        self._remove_indexes()
         self.index = Index(path, self._map_bytes())
         if self.packs.all:
             self.suspect = (0, self.first_pack)
-            self.rebuild = Rebuild(self.packs, self.index, self.disk, self.identity.volume, self.counter, self.purges)
+            self._index_is_lost = True
+            with self.index.writing() as txn:
+                txn.set_meta(UNFINISHED, 1)
+
+    def _begin_rebuild(self) -> Rebuild | Renewal:
+        packs, front = self.packs, newest(self.packs)
+        by_steps = Rebuild(packs, self.index, self.disk, self.identity.volume, self.counter, self.purges, front)
+        if len(front) == len(packs.all):
+            return by_steps
+        order = Order(
+            packs_directory=str(packs.directory),
+            purges=str(self.directory / "purges"),
+            volume=self.identity.volume.hex,
+            packs=sorted(packs.all, reverse=True),
+            map_bytes=self._map_bytes(),
+            processes=processes(),
+        )
+        try:
+            builder = Builder(self._index_base(), order)
+        except OSError:  # a full disk, no process to be had
+            by_steps.add(packs.all)
+            return by_steps
+        return Renewal(
+            self.index, packs, self.live, self.purges, by_steps, builder, self._place_index, self._adopt_index
+        )
+
+    def _place_index(self, built: Path) -> Index:
+        """Open what a builder has built, where the next index is to lie."""
+        path = self._index_base() / f"index-{self.epoch + 1}"
+        built.rename(path)
+        return Index(path, self._map_bytes())
+
+    def _adopt_index(self, new: Index) -> None:
+        """OSError: the index is another one, but the next start does not know it and begins anew."""
+        self.epoch += 1
+        self.index.become(new)
+        self.write_mark(clean=False)
+
+    def _remove_indexes(self, but: Path | None = None) -> None:
+        """What earlier runs, and builders, have left."""
+        for pattern in ("index-*", BUILT):
+            for old in self._index_base().glob(pattern):
+                if old != but:
+                    shutil.rmtree(old, ignore_errors=True)
 
     def _map_bytes(self) -> int:
         # Sparse: 1 % of the volume is 400 bytes for each 40 KB stored, far more than video needs.
@@ -143,9 +194,13 @@ class Opened:
 
     def let_go(self) -> None:
         """Close what is open, also half-way through a start that failed."""
+        if self.rebuild is not None:
+            self.rebuild.close()
         for part in ("packs", "index", "live", "counter", "purges"):
             if hasattr(self, part):
                 getattr(self, part).close()
+        if hasattr(self, "index"):
+            self._remove_indexes(but=self.index.path)
         if hasattr(self, "live_path"):
             shutil.rmtree(self.live_path, ignore_errors=True)
         self.disk.close(self._lock_fd)

@@ -286,6 +286,14 @@ def marked(raw: bytes, flag: int) -> bytes:
     return _summed(raw[:_FLAGS_AT] + struct.pack("<I", flags | flag) + raw[_FLAGS_AT + 4 : at], raw[at + _SUM.size :])
 
 
+def with_first(raw: bytes, extent: bytes) -> bytes:
+    """The same value with another inline extent."""
+    (sums,) = struct.unpack_from("<H", raw, _HEAD.size + _EXTENT.size - 2)
+    (head_length,) = struct.unpack_from("<I", raw, _HEAD.size - 4)
+    at = len(raw) - head_length - _SUM.size
+    return _summed(raw[: _HEAD.size] + extent + raw[_HEAD.size + _EXTENT.size + 8 * sums : at], raw[at + _SUM.size :])
+
+
 def split_tags(raw: bytes) -> tuple[bytes, ...]:
     """The tags of a record, each with its length before it."""
     tags, at = [], 0

@@ -12,6 +12,7 @@ import lmdb
 TABLES: Final = (b"names", b"extents", b"places", b"keys", b"tags", b"meta")
 FORMAT: Final = 3  # an index of another format is rebuilt; 1 had no side table by key, 2 no checksums of its own
 WHOLE: Final = b"whole-"  # and a pack's number, in table `meta`
+UNFINISHED: Final = b"unfinished"  # in table `meta` for as long as something is missing
 MAX_READERS: Final = 512
 KEY_CUT: Final = 400  # an LMDB key has at most 511 bytes
 EXTENT_KEY: Final = struct.Struct(">QQ")
@@ -60,3 +61,21 @@ def open_environment(path: Path, map_bytes: int, *, readonly: bool) -> Any:
         readahead=False,
         create=not readonly,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """An open environment and what lies in it."""
+
+    env: Any
+    names: Any
+    extents: Any
+    places: Any
+    keys: Any
+    tags: Any
+    meta: Any
+
+    @classmethod
+    def open(cls, path: Path, map_bytes: int, *, readonly: bool = False) -> "Tables":
+        env = open_environment(path, map_bytes, readonly=readonly)
+        return cls(env, *(env.open_db(table, create=not readonly) for table in TABLES))

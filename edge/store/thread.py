@@ -41,7 +41,7 @@ class StoreThread:
     def __init__(self, volume: Volume) -> None:
         self.volume = volume
         self.errors = 0
-        self.on_trust: Callable[[Trust], None] = _nobody_is_told  # on the loop: the disk is trusted more, or less
+        self.on_trust: Callable[[Trust], None] = _nobody_is_told  # on the loop: the volume's hello is another
         self._loop = asyncio.get_running_loop()
         self._queue: deque[tuple[Callable[..., Any], tuple[Any, ...], Written | asyncio.Future[Any] | None, int]] = (
             deque()
@@ -193,7 +193,7 @@ class StoreThread:
 
     def _busy(self) -> bool:
         waiting = time.monotonic() < self._evict_after
-        return self.volume.rebuilding or (not waiting and self._lacks_room())
+        return (self.volume.rebuilding and not self.volume.rebuild_waits) or (not waiting and self._lacks_room())
 
     def _lacks_room(self) -> bool:
         return self.volume.health.writable and self.volume.needs_room()
@@ -202,7 +202,10 @@ class StoreThread:
         now = time.monotonic()
         try:
             if self.volume.rebuilding:
+                epoch = self.volume.epoch
                 self.volume.rebuild_step()
+                if self.volume.epoch != epoch:
+                    self._loop.call_soon_threadsafe(self.on_trust, self.volume.health.trust)
             if (
                 now >= self._evict_after
                 and self.volume.health.writable

@@ -9,8 +9,8 @@ import pytest
 
 from edge.errors import FormatUnknown
 from edge.policy.purges import Purge, Scope
-from edge.store.purge import STEP
 from edge.store.purgelog import PurgeLog
+from edge.store.purging import STEP
 from edge.store.record import Extent, Flag, checksum
 from edge.store.volume import Volume
 from edge.words import KIB, Eviction
