@@ -13,7 +13,7 @@ from edge.store.bulk.order import Answer, Order
 
 
 class BuilderHere:
-    """Builds when it is asked for the second time whether it is done, so that something can happen before."""
+    """Builds at once, and says so when it is asked for the second time: all that happens before comes after."""
 
     def __init__(self, base: Path, order: Order) -> None:
         self.directory = base / "rebuild-here"
@@ -21,12 +21,12 @@ class BuilderHere:
         replace(order, processes=1).write(self.directory)
         self.progress = 0.0
         self.asked = 0
+        build(self.directory, self._told)
 
     def poll(self) -> Answer | None:
         self.asked += 1
         if self.asked < 2:
             return None
-        build(self.directory, self._told)
         return Answer.read(self.directory)
 
     def _told(self, share: float) -> None:

@@ -150,6 +150,90 @@ def test_what_is_committed_deleted_refreshed_and_purged_meanwhile_wins(
     assert rows(tmp_path) == lost, "and the next rebuild says the same"
 
 
+def something(volume: Volume, rng: random.Random, number: int) -> None:
+    """What may happen to a volume, but for evictions."""
+    key = f"/{rng.randrange(70)}"
+    known = volume.lookup(name(volume, key))
+    match rng.randrange(8):
+        case 0:
+            volume.delete(name(volume, key), None, Eviction.INVALIDATED)
+        case 1 if known is not None and volume.packs.active is not None:
+            volume.refresh(name(volume, key), replace(known, fresh_until=float(number), tags=(b"b",)))
+        case 2 | 3:
+            start = SLICE * rng.randrange(4)
+            if known is None or start not in {extent.start for extent in volume.extents(known)}:
+                put(
+                    volume,
+                    key,
+                    1 if known is None else int(known.etag.strip(b'"')),
+                    SLICE,
+                    start=start,
+                    total=5 * SLICE,
+                )
+        case 4:
+            scope = rng.choice([Scope.KEY, Scope.TAG])
+            text = key.encode() if scope is Scope.KEY else b"%d" % rng.randrange(120)
+            volume.purges.do_now(Purge(scope, text, soft=rng.random() < 0.5))
+        case _:
+            put(volume, key, 5000 + number, rng.randrange(1, 30_000))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_happens_meanwhile_the_index_afterwards_is_what_the_journals_say_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    rng = random.Random(seed)
+    live_a_little(tmp_path, rng)
+    lose_index(tmp_path)
+    use_builder(monkeypatch)
+    volume = open_volume(tmp_path, pack_size=PACK)
+    number = 0
+    while volume.rebuild_step():
+        for _ in range(rng.randrange(30 if volume.rebuild_waits else 4)):
+            something(volume, rng, number)
+            number += 1
+    assert number > 10
+    assert volume.epoch > 1
+    volume.close()
+    found = rows(tmp_path)
+    lose_index(tmp_path)
+    monkeypatch.undo()
+    rebuilt(tmp_path, pack_size=PACK).close()
+    expected = rows(tmp_path)
+    for table in (b"names", b"places", b"keys", b"tags", b"extents"):
+        assert found[table] == expected[table]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_whatever_is_evicted_meanwhile_places_and_objects_afterwards_are_those_of_packs_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    rng = random.Random(seed)
+    live_a_little(tmp_path, rng)
+    lose_index(tmp_path)
+    use_builder(monkeypatch)
+    volume = open_volume(tmp_path, pack_size=PACK)
+    before, number = set(volume.packs.all), 0
+    while volume.rebuild_step():
+        for _ in range(rng.randrange(1, 4)):
+            something(volume, rng, number)
+            number += 1
+            if rng.random() < 0.3:
+                volume.evict_step(keep=rng.random() < 0.5)
+    assert before - volume.packs.all.keys()
+    places = {(entry.pack, entry.offset) for pack in range(1000) for entry in volume.index.placed(pack)}
+    named = set()
+    for at in range(70):
+        record = volume.lookup(name(volume, f"/{at}"))
+        if record is not None:
+            found = volume.index.extents(record)
+            assert [extent.start for extent in found] == sorted({extent.start for extent in found})
+            named |= {(extent.pack, extent.offset) for extent in found}
+    assert places == named
+    assert {pack for pack, _ in places} <= volume.packs.all.keys()
+    volume.close()
+
+
 def test_a_purge_holds_whenever_it_comes_in_a_rebuild(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_builder(monkeypatch)
     filled(tmp_path)
