@@ -1,4 +1,4 @@
-"""Millions of objects in one volume: index bytes, rebuild, look-ups, start, memory, a purge of 100,000 names.
+"""Millions of objects in one volume: index bytes, rebuild, look-ups, start, memory, purges of 100,000 names.
 
 Journals of segments of 4 MB are written as a keeper writes them, beside packs that are holes (nothing here reads a
 body). The index is rebuilt from them, then looked up by a reader in a process of its own, beside one of 1,000 objects.
@@ -36,6 +36,7 @@ from edge.words import GIB, KIB, MIB, Kind
 SEGMENT = 4 * MIB
 PER_PACK = GIB // SEGMENT
 SERIES = 1000  # segments of a rendition, all under one path
+SHARED = 100_000  # objects of one tag: renditions of one owner, spread over all that there are
 LOOKUPS = 100_000
 PURGED = 100_000
 SENT = 64 * KIB
@@ -44,6 +45,10 @@ HEAD = b"Content-Type: video/mp2t\r\nLast-Modified: Mon, 01 Jan 2024 00:00:00 GM
 
 def key_of(number: int) -> bytes:
     return b"default/films/%08d/1080p/segment-%05d.ts" % (number // SERIES, number % SERIES)
+
+
+def tag_of(number: int, records: int) -> bytes:
+    return b"owner-%d" % (number // SERIES % max(1, records // SHARED))
 
 
 def settings(records: int) -> VolumeSettings:
@@ -60,20 +65,21 @@ def write_journals(directory: Path, records: int) -> None:
     for number in range(1, (records + PER_PACK - 1) // PER_PACK + 1):
         first = (number - 1) * PER_PACK
         parts = [header(number, identity.volume)]
-        parts += [_entries(at, number, identity.secret) for at in range(first, min(first + PER_PACK, records))]
+        those = range(first, min(first + PER_PACK, records))
+        parts += [_entries(at, number, identity.secret, tag_of(at, records)) for at in those]
         parts.append(encode_entry(SealedEntry(GIB)))
         (packs / f"{number:010d}.journal").write_bytes(b"".join(parts))
         with (packs / f"{number:010d}.pack").open("wb") as pack:
             pack.truncate(GIB)
 
 
-def _entries(at: int, pack: int, secret: bytes) -> bytes:
+def _entries(at: int, pack: int, secret: bytes, tag: bytes) -> bytes:
     """What a keeper logs of one segment."""
     key = key_of(at)
     name = name_of(key, secret)
     record = Record(
         at + 1, Kind.SEGMENT, 200, Flag.STRONG, SEGMENT, MIB, 1.7e9, 1.8e9, 1.7e9, 0, 0, 0, at + 1, key,
-        b"", b'"%016x"' % at, b"", (), HEAD,
+        b"", b'"%016x"' % at, b"", (tag,), HEAD,
     )  # fmt: skip
     extent = Extent(0, SEGMENT, pack, at % PER_PACK * SEGMENT, (at, at + 1, at + 2, at + 3))
     return encode_entry(ObjectEntry(name, record)) + encode_entry(ExtentEntry(name, at + 1, extent))
@@ -86,24 +92,35 @@ def anonymous_mib() -> float:
 
 
 def rebuild(directory: Path, records: int) -> dict[str, Any]:
+    """As the store's thread does it: step by step, with a look now and then while a builder is at work."""
     begun = time.monotonic()
     volume = Volume.open(directory, settings(records), clock=SystemClock())
     opened = time.monotonic() - begun
-    cpu, begun, steps = time.process_time(), time.monotonic(), []
+    cpu, begun, steps, first = time.process_time(), time.monotonic(), [(0.0, 0.0)], 0.0
     while volume.rebuilding:
-        step = time.monotonic()
+        if volume.rebuild_waits:
+            first = first or time.monotonic() - begun
+            time.sleep(0.2)
+        step, used = time.monotonic(), time.thread_time()
         volume.rebuild_step()
-        steps.append(time.monotonic() - step)
+        steps.append((time.monotonic() - step, time.thread_time() - used))
     seconds, cpu = time.monotonic() - begun, time.process_time() - cpu
     assert volume.index.objects() == records
-    used = (volume.index.path / "data.mdb").stat().st_blocks * 512
+    used_bytes = (volume.index.path / "data.mdb").stat().st_blocks * 512
+    builder = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_builder = builder.ru_utime + builder.ru_stime
     found = {
         "start_without_index_s": opened,
+        "newest_are_there_s": first or seconds,
         "rebuild_s": seconds,
         "rebuilt_per_s": records / seconds,
-        "rebuilt_per_cpu_s": records / cpu,
-        "longest_step_ms": max(steps, default=0.0) * 1000,
-        "index_bytes_per_object": used / records,
+        "rebuild_cpu_s": cpu,
+        "builder_cpu_s": cpu_builder,
+        "rebuilt_per_cpu_s": records / (cpu + cpu_builder),
+        "builder_peak_mib": builder.ru_maxrss / 1024,
+        "longest_step_ms": max(step for step, _ in steps) * 1000,
+        "longest_step_cpu_ms": max(used for _, used in steps) * 1000,
+        "index_bytes_per_object": used_bytes / records,
         "keeper_mib": anonymous_mib(),
         "keeper_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
@@ -112,38 +129,37 @@ def rebuild(directory: Path, records: int) -> dict[str, Any]:
 
 
 def start(directory: Path, records: int) -> dict[str, Any]:
-    """With an index that is trusted; then purges of 100,000 names, key by key and by their prefixes."""
+    """With an index that is trusted; then purges of 100,000 names: by a tag, by prefixes, key by key."""
     begun = time.monotonic()
     volume = Volume.open(directory, settings(records), clock=SystemClock())
     found: dict[str, Any] = {"start_s": time.monotonic() - begun, "keeper_after_start_mib": anonymous_mib()}
     assert not volume.rebuilding
     count = min(PURGED, records // 4)
-    found |= _purge(volume, "purge_key", [Purge(Scope.KEY, key_of(number)) for number in range(0, 2 * count, 2)])
-    assert volume.index.objects() == records - count
     films = range(records // SERIES - max(1, count // SERIES), records // SERIES)
-    before = volume.index.objects()
+    found |= _purge(volume, "purge_tag", [Purge(Scope.TAG, tag_of(0, records))])
     found |= _purge(volume, "purge_prefix", [Purge(Scope.PREFIX, b"default/films/%08d/" % film) for film in films])
-    found["purged"] = count
-    found["purged_by_prefix"] = before - volume.index.objects()
+    found |= _purge(volume, "purge_key", [Purge(Scope.KEY, key_of(number)) for number in range(0, 2 * count, 2)])
     volume.close()
     return found
 
 
 def _purge(volume: Volume, called: str, what: list[Purge]) -> dict[str, float]:
     """A thousand at a time, as the admin side takes them; between two steps commits and writes have their turn."""
-    cpu, begun, longest = time.process_time(), time.monotonic(), 0.0
+    cpu, begun, steps, before = time.process_time(), time.monotonic(), [(0.0, 0.0)], volume.index.objects()
     for at in range(0, len(what), 1000):
         purging = volume.purges.begin(what[at : at + 1000], volume.new_generation())
         more = True
         while more:
-            step = time.monotonic()
+            step, used = time.monotonic(), time.thread_time()
             more = purging.step()
-            longest = max(longest, time.monotonic() - step)
+            steps.append((time.monotonic() - step, time.thread_time() - used))
         volume.purges.end(purging.sequence)
     return {
+        f"{called}_objects": before - volume.index.objects(),
         f"{called}_s": time.monotonic() - begun,
         f"{called}_cpu_s": time.process_time() - cpu,
-        f"{called}_step_ms": longest * 1000,
+        f"{called}_step_ms": max(step for step, _ in steps) * 1000,
+        f"{called}_step_cpu_ms": max(used for _, used in steps) * 1000,
     }
 
 

@@ -26,6 +26,8 @@ from edge.store.tables import (
 )
 from edge.store.writing import Writing
 
+Scan = Callable[[Side, bytes, bytes, int], list[bytes]]  # rows that begin with a prefix, behind a row, at most so many
+
 
 def _nobody_is_told() -> None:
     pass
@@ -103,7 +105,8 @@ class Index:
         tables = self._tables
         with tables.env.begin() as txn:
             raw = txn.get(name, db=tables.names)
-        return glance(raw).key if raw is not None else b""
+        seen = glance(raw) if raw is not None else None
+        return seen.key if seen is not None else b""
 
     def placed(self, pack: int, after: int = -1, limit: int = 1000) -> list[Placed]:
         """What lies in a pack from behind offset `after` on, in order, at most `limit` entries."""
@@ -119,18 +122,23 @@ class Index:
                     found.append(Placed(pack, offset, name, generation, start, length))
         return found
 
-    def rows(self, side: Side, prefix: bytes, after: bytes, limit: int) -> list[bytes]:
-        """The rows of a side table that begin with `prefix`, behind row `after`, at most `limit`."""
-        found: list[bytes] = []
+    @contextmanager
+    def scanning(self) -> Iterator["Scan"]:
+        """For many looks at the side tables: a transaction for each costs as much as what is looked at."""
         tables = self._tables
-        table = tables.keys if side is Side.KEYS else tables.tags
-        with tables.env.begin() as txn, txn.cursor(db=table) as cursor:
-            if cursor.set_range(after + b"\0" if after else prefix):
-                for row in cursor.iternext(keys=True, values=False):
-                    if len(found) >= limit or not row.startswith(prefix):
-                        break
-                    found.append(row)
-        return found
+        with tables.env.begin() as txn, txn.cursor(db=tables.keys) as keys, txn.cursor(db=tables.tags) as tags:
+
+            def rows(side: Side, prefix: bytes, after: bytes, limit: int) -> list[bytes]:
+                cursor = keys if side is Side.KEYS else tags
+                found: list[bytes] = []
+                if cursor.set_range(after + b"\0" if after else prefix):
+                    for row in cursor.iternext(keys=True, values=False):
+                        if len(found) >= limit or not row.startswith(prefix):
+                            break
+                        found.append(row)
+                return found
+
+            yield rows
 
     def objects(self) -> int:
         tables = self._tables

@@ -1,6 +1,8 @@
 """A volume's start and its end: lock, identity, counter, packs, a trusted index or one that is rebuilt (DESIGN 9)."""
 
+import logging
 import shutil
+import threading
 import uuid
 from pathlib import Path
 
@@ -23,6 +25,8 @@ from edge.store.tables import FORMAT as INDEX_FORMAT
 from edge.store.tables import UNFINISHED
 from edge.words import GIB
 
+log = logging.getLogger("edge.store")
+
 SUMS_LIMIT = 64  # slices an extent may have (DESIGN section 9)
 
 
@@ -42,6 +46,7 @@ class Opened:
         self._boot = boot
         self.rebuild: Rebuild | Renewal | None = None
         self._index_is_lost = False
+        self._marking: threading.Thread | None = None
         self.pack_size = settings.pack_size or pack_size_for(settings.size_bytes)
         self.extent_max = min(EXTENT_LIMIT, SUMS_LIMIT * settings.slice_size, self.pack_size)
         files.check_size(settings.size_bytes)
@@ -142,10 +147,20 @@ class Opened:
         return Index(path, self._map_bytes())
 
     def _adopt_index(self, new: Index) -> None:
-        """OSError: the index is another one, but the next start does not know it and begins anew."""
+        """The mark is written beside the store's thread: the disk is busy with the index, and may take a second.
+
+        A run that is killed before is followed by one that does not know the new index, and begins anew.
+        """
         self.epoch += 1
         self.index.become(new)
-        self.write_mark(clean=False)
+        self._marking = threading.Thread(target=self._mark_adopted, name="mark", daemon=True)
+        self._marking.start()
+
+    def _mark_adopted(self) -> None:
+        try:
+            self.write_mark(clean=False)
+        except OSError as error:
+            log.warning("the next start will rebuild the index again: %s", error)
 
     def _remove_indexes(self, but: Path | None = None) -> None:
         """What earlier runs, and builders, have left."""
@@ -192,8 +207,14 @@ class Opened:
             live_bytes=self.settings.live_bytes,
         )
 
+    def wait_for_mark(self) -> None:
+        """Until nobody else writes it."""
+        if self._marking is not None:
+            self._marking.join()
+
     def let_go(self) -> None:
         """Close what is open, also half-way through a start that failed."""
+        self.wait_for_mark()
         if self.rebuild is not None:
             self.rebuild.close()
         for part in ("packs", "index", "live", "counter", "purges"):

@@ -4,6 +4,7 @@ Order is that of the queue: what was to be committed before the purge began is i
 what is committed meanwhile has a higher sequence number and stays.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -14,9 +15,13 @@ from edge.store.live import LiveTable
 from edge.store.record import Flag, Glance, Record
 from edge.store.tables import KEY_CUT, Side, tag_row
 from edge.store.tallies import Tallies
+from edge.store.writing import Wanted
 from edge.words import Eviction
 
-STEP: Final = 1000  # objects: some 20 ms, while commits and writes wait
+STEP: Final = 1000  # objects, at first
+STEP_LEAST: Final = 500
+STEP_MOST: Final = 4000
+STEP_SECONDS: Final = 0.02  # while commits and writes wait: the next step takes as many as this one had time for
 RANGES_A_STEP: Final = 1000  # most of them name one object, or none
 NAME: Final = 16  # bytes at a row's end
 
@@ -61,6 +66,7 @@ class Purging:
         self.sequence, self._before, self._dry = sequence, before, dry
         self._ranges = [(what, where) for what in reversed(whats) for where in ranges(what)]  # the last comes first
         self._after = b""
+        self._most = STEP
         self.objects = 0
         self.length = 0
 
@@ -92,48 +98,61 @@ class Purging:
 
     def step(self) -> bool:
         """Forget some objects, all of them in one transaction; False when none is left."""
-        index = self._index
-        left, looked = STEP, 0
-        taken: list[tuple[Purge, list[bytes]]] = []
-        while self._ranges and left > 0 and looked < RANGES_A_STEP:
-            what, where = self._ranges[-1]
-            found = index.rows(where.side, where.prefix, self._after, left)
-            if found:
-                taken.append((what, [row[-NAME:] for row in found]))
-            self._after = found[-1] if len(found) == left else b""
-            left, looked = left - len(found), looked + 1
-            if not self._after:
-                self._ranges.pop()
-        if taken:
-            self._take(taken)
+        began = time.perf_counter()
+        wanted = self._find(self._most)
+        if wanted:
+            self._take(wanted)
+            took = time.perf_counter() - began
+            self._most = max(STEP_LEAST, min(STEP_MOST, int(len(wanted) * STEP_SECONDS / took)))
         return bool(self._ranges)
 
-    def _take(self, taken: list[tuple[Purge, list[bytes]]]) -> None:
+    def _find(self, left: int) -> list[Wanted]:
+        """The next names that lie in the ranges, with what is to be done to them."""
+        wanted: list[Wanted] = []
+        looked = 0
+        with self._index.scanning() as rows:
+            while self._ranges and left > 0 and looked < RANGES_A_STEP:
+                what, where = self._ranges[-1]
+                found = rows(where.side, where.prefix, self._after, left)
+                if found:
+                    meant, soft = self._meant(what), what.soft
+                    wanted += [(row[-NAME:], meant, soft) for row in found]
+                self._after = found[-1] if len(found) == left else b""
+                left, looked = left - len(found), looked + 1
+                if not self._after:
+                    self._ranges.pop()
+        return wanted
+
+    def _take(self, wanted: list[Wanted]) -> None:
         if self._dry:
-            self._count(taken)
+            self._count(wanted)
             return
         with self._index.writing() as txn:
-            done = [(what, *txn.purge(names, self._meant(what), soft=what.soft)) for what, names in taken]
-        for what, objects, length in done:
-            if not what.soft:
-                self._tallies.evictions[Eviction.PURGE] += objects
-            self.objects += objects
-            self.length += length
+            hard, soft, length = txn.purge(wanted)
+        self._tallies.evictions[Eviction.PURGE] += hard
+        self.objects += hard + soft
+        self.length += length
 
-    def _count(self, taken: list[tuple[Purge, list[bytes]]]) -> None:
+    def _count(self, wanted: list[Wanted]) -> None:
         index = self._index
-        for what, names in taken:
-            meant = self._meant(what)
-            kept = [record for record in map(index.record, names) if record is not None and meant(record)]
-            self.objects += len(kept)
-            self.length += sum(extent.length for record in kept for extent in index.extents(record))
+        for name, meant, _ in wanted:
+            record = index.record(name)
+            if record is not None and meant(record):
+                self.objects += 1
+                self.length += sum(extent.length for extent in index.extents(record))
 
     def _meant(self, what: Purge) -> Callable[[Record | Glance], bool]:
-        sure = len(what.text) < KEY_CUT and not what.site  # what the rows name is what is meant
+        if len(what.text) < KEY_CUT and not what.site:  # what the rows name is what is meant
+            return self._is_older_and_fresh if what.soft else self._is_older
 
         def meant(record: Record | Glance) -> bool:
-            if record.sequence > self.sequence or not (sure or what.matches(record.key, record.tags)):
-                return False
-            return not (what.soft and record.flags & Flag.STALE)
+            older = self._is_older_and_fresh(record) if what.soft else self._is_older(record)
+            return older and what.matches(record.key, record.tags)
 
         return meant
+
+    def _is_older(self, record: Record | Glance) -> bool:
+        return record.sequence <= self.sequence
+
+    def _is_older_and_fresh(self, record: Record | Glance) -> bool:
+        return record.sequence <= self.sequence and not record.flags & Flag.STALE

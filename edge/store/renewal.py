@@ -15,7 +15,7 @@ from typing import Final
 
 from edge.store.bulk.builder import Builder
 from edge.store.bulk.order import Answer
-from edge.store.bulk.reading import Fact
+from edge.store.bulk.reading import Fact, FactFields
 from edge.store.catchup import CatchUp, Meanwhile
 from edge.store.eviction import Row
 from edge.store.index import Index
@@ -72,7 +72,7 @@ class Renewal:
         self._builder: Builder | None = builder
         self._new: Index | None = None
         self._catch_up: CatchUp | None = None
-        self._facts: list[Fact] = []
+        self._facts: list[FactFields] = []
         self._damaged = 0
         self._sequence = self._generation = 0
 
@@ -139,10 +139,7 @@ class Renewal:
         self._catch_up.finish()
         self._index.touched = None
         builder.close()
-        try:
-            self._adopt(self._new)
-        except OSError as error:
-            log.warning("a start would rebuild the index again: %s", error)
+        self._adopt(self._new)
         return False
 
     def _begin_to_catch_up(self, builder: Builder, answer: Answer) -> None:
@@ -154,7 +151,7 @@ class Renewal:
     def _learn(self) -> None:
         """What journals say of their packs, but of those that were read here."""
         facts, self._facts = self._facts[:FACTS], self._facts[FACTS:]
-        for fact in facts:
+        for fact in (Fact(*fields) for fields in facts):
             pack = self._packs.all.get(fact.pack)
             if pack is not None and fact.pack not in self._front:
                 pack.row = Row.KEPT if fact.row == Row.KEPT else Row.NEW

@@ -316,5 +316,6 @@ class Volume:
                 pack.sealed, pack.open_reservations = True, 0
             self._retire()
             self.room.remember()
+            self._opened.wait_for_mark()
             self._opened.write_mark(clean=self._rebuild is None)
         self._opened.let_go()

@@ -149,7 +149,7 @@ class _Build:
             for fact in facts:
                 if fact.whole:
                     txn.put(WHOLE + b"%d" % fact.pack, b"%d" % fact.row)
-        Answer(sequence, generation, facts).write(self._directory)
+        Answer(sequence, generation, list(facts)).write(self._directory)
         for at in range(self._turns.count):
             remove(self._path("names", at))
             remove(self._path("side", at))

@@ -55,6 +55,9 @@ class Fact(NamedTuple):
     whole: bool
 
 
+FactFields = tuple[int, int, int, bool]
+
+
 class Reading:
     """Of the journals of a volume that has `packs`, into a spill by names."""
 

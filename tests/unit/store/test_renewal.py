@@ -1,5 +1,6 @@
 """A large index is built beside the one that serves; what happens meanwhile is in it when it takes its place."""
 
+import asyncio
 import os
 import random
 import signal
@@ -18,6 +19,8 @@ from edge.store.looking import ReadIndex
 from edge.store.reader import Reader
 from edge.store.record import Flag
 from edge.store.renewal import Renewal
+from edge.store.thread import StoreThread
+from edge.store.version import EPOCH_SHIFT, Versions, epoch_mark, marked_epoch
 from edge.store.volume import Volume
 from edge.words import KIB, Damage, Eviction
 from tests.support.building import BuilderThatFails, use_builder
@@ -442,3 +445,39 @@ def test_a_worker_reads_the_new_index_before_it_is_told_of_it(tmp_path: Path, mo
     assert reader.lookup(name(volume, "/4")) is not None
     reader.close()
     volume.close()
+
+
+def test_an_epoch_is_known_by_its_mark_and_no_mark_is_none() -> None:
+    for epoch in (1, 2, 65_534, 65_535, 65_536, 200_000):
+        assert epoch_mark(epoch + 1) > 0
+        assert epoch_mark(epoch + 1) != epoch_mark(epoch)
+        assert marked_epoch(epoch_mark(epoch + 1), epoch) == epoch + 1
+        assert marked_epoch(epoch_mark(epoch + 3), epoch) == epoch + 3
+
+
+def test_a_keeper_that_begins_leaves_it_to_its_hello_which_index_is_read() -> None:
+    versions = Versions()
+    versions.count_up(3)
+    versions.move(3, 7)
+    versions.count_up(3)
+    assert versions.cells[3] >> EPOCH_SHIFT == epoch_mark(7)
+    count = versions.cells[3] & ((1 << EPOCH_SHIFT) - 1)
+    versions.begin(3)
+    assert versions.cells[3] == count + 1, "counted on: what was remembered of the last run is looked up again"
+
+
+async def test_workers_are_greeted_when_the_index_has_become_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(tmp_path)
+    use_builder(monkeypatch)
+    volume = open_volume(tmp_path, pack_size=PACK)
+    before = volume.hello.index_path
+    told = asyncio.Event()
+    store = StoreThread(volume)
+    store.on_trust = lambda _: told.set()
+    store.start()
+    await asyncio.wait_for(told.wait(), 60)
+    assert volume.hello.index_path != before
+    assert await store.call(volume.lookup, name(volume, "/0")) is not None
+    await store.close()
