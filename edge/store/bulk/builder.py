@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import uuid
@@ -63,8 +64,8 @@ class Builder:
 
     def close(self) -> None:
         """End it, and remove what it has made, if that is still there."""
-        if self._process.poll() is None:
-            self._process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # it has forked
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             pipe.close()

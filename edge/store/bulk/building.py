@@ -13,6 +13,7 @@ import gc
 import marshal
 import os
 import select
+import traceback
 import uuid
 from bisect import bisect
 from collections.abc import Callable, Iterator
@@ -46,10 +47,13 @@ def build(directory: Path, told: Told, watched: int | None = None) -> None:
         _as_another(lambda: _Build(directory, order, turns, _nobody_is_told, watched).run())
     try:
         _Build(directory, order, turns, told, watched).run()
+    except BaseException:
+        turns.close()  # who waits for a turn learns of it
+        raise
     finally:
         gc.enable()
-        turns.close()
         ends = [os.waitpid(pid, 0)[1] for pid in pids]
+    turns.close()
     if any(ends):
         raise OSError(f"a process of the build ended with {ends}")
 
@@ -60,6 +64,10 @@ def _as_another(run: Callable[[], None]) -> None:
     try:
         run()
         code = 0
+    except EOFError:  # said by who has failed
+        pass
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)
 

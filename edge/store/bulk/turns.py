@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Self
 
+FAILED: Final = "another process of the build has failed"
 _TURN: Final = b"t"
 
 
@@ -37,9 +38,12 @@ class Turns:
     def own(self) -> Iterator[None]:
         """Wait for one's turn, pass it on afterwards."""
         if not os.read(self._from, 1):
-            raise EOFError("another process of the build has failed")
+            raise EOFError(FAILED)
         yield
-        os.write(self._to, _TURN)
+        try:
+            os.write(self._to, _TURN)
+        except BrokenPipeError as error:
+            raise EOFError(FAILED) from error
 
     def tasks(self, count: int) -> Iterator[int | None]:
         """One's own of `count` tasks; a turn is due after each, also after None: all have equally many."""
