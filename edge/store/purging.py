@@ -2,11 +2,17 @@
 
 Order is that of the queue: what was to be committed before the purge began is in the index when its steps come by;
 what is committed meanwhile has a higher sequence number and stays.
+
+  1. names are gathered from the side tables and put in order
+  2. they are forgotten, in order: a transaction of some thousand touches each page of the tree once
+  3. then their rows in the side tables are deleted, in the order of those. A crash before that leaves rows that name
+     nothing; who finds one by them finds no record, or a later one
 """
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Final
 
 from edge.policy.purges import Purge, Scope
@@ -15,13 +21,15 @@ from edge.store.live import LiveTable
 from edge.store.record import Flag, Glance, Record
 from edge.store.tables import KEY_CUT, Side, tag_row
 from edge.store.tallies import Tallies
-from edge.store.writing import Wanted
+from edge.store.writing import SideRows, Wanted
 from edge.words import Eviction
 
 STEP: Final = 1000  # objects, at first
 STEP_LEAST: Final = 500
 STEP_MOST: Final = 4000
 STEP_SECONDS: Final = 0.02  # while commits and writes wait: the next step takes as many as this one had time for
+GATHERED_A_STEP: Final = 10_000  # names: some 10 ms
+GATHERED_MOST: Final = 30_000  # 6 MB; to sort them takes 20 ms
 RANGES_A_STEP: Final = 1000  # most of them name one object, or none
 NAME: Final = 16  # bytes at a row's end
 
@@ -67,6 +75,9 @@ class Purging:
         self._ranges = [(what, where) for what in reversed(whats) for where in ranges(what)]  # the last comes first
         self._after = b""
         self._most = STEP
+        self._wanted: list[Wanted] = []  # the first ones last
+        self._is_gathered = False
+        self._rows = SideRows()
         self.objects = 0
         self.length = 0
 
@@ -97,41 +108,58 @@ class Purging:
         return record
 
     def step(self) -> bool:
-        """Forget some objects, all of them in one transaction; False when none is left."""
+        """A bounded step; False when nothing is left."""
         began = time.perf_counter()
-        wanted = self._find(self._most)
-        if wanted:
-            self._take(wanted)
+        if self._rows and not self._wanted:
+            done = self._delete_rows()
+        elif self._wanted and self._is_gathered:
+            done = self._purge_some()
+        else:
+            self._gather()
+            done = 0
+        if done:
             took = time.perf_counter() - began
-            self._most = max(STEP_LEAST, min(STEP_MOST, int(len(wanted) * STEP_SECONDS / took)))
-        return bool(self._ranges)
+            self._most = max(STEP_LEAST, min(STEP_MOST, int(done * STEP_SECONDS / took)))
+        return bool(self._ranges or self._wanted or self._rows)
 
-    def _find(self, left: int) -> list[Wanted]:
-        """The next names that lie in the ranges, with what is to be done to them."""
-        wanted: list[Wanted] = []
-        looked = 0
+    def _gather(self) -> None:
+        """Find the next names; enough of them are put in order, since on a page of the index lie ten."""
+        left, looked = GATHERED_A_STEP, 0
         with self._index.scanning() as rows:
             while self._ranges and left > 0 and looked < RANGES_A_STEP:
                 what, where = self._ranges[-1]
                 found = rows(where.side, where.prefix, self._after, left)
                 if found:
                     meant, soft = self._meant(what), what.soft
-                    wanted += [(row[-NAME:], meant, soft) for row in found]
+                    self._wanted += [(row[-NAME:], meant, soft) for row in found]
                 self._after = found[-1] if len(found) == left else b""
                 left, looked = left - len(found), looked + 1
                 if not self._after:
                     self._ranges.pop()
-        return wanted
+        self._is_gathered = not self._ranges or len(self._wanted) >= GATHERED_MOST
+        if self._is_gathered:
+            self._wanted.sort(key=itemgetter(0), reverse=True)
 
-    def _take(self, wanted: list[Wanted]) -> None:
+    def _purge_some(self) -> int:
+        """The next names, all of them in one transaction."""
+        wanted = self._wanted[: -self._most - 1 : -1]
+        del self._wanted[-self._most :]
         if self._dry:
             self._count(wanted)
-            return
+            return len(wanted)
         with self._index.writing() as txn:
-            hard, soft, length = txn.purge(wanted)
+            hard, soft, length = txn.purge(wanted, self._rows)
         self._tallies.evictions[Eviction.PURGE] += hard
         self.objects += hard + soft
         self.length += length
+        if not self._wanted:
+            self._rows.sort()
+        return len(wanted)
+
+    def _delete_rows(self) -> int:
+        """Nobody is served by them: they wait until those of all names can go in the order in which they lie."""
+        with self._index.writing() as txn:
+            return txn.delete_rows(self._rows, self._most)
 
     def _count(self, wanted: list[Wanted]) -> None:
         index = self._index

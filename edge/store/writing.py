@@ -3,7 +3,6 @@
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 from edge.store.record import (
@@ -30,6 +29,25 @@ class Purged(NamedTuple):
     hard: int
     soft: int
     length: int
+
+
+class SideRows:
+    """Rows of the side tables that are to be deleted: keys of `places`; keys and values of the others."""
+
+    def __init__(self) -> None:
+        self.places: list[bytes] = []
+        self.keys: list[bytes] = []
+        self.tags: list[bytes] = []
+
+    def __repr__(self) -> str:
+        return f"<SideRows places={len(self.places)} keys={len(self.keys)} tags={len(self.tags)}>"
+
+    def __bool__(self) -> bool:
+        return bool(self.places or self.keys or self.tags)
+
+    def sort(self) -> None:
+        for rows in (self.places, self.keys, self.tags):
+            rows.sort()
 
 
 class Writing:
@@ -125,14 +143,14 @@ class Writing:
         for tag in tags:
             self._txn.delete(tag_row(tag) + name, db=self.tags)
 
-    def purge(self, wanted: Iterable[Wanted]) -> Purged:
-        """Forget, or mark stale, those that are meant. Written for 100,000 of them: some 10 us each."""
+    def purge(self, wanted: Iterable[Wanted], rows: SideRows) -> Purged:
+        """Forget, or mark stale, those that are meant. Written for 100,000 of them: some 10 us each, in order of name.
+
+        What the side tables say of them is left to `delete_rows`, and noted in `rows`.
+        """
         hard = soft = length = 0
-        places: list[bytes] = []
-        keys: list[bytes] = []
-        tags: list[bytes] = []
         with self._txn.cursor(db=self.names) as cursor:
-            for name, meant, softly in sorted(wanted, key=itemgetter(0)):
+            for name, meant, softly in wanted:
                 if not cursor.set_key(name):
                     continue
                 raw = cursor.value()
@@ -149,23 +167,34 @@ class Writing:
                 cursor.delete()
                 hard += 1
                 if whole:
-                    places.append(PLACE_KEY.pack(seen.first_pack, seen.first_offset))
+                    rows.places.append(PLACE_KEY.pack(seen.first_pack, seen.first_offset))
                 for extent in extents:
-                    places.append(PLACE_KEY.pack(extent.pack, extent.offset))
+                    rows.places.append(PLACE_KEY.pack(extent.pack, extent.offset))
                     self._txn.delete(extent_key(seen.generation, extent.start), db=self.extents_table)
-                keys.append(seen.key[:KEY_CUT] + b"\0" + name)
-                tags += [tag_row(tag) + name for tag in seen.tags]
-        for table, rows in ((self.places, places), (self.keys, keys), (self.tags, tags)):
-            self._delete(table, rows)
+                generation = struct.pack("<Q", seen.generation)
+                rows.keys.append(seen.key[:KEY_CUT] + b"\0" + name + generation)
+                if seen.tags:
+                    rows.tags += [tag_row(tag) + name + generation for tag in seen.tags]
         return Purged(hard, soft, length)
 
-    def _delete(self, table: Any, rows: list[bytes]) -> None:
-        """In their order: a neighbour is found on the same page, without a way from the root."""
-        rows.sort()
-        with self._txn.cursor(db=table) as cursor:
-            for row in rows:
-                if cursor.set_key(row):
+    def delete_rows(self, rows: SideRows, most: int) -> int:
+        """Delete some of those rows, the last ones; how many they were.
+
+        In their order: a neighbour is found on the same page, without a way from the root. An object that was kept
+        anew meanwhile has a row of the same key, but of another generation.
+        """
+        places, keys, tags = rows.places[-most:], rows.keys[-most:], rows.tags[-most:]
+        del rows.places[-most:], rows.keys[-most:], rows.tags[-most:]
+        with self._txn.cursor(db=self.places) as cursor:
+            for place in places:
+                if cursor.set_key(place):
                     cursor.delete()
+        for table, those in ((self.keys, keys), (self.tags, tags)):
+            with self._txn.cursor(db=table) as cursor:
+                for row in those:
+                    if cursor.set_key(row[:-8]) and cursor.value() == row[-8:]:
+                        cursor.delete()
+        return len(places) + len(keys) + len(tags)
 
     def forget_place(self, placed: Placed) -> bool:
         """What lies at a place is going away with its pack. False: it was of no object any more."""
