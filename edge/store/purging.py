@@ -10,9 +10,8 @@ what is committed meanwhile has a higher sequence number and stays.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from operator import itemgetter
 from typing import Final
 
 from edge.policy.purges import Purge, Scope
@@ -52,6 +51,23 @@ def ranges(what: Purge) -> list[Range]:
     return own if what.scope is Scope.KEY else [*own, Range(Side.KEYS, what.text + b"?")]
 
 
+class Pace:
+    """How many are taken in a step: as many as the last one had time for, but it grows slowly."""
+
+    def __init__(self) -> None:
+        self._most = STEP
+
+    def __repr__(self) -> str:
+        return f"<Pace {self._most}>"
+
+    def take(self, step: Callable[[int], int]) -> None:
+        began = time.perf_counter()
+        done = step(self._most)
+        took = time.perf_counter() - began
+        if done:
+            self._most = max(STEP_LEAST, min(STEP_MOST, 2 * self._most, int(done * STEP_SECONDS / took)))
+
+
 class Purging:
     """`step` until it returns False; then `objects` and `length` (bytes stored) say what was forgotten, or would be.
 
@@ -72,10 +88,12 @@ class Purging:
     ) -> None:
         self._index, self._live, self._tallies, self._whats = index, live, tallies, whats
         self.sequence, self._before, self._dry = sequence, before, dry
-        self._ranges = [(what, where) for what in reversed(whats) for where in ranges(what)]  # the last comes first
+        self._ways = [(self._meant(what), what.soft) for what in whats]
+        self._ranges = [(number, where) for number, what in enumerate(whats) for where in ranges(what)]
+        self._ranges.reverse()  # the last comes first
         self._after = b""
-        self._most = STEP
-        self._wanted: list[Wanted] = []  # the first ones last
+        self._wanted: list[bytes] = []  # names, each with the number of the purge that wants it; the first ones last
+        self._names_a_step, self._rows_a_step = Pace(), Pace()
         self._is_gathered = False
         self._rows = SideRows()
         self.objects = 0
@@ -109,17 +127,12 @@ class Purging:
 
     def step(self) -> bool:
         """A bounded step; False when nothing is left."""
-        began = time.perf_counter()
         if self._rows and not self._wanted:
-            done = self._delete_rows()
+            self._rows_a_step.take(self._delete_rows)
         elif self._wanted and self._is_gathered:
-            done = self._purge_some()
+            self._names_a_step.take(self._purge_some)
         else:
             self._gather()
-            done = 0
-        if done:
-            took = time.perf_counter() - began
-            self._most = max(STEP_LEAST, min(STEP_MOST, int(done * STEP_SECONDS / took)))
         return bool(self._ranges or self._wanted or self._rows)
 
     def _gather(self) -> None:
@@ -127,26 +140,27 @@ class Purging:
         left, looked = GATHERED_A_STEP, 0
         with self._index.scanning() as rows:
             while self._ranges and left > 0 and looked < RANGES_A_STEP:
-                what, where = self._ranges[-1]
+                number, where = self._ranges[-1]
                 found = rows(where.side, where.prefix, self._after, left)
                 if found:
-                    meant, soft = self._meant(what), what.soft
-                    self._wanted += [(row[-NAME:], meant, soft) for row in found]
+                    of = number.to_bytes(4, "big")
+                    self._wanted += [row[-NAME:] + of for row in found]
                 self._after = found[-1] if len(found) == left else b""
                 left, looked = left - len(found), looked + 1
                 if not self._after:
                     self._ranges.pop()
         self._is_gathered = not self._ranges or len(self._wanted) >= GATHERED_MOST
         if self._is_gathered:
-            self._wanted.sort(key=itemgetter(0), reverse=True)
+            self._wanted.sort(reverse=True)
 
-    def _purge_some(self) -> int:
-        """The next names, all of them in one transaction."""
-        wanted = self._wanted[: -self._most - 1 : -1]
-        del self._wanted[-self._most :]
+    def _purge_some(self, most: int) -> int:
+        """The next names, all of them in one transaction; how many."""
+        rows = self._wanted[: -most - 1 : -1]
+        del self._wanted[-most:]
+        wanted = ((row[:NAME], *self._ways[int.from_bytes(row[NAME:], "big")]) for row in rows)
         if self._dry:
             self._count(wanted)
-            return len(wanted)
+            return len(rows)
         with self._index.writing() as txn:
             hard, soft, length = txn.purge(wanted, self._rows)
         self._tallies.evictions[Eviction.PURGE] += hard
@@ -154,14 +168,14 @@ class Purging:
         self.length += length
         if not self._wanted:
             self._rows.sort()
-        return len(wanted)
+        return len(rows)
 
-    def _delete_rows(self) -> int:
+    def _delete_rows(self, most: int) -> int:
         """Nobody is served by them: they wait until those of all names can go in the order in which they lie."""
         with self._index.writing() as txn:
-            return txn.delete_rows(self._rows, self._most)
+            return txn.delete_rows(self._rows, most)
 
-    def _count(self, wanted: list[Wanted]) -> None:
+    def _count(self, wanted: Iterable[Wanted]) -> None:
         index = self._index
         for name, meant, _ in wanted:
             record = index.record(name)
