@@ -9,29 +9,28 @@ body). The index is rebuilt from them, then looked up by a reader in a process o
 import argparse
 import json
 import multiprocessing
-import os
 import random
 import resource
-import socket
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.bench import machine, scratch_directory
+from benchmarks.scale_hits import open_reader, side_by_side
 from edge.clock import SystemClock
 from edge.policy.purges import Purge, Scope
 from edge.store import files
 from edge.store.disk import Disk
 from edge.store.journal import ExtentEntry, ObjectEntry, SealedEntry, encode_entry, header
-from edge.store.live import LiveTable
 from edge.store.names import name_of
-from edge.store.reader import Reader
 from edge.store.record import Extent, Flag, Record
-from edge.store.settings import VolumeHello, VolumeSettings
+from edge.store.settings import VolumeSettings
 from edge.store.volume import Volume
-from edge.words import GIB, KIB, MIB, Kind
+from edge.words import GIB, MIB, Kind
+
+T = TypeVar("T")
 
 SEGMENT = 4 * MIB
 PER_PACK = GIB // SEGMENT
@@ -39,7 +38,6 @@ SERIES = 1000  # segments of a rendition, all under one path
 SHARED = 100_000  # objects of one tag: renditions of one owner, spread over all that there are
 LOOKUPS = 100_000
 PURGED = 100_000
-SENT = 64 * KIB
 HEAD = b"Content-Type: video/mp2t\r\nLast-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\nAccess-Control-Allow-Origin: *\r\n"
 
 
@@ -165,16 +163,7 @@ def _purge(volume: Volume, called: str, what: list[Purge]) -> dict[str, float]:
 
 def look_up(directory: Path, records: int) -> dict[str, Any]:
     """A worker's look-ups of random names that it has not decoded before, and the same for what it has."""
-    identity = files.identity(Disk(), directory)
-    mark = files.read_mark(directory / "clean")
-    assert mark is not None
-    live = directory / "live"
-    LiveTable(live, MIB, readonly=False).close()
-    index = str(directory / f"index-{mark.epoch}")
-    hello = VolumeHello(str(directory), index, str(live), mark.epoch, identity.secret, 0, 0, MIB, GIB * 64, MIB)
-    reader = Reader(hello, SystemClock())
-    rng = random.Random(1)
-    names = [name_of(key_of(rng.randrange(records)), identity.secret) for _ in range(LOOKUPS)]
+    reader, names = open_reader(directory, SystemClock()), names_of(directory, records)
     before = anonymous_mib()
     for name in names[: LOOKUPS // 10]:
         reader.lookup(name)
@@ -184,84 +173,48 @@ def look_up(directory: Path, records: int) -> dict[str, Any]:
     found |= _percentiles("reread", reader.lookup, hot)
     reader._versions, reader._cell = memoryview(bytes(8)), 0  # as workers have it: nothing has been committed
     found |= _percentiles("known", reader.lookup, hot)
-    found |= _hits(reader, names)
     for name in names:
         reader.lookup(name)
     reader.close()
     return {**found, "worker_mib_more": anonymous_mib() - before}
 
 
-def _hits(reader: Reader, names: list[bytes]) -> dict[str, float]:
-    """What a hit does in the store and the kernel: 64 KiB that are in memory, of names that are not remembered."""
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    for end in (ours, theirs):
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MIB)
-    taken = bytearray(SENT)
-
-    def hit(name: bytes) -> bool:
-        record = reader.lookup(name)
-        assert record is not None
-        extent = reader.extent_at(record, 0)
-        assert extent is not None
-        file = reader.ready(record, extent, 0, SENT)
-        if file is None:  # others have needed the memory
-            _read(reader, name)
-            return False
-        assert os.sendfile(ours.fileno(), file.fileno(), extent.offset, SENT) == SENT
-        return True
-
-    def emptied(name: bytes) -> None:
-        theirs.recv_into(taken, SENT, socket.MSG_WAITALL)
-        reader._memo.pop(name, None)
-
-    names = names[:500]
-    for name in names:
-        _read(reader, name)
-    rng = random.Random(2)
-    names = [rng.choice(names) for _ in range(20_000)]
-    reader._memo.clear()
-    return _percentiles("hit", hit, names, emptied)
+def names_of(directory: Path, records: int) -> list[bytes]:
+    """Names of a volume at random, always the same."""
+    identity, rng = files.identity(Disk(), directory), random.Random(1)
+    return [name_of(key_of(rng.randrange(records)), identity.secret) for _ in range(LOOKUPS)]
 
 
-def _read(reader: Reader, name: bytes) -> None:
-    """It is a hole, but pages of it are in memory once they have been read."""
-    record = reader.lookup(name)
-    assert record is not None
-    assert record.first is not None
-    file = reader.pack_file(record.first.pack)
-    assert file is not None
-    os.pread(file.fileno(), MIB, record.first.offset)
-
-
-def _percentiles(
-    called: str, function: Callable[[bytes], object], names: list[bytes], after: Callable[[bytes], None] | None = None
-) -> dict[str, float]:
-    """Of the time that a call with each of the names takes; one that returns False does not count."""
+def _percentiles(called: str, function: Callable[[bytes], object], names: list[bytes]) -> dict[str, float]:
+    """Of the time that a call with each of the names takes."""
     took = []
     for name in names:
         begun = time.perf_counter_ns()
-        counts = function(name) is not False
-        if counts:
-            took.append(time.perf_counter_ns() - begun)
-        if after is not None and counts:
-            after(name)
+        function(name)
+        took.append(time.perf_counter_ns() - begun)
     cuts = statistics.quantiles(took, n=100)
     return {f"{called}_p50_us": cuts[49] / 1000, f"{called}_p99_us": cuts[98] / 1000}
 
 
-def _apart(function: Callable[[Path, int], dict[str, Any]], directory: Path, records: int) -> dict[str, Any]:
+def _apart(function: Callable[..., T], *args: object) -> T:
     """In a process of its own, so that memory is its own and an index is opened once."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, (directory, records))
+        return pool.apply(function, args)
 
 
-def measure(directory: Path, records: int) -> dict[str, Any]:
-    directory.mkdir()
-    write_journals(directory, records)
-    found = {"records": records}
-    for stage in (rebuild, look_up, start):
-        found |= _apart(stage, directory, records)
+def measure(scratch: Path, sizes: Sequence[int]) -> list[dict[str, Any]]:
+    volumes = [(scratch / str(records), records) for records in sizes]
+    found: list[dict[str, Any]] = [{"records": records} for records in sizes]
+    for (directory, records), figures in zip(volumes, found, strict=True):
+        directory.mkdir()
+        write_journals(directory, records)
+        figures |= _apart(rebuild, directory, records)
+        figures |= _apart(look_up, directory, records)
+    names = [list(dict.fromkeys(names_of(*volume)))[:500] for volume in volumes]
+    for figures, hits in zip(found, _apart(side_by_side, [path for path, _ in volumes], names), strict=True):
+        figures |= hits
+    for (directory, records), figures in zip(volumes, found, strict=True):
+        figures |= _apart(start, directory, records)
     return found
 
 
@@ -271,7 +224,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     with scratch_directory() as scratch:
-        found = [measure(scratch / "small", 1000), measure(scratch / "large", args.records)]
+        found = measure(scratch, [1000, args.records])
     for key in found[0]:
         print(f"{key:24}" + "".join(f"{one[key]:16,.2f}" for one in found))
     if args.json:

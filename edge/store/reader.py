@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import lmdb
+
 from edge.clock import Clock
 from edge.store.doubts import CALM, COUNTS, Doubts, volume_id
 from edge.store.hits import Shared
@@ -96,7 +98,10 @@ class Reader:
         """The keeper writes into another index by now, and its hello is on its way."""
         epoch = marked_epoch(mark, self.hello.epoch)
         path = Path(self.hello.index_path).with_name(f"index-{epoch}")
-        index = ReadIndex(path, self.hello.index_map_bytes)
+        try:
+            index = ReadIndex(path, self.hello.index_map_bytes)
+        except lmdb.Error:  # that keeper has gone, and the next one begins anew: its hello will say where
+            return
         self._index.close()
         self._index, self._epoch_mark = index, mark
         self.hello = replace(self.hello, epoch=epoch, index_path=str(path))

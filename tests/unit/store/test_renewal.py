@@ -7,6 +7,7 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from edge.clock import FakeClock
@@ -414,6 +415,8 @@ def test_a_worker_reads_the_new_index_before_it_is_told_of_it(tmp_path: Path, mo
         """A process opens an environment once: what the volume has open is read."""
 
         def __init__(self, path: Path, map_bytes: int) -> None:
+            if path not in indexes and path != volume.index.path:
+                raise lmdb.Error("there is none")
             tables = indexes.setdefault(path, volume.index._tables)
             self._env, self._begin = tables.env, tables.env.begin
             self._names, self._extents = tables.names, tables.extents
@@ -438,6 +441,9 @@ def test_a_worker_reads_the_new_index_before_it_is_told_of_it(tmp_path: Path, mo
     assert reader.lookup(name(volume, "/0")) == volume.lookup(name(volume, "/0"))
     volume.purges.do_now(Purge(Scope.KEY, b"/11"))
     assert reader.lookup(name(volume, "/11")) is None
+    shared.versions.move(shared.cell, volume.epoch + 1)  # a keeper that has gone before anybody could look
+    assert reader.lookup(name(volume, "/4")) is not None
+    shared.versions.move(shared.cell, volume.epoch)
     reader.reopen(before)  # what was said before and comes late
     assert reader.lookup(name(volume, "/11")) is None
     reader.reopen(volume.hello)
