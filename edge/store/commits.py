@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from edge.store.budget import SPENT
-from edge.store.index import Index, Writing
+from edge.store.index import Index
 from edge.store.journal import ExtentEntry, ObjectEntry
 from edge.store.live import LiveTable, split_live
 from edge.store.numbers import Numbers
@@ -12,6 +12,7 @@ from edge.store.packs import Packs
 from edge.store.record import Extent, Record
 from edge.store.room import Room
 from edge.store.tallies import Tallies
+from edge.store.writing import Writing
 from edge.words import Eviction
 
 Logged = list[tuple[int, ObjectEntry | ExtentEntry]]  # by pack

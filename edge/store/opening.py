@@ -1,8 +1,10 @@
 """A volume's start and its end: lock, identity, counter, packs, a trusted index or one that is rebuilt (DESIGN 9)."""
 
+import logging
 import os
 import re
 import shutil
+import threading
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,6 +13,9 @@ from pathlib import Path
 
 from edge.errors import FormatUnknown
 from edge.store import files
+from edge.store.bulk.builder import PATTERN as BUILT
+from edge.store.bulk.builder import Builder, processes
+from edge.store.bulk.order import Order
 from edge.store.bus import Bus
 from edge.store.disk import Disk
 from edge.store.index import Index
@@ -19,11 +24,15 @@ from edge.store.owned import clear, try_lock
 from edge.store.pack import EXTENT_LIMIT, pack_size_for
 from edge.store.packs import Packs
 from edge.store.purgelog import PurgeLog
-from edge.store.rebuild import UNFINISHED, Rebuild
+from edge.store.rebuild import Rebuild
 from edge.store.recovery import complete_journals
+from edge.store.renewal import Renewal, newest
 from edge.store.settings import VolumeHello, VolumeSettings
 from edge.store.tables import FORMAT as INDEX_FORMAT
+from edge.store.tables import UNFINISHED
 from edge.words import GIB
+
+log = logging.getLogger("edge.store")
 
 End = Callable[[str], None]
 LIVE_NAME = re.compile("edge-live-[0-9a-f-]{36}-[0-9a-f]{8}")
@@ -54,8 +63,10 @@ class Opened:
     ) -> None:
         self.directory, self.settings, self.disk = directory, settings, disk
         self._boot, self._bus, self._end = boot, bus, end
-        self.rebuild: Rebuild | None = None
         self._live_lock: int | None = None
+        self.rebuild: Rebuild | Renewal | None = None
+        self._index_is_lost = False
+        self._marking: threading.Thread | None = None
         self.pack_size = settings.pack_size or pack_size_for(settings.size_bytes)
         self.extent_max = min(EXTENT_LIMIT, SUMS_LIMIT * settings.slice_size, self.pack_size)
         files.check_size(settings.size_bytes)
@@ -109,36 +120,96 @@ class Opened:
         self.first_generation = max(self.counter.raise_limit(), 1)
         self.live_path = self._make_live_path()
         self.live = LiveTable(self.live_path, self.settings.live_bytes, readonly=False)
+        if self._index_is_lost:
+            self.rebuild = self._begin_rebuild()
 
     def _open_index(self, trusted: bool) -> None:
         path = self._index_path()
         exists = (path / "data.mdb").exists()
         if trusted and exists:
             try:
-                self._map_index(path)
+                self.index = self._mapped(path)
                 if self.index.meta(b"format") != INDEX_FORMAT or self.index.meta(UNFINISHED):
                     self.index.close()
                     raise FormatUnknown("an index of another format, or one whose rebuild was cut short")
                 complete_journals(self.packs, self.index, self.disk, self.identity.volume)
+                self._remove_indexes(but=path)
                 return
             except Exception:  # a damaged LMDB file raises whatever lmdb makes of it: rebuild
+                if self._bus is not None:
+                    self._bus.forget(path)
                 self.epoch += 1
                 path = self._index_path()
         elif trusted:
             self.epoch += 1
             path = self._index_path()
-        for old in self._index_base().glob("index-*"):
-            shutil.rmtree(old, ignore_errors=True)
-        self._map_index(path)
+        self._remove_indexes()
+        self.index = self._mapped(path)
         if self.packs.all:
             self.suspect = (0, self.first_pack)
-            self.rebuild = Rebuild(self.packs, self.index, self.disk, self.identity.volume, self.counter, self.purges)
+            self._index_is_lost = True
+            with self.index.writing() as txn:
+                txn.set_meta(UNFINISHED, 1)
 
-    def _map_index(self, path: Path) -> None:
+    def _begin_rebuild(self) -> Rebuild | Renewal:
+        packs, front = self.packs, newest(self.packs)
+        by_steps = Rebuild(packs, self.index, self.disk, self.identity.volume, self.counter, self.purges, front)
+        if len(front) == len(packs.all):
+            return by_steps
+        order = Order(
+            packs_directory=str(packs.directory),
+            purges=str(self.directory / "purges"),
+            volume=self.identity.volume.hex,
+            packs=sorted(packs.all, reverse=True),
+            map_bytes=self._map_bytes(),
+            processes=processes(),
+        )
+        try:
+            builder = Builder(self._index_base(), order)
+        except OSError:  # a full disk, no process to be had
+            by_steps.add(packs.all)
+            return by_steps
+        return Renewal(
+            self.index, packs, self.live, self.purges, by_steps, builder, self._place_index, self._adopt_index
+        )
+
+    def _place_index(self, built: Path) -> Index:
+        """Open what a builder has built, where the next index is to lie."""
+        path = self._index_base() / f"index-{self.epoch + 1}"
+        built.rename(path)
+        return self._mapped(path)
+
+    def _adopt_index(self, new: Index) -> None:
+        """The mark is written beside the store's thread: the disk is busy with the index, and may take a second.
+
+        A run that is killed before is followed by one that does not know the new index, and begins anew.
+        """
+        self.epoch += 1
+        self.index.become(new)
+        self._marking = threading.Thread(target=self._mark_adopted, name="mark", daemon=True)
+        self._marking.start()
+
+    def _mark_adopted(self) -> None:
+        try:
+            self.write_mark(clean=False)
+        except OSError as error:
+            log.warning("the next start will rebuild the index again: %s", error)
+
+    def _remove_indexes(self, but: Path | None = None) -> None:
+        """What earlier runs, and builders, have left."""
+        for pattern in ("index-*", BUILT):
+            for old in self._index_base().glob(pattern):
+                if old != but:
+                    shutil.rmtree(old, ignore_errors=True)
+
+    def _mapped(self, path: Path) -> Index:
         bus = self._bus
         mapped = partial(bus.watch, path, self._lose_index) if bus is not None else _nothing
-        self.index = Index(path, self._map_bytes(), mapped=mapped)
-        self.index.died = lambda: self._end("a commit of the index failed half-way")
+        index = Index(path, self._map_bytes(), mapped=mapped)
+        index.died = lambda: self._end("a commit of the index failed half-way")
+        if bus is not None:
+            index.closing = partial(bus.forget, path)
+        return index
 
     def _lose_index(self) -> None:
         """The disk cannot read a page of it: the next start does not trust it, and makes another one."""
@@ -189,13 +260,21 @@ class Opened:
             live_bytes=self.settings.live_bytes,
         )
 
+    def wait_for_mark(self) -> None:
+        """Until nobody else writes it."""
+        if self._marking is not None:
+            self._marking.join()
+
     def let_go(self) -> None:
         """Close what is open, also half-way through a start that failed."""
-        if self._bus is not None and hasattr(self, "index"):
-            self._bus.forget(self.index.path)
+        self.wait_for_mark()
+        if self.rebuild is not None:
+            self.rebuild.close()
         for part in ("packs", "index", "live", "counter", "purges"):
             if hasattr(self, part):
                 getattr(self, part).close()
+        if hasattr(self, "index"):
+            self._remove_indexes(but=self.index.path)
         if hasattr(self, "live_path"):
             shutil.rmtree(self.live_path, ignore_errors=True)
         if self._live_lock is not None:

@@ -8,7 +8,7 @@ import os
 import struct
 import uuid
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -39,82 +39,31 @@ class Logged:
     last_pack: int
 
 
-class PurgeLog:
-    """Used from the store's thread only. FormatUnknown: a file of another version."""
+class Purged:
+    """What was purged, and until when: by it a record of a journal is judged."""
 
-    def __init__(self, disk: Disk, path: Path, volume: uuid.UUID, oldest_pack: int) -> None:
-        self._disk, self._path, self._volume = disk, path, volume
+    def __init__(self) -> None:
         self.entries: dict[_What, Logged] = {}
         self._lengths: set[int] = set()
         self.newest = -1  # sequence: what is younger is not named by any purge
-        self._read()
-        self._rewrite_without(oldest_pack)
-        self._fd = disk.open(path, os.O_RDWR)
-        self._end = path.stat().st_size
 
     def __repr__(self) -> str:
-        return f"<PurgeLog {self._path} entries={len(self.entries)}>"
+        return f"<{type(self).__name__} entries={len(self.entries)}>"
 
-    def _read(self) -> None:
-        raw = self._path.read_bytes() if self._path.exists() else b""
-        if len(raw) < _HEADER.size:
-            return
-        magic, version, _, _, owner = _HEADER.unpack_from(raw)
-        if magic != MAGIC or owner != self._volume.bytes:
-            raise FormatUnknown(f"{self._path} is not this volume's log of purges: empty the directory to start anew")
-        if version != VERSION:
-            raise FormatUnknown(f"{self._path} has version {version}, this program reads {VERSION}")
-        at = _HEADER.size
-        while at + _FRAME.size <= len(raw):
-            length, crc = _FRAME.unpack_from(raw, at)
-            payload = raw[at + _FRAME.size : at + _FRAME.size + length]
-            if length > PAYLOAD_MOST or len(payload) < length or zlib.crc32(payload) != crc:
-                return  # the last one was not written to its end, so it was not acknowledged
-            at += _FRAME.size + length
-            self._note(*_decode(payload))
+    @classmethod
+    def of(cls, entries: Iterable[tuple[Purge, Logged]]) -> "Purged":
+        made = cls()
+        for what, logged in entries:
+            made.note(what, logged)
+        return made
 
-    def _note(self, what: Purge, logged: Logged) -> None:
+    def note(self, what: Purge, logged: Logged) -> None:
         known = what.soft, what.scope, what.site, what.text
         self.entries.pop(known, None)  # the newest last
         self.entries[known] = logged
         self.newest = max(self.newest, logged.sequence)
         if what.scope is Scope.PREFIX:
             self._lengths.add(len(what.text))
-
-    def append(self, whats: Sequence[Purge], sequence: int, last_pack: int, oldest_pack: int) -> None:
-        """Note purges; they are durable when this returns. OSError: they are not."""
-        if len(self.entries) >= ENTRIES_MOST:
-            self._make_room(oldest_pack)
-        logged = Logged(sequence, last_pack)
-        raw = b"".join(_encode(what, logged) for what in whats)
-        self._disk.pwrite(self._fd, raw, self._end)
-        self._disk.fdatasync(self._fd)
-        self._end += len(raw)
-        for what in whats:
-            self._note(what, logged)
-
-    def _make_room(self, oldest_pack: int) -> None:
-        entries = list(self.entries.items())
-        half = entries[: len(entries) // 2]
-        self.entries = dict(entries[len(half) :])
-        most = max(logged.sequence for _, logged in half)
-        last = max(logged.last_pack for _, logged in half)
-        self.entries = {(False, Scope.PREFIX, b"", b""): Logged(most, last), **self.entries}
-        self._lengths.add(0)
-        self._disk.close(self._fd)
-        try:
-            self._rewrite_without(oldest_pack)
-        finally:
-            self._fd = self._disk.open(self._path, os.O_RDWR)
-            self._end = self._path.stat().st_size
-
-    def _rewrite_without(self, oldest_pack: int) -> None:
-        """Leave out what concerns packs that are no more."""
-        self.entries = {what: logged for what, logged in self.entries.items() if logged.last_pack >= oldest_pack}
-        raw = [_HEADER.pack(MAGIC, VERSION, 0, 0, self._volume.bytes)]
-        for (soft, scope, site, text), logged in self.entries.items():
-            raw.append(_encode(Purge(scope, text, site, soft), logged))
-        write_whole(self._disk, self._path, b"".join(raw))
 
     def since(self, sequence: int) -> list[tuple[Purge, Logged]]:
         """The purges after a sequence number, in their order."""
@@ -147,8 +96,76 @@ class PurgeLog:
         entries = self.entries
         return any((found := entries.get(what)) is not None and found.sequence > sequence for what in asked)
 
+
+class PurgeLog(Purged):
+    """Used from the store's thread only. FormatUnknown: a file of another version."""
+
+    def __init__(self, disk: Disk, path: Path, volume: uuid.UUID, oldest_pack: int) -> None:
+        super().__init__()
+        self._disk, self._path, self._volume = disk, path, volume
+        for what, logged in read_purges(path, volume):
+            self.note(what, logged)
+        self._rewrite_without(oldest_pack)
+        self._fd = disk.open(path, os.O_RDWR)
+        self._end = path.stat().st_size
+
+    def append(self, whats: Sequence[Purge], sequence: int, last_pack: int, oldest_pack: int) -> None:
+        """Note purges; they are durable when this returns. OSError: they are not."""
+        if len(self.entries) >= ENTRIES_MOST:
+            self._make_room(oldest_pack)
+        logged = Logged(sequence, last_pack)
+        raw = b"".join(_encode(what, logged) for what in whats)
+        self._disk.pwrite(self._fd, raw, self._end)
+        self._disk.fdatasync(self._fd)
+        self._end += len(raw)
+        for what in whats:
+            self.note(what, logged)
+
+    def _make_room(self, oldest_pack: int) -> None:
+        entries = list(self.entries.items())
+        half = entries[: len(entries) // 2]
+        self.entries = dict(entries[len(half) :])
+        most = max(logged.sequence for _, logged in half)
+        last = max(logged.last_pack for _, logged in half)
+        self.entries = {(False, Scope.PREFIX, b"", b""): Logged(most, last), **self.entries}
+        self._lengths.add(0)
+        self._disk.close(self._fd)
+        try:
+            self._rewrite_without(oldest_pack)
+        finally:
+            self._fd = self._disk.open(self._path, os.O_RDWR)
+            self._end = self._path.stat().st_size
+
+    def _rewrite_without(self, oldest_pack: int) -> None:
+        """Leave out what concerns packs that are no more."""
+        self.entries = {what: logged for what, logged in self.entries.items() if logged.last_pack >= oldest_pack}
+        raw = [_HEADER.pack(MAGIC, VERSION, 0, 0, self._volume.bytes)]
+        for (soft, scope, site, text), logged in self.entries.items():
+            raw.append(_encode(Purge(scope, text, site, soft), logged))
+        write_whole(self._disk, self._path, b"".join(raw))
+
     def close(self) -> None:
         self._disk.close(self._fd)
+
+
+def read_purges(path: Path, volume: uuid.UUID) -> Iterator[tuple[Purge, Logged]]:
+    """What the log of a volume says, the oldest first. FormatUnknown: a file of another version, or of another one."""
+    raw = path.read_bytes() if path.exists() else b""
+    if len(raw) < _HEADER.size:
+        return
+    magic, version, _, _, owner = _HEADER.unpack_from(raw)
+    if magic != MAGIC or owner != volume.bytes:
+        raise FormatUnknown(f"{path} is not this volume's log of purges: empty the directory to start anew")
+    if version != VERSION:
+        raise FormatUnknown(f"{path} has version {version}, this program reads {VERSION}")
+    at = _HEADER.size
+    while at + _FRAME.size <= len(raw):
+        length, crc = _FRAME.unpack_from(raw, at)
+        payload = raw[at + _FRAME.size : at + _FRAME.size + length]
+        if length > PAYLOAD_MOST or len(payload) < length or zlib.crc32(payload) != crc:
+            return  # the last one was not written to its end, so it was not acknowledged
+        at += _FRAME.size + length
+        yield _decode(payload)
 
 
 def _encode(what: Purge, logged: Logged) -> bytes:

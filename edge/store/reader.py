@@ -7,8 +7,11 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+import lmdb
 
 from edge.clock import Clock
 from edge.store.bus import Bus
@@ -20,6 +23,7 @@ from edge.store.packfile import CorruptExtent, PackEndsEarly, PackFile, read_blo
 from edge.store.record import Extent, Record, blocks, decode_stored
 from edge.store.residency import Residency
 from edge.store.settings import VolumeHello
+from edge.store.version import EPOCH_SHIFT, epoch_mark, marked_epoch
 from edge.words import KIB, MIB
 
 MEMO: Final = 10_000  # decoded records kept; a record costs about 1.5 KiB
@@ -80,6 +84,7 @@ class Reader:
         self._cell = hello.version_cell
         self._volume = volume_id(Path(hello.directory))
         self._index = ReadIndex(Path(hello.index_path), hello.index_map_bytes, self._bus)
+        self._epoch_mark = epoch_mark(hello.epoch)
         self._live = LiveTable(Path(hello.live_path), hello.live_bytes, readonly=True)
 
     def reopen(self, hello: VolumeHello) -> None:
@@ -96,6 +101,18 @@ class Reader:
         live.close()
         self._open(hello)
 
+    def _follow(self, mark: int) -> None:
+        """The keeper writes into another index by now, and its hello is on its way."""
+        epoch = marked_epoch(mark, self.hello.epoch)
+        path = Path(self.hello.index_path).with_name(f"index-{epoch}")
+        try:
+            index = ReadIndex(path, self.hello.index_map_bytes, self._bus)
+        except lmdb.Error:  # that keeper has gone, and the next one begins anew: its hello will say where
+            return
+        self._index.close()
+        self._index, self._epoch_mark = index, mark
+        self.hello = replace(self.hello, epoch=epoch, index_path=str(path))
+
     # -- looking up ------------------------------------------------------------------------------
 
     def lookup(self, name: bytes) -> Record | None:
@@ -104,6 +121,8 @@ class Reader:
         known = self._memo.get(name)
         if known is not None and known[2] == version >= 0:
             return known[1]
+        if version >> EPOCH_SHIFT > 0 and version >> EPOCH_SHIFT != self._epoch_mark:
+            self._follow(version >> EPOCH_SHIFT)
         raw = self._index.raw(name)
         if raw is None:
             return None

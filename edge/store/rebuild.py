@@ -1,6 +1,8 @@
 """The index, rebuilt from the journals while the volume serves (DESIGN D4)."""
 
+import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -9,7 +11,7 @@ import lmdb
 from edge.errors import FormatUnknown, StoreError
 from edge.store.disk import Disk
 from edge.store.files import Counter
-from edge.store.index import Index, Writing
+from edge.store.index import Index
 from edge.store.journal import HEADER_BYTES, is_of
 from edge.store.pack import row_in
 from edge.store.packs import Packs
@@ -27,10 +29,13 @@ from edge.store.stretch import (
     place_row,
     record_rows,
 )
+from edge.store.tables import UNFINISHED
+from edge.store.writing import Writing
 
-ENTRIES: Final = 2048  # a step: some 20 ms, in which commits and writes wait; a transaction's cost is shared by more
+ENTRIES: Final = 2048  # a step at most: a transaction's cost is shared by many
+ENTRIES_LEAST: Final = 128
+STEP_SECONDS: Final = 0.02  # in which commits and writes wait: the next step takes as many as this one had time for
 JOURNALS: Final = 16  # opened in a step: on a disk that turns each may cost a seek
-UNFINISHED: Final = b"unfinished"  # in table `meta` for as long as something is missing
 
 
 class Rebuild:
@@ -42,14 +47,23 @@ class Rebuild:
     """
 
     def __init__(
-        self, packs: Packs, index: Index, disk: Disk, volume: uuid.UUID, counter: Counter, purges: PurgeLog
+        self,
+        packs: Packs,
+        index: Index,
+        disk: Disk,
+        volume: uuid.UUID,
+        counter: Counter,
+        purges: PurgeLog,
+        numbers: Iterable[int],
     ) -> None:
         self._packs, self._index, self._disk, self._volume = packs, index, disk, volume
         self._purges = purges
-        self.damaged = 0  # journals that were not whole
+        self._damaged = 0  # journals that were not whole
         self._counter = counter
-        self._left = sorted(packs.all)  # the newest last
-        self._whole = max(1, len(self._left))
+        self.left = sorted(numbers)  # packs, the newest last
+        self._is_last = packs.all.keys() <= set(self.left)  # what is missing is not in other journals
+        self._most = ENTRIES  # in a step
+        self._whole = max(1, len(self.left))
         self._number, self._raw, self._at = 0, b"", 0  # the journal that is being read
         self._bad = False  # it is not whole
         self._missed = False  # the disk has failed: the next start begins anew
@@ -58,32 +72,58 @@ class Rebuild:
         self._orphans: dict[bytes, list[bytes]] = {}  # name + generation -> entries of extents
         self.sequence = 0
         self.generation = 0
-        with index.writing() as txn:
-            txn.set_meta(UNFINISHED, 1)
 
     def __repr__(self) -> str:
-        return f"<Rebuild left={len(self._left)} orphans={len(self._orphans)}>"
+        return f"<Rebuild left={len(self.left)} orphans={len(self._orphans)}>"
 
     @property
     def progress(self) -> float:
-        return 1.0 - len(self._left) / self._whole
+        return 1.0 - len(self.left) / self._whole
 
     def forget(self, name: bytes, sequence: int) -> None:
         """An object was deleted meanwhile: what journals say of it, as far as it is older, is not to come back."""
         self._deleted[name] = max(sequence, self._deleted.get(name, -1))
 
+    def drop(self, pack: int, offset: int) -> None:
+        """A bad extent was dropped meanwhile: read later than that, it is found to be bad once more."""
+
+    def add(self, numbers: Iterable[int]) -> None:
+        """Read the journals of these packs as well, the last ones."""
+        self.left = sorted({*self.left, *numbers})
+        self._whole = max(1, len(self.left))
+        self._is_last = True
+
+    def take_damaged(self) -> int:
+        """Journals found not to be whole since the last call."""
+        taken, self._damaged = self._damaged, 0
+        return taken
+
+    @property
+    def waits(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Nothing is open between steps."""
+
     def step(self) -> bool:
         """Read some more; False when nothing is left."""
+        began, most = time.perf_counter(), min(self._most, ENTRIES)
+        more = self._step(most)
+        took = time.perf_counter() - began
+        self._most = max(ENTRIES_LEAST, min(ENTRIES, int(most * STEP_SECONDS / took)))
+        return more
+
+    def _step(self, most: int) -> bool:
         stretch = Stretch()
         self._sound.clear()
         opened = 0
-        while stretch.entries < ENTRIES and (self._raw or (self._left and opened < JOURNALS)):
+        while stretch.entries < most and (self._raw or (self.left and opened < JOURNALS)):
             if not self._raw:
                 opened += 1
                 self._open_next()
             else:
-                self._read_on(stretch)
-        over = not self._left and not self._raw
+                self._read_on(stretch, most)
+        over = not self.left and not self._raw
         self.sequence = max(self.sequence, stretch.sequence)
         self.generation = max(self.generation, stretch.generation)
         for number, used in stretch.used.items():
@@ -95,17 +135,17 @@ class Rebuild:
                 self._take(txn, stretch)
                 for number in self._sound:
                     txn.note_whole(number, self._packs.all[number].row)
-                if over and not self._missed:
+                if over and self._is_last and not self._missed:
                     txn.set_meta(UNFINISHED, 0)
         except StoreError as error:  # the map is full: what has been rebuilt so far is served
             self._missed = self._missed or not isinstance(error.__cause__, lmdb.MapFullError)
-        if over:
+        if over and self._is_last:
             self._orphans.clear()
             self._counter.at_least(0, self.generation)
         return not over
 
     def _open_next(self) -> None:
-        self._number = self._left.pop()
+        self._number = self.left.pop()
         pack = self._packs.all.get(self._number)
         if pack is None:  # evicted meanwhile
             return
@@ -117,19 +157,19 @@ class Rebuild:
                 return
         except (FormatUnknown, OSError):
             pass
-        self.damaged += 1
+        self._damaged += 1
 
-    def _read_on(self, stretch: Stretch) -> None:
+    def _read_on(self, stretch: Stretch, most: int) -> None:
         bad: list[int] = []
         try:
-            at = stretch.take(self._raw, self._at, self._number, ENTRIES - stretch.entries, bad.append)
+            at = stretch.take(self._raw, self._at, self._number, most - stretch.entries, bad.append)
         except FormatUnknown:
             at = None
             bad.append(0)
         self._at = at or 0
         self._bad = self._bad or bool(bad)
         if at is None:
-            self.damaged += self._bad
+            self._damaged += self._bad
             if not self._bad:
                 self._sound.append(self._number)
             self._raw, self._bad = b"", False

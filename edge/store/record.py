@@ -14,6 +14,7 @@ VERSION: Final = 1
 KINDS: Final = tuple(Kind)
 _HEAD: Final = struct.Struct("<BBHIQQIdddIIIQHHHHHHI")
 _EXTENT: Final = struct.Struct("<QIIQH")
+_GLANCE: Final = struct.Struct("<B3xIQQ40xQHHHHHHI8xIIQH")  # of both: what a purge asks
 _FLAGS_AT: Final = 4
 _EXTENSION_AT: Final = _HEAD.size - 6  # where its length stands
 _SUM: Final = struct.Struct("<Q")
@@ -254,6 +255,7 @@ class Glance(NamedTuple):
     """What a purge asks of a record; a whole one costs four times as much to decode."""
 
     flags: int
+    generation: int
     total: int
     sequence: int
     key: bytes
@@ -263,19 +265,24 @@ class Glance(NamedTuple):
     first_offset: int
 
 
-def glance(raw: bytes) -> Glance:
-    """A part of the record in a value; FormatUnknown for another version."""
-    head = _HEAD.unpack_from(raw)
-    if head[0] != VERSION:
-        raise FormatUnknown(f"record version {head[0]}: this program reads {VERSION}")
-    _, length, pack, offset, count = _EXTENT.unpack_from(raw, _HEAD.size)
-    at = _HEAD.size + _EXTENT.size + 8 * count
-    key = raw[at : at + head[14]]
-    tags: tuple[bytes, ...] = ()
-    if head[18]:
-        at += sum(head[14:18])
-        tags = split_tags(raw[at : at + head[18]])
-    return Glance(head[3], head[5], head[13], key, tags, length, pack, offset)
+def glance(raw: bytes) -> Glance | None:
+    """A part of the record in a value; None: it is damaged. FormatUnknown for another version."""
+    if len(raw) < _GLANCE.size:
+        return None
+    (
+        version, flags, generation, total, sequence, key, path, etag, vary, tags, extension, head, length, pack, offset,
+        sums,
+    ) = _GLANCE.unpack_from(raw)  # fmt: skip
+    at = len(raw) - head - _SUM.size
+    if extension != _SUM.size or at < _GLANCE.size:
+        return None
+    if xxhash.xxh3_64_digest(raw[:at] + raw[at + _SUM.size :])[::-1] != raw[at : at + _SUM.size]:
+        return None
+    if version != VERSION:
+        raise FormatUnknown(f"record version {version}: this program reads {VERSION}")
+    at = _GLANCE.size + 8 * sums
+    named = split_tags(raw[at + key + path + etag + vary :][:tags]) if tags else ()
+    return Glance(flags, generation, total, sequence, raw[at : at + key], named, length, pack, offset)
 
 
 def marked(raw: bytes, flag: int) -> bytes:
@@ -284,6 +291,14 @@ def marked(raw: bytes, flag: int) -> bytes:
     (head_length,) = struct.unpack_from("<I", raw, _HEAD.size - 4)
     at = len(raw) - head_length - _SUM.size
     return _summed(raw[:_FLAGS_AT] + struct.pack("<I", flags | flag) + raw[_FLAGS_AT + 4 : at], raw[at + _SUM.size :])
+
+
+def with_first(raw: bytes, extent: bytes) -> bytes:
+    """The same value with another inline extent."""
+    (sums,) = struct.unpack_from("<H", raw, _HEAD.size + _EXTENT.size - 2)
+    (head_length,) = struct.unpack_from("<I", raw, _HEAD.size - 4)
+    at = len(raw) - head_length - _SUM.size
+    return _summed(raw[: _HEAD.size] + extent + raw[_HEAD.size + _EXTENT.size + 8 * sums : at], raw[at + _SUM.size :])
 
 
 def split_tags(raw: bytes) -> tuple[bytes, ...]:

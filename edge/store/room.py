@@ -10,12 +10,12 @@ from edge.store.disk import Disk
 from edge.store.doubts import Doubts, volume_id
 from edge.store.eviction import NEW_SHARE, Policy, Row, admit, least_score, stay_share, victims
 from edge.store.files import write_whole
-from edge.store.index import Index, Writing
+from edge.store.index import Index
 from edge.store.journal import ExtentEntry, ObjectEntry
 from edge.store.pack import ALIGN, Pack, Reservation
 from edge.store.packs import Packs
 from edge.store.popularity import Popularity, title_of
-from edge.store.record import Extent, Flag, Record, sums_match
+from edge.store.record import Extent, Record, sums_match
 from edge.store.settings import VolumeSettings
 from edge.store.tables import Placed
 from edge.store.tallies import Tallies
@@ -218,26 +218,14 @@ class Room:
         for at in range(0, len(going), 1000):
             with self._index.writing() as txn:
                 for entry in going[at : at + 1000]:
-                    self._forget(txn, entry)
+                    if txn.forget_place(entry):
+                        self._tallies.evicted(Eviction.CAPACITY, 1, entry.length)
         pack = self._packs.all.get(self._evicting or 0)
         self._evicting = None
         if pack is not None:
             self._tallies.ages.append(self._packs.idle_seconds(pack, self._clock.wall()))
             self._packs.remove(pack)
 
-    def _forget(self, txn: Writing, entry: Placed) -> None:
-        record = txn.record(entry.name)
-        txn.remove_place(entry)
-        if record is None or record.generation != entry.generation:
-            return
-        self._tallies.evicted(Eviction.CAPACITY, 1, entry.length)
-        first = record.first
-        inline = first is not None and first.start == entry.start
-        extent = first if inline else txn.extent(record.generation, entry.start)
-        if extent is None or extent.pack != entry.pack:
-            return
-        others = [e for e in self._index.extents(record) if e.start != entry.start and e.pack != entry.pack]
-        if record.flags & Flag.STRONG and others:
-            txn.put_record(entry.name, txn.remove_extent(entry.name, record, extent))
-        else:
-            txn.remove_record(entry.name, record, [extent, *others])
+    def begin_anew(self) -> None:
+        """The index has become another: what it says of a pack that is being evicted is to be asked again."""
+        self._evicting, self._staying, self._going = None, [], []

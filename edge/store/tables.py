@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +13,7 @@ import lmdb
 TABLES: Final = (b"names", b"extents", b"places", b"keys", b"tags", b"meta")
 FORMAT: Final = 3  # an index of another format is rebuilt; 1 had no side table by key, 2 no checksums of its own
 WHOLE: Final = b"whole-"  # and a pack's number, in table `meta`
+UNFINISHED: Final = b"unfinished"  # in table `meta` for as long as something is missing
 MAX_READERS: Final = 512
 KEY_CUT: Final = 400  # an LMDB key has at most 511 bytes
 EXTENT_KEY: Final = struct.Struct(">QQ")
@@ -60,3 +62,26 @@ def open_environment(path: Path, map_bytes: int, *, readonly: bool) -> Any:
         readahead=False,
         create=not readonly,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """An open environment and what lies in it."""
+
+    env: Any
+    names: Any
+    extents: Any
+    places: Any
+    keys: Any
+    tags: Any
+    meta: Any
+
+    @classmethod
+    def open(
+        cls, path: Path, map_bytes: int, *, readonly: bool = False, mapped: Callable[[], None] | None = None
+    ) -> "Tables":
+        """`mapped` is called before a page is looked at."""
+        env = open_environment(path, map_bytes, readonly=readonly)
+        if mapped is not None:
+            mapped()
+        return cls(env, *(env.open_db(table, create=not readonly) for table in TABLES))

@@ -47,7 +47,7 @@ class StoreThread:
         self._looking: asyncio.TimerHandle | None = None
         self._doing: list[Call] = []
         self.errors = 0
-        self.on_trust: Callable[[Trust], None] = lambda _: None  # on the loop: the disk is trusted more, or less
+        self.on_trust: Callable[[Trust], None] = lambda _: None  # on the loop: the volume's hello is another
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Call] = deque()
         self._wake = threading.Condition()
@@ -240,7 +240,7 @@ class StoreThread:
 
     def _busy(self) -> bool:
         waiting = time.monotonic() < self._evict_after
-        return self.volume.rebuilding or (not waiting and self._lacks_room())
+        return (self.volume.rebuilding and not self.volume.rebuild_waits) or (not waiting and self._lacks_room())
 
     def _lacks_room(self) -> bool:
         return self.volume.health.writable and self.volume.needs_room()
@@ -249,7 +249,10 @@ class StoreThread:
         now = time.monotonic()
         try:
             if self.volume.rebuilding:
+                epoch = self.volume.epoch
                 self.volume.rebuild_step()
+                if self.volume.epoch != epoch:
+                    self._loop.call_soon_threadsafe(self.on_trust, self.volume.health.trust)
             if now >= self._evict_after and self._lacks_room() and not self.volume.evict_step():
                 self._evict_after = now + FLUSH_SECONDS
             if now - self._last_flush >= FLUSH_SECONDS or self._unsynced >= FLUSH_BYTES:

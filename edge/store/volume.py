@@ -55,6 +55,8 @@ class Volume:
         if shared is not None:
             self._cell = shared.cell
             self.index.committed = partial(shared.versions.count_up, self._cell)
+            shared.versions.begin(self._cell)
+        self._versions = shared.versions if shared else None
         self.room.doubts = shared.doubts if shared else Doubts()
         self._opened, self._clock = opened, clock
         self._rebuild = opened.rebuild
@@ -164,18 +166,22 @@ class Volume:
         self.live.drop(name)
         with self.index.writing() as txn:
             known = txn.record(name)
-            if known is None or generation not in (None, known.generation):
+            if known is None and (self._rebuild is None or generation is not None):
                 return False
-            extents = self.index.extents(known)
-            txn.remove_record(name, known, extents)
+            if known is not None and generation not in (None, known.generation):
+                return False
+            extents = self.index.extents(known) if known is not None else []
+            if known is not None:
+                txn.remove_record(name, known, extents)
             sequence = self._numbers.next_sequence()
             txn.set_meta(b"sequence", sequence)
-        if self._rebuild is not None:  # nor is an older one to come back
+        if self._rebuild is not None:  # nor is an older one to come back, known by now or not
             self._rebuild.forget(name, sequence)
-        self.tallies.evicted(reason, 1, sum(extent.length for extent in extents))
         with suppress(StoreError):  # on a disk that has failed nothing can be made durable: requests go on
-            self.packs.log_for_certain(DeleteEntry(name, known.generation, sequence))
-        return True
+            self.packs.log_for_certain(DeleteEntry(name, known.generation if known is not None else 0, sequence))
+        if known is not None:
+            self.tallies.evicted(reason, 1, sum(extent.length for extent in extents))
+        return known is not None
 
     def drop_extent(self, name: bytes, generation: int, pack: int, offset: int, reason: Eviction) -> bool:
         """Forget the extent that proved bad where it lay; an object that is whole or nothing goes as a whole.
@@ -199,6 +205,8 @@ class Volume:
             if len(self._lost) > LOST_MOST:
                 del self._lost[next(iter(self._lost))]
             raise
+        if self._rebuild is not None:
+            self._rebuild.drop(pack, offset)
         self.tallies.evicted(reason, 1, extent.length)
         return True
 
@@ -214,7 +222,7 @@ class Volume:
 
     def put_live(self, name: bytes, record: Record, body: bytes) -> bool:
         """Keep a short-lived small answer in shared memory; it takes the place of a lasting one."""
-        if self.index.record(name) is not None:
+        if self._rebuild is not None or self.index.record(name) is not None:
             self.delete(name, None, Eviction.REPLACED)
         return self.live.put(name, record, body)
 
@@ -257,17 +265,31 @@ class Volume:
     def rebuilding(self) -> bool:
         return self._rebuild is not None
 
+    @property
+    def rebuild_waits(self) -> bool:
+        """It goes on elsewhere; a step would only look whether it is over."""
+        return self._rebuild is not None and self._rebuild.waits
+
     def rebuild_step(self) -> bool:
-        """Read one more journal into the index; False when the rebuild is over."""
+        """A bounded step towards a whole index; False when the rebuild is over. `epoch` may be another after it."""
         if self._rebuild is None:
             return False
+        epoch = self.epoch
         more = self._rebuild.step()
-        self.tallies.damage[Damage.JOURNAL] += self._rebuild.damaged
-        self._rebuild.damaged = 0
+        if self.epoch != epoch:
+            self.room.begin_anew()
+            if self._versions is not None:
+                self._versions.move(self._cell, self.epoch)
+        self.tallies.damage[Damage.JOURNAL] += self._rebuild.take_damaged()
         if not more:
             self._numbers.go_beyond(self._rebuild.sequence, self._rebuild.generation)
-            self._rebuild = None
+            self._rebuild = self._opened.rebuild = None
         return self._rebuild is not None
+
+    @property
+    def epoch(self) -> int:
+        """Which index this is."""
+        return self._opened.epoch
 
     def inspector(self) -> Inspector:
         """What reads this volume's extents from its disk, for another thread."""
@@ -296,5 +318,6 @@ class Volume:
                 pack.sealed, pack.open_reservations = True, 0
             self._retire()
             self.room.remember()
+            self._opened.wait_for_mark()
             self._opened.write_mark(clean=self._rebuild is None)
         self._opened.let_go()

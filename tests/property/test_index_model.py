@@ -1,14 +1,20 @@
-"""The volume against a model: any order of puts, deletes, evictions, flushes, stops, kills and lost indexes."""
+"""The volume against a model: any order of puts, deletes, purges, evictions, flushes, stops, kills and lost indexes.
+
+A lost index is rebuilt step by step or by a builder, and anything may happen before that is over.
+"""
 
 import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from edge.policy.purges import Purge, Scope
 from edge.words import KIB, Eviction
+from tests.support.building import use_builder
 from tests.support.volumes import name, open_volume, prove, put
 
 KEYS = [f"/{n}" for n in range(6)]
@@ -29,11 +35,13 @@ class VolumeModel(RuleBasedStateMachine):
     @rule(key=st.sampled_from(KEYS), slice_=st.integers(0, 5), fresh=st.booleans())
     def store_a_slice(self, key: str, slice_: int, fresh: bool) -> None:
         version, starts = self.known.get(key, (0, set()))
-        if fresh or version == 0:
+        volume = self.volume
+        if fresh or version == 0 or volume.lookup(name(volume, key)) is None:
             self.version += 1
             version, starts = self.version, set()
         start = slice_ * 64 * KIB
-        if start in starts:
+        record = volume.lookup(name(volume, key))
+        if start in starts and record is not None and start in {extent.start for extent in volume.extents(record)}:
             return
         put(self.volume, key, version, min(64 * KIB, TOTAL - start), start=start, total=TOTAL)
         self.known[key] = version, starts | {start}
@@ -41,6 +49,11 @@ class VolumeModel(RuleBasedStateMachine):
     @rule(key=st.sampled_from(KEYS))
     def delete(self, key: str) -> None:
         self.volume.delete(name(self.volume, key), None, Eviction.PURGE)
+        self.known.pop(key, None)
+
+    @rule(key=st.sampled_from(KEYS))
+    def purge(self, key: str) -> None:
+        self.volume.purges.do_now(Purge(Scope.KEY, key.encode()))
         self.known.pop(key, None)
 
     @rule()
@@ -57,14 +70,21 @@ class VolumeModel(RuleBasedStateMachine):
         self.volume.close(clean=clean)
         self.volume = open_volume(self.directory)
 
-    @rule()
-    def lose_the_index(self) -> None:
+    @rule(built=st.booleans(), steps=st.sampled_from([0, 1, 2, 3, 5, 8, 1000]))
+    def lose_the_index(self, built: bool, steps: int) -> None:
         self.volume.close()
         for path in (self.directory / "v").glob("index-*"):
             shutil.rmtree(path)
-        self.volume = open_volume(self.directory)
-        while self.volume.rebuild_step():
-            pass
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            if built:
+                use_builder(monkeypatch)
+            self.volume = open_volume(self.directory)
+        self.rebuild(steps)
+
+    @rule(steps=st.sampled_from([1, 2, 1000]))
+    def rebuild(self, steps: int) -> None:
+        while steps and self.volume.rebuild_step():
+            steps -= 1
 
     @invariant()
     def what_is_there_is_right_and_what_was_committed_is_there(self) -> None:
@@ -74,13 +94,13 @@ class VolumeModel(RuleBasedStateMachine):
             found = prove(self.volume, key)
             version, starts = self.known.get(key, (0, set()))
             if found is None:
-                assert not starts or self.evicted
+                assert not starts or self.evicted or self.volume.rebuilding
                 continue
             record = self.volume.lookup(name(self.volume, key))
             assert record is not None
             assert record.etag == b'"%d"' % version, "an old version is back"
             assert set(found) <= starts
-            assert set(found) == starts or self.evicted
+            assert set(found) == starts or self.evicted or self.volume.rebuilding
 
     def teardown(self) -> None:
         if hasattr(self, "volume"):

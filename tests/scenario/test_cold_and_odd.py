@@ -1,15 +1,23 @@
 """Cold and damaged data, full disks, stale answers, private and endless bodies: through a whole edge."""
 
 import asyncio
+import json
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from edge.store import files
+from edge.store.disk import Disk
+from edge.store.journal import ExtentEntry, ObjectEntry, SealedEntry, encode_entry, header
+from edge.store.names import name_of
+from edge.store.record import Extent, Flag, Record
+from edge.store.renewal import NEWEST_BYTES
 from edge.store.residency import Residency
-from edge.words import KIB, MIB
+from edge.words import KIB, MIB, Kind
 from tests.support.edgeproc import client, describing_origin, proven, running_edge
 from tests.support.rawserver import Asked, RawServer, Wire, answer
 
@@ -87,8 +95,6 @@ async def test_a_flipped_bit_on_the_disk_is_found_counted_and_fetched_again(tmp_
 
 
 async def test_after_a_lost_index_the_cache_is_rebuilt_while_serving(tmp_path: Path) -> None:
-    import shutil
-
     paths = [f"/s/{300 * KIB + n}/x.ts" for n in range(8)]
     async with describing_origin() as origin, client() as http:
         async with running_edge(tmp_path / "c", origin.url) as edge:
@@ -105,6 +111,53 @@ async def test_after_a_lost_index_the_cache_is_rebuilt_while_serving(tmp_path: P
                     proven(path, await got.read())
                     assert got.headers["X-Cache"] == "HIT"
         assert all(origin.origin.counts[path] == 1 for path in paths)
+
+
+def add_a_large_journal(cache: Path) -> None:
+    """A pack of objects with long heads, newer than all others: more than what is read before a builder is at work."""
+    identity = files.identity(Disk(), cache)
+    number = max(int(path.stem) for path in (cache / "packs").glob("*.pack")) + 1
+    parts = [header(number, identity.volume)]
+    for at in range(NEWEST_BYTES // 60_000 + 1):
+        name, generation = name_of(b"long/%d" % at, identity.secret), 1 + at
+        record = Record(
+            generation, Kind.SEGMENT, 200, Flag.STRONG, 1000, MIB, 1.0, 2.0, 3.0, 0, 0, 0, at, b"long/%d" % at,
+            b"", b'"x"', b"", (), b"X: " + b"y" * 60_000 + b"\r\n",
+        )  # fmt: skip
+        parts.append(encode_entry(ObjectEntry(name, record)))
+        parts.append(encode_entry(ExtentEntry(name, generation, Extent(0, 1000, number, 4096 * at, (0,)))))
+    parts.append(encode_entry(SealedEntry(4 * MIB)))
+    (cache / "packs" / f"{number:010d}.journal").write_bytes(b"".join(parts))
+    with (cache / "packs" / f"{number:010d}.pack").open("wb") as pack:
+        pack.truncate(4 * MIB)
+
+
+async def test_a_large_index_is_built_beside_the_one_that_serves_and_workers_go_on_in_it(tmp_path: Path) -> None:
+    cache = tmp_path / "c"
+    paths = [f"/s/{300 * KIB + n}/x.ts" for n in range(8)]
+    async with describing_origin() as origin, client() as http:
+        async with running_edge(cache, origin.url) as edge:
+            for path in paths:
+                async with http.get(edge.url + path) as got:
+                    await got.read()
+        for index in cache.glob("index-*"):
+            shutil.rmtree(index)
+        add_a_large_journal(cache)
+        async with running_edge(cache, origin.url) as edge:
+            assert json.loads((cache / "clean").read_text())["epoch"] == 2
+            while await edge.metric("edge_cache_index_load_progress_ratio{") < 1:  # with players meanwhile
+                async with http.get(edge.url + paths[0]) as got:
+                    proven(paths[0], await got.read())
+                await asyncio.sleep(0.1)
+            for path in paths:
+                async with http.get(edge.url + path) as got:
+                    proven(path, await got.read())
+                    assert got.headers["X-Cache"] == "HIT"
+            assert json.loads((cache / "clean").read_text())["epoch"] == 3
+            assert await edge.metric("edge_cache_cold{") == 0
+            assert not list(cache.glob("rebuild-*"))
+        assert all(origin.origin.counts[path] == 1 for path in paths[1:])
+        assert origin.origin.counts[paths[0]] <= 2
 
 
 async def test_stale_is_served_while_it_is_renewed_and_when_the_origin_fails(tmp_path: Path) -> None:

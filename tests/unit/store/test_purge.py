@@ -9,8 +9,8 @@ import pytest
 
 from edge.errors import FormatUnknown
 from edge.policy.purges import Purge, Scope
-from edge.store.purge import STEP
 from edge.store.purgelog import PurgeLog
+from edge.store.purging import STEP
 from edge.store.record import Extent, Flag, checksum
 from edge.store.volume import Volume
 from edge.words import KIB, Eviction
@@ -292,4 +292,51 @@ def test_a_variant_goes_with_its_key(tmp_path: Path) -> None:
     volume.commit(other, variant, [Extent(0, 3, place.pack, place.offset, (checksum(b"abc"),))])
     assert purge(volume, Purge(Scope.KEY, b"films/a")) == 2
     assert volume.lookup(other) is None
+    volume.close()
+
+
+def test_what_is_kept_anew_between_the_steps_of_a_purge_is_found_by_the_next_one(tmp_path: Path) -> None:
+    """Rows of the side tables go last: one that is written anew by then is of another object, and has the same key."""
+    volume = open_volume(tmp_path)
+    record = put(volume, "/a/1", 1, 1000)
+    volume.commit(name(volume, "/a/1"), replace(record, tags=(b"t",), stored_at=4.0), [])
+    purging = volume.purges.begin([Purge(Scope.PREFIX, b"/a/")], volume.new_generation())
+    kept = 0
+    while purging.step():
+        if volume.lookup(name(volume, "/a/1")) is None:
+            record = put(volume, "/a/1", 2, 2000)
+            volume.commit(name(volume, "/a/1"), replace(record, tags=(b"t",), stored_at=5.0), [])
+            kept += 1
+    volume.purges.end(purging.sequence)
+    assert kept == 1
+    assert prove(volume, "/a/1") == {0: 2000}
+    assert purge(volume, Purge(Scope.TAG, b"t", soft=True)) == 1
+    assert purge(volume, Purge(Scope.PREFIX, b"/a/")) == 1
+    assert prove(volume, "/a/1") is None
+    volume.close()
+
+
+def test_a_purge_that_is_killed_between_its_steps_is_done_to_its_end_by_the_next_run(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    for number in range(20):
+        put(volume, f"/a/{number}", 1, 1000)
+    steps = 0
+    while True:
+        purging = volume.purges.begin([Purge(Scope.PREFIX, b"/a/1")], volume.new_generation())
+        more, done = True, 0
+        while more and done < steps:
+            more, done = purging.step(), done + 1
+        volume.close(clean=False)
+        volume = open_volume(tmp_path)
+        assert [number for number in range(20) if prove(volume, f"/a/{number}") is None] == [1, *range(10, 20)]
+        assert {placed.name for pack in volume.packs.all for placed in volume.index.placed(pack)} >= {
+            name(volume, f"/a/{number}") for number in (0, *range(2, 10))
+        }
+        for number in (1, *range(10, 20)):
+            put(volume, f"/a/{number}", 2 + steps, 1000)
+        if not more:
+            break
+        steps += 1
+    assert steps > 1
+    assert purge(volume, Purge(Scope.PREFIX, b"/a/")) == 20
     volume.close()

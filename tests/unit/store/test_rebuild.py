@@ -16,9 +16,11 @@ from edge.store.record import Flag
 from edge.store.tables import TABLES, Placed, open_environment
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Damage, Eviction
+from tests.support.building import use_builder
 from tests.support.volumes import name, open_volume, prove, put
 
 SLICES = 64 * KIB
+BUILT = 0  # entries a step: not in steps, but by a builder
 
 
 def rows(directory: Path) -> dict[bytes, dict[bytes, bytes]]:
@@ -79,7 +81,7 @@ def live_a_little(directory: Path, rng: random.Random) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("most", [3, 2048])
+@pytest.mark.parametrize("most", [3, 2048, BUILT])
 def test_what_is_rebuilt_is_what_was_committed_whatever_a_step_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, most: int
 ) -> None:
@@ -87,7 +89,10 @@ def test_what_is_rebuilt_is_what_was_committed_whatever_a_step_is(
     lost = rows(tmp_path)
     assert all(lost.values())
     lose_index(tmp_path)
-    monkeypatch.setattr(rebuild, "ENTRIES", most)
+    if most == BUILT:
+        use_builder(monkeypatch)
+    else:
+        monkeypatch.setattr(rebuild, "ENTRIES", most)
     rebuilt(tmp_path, pack_size=256 * KIB).close()
     found = rows(tmp_path)
     assert found[b"names"] == lost[b"names"]
