@@ -414,7 +414,7 @@ def test_a_worker_reads_the_new_index_before_it_is_told_of_it(tmp_path: Path, mo
     class Looking(ReadIndex):
         """A process opens an environment once: what the volume has open is read."""
 
-        def __init__(self, path: Path, map_bytes: int) -> None:
+        def __init__(self, path: Path, map_bytes: int, _bus: object) -> None:
             if path not in indexes and path != volume.index.path:
                 raise lmdb.Error("there is none")
             tables = indexes.setdefault(path, volume.index._tables)

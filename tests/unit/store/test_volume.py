@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import lmdb
@@ -299,7 +300,7 @@ def test_an_index_that_lmdb_has_given_up_is_dead_at_the_first_look(tmp_path: Pat
     put(volume, "/a", 1, 1000)
     died: list[bool] = []
     volume.index.died = lambda: died.append(True)
-    environment = volume.index._env
+    tables = volume.index._tables
 
     class Given:
         """What is left of an environment."""
@@ -308,7 +309,7 @@ def test_an_index_that_lmdb_has_given_up_is_dead_at_the_first_look(tmp_path: Pat
             raise lmdb.PanicError("mdb_txn_begin: MDB_PANIC: Update of meta page failed or environment had fatal error")
 
     def fail() -> None:
-        volume.index._env = Given()
+        volume.index._tables = replace(tables, env=Given())
         raise lmdb.DiskError("mdb_txn_commit: Input/output error")
 
     with pytest.raises(StoreError), volume.index.writing():
@@ -317,7 +318,7 @@ def test_an_index_that_lmdb_has_given_up_is_dead_at_the_first_look(tmp_path: Pat
     with pytest.raises(StoreError):
         volume.lookup(name(volume, "/a"))
     assert died == [True, True]
-    volume.index._env = environment
+    volume.index._tables = tables
     assert prove(volume, "/a") == {0: 1000}
     volume.close()
 
