@@ -1,4 +1,4 @@
-"""What a hit costs in the store and the kernel, of two volumes side by side: what else the machine does hits both alike.
+"""What a hit costs in the store and the kernel, of two volumes side by side: what else is going on meets both alike.
 
 Rounds of one and of the other take turns. A hit: 64 KiB that are in memory, of a name that is not remembered: the
 look-up, its extent, whether its pages are in memory, and a sendfile into a socket that is empty. Beside the time by
