@@ -197,6 +197,20 @@ async def test_a_far_answer_that_failed_is_not_waited_for_any_more() -> None:
         await client.close()
 
 
+async def test_surplus_that_comes_when_its_connection_is_used_again_is_nobodys_answer() -> None:
+    async def late_surplus(asked: Asked, wire: Wire) -> None:
+        if wire.number == 1 and len(origin.asked) == 2:
+            await wire.send(b"too much")
+        await wire.send(answer(asked, b"hello"))
+
+    async with RawServer(late_surplus) as origin:
+        client = client_for(origin.url)
+        assert await body(client) == b"hello"
+        assert await body(client) == b"hello"
+        assert [asked.connection for asked in origin.asked] == [1, 1, 2]
+        await client.close()
+
+
 async def test_a_request_goes_on_a_connection_that_was_taken_for_it() -> None:
     async with RawServer(fine) as origin:
         client = far_away(client_for(origin.url, max_connections=16))
