@@ -10,7 +10,9 @@ the path per byte that the viewers got (TCP payload at the near end, retransmiss
   nginx         proxy_cache with keep-alive and proxy_cache_lock
   buffers       the same with 16 MB of proxy buffers
   slice         the same with slice 1m
-  pieces-16x256, pieces-32x128   no cache: warm connections x KiB, what parallel ranges do without any adaptation
+  pieces-32x128, pieces-NxK   no cache: N warm connections, pieces of K KiB: parallel ranges without any adaptation
+
+Without flags it is the whole table, within 25 minutes: what has not been begun by then is left out, and said.
 
     python -m benchmarks.far_origin [--loss 0.1,1] [--control cubic,bbr] [--viewers 1,8] [--caches edge,nginx,...]
 """
@@ -23,7 +25,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path as FilePath
@@ -46,8 +48,9 @@ NGINX: Final = {
     "buffers": "proxy_buffers 64 256k; proxy_buffer_size 256k; proxy_busy_buffers_size 4m;",
     "slice": "slice 1m; proxy_set_header Range $slice_range; proxy_cache_key $uri$is_args$args$slice_range;",
 }
-CACHES: Final = ("edge", *NGINX, "pieces-16x256", "pieces-32x128")
+CACHES: Final = ("edge", *NGINX, "pieces-32x128")
 PIECES: Final = re.compile(r"pieces-[1-9][0-9]*x[1-9][0-9]*")
+FEW: Final = 10  # segments: fewer are told beside their quantiles
 SETTLE: Final = 0.5  # seconds after the last byte in which what is still under way arrives and is counted
 
 
@@ -60,7 +63,7 @@ class Unit:
     path: PathSettings
 
     @property
-    def row(self) -> tuple[str, float, int]:
+    def row(self) -> "Row":
         return self.path.congestion, self.path.loss, self.viewers
 
 
@@ -120,6 +123,14 @@ def run(unit: Unit, args: argparse.Namespace) -> Result:
     return Result(unit, samples, after.body_bytes - before.body_bytes, share)
 
 
+def run_in_time(unit: Unit, args: argparse.Namespace, until: float) -> Result | None:
+    """None when there was no time left for it."""
+    if time.monotonic() < until:
+        return run(unit, args)
+    print(f"no time left for {unit.cache}, {unit.viewers} viewers, {unit.path.congestion}, {unit.path.loss:.1%} loss")
+    return None
+
+
 def quantile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
@@ -137,7 +148,7 @@ def summary(results: list[Result]) -> dict[str, Any]:
     return found
 
 
-def line_of(row: tuple[str, float, int], cache: str, found: dict[str, Any]) -> str:
+def line_of(row: "Row", cache: str, found: dict[str, Any]) -> str:
     congestion, loss, viewers = row
     text = f"{congestion:5} {loss:5.1%} {viewers:2} viewers  {cache:13}"
     if "last" not in found:
@@ -149,19 +160,37 @@ def line_of(row: tuple[str, float, int], cache: str, found: dict[str, Any]) -> s
     return text + (f"   FAILED {len(found['failed'])}: {found['failed'][0]}" if found["failed"] else "")
 
 
-def table(rows: dict[tuple[str, float, int], dict[str, dict[str, Any]]], viewers: int) -> str:
-    """Medians of the last byte: a line a cache, a column a path."""
-    columns = [row for row in rows if row[2] == viewers]
-    caches = list(dict.fromkeys(cache for row in columns for cache in rows[row]))
-    head = "".join(f"| {congestion}, {loss:.1%} loss " for congestion, loss, _ in columns)
-    text = [
-        f"| last byte, median, {viewers} viewer{'s' if viewers > 1 else ''} {head}|",
-        "|---" * (len(columns) + 1) + "|",
-    ]
-    for cache in caches:
-        cells = [rows[row].get(cache, {}).get("last", {}).get("p50") for row in columns]
-        text.append(f"| {cache} " + "".join(f"| {cell:.2f} s " if cell else "| - " for cell in cells) + "|")
+Row = tuple[str, float, int]
+Rows = dict[Row, dict[str, dict[str, Any]]]
+
+
+def seconds_of(found: dict[str, Any], byte: str) -> str:
+    """The median and the 95th percentile of a first or last byte, and of how few segments if they are few."""
+    if byte not in found:
+        return "-"
+    values = found[byte]
+    few = f" ({len(values['all'])})" if len(values["all"]) < FEW else ""
+    return f"{values['p50']:.3g} / {values['p95']:.3g}{few}"
+
+
+def table(rows: Rows, title: str, cell: Callable[[dict[str, Any]], str]) -> str:
+    """In Markdown: a line a path, a column a cache."""
+    caches = list(dict.fromkeys(cache for row in rows.values() for cache in row))
+    text = [f"| {title} | " + " | ".join(caches) + " |", "|---" * (len(caches) + 1) + "|"]
+    for (congestion, loss, viewers), of_cache in rows.items():
+        cells = [cell(of_cache.get(cache, {})) for cache in caches]
+        text.append(f"| {viewers}, {congestion}, {loss * 100:g} % | " + " | ".join(cells) + " |")
     return "\n".join(text)
+
+
+def tables(rows: Rows) -> str:
+    """All that is measured; lines are viewers, sender, loss."""
+    amplified = "origin bytes per viewer byte"
+    return "\n\n".join((
+        table(rows, "last byte p50 / p95, s", lambda found: seconds_of(found, "last")),
+        table(rows, "first byte p50 / p95, s", lambda found: seconds_of(found, "first")),
+        table(rows, amplified, lambda found: f"{found['origin_per_viewer_byte']:.3f}" if "last" in found else "-"),
+    ))  # fmt: skip
 
 
 def units_of(args: argparse.Namespace) -> list[Unit]:
@@ -187,15 +216,21 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--control", default="cubic,bbr", help="of the origin's end")
     parser.add_argument("--viewers", default="1,8")
     parser.add_argument("--rounds", type=int, default=1, help="each with losses of its own")
-    parser.add_argument("--seconds", type=float, default=40.0, help="of a cache in a round: then no segment is begun")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of a cache in a round: then no segment is begun")
     parser.add_argument("--warm", type=int, default=4, help="segments before the first that counts ...")
-    parser.add_argument("--warm-seconds", type=float, default=15.0, help="... and after which no more of them is begun")
+    parser.add_argument("--warm-seconds", type=float, default=8.0, help="... and after which no more of them is begun")
     parser.add_argument("--segments", type=int, default=30, help="of a viewer in a round at most")
     parser.add_argument("--size", type=int, default=4_000_000, help="bytes of a segment")
     parser.add_argument("--jobs", type=int, default=1, help="caches measured at the same time, on paths of their own")
     parser.add_argument("--edge-config", type=FilePath, metavar="FILE", help="a configuration of the edge")
     parser.add_argument("--json", type=FilePath, metavar="FILE")
+    parser.add_argument("--minutes", type=float, default=24.0, help="after which nothing more is begun")
     add_flags(parser)
+    # A far origin's operator has tcp_slow_start_after_idle off, or every segment begins with ten packets a connection.
+    parser.add_argument(
+        "--restart-window", dest="idle_restart", action="store_true", help="as a kernel comes: it is on"
+    )
+    parser.set_defaults(idle_restart=False)
     args = parser.parse_args()
     wrong = [name for name in args.caches.split(",") if name not in CACHES and not PIECES.fullmatch(name)]
     if wrong:
@@ -211,11 +246,14 @@ def main() -> int:
         sys.exit(why)
     print(bench.machine())
     print(f"path: {args.rtt:g} ms, {args.mbit:g} Mbit/s, queue {args.queue_kb:g} KB; {args.size} bytes a segment")
-    results: dict[tuple[str, float, int], dict[str, list[Result]]] = {}
-    rows: dict[tuple[str, float, int], dict[str, dict[str, Any]]] = {}
+    results: dict[Row, dict[str, list[Result]]] = {}
+    rows: Rows = {}
+    until = time.monotonic() + 60 * args.minutes
     try:
         with ThreadPoolExecutor(max(1, args.jobs)) as threads:
-            for result in threads.map(lambda unit: run(unit, args), units_of(args)):
+            for result in threads.map(lambda unit: run_in_time(unit, args, until), units_of(args)):
+                if result is None:
+                    continue
                 unit = result.unit
                 of_cache = results.setdefault(unit.row, {}).setdefault(unit.cache, [])
                 of_cache.append(result)
@@ -224,8 +262,7 @@ def main() -> int:
                     print(line_of(unit.row, unit.cache, rows[unit.row][unit.cache]), flush=True)
     except PathUnavailable as error:
         sys.exit(str(error))
-    for viewers in dict.fromkeys(row[2] for row in rows):
-        print("\n" + table(rows, viewers))
+    print("\n" + tables(rows))
     if args.json:
         told = [
             {"congestion": row[0], "loss": row[1], "viewers": row[2], "cache": cache, **found}

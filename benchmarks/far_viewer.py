@@ -118,9 +118,11 @@ class Viewer:
         return samples
 
     async def warm_up(self, size: int, seconds: float, most: int) -> None:
+        begun = time.monotonic()
         await self.watch(WARM_BYTES, FOR_EVER, WARM_OBJECTS)
-        if most:
-            await self.watch(size, seconds, most)
+        left = seconds - (time.monotonic() - begun)
+        if most and left > 0:  # who needs so long for little has met its losses by now
+            await self.watch(size, left, most)
 
 
 async def view(args: argparse.Namespace) -> list[Sample]:

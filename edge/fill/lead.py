@@ -130,6 +130,7 @@ class Lead:
                 if carrier is not None:
                     self._follow(carrier, run)
                     broken = await carrier.take(response)
+            self._shop.spread.room()  # its connection is free
             if carrier is not None:
                 await carrier.complete(broken)
         except _AskAgain:

@@ -85,26 +85,26 @@ class Spread:
             return
         if self._next == self.start:
             pool.expect(min(shares.connections(self._end - self.start, pool.path.window), self._most))
-        opening = self._round_trips() >= OPENING
-        windows = shares.windows(self._round_trips(opening=opening))
+        new = pool.to_open if self._round_trips() >= OPENING else 0
+        windows = shares.windows(self._round_trips(new))
         while self.wanting is not None:
             going_on = self._under_way and self._pieces  # one piece always does
             if going_on and not self._may_take_more():
                 return
             connection = pool.take_warm()
-            if connection is None and going_on and not opening:
-                return  # those under way are free before a new one could bring anything
+            if connection is None:
+                if going_on and new <= 0:
+                    return  # those under way are free before a new one could bring anything
+                new -= 1
             self._launch(connection, windows)
 
-    def _round_trips(self, *, opening: bool = False) -> float:
-        """How many it takes for what is left, with the connections there are, or with all that may be opened."""
+    def _round_trips(self, new: int = 0) -> float:
+        """How many it takes for what is left, with the connections there are and so many new ones."""
         pool = self._client.pool
         idle, together = pool.windows
-        connections, window = self._under_way + idle, together + self._under_way * pool.path.window
-        new = max(0, pool.room - idle) if opening or not connections else 0
-        connections, window = connections + new, window + new * FRESH
-        most = min(connections, self._most)
-        return (self._end - self._next) / max(FRESH, most * window / max(1, connections))
+        connections = max(1, self._under_way + idle + new)
+        window = (together + self._under_way * pool.path.window + new * FRESH) / connections or FRESH
+        return (self._end - self._next) / (min(connections, self._most) * window)
 
     @property
     def _most(self) -> int:

@@ -114,7 +114,10 @@ class OriginConnection(asyncio.Protocol):
         if len(self._first) < len(HTTP):  # llhttp takes other protocols, too
             self._first += data[: len(HTTP) - len(self._first)]
             if not HTTP.startswith(self._first):
-                self._fail(OriginError(Reason.BAD_RESPONSE, "not HTTP", retryable=False))
+                former = self.exchanges > 1
+                if former:  # what the answer before had too much came only now: of this one there is nothing
+                    self._first = b""
+                self._fail(OriginError(Reason.BAD_RESPONSE, "not HTTP", retryable=former))
                 self._wake()
                 return
         if not self._head_done:

@@ -2,13 +2,13 @@
 
 Many connections together do what one does in its slow start: each has a window that fits the path alone, all of them
 overflow its queue, and who loses most of a window waits for a time-out, a second and more. So what is under way is
-held to half as much again as the path has carried in a round trip, for some time after first bytes have come late:
+held to twice what the path has carried in a round trip, for some time after first bytes have come late:
 then there was a queue. Without one there is no bound but the windows.
 """
 
 from typing import Final
 
-HEADROOM: Final = 1.5  # times what it carries: a third of what was asked waits for packets that were lost
+HEADROOM: Final = 2.0  # times what it carries: a part of what was asked waits for packets that were lost
 CROWDED: Final = 1.2  # round trips to the first byte, on the average, from which on there is a queue
 REMEMBERED: Final = 10.0  # seconds: the next segment comes after fewer
 FADES: Final = 0.98  # of the most that it has carried, each round trip: paths change within seconds

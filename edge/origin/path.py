@@ -14,6 +14,7 @@ WAIT_WEIGHT: Final = 0.05  # the same for the wait for its first byte: pieces of
 DEVIATIONS: Final = 4.0  # beyond the mean that are late (as in RFC 6298)
 LATE_LEAST: Final = 1.2  # round trips without a byte: what a lost packet holds back comes after one, and a little
 LATE_MOST: Final = 3.0  # where many time out, what is late must not be measured by them
+LATE_FLOOR: Final = 0.05  # seconds: what is faster is not worth a second request
 LATE_FIRST: Final = 2.0  # while nobody knows
 _RTT_AT: Final = 68  # tcpi_rtt in struct tcp_info (linux/tcp.h), microseconds
 _MIN_RTT_AT: Final = 148  # tcpi_min_rtt
@@ -58,9 +59,8 @@ class PathStatistics:
     def late(self) -> float:
         """How long an answer under way may bring nothing before it is late: longer than others wait for first bytes."""
         rtt = self.rtt or 0.0
-        if not self._wait:
-            return LATE_FIRST * rtt
-        return min(max(LATE_LEAST * rtt, self._wait + DEVIATIONS * self._deviation), LATE_MOST * rtt)
+        late = LATE_FIRST * rtt if not self._wait else self._wait + DEVIATIONS * self._deviation
+        return max(LATE_FLOOR, min(max(LATE_LEAST * rtt, late), LATE_MOST * rtt))
 
     def connected(self, seconds: float) -> None:
         """A TCP handshake took so long."""

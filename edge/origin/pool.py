@@ -13,6 +13,7 @@ from edge.origin.resolve import Resolver
 from edge.origin.settings import Address, OriginSettings, Urgency
 
 OPEN_AHEAD: Final = 8  # connections that are opened ahead at a time
+OPENING_MOST: Final = 32  # connections that are opened for pieces at a time
 RESERVED: Final = 4  # idle connections that pieces leave for first requests
 FADES: Final = 0.99  # a second: half of what was in use is kept open after a minute
 AHEAD_SHARE: Final = 0.15  # of the connections, and with them of the bandwidth, for what nobody has asked for
@@ -64,6 +65,7 @@ class Pool:
         )
         self._reserved = min(RESERVED, settings.max_connections // 16)
         self._last_taken = clock.monotonic()
+        self._opening = 0  # connections
         self._busy = 0.0  # connections that were in use at the same time, or would have been of use, lately
         self._closed = False
 
@@ -183,9 +185,9 @@ class Pool:
         self._busy = max(self._busy, float(min(connections, self.for_pieces)))
 
     @property
-    def room(self) -> int:
-        """How many more connections pieces may take, idle or new."""
-        return max(0, self.for_pieces - self._line.taken)
+    def to_open(self) -> int:
+        """How many more connections may be opened for pieces now: an upstream's backlog is bounded, too."""
+        return max(0, min(self.for_pieces - self._line.taken - len(self._idle), OPENING_MOST - self._opening))
 
     @property
     def windows(self) -> tuple[int, int]:
@@ -221,7 +223,11 @@ class Pool:
 
     async def _open(self) -> OriginConnection:
         begun = self._clock.monotonic()
-        connection = await self.dialer.open()
+        self._opening += 1
+        try:
+            connection = await self.dialer.open()
+        finally:
+            self._opening -= 1
         self.observer.connected(self._clock.monotonic() - begun)
         return connection
 

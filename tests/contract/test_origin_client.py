@@ -9,8 +9,10 @@ import pytest
 from edge.clock import SystemClock
 from edge.errors import ConfigError, OriginError
 from edge.origin.client import OriginClient, Unobserved
+from edge.origin.path import PathStatistics
 from edge.origin.retry import open_with_retries
 from edge.origin.settings import Address, UpstreamRequest
+from edge.origin.window import FRESH
 from edge.sockets import TCP_NOTSENT_LOWAT, SocketOptions
 from edge.words import Reason
 from tests.support.fillbench import QUICK
@@ -117,6 +119,112 @@ async def test_cancelled_at_any_moment_nothing_leaks() -> None:
             await asyncio.sleep(0.01)
         assert client.pool.counts[0] == 0
         assert len(await body(client)) == 1000
+        await client.close()
+
+
+def far_away(client: OriginClient, round_trip: float = 0.2) -> OriginClient:
+    client.pool.path = PathStatistics(0.02)
+    client.pool.path.connected(round_trip)
+    return client
+
+
+async def left_after(client: OriginClient, count: int) -> None:
+    """Ask, and leave when so many bytes have come; then wait until no connection is in use."""
+    got = 0
+    async with client.fetch(GET) as response:
+        async for chunk in response:
+            got += len(chunk)
+            if got >= count:
+                break
+    async with asyncio.timeout(10):
+        while client.pool.counts[0]:
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(("size", "kept"), [(10_000, True), (FRESH, True), (300_000, False)])
+async def test_a_far_connection_that_is_left_is_kept_if_the_rest_is_under_way_already(size: int, kept: bool) -> None:
+    async def in_two(asked: Asked, wire: Wire) -> None:
+        raw = answer(asked, bytes(size))
+        await wire.send(raw[:-5000])
+        await asyncio.sleep(0.02)
+        await wire.send(raw[-5000:])
+
+    async with RawServer(in_two) as origin:
+        client = far_away(client_for(origin.url))
+        await left_after(client, 1)
+        assert client.pool.counts == (0, int(kept), 0)
+        if kept:
+            assert await body(client) == bytes(size)  # and it is not out of step
+            assert origin.connections == 1
+        await client.close()
+
+
+async def test_a_far_connection_whose_rest_does_not_come_soon_is_closed() -> None:
+    async def hangs(asked: Asked, wire: Wire) -> None:
+        await wire.send(answer(asked, bytes(10_000))[:-10])
+        await wire.reader.read()
+
+    async with RawServer(hangs) as origin:
+        client = far_away(client_for(origin.url), 0.03)
+        await left_after(client, 1)
+        assert client.pool.counts == (0, 0, 0)
+        await client.close()
+
+
+async def test_a_near_connection_that_is_left_is_closed_at_once() -> None:
+    async def hangs(asked: Asked, wire: Wire) -> None:
+        await wire.send(answer(asked, bytes(10_000))[:-10])
+        await wire.reader.read()
+
+    async with RawServer(hangs) as origin:
+        client = client_for(origin.url)
+        async with client.fetch(GET) as response:
+            async for _ in response:
+                break
+        assert client.pool.counts == (0, 0, 0)
+        await client.close()
+
+
+async def test_a_far_answer_that_failed_is_not_waited_for_any_more() -> None:
+    async def silent(asked: Asked, wire: Wire) -> None:
+        await wire.reader.read()
+
+    async with RawServer(silent) as origin:
+        client = far_away(client_for(origin.url, first_byte_timeout=0.05), 10.0)
+        with pytest.raises(OriginError):
+            await body(client)
+        assert client.pool.counts == (0, 0, 0)
+        await client.close()
+
+
+async def test_surplus_that_comes_when_its_connection_is_used_again_is_nobodys_answer() -> None:
+    async def late_surplus(asked: Asked, wire: Wire) -> None:
+        if wire.number == 1 and len(origin.asked) == 2:
+            await wire.send(b"too much")
+        await wire.send(answer(asked, b"hello"))
+
+    async with RawServer(late_surplus) as origin:
+        client = client_for(origin.url)
+        assert await body(client) == b"hello"
+        assert await body(client) == b"hello"
+        assert [asked.connection for asked in origin.asked] == [1, 1, 2]
+        await client.close()
+
+
+async def test_a_request_goes_on_a_connection_that_was_taken_for_it() -> None:
+    async with RawServer(fine) as origin:
+        client = far_away(client_for(origin.url, max_connections=16))
+        for _ in range(3):
+            client.pool.give_back(await client.pool.take(idle_most=0))
+        for _ in range(4):
+            await client.pool.keep_warm()
+        before = client.pool.counts[1]
+        connection = client.pool.take_warm()
+        assert connection is not None
+        async with client.fetch(GET, on=connection) as response:
+            assert b"".join([chunk async for chunk in response]) == b"hello"
+        assert connection.exchanges == 1
+        assert client.pool.counts == (0, before, 0)
         await client.close()
 
 

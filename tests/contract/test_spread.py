@@ -16,7 +16,7 @@ from edge.origin.budget import RETRIES_MOST
 from edge.origin.path import PathStatistics
 from edge.origin.settings import OriginSettings
 from edge.policy.rules import RFC9111, SiteRules
-from edge.words import MIB, Reason
+from edge.words import KIB, MIB, Reason
 from tests.support.counting import Counting
 from tests.support.fillbench import QUICK, FillBench, fill_bench
 from tests.support.rawserver import Asked, RawServer, Script, Wire, answer, range_of
@@ -426,6 +426,62 @@ async def test_a_piece_that_came_when_its_time_was_up_has_no_rival(tmp_path: Pat
         assert len(server.asked) == 0
 
 
+async def test_after_a_race_both_connections_are_kept(tmp_path: Path) -> None:
+    hung: list[str] = []
+    release = asyncio.Event()
+
+    async def hangs(asked: Asked, wire: Wire) -> None:
+        raw = answer(asked, BODY)
+        if asked.target == "/v/2.ts" and len(server.asked) == 4 and not hung:
+            hung.append(asked.fields["range"])
+            await wire.send(raw[:-2000])
+            await release.wait()
+            await wire.send(raw[-2000:])
+            return
+        await wire.send(raw)
+
+    async with far_bench(tmp_path, hangs, origin=PATIENT) as (server, bench):
+        await bench.get("/v/1.ts")
+        server.asked.clear()
+        got = bench.ask("/v/2.ts")
+        assert (await got.finish()).bytes() == BODY
+        assert hung
+        opened = server.connections
+        release.set()
+        async with asyncio.timeout(5):
+            while bench.client.pool.counts[0]:
+                await asyncio.sleep(0.005)
+        assert server.connections == opened
+        assert bench.client.pool.counts[1] == opened  # none has been closed
+
+
+async def test_each_connection_is_asked_for_what_its_window_holds(tmp_path: Path) -> None:
+    async with far_bench(tmp_path, correct) as (server, bench):
+        await bench.get("/v/1.ts")
+        async with asyncio.timeout(5):
+            while bench.client.pool.counts[0] or bench.client.pool.counts[1] < 20:
+                await bench.client.pool.keep_warm()
+        for number, connection in enumerate(bench.client.pool._idle):
+            connection.window.size = (200 if number % 2 else 40) * KIB
+        server.asked.clear()
+        assert (await bench.get("/v/2.ts")).bytes() == BODY
+        sizes = [end - start for start, end in (range_of(asked, len(BODY)) or (0, 0) for asked in server.asked[1:])]
+        assert sizes[0] >= 200 * KIB
+        wide = sum(size >= 200 * KIB for size in sizes)
+        assert wide * 200 * KIB > len(BODY) / 2  # the wide ones bring most of it, and come first
+        assert sizes[:wide] == sorted(sizes, reverse=True)[:wide]
+
+
+async def test_a_body_on_few_connections_is_asked_for_once(tmp_path: Path) -> None:
+    settings = FillSettings(parallel_max=2)
+    async with far_bench(tmp_path, correct, settings=settings, origin=replace(QUICK, max_connections=4)) as found:
+        server, bench = found
+        for number in range(4):
+            server.asked.clear()
+            assert (await bench.get(f"/v/{number}.ts")).bytes() == BODY
+            assert bytes_asked(server, len(BODY)) == len(BODY)
+
+
 FILM = os.urandom(12 * MIB)
 
 
@@ -496,6 +552,53 @@ async def test_who_asks_for_what_is_being_fetched_ahead_joins_it(tmp_path: Path)
         assert (await got.finish()).bytes() == FILM[MIB : 3 * MIB]
         await bench.settled()
         assert bytes_asked(server, len(FILM)) == 4 * MIB
+
+
+async def test_who_reads_on_in_ranges_does_not_wait_for_what_is_fetched_ahead_of_it(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def held(asked: Asked, wire: Wire) -> None:
+        span = range_of(asked, len(FILM))
+        if span is not None and span[0] >= 4 * MIB:
+            await gate.wait()
+        await film(asked, wire)
+
+    settings = FillSettings(run_max=2 * MIB)
+    patient = replace(QUICK, first_byte_timeout=5.0, stall_timeout=5.0)
+    async with far_bench(tmp_path, held, origin=patient, settings=settings) as (server, bench):
+        await bench.get("/a.mp4", 0, MIB)
+        ahead(bench, MIB, 8 * MIB)
+        async with asyncio.timeout(5):
+            while not any((range_of(asked, len(FILM)) or (0, 0))[0] >= 4 * MIB for asked in server.asked):
+                await asyncio.sleep(0.001)
+        for start in range(MIB, 4 * MIB, MIB):
+            async with asyncio.timeout(5):
+                got = await bench.ask("/a.mp4", start, start + MIB).finish()
+            assert got.again or got.bytes() == FILM[start : start + MIB]
+        assert not gate.is_set()
+        gate.set()
+        await bench.settled()
+        assert stored(bench, "/a.mp4") == FILM[: 8 * MIB]
+
+
+async def test_while_one_stretch_lags_the_one_after_the_next_is_begun(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def held(asked: Asked, wire: Wire) -> None:
+        span = range_of(asked, len(FILM))
+        if span is not None and FIRST <= span[0] < MIB:
+            await gate.wait()
+        await film(asked, wire)
+
+    settings = FillSettings(run_max=MIB, runs_per_flight=2)
+    patient = replace(QUICK, first_byte_timeout=5.0, stall_timeout=5.0)
+    async with far_bench(tmp_path, held, origin=patient, settings=settings) as (server, bench):
+        got = bench.ask("/a.mp4", 0, 4 * MIB)
+        async with asyncio.timeout(5):
+            while not any((range_of(asked, len(FILM)) or (0, 0))[0] >= 2 * MIB for asked in server.asked):
+                await asyncio.sleep(0.001)
+        gate.set()
+        assert (await got.finish()).bytes() == FILM[: 4 * MIB]
 
 
 @pytest.mark.parametrize("why", ["near", "busy", "another version", "unknown"])

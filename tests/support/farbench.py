@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 
 from edge.demo.describing import check
+from edge.fill import shares
 from edge.words import KIB, MIB
 from tests.support.edgeproc import Edge, client, describing_origin, running_edge
 from tests.support.faultproxy import FaultProxy
@@ -28,7 +29,6 @@ far = {far}
 """
 RESUME_MAX, TRIES = 3, 3  # as CONFIG has them: resumptions without progress, and tries of one request
 BUSY = 2  # a machine that is busy for a stall's 250 ms makes a stall of its own: seen once in 900 bodies
-PIECE = 64 * KIB  # the smallest that a parallel fill asks for
 MODES = {"one-stream": "3600", "parallel": "0.000001"}  # seconds of round trip from which on an origin is far
 ROOM = ("--cache-size", "4GB")  # for all that a run brings: nothing is evicted, so what was kept is a hit
 GIVEN_UP = frozenset({502, 503, 504})
@@ -119,7 +119,7 @@ class FarBench:
         """
         if self.mode == "one-stream":
             return passes + BUSY
-        return TRIES + passes * (-(-size // PIECE) + RESUME_MAX + 2)
+        return TRIES + passes * (-(-size // shares.LEAST) + RESUME_MAX + 2)
 
 
 def prove(path: str, start: int, data: bytes, may_be_wrong: int | None) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ def test_without_a_queue_there_is_no_bound() -> None:
     assert load.room(now) == float("inf")
 
 
-def test_where_first_bytes_come_late_it_is_half_as_much_again_as_the_path_carries() -> None:
+def test_where_first_bytes_come_late_it_is_twice_what_the_path_carries() -> None:
     load = Load()
     now = carried(load, 1_000_000)
     load.waited(CROWDED * RTT, now, RTT)

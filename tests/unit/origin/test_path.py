@@ -3,7 +3,7 @@
 import socket
 import time
 
-from edge.origin.path import LATE_LEAST, LATE_MOST, PathStatistics, round_trip
+from edge.origin.path import LATE_FLOOR, LATE_LEAST, LATE_MOST, PathStatistics, round_trip
 from edge.origin.window import FRESH, Window
 from edge.words import KIB
 
@@ -60,6 +60,13 @@ def test_answers_that_time_out_do_not_say_what_is_late() -> None:
     for _ in range(200):
         path.waited(5.0, 0.0)
     assert path.late <= LATE_MOST * 0.2
+
+
+def test_nothing_is_late_within_a_moment_however_near_it_is() -> None:
+    path = far(0.001)
+    for _ in range(200):
+        path.waited(0.001, 0.0)
+    assert path.late == LATE_FLOOR
 
 
 def test_one_odd_piece_moves_the_average_window_little() -> None:

@@ -11,7 +11,7 @@ from edge.errors import OriginError
 from edge.origin.client import Unobserved
 from edge.origin.connection import OriginConnection
 from edge.origin.names import DNS_SECONDS, STALE_SECONDS
-from edge.origin.pool import OPEN_AHEAD, RESERVED, Pool
+from edge.origin.pool import OPEN_AHEAD, OPENING_MOST, RESERVED, Pool
 from edge.origin.settings import OriginSettings
 from edge.words import Reason
 
@@ -212,9 +212,24 @@ async def test_pieces_take_no_more_than_their_share_of_the_connections(net: Net)
     pool = await warm(net, [100_000] * 32)
     for _ in range(pool.for_pieces):
         await pool.take()
-    assert pool.room == 0
+    assert pool.to_open == 0
     net.pool._idle.extend(OriginConnection(pool.settings) for _ in range(10))
     assert pool.take_warm() is None
+
+
+async def test_only_so_many_connections_are_opened_for_pieces_at_a_time(net: Net) -> None:
+    pool = await warm(net, [100_000] * 32)
+    assert pool.to_open == OPENING_MOST
+    for connection in list(pool._idle):
+        connection.close()
+    net.gate.clear()
+    taking = [asyncio.ensure_future(pool.take()) for _ in range(20)]
+    while len(net.tried) < 32 + 20:
+        await asyncio.sleep(0)
+    assert pool.to_open == OPENING_MOST - 20
+    net.gate.set()
+    await asyncio.gather(*taking)
+    assert pool.to_open == OPENING_MOST
 
 
 async def test_a_connection_that_was_not_used_goes_back_as_it_was(net: Net) -> None:

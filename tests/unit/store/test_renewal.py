@@ -417,6 +417,7 @@ def test_a_worker_reads_the_new_index_before_it_is_told_of_it(tmp_path: Path, mo
         def __init__(self, path: Path, map_bytes: int, _bus: object) -> None:
             if path not in indexes and path != volume.index.path:
                 raise lmdb.Error("there is none")
+            self.unreadable = False
             tables = indexes.setdefault(path, volume.index._tables)
             self._env, self._begin = tables.env, tables.env.begin
             self._names, self._extents = tables.names, tables.extents

@@ -5,6 +5,7 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import lmdb
 import pytest
@@ -303,13 +304,21 @@ def test_an_index_that_lmdb_has_given_up_is_dead_at_the_first_look(tmp_path: Pat
     tables = volume.index._tables
 
     class Given:
-        """What is left of an environment."""
+        """An environment, and what is left of it."""
 
-        def begin(self, *, write: bool) -> None:
-            raise lmdb.PanicError("mdb_txn_begin: MDB_PANIC: Update of meta page failed or environment had fatal error")
+        dead = False
+
+        def begin(self, *, write: bool) -> Any:
+            if self.dead:
+                said = "mdb_txn_begin: MDB_PANIC: Update of meta page failed or environment had fatal error"
+                raise lmdb.PanicError(said)
+            return tables.env.begin(write=write)
+
+    given = Given()
+    volume.index._tables = replace(tables, env=given)
 
     def fail() -> None:
-        volume.index._tables = replace(tables, env=Given())
+        given.dead = True
         raise lmdb.DiskError("mdb_txn_commit: Input/output error")
 
     with pytest.raises(StoreError), volume.index.writing():
