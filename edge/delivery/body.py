@@ -203,13 +203,24 @@ class ObjectBody(AskListener):
         if found is not None:
             return found
         renewed = reader.lookup(self._name)
-        if renewed is None or renewed.generation != self._record.generation:
+        if renewed is None or not self._is_same(renewed):
             return None
+        self._record = renewed
         extent = reader.extent_at(renewed, position)
         found = self._open(extent)
         if found is None and extent is not None and (extent.pack, extent.offset) not in self._bad:
             self._report(extent, Reason.TRUNCATED)
         return found
+
+    def _is_same(self, record: Record) -> bool:
+        """Has it the bytes that were promised: of the same generation, or of another with the same strong validator?
+
+        Somebody who wanted the answer anew may have got the same again, in place of the one that is being sent.
+        """
+        own = self._record
+        strong = own.flags & record.flags & Flag.STRONG
+        same = bool(strong) and (record.etag, record.total) == (own.etag, own.total)
+        return record.generation == own.generation or same
 
     def _open(self, extent: Extent | None) -> tuple[Extent, PackFile] | None:
         if extent is None or (extent.pack, extent.offset) in self._bad:

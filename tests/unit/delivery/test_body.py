@@ -17,7 +17,7 @@ from edge.store.reader import Reader
 from edge.store.record import Record
 from edge.store.volume import Volume
 from edge.tasks import Tasks
-from edge.words import KIB, PENDING
+from edge.words import KIB, PENDING, Eviction
 from tests.support.volumes import name, open_volume, put
 
 TOTAL = 200_000
@@ -116,3 +116,27 @@ async def test_a_pack_that_is_gone_is_reported_where_the_index_still_offers_it(t
     assert [(bad.pack, bad.offset) for bad in room.asker.told if isinstance(bad, Bad)] == [
         (at_hand.first.pack, at_hand.first.offset)
     ]
+
+
+async def test_the_same_version_that_somebody_fetched_anew_is_as_good_as_the_promised_one(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 64 * KIB, total=TOTAL)
+    at_hand = volume.lookup(name(volume, "/a"))
+    assert at_hand is not None
+    volume.delete(name(volume, "/a"), None, Eviction.REPLACED)
+    put(volume, "/a", 1, TOTAL)
+    room = Room(volume)
+    assert await room.read(at_hand, 60_000, 190_000) == body_slice("/a", 1, 60_000, 190_000)
+    assert room.asker.told == []
+
+
+@pytest.mark.parametrize(("version", "total"), [(2, TOTAL), (1, TOTAL + 1)])
+async def test_another_version_is_never_taken_for_it(tmp_path: Path, version: int, total: int) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 64 * KIB, total=TOTAL)
+    at_hand = volume.lookup(name(volume, "/a"))
+    assert at_hand is not None
+    volume.delete(name(volume, "/a"), None, Eviction.REPLACED)
+    put(volume, "/a", version, total)
+    with pytest.raises(NotAskedFor):
+        Room(volume).body(at_hand, 100_000, 190_000).next_window(1000)
