@@ -145,6 +145,11 @@ class Miss(AskListener):
     def on_lost(self) -> None:
         if self._asking is not None:
             self._asking.cancel()
+        other = self._delivery.elsewhere(self._exchange, self._place)
+        if other is not None:
+            self.leave()
+            self._delivery.look_again(self._exchange, other, self._tries)
+            return
         self.ask()  # the asker keeps it for the keeper's successor; the timer goes on
 
     # -- ends ------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ class Delivery(Serving):
         if record is None and (live := reader.lookup_live(place.name)) is not None:
             record, body = live  # an object is in one of the two tables
         if record is None:
-            if reader.unreadable and (other := self._elsewhere(exchange, place)) is not None:
+            if reader.unreadable and (other := self.elsewhere(exchange, place)) is not None:
                 self.look(exchange, other, tries)
                 return
             self._miss(exchange, place, None, tries)
@@ -112,7 +112,7 @@ class Delivery(Serving):
             case _:
                 self._miss(exchange, place, record, tries, body)
 
-    def _elsewhere(self, exchange: Exchange, place: Place) -> Place | None:
+    def elsewhere(self, exchange: Exchange, place: Place) -> Place | None:
         """Where a request's object lives now, if its volume has gone bad since it was looked for there."""
         self.resettle()
         other = self.places.find(exchange.request.host, exchange.request.target)

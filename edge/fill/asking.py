@@ -190,6 +190,7 @@ class Asker:
         self._retry: asyncio.TimerHandle | None = None
         self._delay = RECONNECT_FIRST
         self._closed = False
+        self.losses = 0  # of keepers that had said hello
 
     def __repr__(self) -> str:
         return f"<Asker {self._path} up={self.up} askings={len(self._askings)}>"
@@ -339,6 +340,7 @@ class Asker:
 
     def _on_lost(self) -> None:
         self._channel = None
+        self.losses += self._greeted
         self._greeted = False
         for done in self._forgetting.values():
             if not done.done():

@@ -1,13 +1,15 @@
 """A worker's volumes: a link and a reader for each, and which of them objects live on now.
 
 A volume serves from its keeper's first hello on. It is out while its keeper has been gone for a while, or says that
-its disk is bad, or while its index cannot be read: then its objects are fetched again into the others, and come back
-to it with it (weighted rendezvous hashing: nothing else moves). The last one is never out.
+its disk is bad, while its index cannot be read, and for a minute when its keepers die one after the other: then its
+objects are fetched again into the others, and come back to it with it (weighted rendezvous hashing: nothing else
+moves). The last one is never out.
 """
 
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
@@ -27,6 +29,8 @@ from edge.words import Reason
 
 LATE_SECONDS: Final = 3.0  # at the start, for keepers that are later than the first
 GONE_SECONDS: Final = 10.0  # a keeper that starts anew is back sooner, also with an index to rebuild
+FALLS: Final = 3  # keepers that died within UNSTEADY_SECONDS: the next one will, too, of what it is asked
+UNSTEADY_SECONDS: Final = 60.0
 ANEW_SECONDS: Final = 30.0  # an index that could not be read is opened anew
 WATCH_SECONDS: Final = 0.1  # packs that have gone free their blocks when workers let go of them, too
 
@@ -47,6 +51,8 @@ class Volumes:
         self._first = asyncio.Event()
         self._all = asyncio.Event()
         self._seen: dict[int, float] = {}  # when its keeper was last known to be there
+        self._losses: dict[int, int] = {}
+        self._falls: dict[int, deque[float]] = {}  # when its keepers died
         self._unreadable: dict[int, float] = {}  # since when its index is
         self._bus = Bus()
         self._bus.install()
@@ -88,13 +94,21 @@ class Volumes:
             if volume.asker.up:
                 self._seen[number] = now
             hello = volume.reader.hello
-            bad = hello.off or volume.reader.unreadable
+            bad = hello.off or volume.reader.unreadable or self._is_unsteady(number, volume.asker.losses, now)
             if now - self._seen.get(number, now) < GONE_SECONDS and not bad:
                 there[number] = Home(hello.secret, sizes[number].size)
         if not there:
             number, volume = min(self.serving.items())
             there[number] = Home(volume.reader.hello.secret, sizes[number].size)
         return there
+
+    def _is_unsteady(self, number: int, losses: int, now: float) -> bool:
+        """Do its keepers come, and die?"""
+        falls = self._falls.setdefault(number, deque([-UNSTEADY_SECONDS] * FALLS, FALLS))
+        seen = self._losses.get(number, 0)
+        falls.extend([now] * (losses - seen))
+        self._losses[number] = losses
+        return now - falls[0] < UNSTEADY_SECONDS
 
     async def watch(self, places: Places) -> None:
         """Tell `places` whenever that changes; give evicted packs back to the file system."""

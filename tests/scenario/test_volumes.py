@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edge.words import KIB
 from tests.support.edgeproc import Describing, Edge, client, describing_origin, proven, running_edge
-from tests.support.load import homes, volume_of
+from tests.support.load import Load, Loads, homes, until, volume_of
 
 COUNT = 60
 PATHS = [f"/s/{64 * KIB}/{n}.ts" for n in range(COUNT)]
@@ -98,3 +98,25 @@ async def test_the_death_of_one_keeper_leaves_the_other_volumes_hits_and_misses_
             assert set((await play(edge)).values()) == {"HIT"}  # workers read on, keeper or not
             assert asked(origin) == COUNT
             await edge.wait_for_line("keeper [01] has ended")
+
+
+async def test_a_volume_whose_keepers_die_one_after_the_other_is_left_and_no_request_fails(tmp_path: Path) -> None:
+    async with describing_origin() as origin:
+        async with running_edge(None, origin.url, *configuration(tmp_path, 64, 64), workers=1) as edge:
+            load, killed = Load(edge, 1), set[int]()
+            left = f"objects live on: {tmp_path / 'b'}"
+
+            def kill_and_look() -> bool:
+                for pid in edge.children("keeper"):
+                    if Path(f"/proc/{pid}/comm").read_text().strip().endswith("-0") and pid not in killed:
+                        killed.add(pid)
+                        os.kill(pid, signal.SIGKILL)
+                return any(left in line for line in edge.lines)
+
+            async with Loads(load):
+                await until(lambda: load.good > 30, 60, "a load")
+                await until(kill_and_look, 60, "the volume is left")
+                at = load.good
+                await until(lambda: load.good > at + 50, 60, "the load goes on")
+            assert load.failed == []
+            assert len(killed) >= 3

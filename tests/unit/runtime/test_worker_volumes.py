@@ -7,7 +7,7 @@ import pytest
 
 from edge.clock import FakeClock
 from edge.config.schema import Settings
-from edge.runtime.volumes import GONE_SECONDS, Volumes
+from edge.runtime.volumes import FALLS, GONE_SECONDS, UNSTEADY_SECONDS, Volumes
 
 SETTINGS = Settings.model_validate({"volume": [{"path": f"/v{n}", "size": f"{n + 1}GB"} for n in range(3)]})
 
@@ -20,7 +20,7 @@ async def volumes() -> Any:
     made.clock = clock  # type: ignore[attr-defined]
     for number in range(3):
         reader = SimpleNamespace(hello=SimpleNamespace(secret=b"s%d" % number, off=False), unreadable=False)
-        made.serving[number] = SimpleNamespace(reader=reader, asker=SimpleNamespace(up=True))  # type: ignore[assignment]
+        made.serving[number] = SimpleNamespace(reader=reader, asker=SimpleNamespace(up=True, losses=0))  # type: ignore[assignment]
     made.homes()
     return made
 
@@ -57,4 +57,16 @@ async def test_one_whose_index_cannot_be_read_is_out_until_it_is_opened_anew(vol
     volumes.serving[0].reader.unreadable = True
     assert set(volumes.homes()) == {1, 2}
     volumes.serving[0].reader.unreadable = False
+    assert set(volumes.homes()) == {0, 1, 2}
+
+
+async def test_one_whose_keepers_die_one_after_the_other_is_out_for_a_while(volumes: Any) -> None:
+    for _ in range(FALLS):
+        assert set(volumes.homes()) == {0, 1, 2}
+        volumes.clock.advance(1)
+        volumes.serving[0].asker.losses += 1
+    assert set(volumes.homes()) == {1, 2}
+    volumes.clock.advance(UNSTEADY_SECONDS - FALLS)
+    assert set(volumes.homes()) == {1, 2}
+    volumes.clock.advance(FALLS)
     assert set(volumes.homes()) == {0, 1, 2}
