@@ -46,6 +46,11 @@ class Purged:
         self.entries: dict[_What, Logged] = {}
         self._lengths: set[int] = set()
         self.newest = -1  # sequence: what is younger is not named by any purge
+        # The same by what is asked, soft or not: a rebuild asks of each of millions of records.
+        self._keys: dict[bytes, int] = {}
+        self._paths: dict[bytes, int] = {}
+        self._prefixes: dict[bytes, int] = {}
+        self._tags: dict[tuple[bytes, bytes], int] = {}  # by site and tag
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} entries={len(self.entries)}>"
@@ -62,8 +67,16 @@ class Purged:
         self.entries.pop(known, None)  # the newest last
         self.entries[known] = logged
         self.newest = max(self.newest, logged.sequence)
-        if what.scope is Scope.PREFIX:
-            self._lengths.add(len(what.text))
+        match what.scope:
+            case Scope.KEY:
+                self._keys[what.text] = logged.sequence
+            case Scope.PATH:
+                self._paths[what.text] = logged.sequence
+            case Scope.PREFIX:
+                self._prefixes[what.text] = logged.sequence
+                self._lengths.add(len(what.text))
+            case Scope.TAG:
+                self._tags[what.site, what.text] = logged.sequence
 
     def since(self, sequence: int) -> list[tuple[Purge, Logged]]:
         """The purges after a sequence number, in their order."""
@@ -82,10 +95,20 @@ class Purged:
         return record
 
     def concerns(self, sequence: int, key: bytes, tags: Sequence[bytes]) -> bool:
-        """Has anything been purged since that sequence that names such an object?"""
+        """May anything that was purged since that sequence name such an object? Only False is sure."""
         if sequence >= self.newest:
             return False
-        return self._names(sequence, key, tags, soft=False) or self._names(sequence, key, tags, soft=True)
+        if self._keys.get(key, -1) > sequence:
+            return True
+        if self._paths and self._paths.get(key.partition(b"?")[0], -1) > sequence:
+            return True
+        for length in self._lengths:
+            if self._prefixes.get(key[:length], -1) > sequence:
+                return True
+        if tags and self._tags:
+            site, known = key.partition(b"/")[0], self._tags
+            return any(known.get((b"", tag), -1) > sequence or known.get((site, tag), -1) > sequence for tag in tags)
+        return False
 
     def _names(self, sequence: int, key: bytes, tags: Sequence[bytes], *, soft: bool) -> bool:
         path = key.partition(b"?")[0]
@@ -128,6 +151,7 @@ class PurgeLog(Purged):
         most = max(logged.sequence for _, logged in half)
         last = max(logged.last_pack for _, logged in half)
         self.entries = {(False, Scope.PREFIX, b"", b""): Logged(most, last), **self.entries}
+        self._prefixes[b""] = most
         self._lengths.add(0)
         self._disk.close(self._fd)
         try:

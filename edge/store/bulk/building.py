@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from edge.errors import StoreError
 from edge.store.bulk.order import Answer, Order
 from edge.store.bulk.reading import PARTS, Fact, Reading
 from edge.store.bulk.spill import PLAIN, Spill, Spills, remove
@@ -176,7 +177,9 @@ class _Build:
     def _append(self, table: bytes, rows: list[Row]) -> None:
         if rows:
             with self._env.begin(write=True) as txn, txn.cursor(db=self._tables[table]) as cursor:
-                cursor.putmulti(rows, append=True)
+                _, added = cursor.putmulti(rows, append=True)
+                if added < len(rows):  # a row that is not behind the last one is left out in silence
+                    raise StoreError(f"rows of {table.decode()} are out of order")
 
     def _divide(self, sample: Weighed) -> None:
         """Say how the other tables are divided; everybody reads it after his first turn."""

@@ -47,7 +47,8 @@ def weigh(rows: list[bytes], purged: Purged) -> Weighed:
     rows.sort()
     out = Weighed()
     add_name, add_place, add_key = out.names.append, out.places.append, out.keys.append
-    unpack, place_key, newest = _VALUE.unpack_from, PLACE_KEY.pack, purged.newest
+    unpack, place_key = _VALUE.unpack_from, PLACE_KEY.pack
+    newest, concerns = purged.newest, purged.concerns
     names = [row[:NAME] for row in rows]
     following = names[1:] + [b""][: len(names)]
     rest: list[bytes] = []
@@ -56,15 +57,19 @@ def weigh(rows: list[bytes], purged: Purged) -> Weighed:
     for name, next_name, row in zip(names, following, rows, strict=True):
         if name != next_name and name != before and row[_KIND] == whole:
             generation, sequence, key, path, etag, vary, tags, stretch, pack, offset, sums = unpack(row, VALUE_AT)
-            if sequence >= newest:  # nothing was purged since
-                at = VALUE_AT + _AFTER + 8 * sums
-                text = row[at : at + key]
+            at = VALUE_AT + _AFTER + 8 * sums
+            text = row[at : at + key]
+            if tags:
+                at += key + path + etag + vary
+                named = split_tags(row[at : at + tags])
+            else:
+                named = ()
+            if sequence >= newest or not concerns(sequence, text, named):
                 add_name((name, row[VALUE_AT:]))
                 add_place(place_key(pack, offset) + name + generation + stretch)
                 add_key((text if key < KEY_CUT else text[:KEY_CUT]) + b"\0" + name + generation)
-                if tags:
-                    at += key + path + etag + vary
-                    out.tags += [tag_row(tag) + name + generation for tag in split_tags(row[at : at + tags])]
+                if named:
+                    out.tags += {tag_row(tag) + name + generation: None for tag in named}
                 before = name
                 continue
         rest.append(row)

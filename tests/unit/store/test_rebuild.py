@@ -70,7 +70,7 @@ def live_a_little(directory: Path, rng: random.Random) -> None:
                     put(volume, key, 1, SLICES, start=start, total=5 * SLICES)
             case 4:
                 record = put(volume, key, number, 100)
-                tagged = replace(record, tags=(b"a", b"%d" % number), stored_at=4.0)
+                tagged = replace(record, tags=(b"a", b"%d" % number, b"a"), stored_at=4.0)
                 volume.commit(name(volume, key), tagged, [])
             case _:
                 put(volume, key, number, rng.randrange(1, 30_000))
