@@ -9,8 +9,9 @@ from edge.store.doubts import DOUBTS_BYTES, KEEPER, Doubts
 from edge.store.version import VERSIONS_BYTES, Versions
 
 BUCKETS: Final = 1 << 22
-MOST: Final = 15  # more tells no more (`benchmarks/policy.py`), and a full counter is not written
-_HALVED: Final = bytes(value >> 1 for value in range(256))
+MOST: Final = 15  # more tells little (`benchmarks/policy.py`), and a full counter is not written
+ONE: Final = 16  # a hit in the counter: parts of hits are kept, so that forgetting goes in small steps
+FULL: Final = MOST * ONE
 SHARED_BYTES: Final = BUCKETS + VERSIONS_BYTES + DOUBTS_BYTES
 _BUCKET: Final = BUCKETS - 1
 _FIRST: Final = struct.Struct("<I").unpack_from
@@ -35,12 +36,13 @@ class HitCounters:
     def touch(self, name: bytes) -> None:
         bucket = _FIRST(name)[0] & _BUCKET
         count = self._map[bucket]
-        if count < MOST:
-            self._map[bucket] = count + 1
+        if count < FULL:
+            self._map[bucket] = count + ONE if count < FULL - ONE else FULL
 
-    def count(self, name: bytes) -> int:
+    def count(self, name: bytes) -> float:
+        """Hits, of which older ones count less."""
         bucket: int = _FIRST(name)[0] & _BUCKET
-        return self._map[bucket]
+        return self._map[bucket] / ONE
 
     def forget(self, name: bytes) -> None:
         self._map[_FIRST(name)[0] & _BUCKET] = 0
@@ -50,9 +52,9 @@ class HitCounters:
         bucket = _FIRST(name)[0] & _BUCKET
         self._map[bucket] >>= 1
 
-    def halve_all(self) -> None:
-        """What was wanted yesterday counts half. Hits of the same few milliseconds may be lost."""
-        self._map[:] = self._map[:].translate(_HALVED)
+    def fade(self, left: float) -> None:
+        """What was wanted earlier counts less: `left` of it. Hits of the same few milliseconds may be lost."""
+        self._map[:] = self._map[:].translate(bytes(int(value * left) for value in range(256)))
 
     def to_bytes(self) -> bytes:
         return self._map[:]
