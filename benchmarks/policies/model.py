@@ -1,7 +1,7 @@
 """Our volume without the bytes, compiled: packs, re-appends, counters and rows as `edge.store` has them.
 
 Modelled exactly: two rows of append-only packs that are deleted whole; the counters' buckets with their collisions;
-titles' means, level and credit; the order of what stays. Not modelled: the time a fill takes, several volumes, a
+titles' means, ratios of renditions and file names, level and credit, how all of it fades; the order of what stays. Not modelled: the time a fill takes, several volumes, a
 bound on daily writes, and objects of more than one extent (an object here is one segment). The rule's numbers are the
 edge's own.
 """
@@ -14,8 +14,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.policies.workload import Floats, Ints, Trace
-from edge.store import eviction, hits, popularity
+from benchmarks.policies.workload import Floats, Ints, Trace, key_of
+from edge.store import eviction, hits, popularity, traits
 from edge.store.pack import pack_size_for
 
 RING = 1024  # packs a row can have
@@ -28,15 +28,23 @@ class Rule(NamedTuple):
     new_share: float = eviction.NEW_SHARE
     keep_share: float = eviction.KEEP_SHARE
     least: float = eviction.LEAST
-    most: int = hits.MOST
+    margin: float = eviction.MARGIN
     half_life: float = popularity.HALF_LIFE
+    half_life_most: float = popularity.HALF_LIFE_MOST
+    turns: float = popularity.TURNS  # 0: always the shortest half-life
+    steps: int = popularity.STEPS
     learn: float = popularity.LEARN
+    prior: float = traits.PRIOR
     earned: float = popularity.EARNED
     smooth: float = popularity.SMOOTH
-    title_weight: float = 1.0  # 0: a segment's own counter only
+    expected: float = popularity.EXPECTED  # 0: a segment's own counter only
 
 
 OURS = Rule()
+ONE, FULL = hits.ONE, hits.FULL
+TURN_PART, TURN_SMOOTH = popularity.TURN_PART, popularity.TURN_SMOOTH
+LIKE_LEAST, LIKE_MOST = popularity.LIKE_LEAST, popularity.LIKE_MOST
+HIT, SAVED = eviction.HIT, popularity.SAVED
 FIFO = Rule(rows=False)
 
 
@@ -53,13 +61,16 @@ class _Store(NamedTuple):
     last: Ints
     row_bytes: Ints
     means: npt.NDArray[np.float32]
+    ratios: Floats  # of renditions: found, expected; of file names: the same
     numbers: Floats  # level, credit, bytes written
 
 
 class _Objects(NamedTuple):
     sizes: Ints
     buckets: Ints
-    titles: Ints
+    titles: Ints  # these three as the edge's buckets
+    renditions: Ints
+    files: Ints
 
 
 @numba.njit(cache=True)
@@ -83,10 +94,34 @@ def _append(store, row, entry, size, pack):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
+def _touch(store, bucket):  # type: ignore[no-untyped-def]
+    store.count[bucket] = min(int(store.count[bucket]) + ONE, FULL)
+
+
+@numba.njit(cache=True)
 def _observe(store, objects, rule, entry):  # type: ignore[no-untyped-def]
-    count, title = float(store.count[objects.buckets[entry]]), objects.titles[entry]
-    store.means[title] += (count - store.means[title]) * rule.learn
-    return (count + rule.title_weight * store.means[title]) / (1 + rule.title_weight)
+    count, title = store.count[objects.buckets[entry]] / ONE, objects.titles[entry]
+    rendition, file = objects.renditions[entry], objects.files[entry]
+    mean = float(store.means[title])
+    by_rendition = (store.ratios[0, rendition] + rule.prior) / (store.ratios[1, rendition] + rule.prior)
+    by_file = (store.ratios[2, file] + rule.prior) / (store.ratios[3, file] + rule.prior)
+    store.ratios[0, rendition] += count
+    store.ratios[1, rendition] += mean * by_file
+    store.ratios[2, file] += count
+    store.ratios[3, file] += mean * by_rendition
+    like = min(max(by_rendition * by_file, LIKE_LEAST), LIKE_MOST)
+    store.means[title] += (count - mean * like) * rule.learn / max(like, 1.0)
+    return (count + rule.expected * store.means[title] * like) / (1 + rule.expected)
+
+
+@numba.njit(cache=True)
+def _fade(store, left):  # type: ignore[no-untyped-def]
+    store.numbers[0] *= left
+    store.means[:] *= left
+    store.ratios[:] *= left
+    for bucket in range(len(store.count)):
+        if store.count[bucket]:
+            store.count[bucket] = int(store.count[bucket] * left)
 
 
 @numba.njit(cache=True)
@@ -110,7 +145,7 @@ def _scores(store, objects, rule, slot):  # type: ignore[no-untyped-def]
     members = np.array(entries, dtype=np.int64)
     scores = np.empty(len(members))
     for at, entry in enumerate(members):
-        scores[at] = _observe(store, objects, rule, entry) if rule.rows else store.count[objects.buckets[entry]]
+        scores[at] = _observe(store, objects, rule, entry) if rule.rows else store.count[objects.buckets[entry]] / ONE
     return members, scores
 
 
@@ -120,7 +155,7 @@ def _evict(store, objects, rule, capacity, pack):  # type: ignore[no-untyped-def
     slot = row * RING + store.first[row] % RING
     store.first[row] += 1
     members, scores = _scores(store, objects, rule, slot)
-    budget, least, target = pack * 0.5, 1.0, 0
+    budget, least, target = pack * 0.5, HIT, 0
     if rule.rows:
         budget = min(store.numbers[1], pack * (rule.keep_share if row else 1.0))
         least, target = 0.0 if row else max(rule.least, store.numbers[0]), 1
@@ -144,41 +179,44 @@ def _evict(store, objects, rule, capacity, pack):  # type: ignore[no-untyped-def
 
 @numba.njit(cache=True)
 def _fill(store, objects, rule, entry, capacity, pack):  # type: ignore[no-untyped-def]
-    size, bucket = objects.sizes[entry], objects.buckets[entry]
+    size = objects.sizes[entry]
     while store.row_bytes.sum() > capacity - 4096:
         _evict(store, objects, rule, capacity, pack)
     score = _observe(store, objects, rule, entry)
-    store.numbers[1] = min(store.numbers[1] + rule.earned * size, popularity.SAVED * pack)
-    row = 1 if rule.rows and score >= rule.least and score + 1 > store.numbers[0] else 0
+    store.numbers[1] = min(store.numbers[1] + rule.earned * size, SAVED * pack)
+    row = 1 if rule.rows and score >= rule.least and score + rule.margin > store.numbers[0] else 0
     _append(store, row, entry, size, pack)
-    store.count[bucket] = min(store.count[bucket] + 1, rule.most)
+    _touch(store, objects.buckets[entry])
 
 
 @numba.njit(cache=True)
 def _replay(store, objects, rule, requests, times, capacity, pack, marks):  # type: ignore[no-untyped-def]
     """Per window between marks: bytes asked for, hit, filled, written."""
     bytes_of = np.zeros((4, len(marks) - 1))
-    window, aged = 0, 0.0
+    window, aged, since, filled, turn = 0, 0.0, 0.0, 0.0, 0.0
     for at in range(marks[0], marks[-1]):
         while at >= marks[window + 1]:
             window += 1
-        entry = requests[at]
+        entry, now = requests[at], times[at]
         size = objects.sizes[entry]
-        while times[at] - aged >= rule.half_life:
-            aged += rule.half_life
-            store.numbers[0] /= 2
-            store.means[:] /= 2
-            for bucket in range(len(store.count)):
-                store.count[bucket] >>= 1
+        step = min(max(rule.turns * turn, rule.half_life), rule.half_life_most) / rule.steps
+        due = int((now - aged) / step)
+        if due:
+            aged += due * step
+            _fade(store, 0.5 ** (due / rule.steps))
         bytes_of[0, window] += size
         if store.slot[entry] >= 0:
             bytes_of[1, window] += size
-            store.count[objects.buckets[entry]] = min(store.count[objects.buckets[entry]] + 1, rule.most)
+            _touch(store, objects.buckets[entry])
             continue
         before = store.numbers[2]
         _fill(store, objects, rule, entry, capacity, pack)
         bytes_of[2, window] += size
         bytes_of[3, window] += store.numbers[2] - before
+        filled += size
+        if filled >= capacity * TURN_PART:
+            turn += ((now - since) / TURN_PART - turn) * (TURN_SMOOTH if turn else 1.0)
+            since, filled = now, 0.0
     return bytes_of
 
 
@@ -190,16 +228,16 @@ class Outcome:
     written: Floats
 
 
-def title_buckets(trace: Trace) -> Ints:
-    """Where the edge would count each object's title."""
-    numbers = np.array([popularity.title_of(b"site/%d/r/s" % title) for title in range(int(trace.titles.max()) + 1)])
-    return np.asarray(numbers[trace.titles], dtype=np.int64)
+def buckets_of_keys(trace: Trace) -> Ints:
+    """Where the edge would count each object's title, rendition and file name (rows)."""
+    return np.array([traits.traits_of(key_of(trace, entry).encode()) for entry in range(len(trace.sizes))]).T
 
 
 def run(
     trace: Trace, capacity: int, marks: Ints, rule: Rule = OURS, buckets: Ints | None = None, pack: int = 0
 ) -> Outcome:
     """Replay a trace; `buckets` = the counter of each object (by default as if by a hash)."""
+    assert marks[-1] <= len(trace.objects), "compiled code does not check it"
     if buckets is None:
         seed = zlib.crc32(b"buckets")
         buckets = np.random.default_rng(seed).integers(0, hits.BUCKETS, len(trace.sizes))
@@ -207,9 +245,9 @@ def run(
     store = _Store(
         np.zeros(hits.BUCKETS, np.uint8), np.full(count, -1), np.full(count, -1), np.full(slots, -1),
         np.full(slots, -1), np.zeros(slots, np.int64), np.zeros(2, np.int64), np.zeros(2, np.int64),
-        np.zeros(2, np.int64), np.zeros(popularity.TITLES, np.float32), np.zeros(3),
+        np.zeros(2, np.int64), np.zeros(traits.TITLES, np.float32), np.zeros((4, traits.LIKENESSES)), np.zeros(3),
     )  # fmt: skip
-    objects = _Objects(trace.sizes, buckets, title_buckets(trace))
+    objects = _Objects(trace.sizes, buckets, *buckets_of_keys(trace))
     pack = pack or pack_size_for(capacity)
     asked, hit, filled, written = _replay(
         store, objects, rule, trace.objects, trace.times, float(capacity), float(pack), np.asarray(marks)

@@ -11,8 +11,9 @@ Rules of the generator, each a number below:
 - Optionally a crawler reads 1 % of the library's bytes a day in one go, in title order, each segment once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -24,6 +25,7 @@ Floats = npt.NDArray[np.float64]
 HOUR = 3600.0
 DAY = 24 * HOUR
 SEGMENT_SECONDS = 10.0
+PAGE = 4096  # what a pack is cut into
 UNIT = 16 * 1024  # sizes are multiples of it, so that the referee can count in smaller numbers
 RENDITION_BYTES = (500_000, 1_000_000, 2_000_000, 4_000_000, 7_500_000)  # 0.4 to 6 Mbit/s
 RENDITION_SHARE = (0.10, 0.15, 0.30, 0.30, 0.15)
@@ -59,7 +61,7 @@ class Shape:
     scan: float = 0.0  # share of the library's bytes that a crawler reads each day
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Trace:
     """Requests in order of time. `objects` are dense numbers; `sizes`, `groups` and `titles` are per object."""
 
@@ -75,6 +77,24 @@ class Trace:
     def footprint(self) -> int:
         """Bytes of all different segments that players asked for."""
         return int(self.sizes[np.unique(self.objects[~self.crawled])].sum())
+
+    @cached_property
+    def places(self) -> Ints:
+        """Of each object: which segment of its title and rendition it is."""
+        begins = np.flatnonzero(np.diff(self.groups, prepend=-1))
+        return np.arange(len(self.groups)) - np.repeat(begins, np.diff(np.append(begins, len(self.groups))))
+
+
+def key_of(trace: Trace, entry: int) -> str:
+    """What an edge would be asked for."""
+    return f"/{trace.titles[entry]}/{trace.groups[entry] % len(RENDITION_BYTES)}/{trace.places[entry]}.m4s"
+
+
+def reduced(trace: Trace, divisor: int, *, seconds: float | None = None) -> Trace:
+    """The same requests for objects of a fraction of the size (whole pages); in `seconds`, if they are given."""
+    sizes = -(-trace.sizes // divisor // PAGE) * PAGE
+    times = trace.times if seconds is None else trace.times * (seconds / trace.times[-1])
+    return replace(trace, sizes=sizes, times=times)
 
 
 def popularity(law: Law, titles: int) -> Floats:

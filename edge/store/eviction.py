@@ -15,6 +15,8 @@ from edge.store.tables import Placed
 NEW_SHARE: Final = 0.015  # of the volume: the new row; about a pack
 KEEP_SHARE: Final = 0.8  # of a kept pack that may be appended anew
 LEAST: Final = 1.0  # score below which nothing is promoted
+MARGIN: Final = 0.5  # below the level, that a fill may be and still go to the kept row: the level lags behind
+HIT: Final = 9 / 16  # "fifo" and "lru": more than a halved hit, and a hit of the last 18 hours or so
 
 
 class Policy(StrEnum):
@@ -32,7 +34,7 @@ class Row(IntEnum):
 
 def admit(policy: Policy, score: float, level: float) -> Row:
     """Every fill is written; one that is known to be wanted (`level` = what the kept row last let go) is kept."""
-    if policy is Policy.POPULAR and score >= LEAST and score + 1 > level:
+    if policy is Policy.POPULAR and score >= LEAST and score + MARGIN > level:
         return Row.KEPT
     return Row.NEW
 
@@ -47,7 +49,7 @@ def stay_share(policy: Policy, row: Row) -> float:
 def least_score(policy: Policy, row: Row, level: float) -> float:
     """What is below it goes, whatever room there is."""
     if policy is not Policy.POPULAR:
-        return 1.0
+        return HIT
     return 0.0 if row is Row.KEPT else max(LEAST, level)
 
 

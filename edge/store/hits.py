@@ -3,16 +3,17 @@
 import mmap
 import os
 import struct
+from collections.abc import Callable
 from typing import Final, NamedTuple, Self
 
 from edge.store.doubts import DOUBTS_BYTES, KEEPER, Doubts
 from edge.store.version import VERSIONS_BYTES, Versions
 
 BUCKETS: Final = 1 << 22
-MOST: Final = 15  # more tells no more (`benchmarks/policy.py`), and a full counter is not written
-AHEAD: Final = 0x80  # beside the counter: fetched before anybody asked, and nobody has yet
-_HALVED: Final = bytes((value & AHEAD) | (value & MOST) >> 1 for value in range(256))
-_COUNTS: Final = bytes(value & MOST for value in range(256))
+MOST: Final = 15  # more tells little (`benchmarks/policy.py`), and a full counter is not written
+ONE: Final = 16  # a hit in the counter: parts of hits are kept, so that forgetting goes in small steps
+FULL: Final = MOST * ONE
+AHEAD: Final = FULL + 1  # and whole hits: fetched before anybody asked, and nobody has since
 SHARED_BYTES: Final = BUCKETS + VERSIONS_BYTES + DOUBTS_BYTES
 _BUCKET: Final = BUCKETS - 1
 _FIRST: Final = struct.Struct("<I").unpack_from
@@ -28,6 +29,16 @@ def create_hits_file() -> int:
     return fd
 
 
+def _table(change: Callable[[float], float]) -> bytes:
+    """What becomes of each value; of a marked one the mark stays."""
+    plain = [int(change(value)) for value in range(AHEAD)]
+    return bytes([*plain, *(AHEAD + int(change(value - AHEAD)) for value in range(AHEAD, 256))])
+
+
+_HALVED: Final = _table(lambda value: value / 2)
+_COUNTS: Final = bytes(value if value < AHEAD else (value - AHEAD) * ONE for value in range(256))
+
+
 class HitCounters:
     """A hot object writes nothing: its counter is full. Lost updates between processes do not matter."""
 
@@ -38,20 +49,24 @@ class HitCounters:
         """Count a hit. True: it is the first one of what was fetched ahead."""
         bucket = _FIRST(name)[0] & _BUCKET
         count = self._map[bucket]
-        if count < MOST:
-            self._map[bucket] = count + 1
-        elif count > MOST:
-            self._map[bucket] = min((count & MOST) + 1, MOST)
+        if count < FULL:
+            self._map[bucket] = count + ONE if count < FULL - ONE else FULL
+        elif count > FULL:
+            self._map[bucket] = min((count - AHEAD + 1) * ONE, FULL)
             return True
         return False
 
-    def count(self, name: bytes) -> int:
+    def count(self, name: bytes) -> float:
+        """Hits, of which older ones count less."""
         bucket: int = _FIRST(name)[0] & _BUCKET
-        return self._map[bucket] & MOST
+        return _COUNTS[self._map[bucket]] / ONE
 
     def mark_ahead(self, name: bytes) -> None:
         """Its next hit is the first one of what was fetched ahead."""
-        self._map[_FIRST(name)[0] & _BUCKET] |= AHEAD
+        bucket = _FIRST(name)[0] & _BUCKET
+        count = self._map[bucket]
+        if count <= FULL:
+            self._map[bucket] = AHEAD + min(count // ONE, MOST - 1)
 
     def is_ahead(self, name: bytes) -> bool:
         """Has nobody hit it since it was marked? A neighbour in its bucket may have: then it counts as hit."""
@@ -66,9 +81,9 @@ class HitCounters:
         bucket = _FIRST(name)[0] & _BUCKET
         self._map[bucket] = _HALVED[self._map[bucket]]
 
-    def halve_all(self) -> None:
-        """What was wanted yesterday counts half. Hits of the same few milliseconds may be lost."""
-        self._map[:] = self._map[:].translate(_HALVED)
+    def fade(self, left: float) -> None:
+        """What was wanted earlier counts less: `left` of it. Hits of the same few milliseconds may be lost."""
+        self._map[:] = self._map[:].translate(_table(lambda value: value * left))
 
     def to_bytes(self) -> bytes:
         return self._map[:].translate(_COUNTS)

@@ -14,11 +14,12 @@ from edge.store.index import Index
 from edge.store.journal import ExtentEntry, ObjectEntry
 from edge.store.pack import ALIGN, Pack, Reservation
 from edge.store.packs import Packs
-from edge.store.popularity import Popularity, title_of
+from edge.store.popularity import Popularity
 from edge.store.record import Extent, Record, sums_match
 from edge.store.settings import VolumeSettings
 from edge.store.tables import Placed
 from edge.store.tallies import Tallies
+from edge.store.traits import traits_of
 from edge.words import MIB, Damage, Eviction
 
 REMEMBER_SECONDS = 3600.0
@@ -33,7 +34,7 @@ class Room:
     def __init__(
         self, packs: Packs, index: Index, disk: Disk, settings: VolumeSettings, tallies: Tallies, clock: Clock
     ) -> None:
-        self.popularity = Popularity(packs.size, clock.wall())
+        self.popularity = Popularity(settings.size_bytes, packs.size, clock.wall())
         self.budget = WriteBudget(settings.daily_writes, self.popularity)
         self.doubts = Doubts()
         self._file, self._remembered = packs.directory.parent / "popularity", clock.wall()
@@ -56,7 +57,7 @@ class Room:
     def recall(self) -> None:
         """What an earlier run knew of popularity; without it everything begins as new."""
         try:
-            self.popularity.restore(self._file.read_bytes())
+            self.popularity.restore(self._file.read_bytes(), self._clock.wall())
         except FileNotFoundError:
             pass
         except (OSError, StoreError) as error:
@@ -66,7 +67,7 @@ class Room:
     def remember(self) -> None:
         """Write popularity down; a crash of the machine costs what was learnt since."""
         try:
-            write_whole(self._disk, self._file, self.popularity.to_bytes())
+            write_whole(self._disk, self._file, self.popularity.to_bytes(self._clock.wall()))
         except OSError as error:
             log.warning("popularity cannot be kept: %s", error)
 
@@ -81,14 +82,14 @@ class Room:
     def place(self, length: int, name: bytes, key: bytes) -> Reservation:
         """Room for a part of a fill, in the row where it belongs; StoreError: none; NotAdmitted: not worth it."""
         now = self._clock.wall()
-        score = self.popularity.observe(name, title_of(key))
+        score = self.popularity.observe(name, traits_of(key))
         try:
             self.budget.check(score, now)
         except NotAdmitted:
             self._tallies.refused += 1
             raise
         self.ensure(length)
-        self.popularity.earn(length)
+        self.popularity.earn(length, now)
         self.budget.spend(length, now)
         return self._packs.reserve(length, admit(self._settings.policy, score, self.popularity.level))
 
@@ -169,7 +170,7 @@ class Room:
         return self.popularity.hits.count(entry.name) if self.popularity.hits is not None else 0
 
     def _score(self, entry: Placed) -> float:
-        return self.popularity.observe(entry.name, title_of(self._index.key(entry.name)))
+        return self.popularity.observe(entry.name, traits_of(self._index.key(entry.name)))
 
     def _append_anew(self, entry: Placed) -> bool:
         """Read, verify, write elsewhere, point the index there. False when it is not worth or not possible."""

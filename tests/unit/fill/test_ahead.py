@@ -48,14 +48,14 @@ def test_a_first_hit_makes_it_used_and_says_so_to_who_hits_once() -> None:
     assert bench.ahead.unasked == 0
 
 
-def test_a_mark_is_beside_the_counter_and_survives_its_halving_but_no_restart() -> None:
+def test_a_mark_is_beside_the_counter_and_survives_its_fading_but_no_restart() -> None:
     bench = Bench()
     name = b"n" * 16
     for _ in range(20):
         bench.hits.touch(name)
     bench.hits.mark_ahead(name)
-    assert bench.hits.count(name) == 15
-    bench.hits.halve_all()
+    assert bench.hits.count(name) == 14  # a full one loses a hit
+    bench.hits.fade(0.5)
     bench.hits.halve(name)
     assert (bench.hits.count(name), bench.hits.is_ahead(name)) == (3, True)
     later = HitCounters(create_hits_file())

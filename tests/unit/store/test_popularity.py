@@ -1,6 +1,9 @@
 """Popularity: it is learnt, it survives a restart, and a day's writes are bounded by it."""
 
 import os
+import struct
+import zlib
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,13 +13,14 @@ from edge.clock import FakeClock
 from edge.errors import NotAdmitted, StoreError
 from edge.store.budget import DAY_SECONDS, WriteBudget
 from edge.store.eviction import Policy, Row, admit
-from edge.store.hits import MOST, HitCounters, create_hits_file
-from edge.store.popularity import HALF_LIFE, Popularity, title_of
+from edge.store.hits import BUCKETS, FULL, MOST, HitCounters, create_hits_file
+from edge.store.popularity import HALF_LIFE, HALF_LIFE_MOST, STEPS, Popularity
+from edge.store.traits import TITLES, Traits, traits_of
 from edge.store.volume import Volume
-from edge.words import MIB
+from edge.words import GIB, MIB
 from tests.support.volumes import name, open_volume, put, settings
 
-NAME = b"n" * 16
+NAME, OTHER = b"n" * 16, b"m" * 16
 
 
 @pytest.fixture
@@ -34,39 +38,108 @@ def fill(volume: Volume, numbers: range) -> None:
 
 
 def test_renditions_of_a_title_share_its_popularity_and_other_titles_do_not() -> None:
-    assert title_of(b"site/films/a/720p/1.m4s") == title_of(b"site/films/a/1080p/9.m4s?x=1")
-    assert title_of(b"site/films/a/720p/1.m4s") != title_of(b"site/films/b/720p/1.m4s")
+    one, other = traits_of(b"site/films/a/720p/1.m4s"), traits_of(b"site/films/a/1080p/9.m4s?x=1")
+    assert one.title == other.title
+    assert one.title != traits_of(b"site/films/b/720p/1.m4s").title
+
+
+def test_a_rendition_and_a_file_name_are_the_same_in_all_titles() -> None:
+    one, other = traits_of(b"site/films/a/720p/1.m4s?x=1"), traits_of(b"site/series/b/720p/1.m4s")
+    assert one[1:] == other[1:]
+    assert set(one[1:]).isdisjoint(traits_of(b"site/films/a/1080p/9.m4s")[1:])
+    assert traits_of(b"flat") == traits_of(b"flat?x")  # no title, no rendition
 
 
 def test_an_unhit_segment_of_a_wanted_title_scores_above_one_of_an_unwanted_title(hits: HitCounters) -> None:
-    popularity = Popularity(MIB, 0.0, hits)
+    popularity = Popularity(GIB, MIB, 0.0, hits)
     for _ in range(MOST):
         hits.touch(NAME)
     for _ in range(100):
-        popularity.observe(NAME, 1)
-    assert popularity.observe(b"m" * 16, 1) > popularity.observe(b"m" * 16, 2) + 3
+        popularity.observe(NAME, Traits(1, 1, 1))
+    assert popularity.observe(OTHER, Traits(1, 1, 1)) > popularity.observe(OTHER, Traits(2, 1, 1)) + 3
 
 
-def test_after_a_half_life_everything_counts_half_and_shared_counters_are_halved_by_one_keeper_only(
+def test_of_two_unhit_segments_of_a_title_the_one_whose_like_are_hit_elsewhere_scores_higher(
     hits: HitCounters,
 ) -> None:
-    popularity = Popularity(MIB, 1000.0, hits)
+    popularity = Popularity(GIB, MIB, 0.0, hits)
+    for _ in range(MOST):
+        hits.touch(NAME)
+    for title in range(200):  # beginnings (file 1) are hit in all titles, ends (file 2) in none
+        for _ in range(4):
+            popularity.observe(NAME, Traits(title, 5, 1))
+            popularity.observe(OTHER, Traits(title, 5, 2))
+    assert popularity.observe(OTHER, Traits(7, 5, 1)) > 2 * popularity.observe(OTHER, Traits(7, 5, 2))
+
+
+def test_after_a_half_life_everything_counts_half_and_shared_counters_fade_by_one_keeper_only(
+    hits: HitCounters,
+) -> None:
+    popularity = Popularity(GIB, MIB, 1000.0, hits)
     popularity.level = 4.0
     for _ in range(8):
         hits.touch(NAME)
-    popularity.age(1000.0 + HALF_LIFE - 1, counters=True)
+    popularity.age(1000.0 + HALF_LIFE / STEPS - 1, counters=True)
     assert (hits.count(NAME), popularity.level) == (8, 4.0)
+    popularity.age(1000.0 + HALF_LIFE / STEPS, counters=True)
+    assert hits.count(NAME) == pytest.approx(8 * 0.5 ** (1 / STEPS), abs=1 / 16)
     popularity.age(1000.0 + HALF_LIFE, counters=True)
-    assert (hits.count(NAME), popularity.level) == (4, 2.0)
+    assert hits.count(NAME) == pytest.approx(4, abs=1 / 8)
+    assert popularity.level == pytest.approx(2.0)
+    left = hits.count(NAME)
     popularity.age(1000.0 + 2 * HALF_LIFE, counters=False)
-    assert (hits.count(NAME), popularity.level) == (4, 1.0)
+    assert hits.count(NAME) == left
+    assert popularity.level == pytest.approx(1.0)
+    popularity.age(1000.0 + 1000 * HALF_LIFE, counters=True)
+    assert hits.count(NAME) == 0
+
+
+def test_a_volume_that_fills_slowly_forgets_slowly_within_bounds() -> None:
+    for days_of_a_turn, half_life in ((0.1, HALF_LIFE), (1.0, 2 * HALF_LIFE), (30.0, HALF_LIFE_MOST)):
+        popularity = Popularity(GIB, MIB, 0.0)
+        assert popularity.half_life == HALF_LIFE
+        for part in range(1, 101):
+            popularity.earn(GIB // 100, part / 100 * days_of_a_turn * HALF_LIFE)
+        assert popularity.half_life == pytest.approx(half_life, rel=0.1)
+
+
+def test_the_time_that_a_node_is_off_is_no_part_of_a_turn() -> None:
+    popularity = Popularity(GIB, MIB, 0.0)
+    popularity.earn(GIB // 16, HALF_LIFE)
+    again = Popularity(GIB, MIB, 40 * HALF_LIFE)
+    again.restore(popularity.to_bytes(HALF_LIFE), 40 * HALF_LIFE)
+    again.earn(GIB // 16, 41 * HALF_LIFE)
+    assert again.turn == pytest.approx(16 * HALF_LIFE)
+
+
+def test_a_counter_holds_fifteen_hits_and_no_more(hits: HitCounters) -> None:
+    for _ in range(3):
+        hits.touch(NAME)
+    hits.fade(0.9)
+    for _ in range(MOST):
+        hits.touch(NAME)
+    assert hits.count(NAME) == MOST == FULL / 16
+
+
+def test_what_the_version_before_has_written_of_popularity_is_read(hits: HitCounters) -> None:
+    counters = bytearray(BUCKETS)
+    counters[int.from_bytes(NAME[:4], "little") % BUCKETS] = 7
+    means = array("f", bytes(4 * TITLES))
+    means[3] = 2.5
+    head = struct.pack("<8sdddqd", b"EDGEPOP1", 50.0, 1.5, 10.0, 20_000, 300.0)
+    body = zlib.compress(head + means.tobytes() + counters)
+    popularity = Popularity(GIB, MIB, 100.0, hits)
+    popularity.restore(zlib.crc32(body).to_bytes(4, "little") + body, 100.0)
+    assert (popularity.level, popularity.credit, popularity.day, popularity.spent) == (1.5, 10.0, 20_000, 300.0)
+    assert hits.count(NAME) == 7
+    assert popularity.observe(OTHER, Traits(3, 1, 1)) > 1
 
 
 def test_what_is_wanted_less_than_what_was_let_go_begins_in_the_new_row() -> None:
     assert admit(Policy.POPULAR, 0.0, 0.0) is Row.NEW
     assert admit(Policy.POPULAR, 1.0, 0.0) is Row.KEPT
-    assert admit(Policy.POPULAR, 2.0, 3.5) is Row.NEW
-    assert admit(Policy.POPULAR, 9.0, 3.5) is Row.KEPT
+    assert admit(Policy.POPULAR, 2.9, 3.5) is Row.NEW
+    assert admit(Policy.POPULAR, 3.1, 3.5) is Row.KEPT
     assert admit(Policy.LRU, 9.0, 0.0) is Row.NEW
 
 
@@ -82,7 +155,7 @@ def test_popularity_and_the_rows_of_packs_survive_a_restart(tmp_path: Path, hits
     rows = {number: pack.row for number, pack in volume.packs.all.items()}
     assert set(rows.values()) == {Row.NEW, Row.KEPT}
     volume.popularity.level = 2.5
-    wanted = volume.popularity.observe(b"m" * 16, title_of(b"/title/r/other"))
+    wanted = volume.popularity.observe(OTHER, traits_of(b"/title/r/other"))
     volume.close()
     fd = create_hits_file()
     again = open_volume(tmp_path)
@@ -91,7 +164,7 @@ def test_popularity_and_the_rows_of_packs_survive_a_restart(tmp_path: Path, hits
     assert {number: pack.row for number, pack in again.packs.all.items()} == rows
     assert again.popularity.level == 2.5
     assert again.popularity.hits.count(hot) == 6
-    learnt = again.popularity.observe(b"m" * 16, title_of(b"/title/r/other"))
+    learnt = again.popularity.observe(OTHER, traits_of(b"/title/r/other"))
     assert 0 < learnt <= wanted
     again.close()
     os.close(fd)
@@ -110,13 +183,13 @@ def test_a_damaged_file_of_popularity_is_refused_and_the_volume_opens(tmp_path: 
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 2] ^= 1
     with pytest.raises(StoreError):
-        Popularity(MIB, 0.0, hits).restore(bytes(raw))
+        Popularity(GIB, MIB, 0.0, hits).restore(bytes(raw), 0.0)
     path.write_bytes(raw)
     open_volume(tmp_path).close()
 
 
 def test_a_days_writes_tighten_admission_from_half_on_and_end_it_when_they_are_used_up() -> None:
-    popularity = Popularity(MIB, 0.0)
+    popularity = Popularity(GIB, MIB, 0.0)
     budget = WriteBudget(1000, popularity)
     popularity.level = 2.0
     noon = 20_000.5 * DAY_SECONDS
@@ -166,3 +239,29 @@ def test_without_a_hit_what_is_new_does_not_displace_what_was_hit(tmp_path: Path
     assert all(volume.lookup(name(volume, f"/hot/r/{number}")) for number in range(8))
     assert volume.packs.used_bytes <= volume.settings.size_bytes + 2 * volume.pack_size
     volume.close()
+
+
+@pytest.mark.parametrize("policy", [Policy.LRU, Policy.FIFO])
+def test_with_one_row_what_was_hit_last_stays_and_nothing_else_counts(
+    tmp_path: Path, hits: HitCounters, policy: Policy
+) -> None:
+    volume = open_volume(tmp_path, pack_size=MIB, policy=policy)
+    volume.popularity.hits = hits
+    put(volume, "/hot/r/1", 1, 100_000)
+    put(volume, "/hot/r/2", 1, 100_000)
+    for number in range(40):
+        hits.touch(name(volume, "/hot/r/1"))
+        fill(volume, range(number, number + 1))
+    assert volume.lookup(name(volume, "/hot/r/1")) is not None
+    assert volume.lookup(name(volume, "/hot/r/2")) is None
+    assert {pack.row for pack in volume.packs.all.values()} == {Row.NEW}
+    volume.close()
+
+
+def test_a_full_counter_can_be_marked_and_is_full_after_the_first_hit(hits: HitCounters) -> None:
+    name = bytes(16)
+    for _ in range(2 * MOST):
+        hits.touch(name)
+    hits.mark_ahead(name)
+    assert hits.touch(name)
+    assert hits.count(name) == MOST
