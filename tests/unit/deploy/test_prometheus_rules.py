@@ -88,5 +88,6 @@ def test_alerts_fire_in_their_cases_and_only_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_alerts_fire_in_all_their_cases_and_only_there() -> None:
     promtool("test", "rules", "prometheus/tests/rules.test.yml")
