@@ -119,8 +119,7 @@ async def each(
                 raise AssertionError(f"with call {nth} failing: {error}") from error
             finally:
                 if disk is not None:
-                    disk.arm(1 << 60)
-                    disk.for_ever = False
+                    disk.left, disk.for_ever = 1 << 60, False
             if not failed():
                 return tried
         tried += 1
