@@ -78,7 +78,6 @@ class Trace:
         """Bytes of all different segments that players asked for."""
         return int(self.sizes[np.unique(self.objects[~self.crawled])].sum())
 
-
     @cached_property
     def places(self) -> Ints:
         """Of each object: which segment of its title and rendition it is."""

@@ -108,7 +108,15 @@ class Popularity:
     def to_bytes(self, now: float) -> bytes:
         """All of it, to survive a restart of the machine."""
         head = _HEAD.pack(
-            _MAGIC, self._aged, self.level, self.credit, self.day, self.spent, self.turn, now - self._since, self._filled
+            _MAGIC,
+            self._aged,
+            self.level,
+            self.credit,
+            self.day,
+            self.spent,
+            self.turn,
+            now - self._since,
+            self._filled,
         )
         counters = self.hits.to_bytes() if self.hits is not None else b""
         learnt = self._means.tobytes() + self._renditions.to_bytes() + self._files.to_bytes()
