@@ -1,9 +1,9 @@
 """Our volume without the bytes, compiled: packs, re-appends, counters and rows as `edge.store` has them.
 
 Modelled exactly: two rows of append-only packs that are deleted whole; the counters' buckets with their collisions;
-titles' means, ratios of renditions and file names, level and credit, how all of it fades; the order of what stays. Not modelled: the time a fill takes, several volumes, a
-bound on daily writes, and objects of more than one extent (an object here is one segment). The rule's numbers are the
-edge's own.
+titles' means, ratios of renditions and file names, level and credit, and how all of it fades; the order of what stays.
+Not modelled: the time a fill takes, several volumes, a bound on daily writes, and objects of more than one extent (an
+object here is one segment). The rule's numbers are the edge's own.
 """
 
 import zlib
@@ -230,7 +230,13 @@ class Outcome:
 
 def buckets_of_keys(trace: Trace) -> Ints:
     """Where the edge would count each object's title, rendition and file name (rows)."""
-    return np.array([traits.traits_of(key_of(trace, entry).encode()) for entry in range(len(trace.sizes))]).T
+    groups, of_group = np.unique(trace.groups, return_index=True)
+    told = np.array([traits.traits_of(key_of(trace, entry).encode()) for entry in of_group.tolist()])
+    titles, renditions, _ = told[np.searchsorted(groups, trace.groups)].T
+    longest = int(np.argmax(trace.places))  # its title and rendition have a segment of each place
+    first = longest - int(trace.places[longest])
+    files = [traits.traits_of(key_of(trace, entry).encode()).file for entry in range(first, longest + 1)]
+    return np.array([titles, renditions, np.array(files)[trace.places]])
 
 
 def run(

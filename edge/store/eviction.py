@@ -16,7 +16,7 @@ NEW_SHARE: Final = 0.015  # of the volume: the new row; about a pack
 KEEP_SHARE: Final = 0.8  # of a kept pack that may be appended anew
 LEAST: Final = 1.0  # score below which nothing is promoted
 MARGIN: Final = 0.5  # below the level, that a fill may be and still go to the kept row: the level lags behind
-HIT: Final = 9 / 16  # "fifo" and "lru": more than a halved hit, and a hit of the last 18 hours or so
+HIT: Final = 9 / 16  # "fifo" and "lru": more than a halved hit; a hit counts for three quarters of a half-life
 
 
 class Policy(StrEnum):
