@@ -4,6 +4,8 @@ import asyncio
 import os
 import random
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,10 @@ import pytest
 
 from edge.clock import FakeClock
 from edge.policy.purges import Purge, Scope
+from edge.store import files
 from edge.store.bulk.builder import Builder
+from edge.store.bulk.order import Order
+from edge.store.disk import Disk
 from edge.store.doubts import KEEPER
 from edge.store.hits import Shared, create_hits_file
 from edge.store.live import split_live
@@ -23,7 +28,7 @@ from edge.store.renewal import Renewal
 from edge.store.thread import StoreThread
 from edge.store.version import EPOCH_SHIFT, Versions, epoch_mark, marked_epoch
 from edge.store.volume import Volume
-from edge.words import KIB, Damage, Eviction
+from edge.words import KIB, MIB, Damage, Eviction
 from tests.support.building import BuilderThatFails, use_builder
 from tests.support.volumes import SLICE, name, open_volume, prove, put, settings
 from tests.unit.store.test_rebuild import live_a_little, lose_index, rebuilt, rows
@@ -506,3 +511,19 @@ def test_rows_that_are_out_of_order_are_no_index(tmp_path: Path, monkeypatch: py
     use_builder(monkeypatch, None)
     rebuilt(tmp_path, pack_size=PACK).close()
     assert rows(tmp_path) == lost, "step by step"
+
+
+def test_a_builder_ends_with_its_keeper(tmp_path: Path) -> None:
+    filled(tmp_path)
+    identity = files.identity(Disk(), tmp_path / "v")
+    packs = tmp_path / "v" / "packs"
+    order = Order(
+        str(packs), str(tmp_path / "none"), identity.volume.hex, [*range(1, len([*packs.glob("*.pack")]) + 1)], MIB, 1
+    )
+    (tmp_path / "build").mkdir()
+    order.write(tmp_path / "build")
+    command = [sys.executable, "-m", "edge.store.bulk", str(tmp_path / "build")]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    assert ended.returncode != 0
+    assert b"the keeper has gone" in ended.stderr
+    assert not (tmp_path / "build" / "answer").exists()
