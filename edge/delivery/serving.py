@@ -1,5 +1,6 @@
 """How a request is answered from a record: conditions, ranges, the whole; and what keepers are asked on its behalf."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -66,7 +67,7 @@ class Told:
         self.how = how
 
 
-class Serving:
+class Serving(ABC):
     """The part of the handler that words answers and hands out their bodies."""
 
     def __init__(
@@ -219,9 +220,9 @@ class Serving:
             start = extent.end
         return True
 
+    @abstractmethod
     def complete(self, exchange: Exchange, place: Place) -> None:
         """What is stored is not all that is asked for: a keeper brings the rest, or all of it."""
-        raise NotImplementedError
 
     def _body(
         self,
@@ -253,6 +254,7 @@ class Serving:
             on_brought=partial(self.brought, exchange.request, place) if leads else None,
         )
 
+    @abstractmethod
     def brought(self, request: Request, place: Place) -> None:
         """A fill for a request has ended."""
 
