@@ -17,6 +17,7 @@ from cachetools import TTLCache
 
 from edge.clock import Clock
 from edge.errors import EdgeError
+from edge.fill import plan
 from edge.fill.ahead import Ahead
 from edge.fill.carry import Carrier
 from edge.fill.dropping import Drops
@@ -37,7 +38,6 @@ from edge.fill.messages import (
     Hello,
     Mode,
 )
-from edge.fill.plan import client_conditions
 from edge.fill.purging import Purger
 from edge.fill.readers import Reader, Run
 from edge.fill.settings import FillSettings
@@ -52,7 +52,6 @@ from edge.store.thread import StoreThread
 from edge.tasks import Tasks
 from edge.words import Eviction, Reason
 
-SHARED_METHODS = frozenset({b"GET", b"HEAD"})  # the others change something: they go straight up
 LIVE_DIRECTORIES = 4096
 LIVE_SECONDS = 60.0  # a live playlist changes every few seconds
 SMALL_KINDS = 64  # how many (kind) memories of rangeless answers there can be: one per kind
@@ -173,7 +172,7 @@ class Desk:
     def fetch(self, link: Link, fetch: Fetch) -> None:
         """Take one fetch of a worker; the answer comes as messages."""
         name, stored, whole = self._finder.find(fetch)
-        stored = self._usable(fetch, stored, whole=whole)
+        stored = self._finder.usable(fetch, stored, whole=whole)
         if self._drops.waits(name, link, fetch):
             return
         if fetch.mode is Mode.AHEAD:
@@ -196,10 +195,10 @@ class Desk:
             fetch = replace(fetch, mode=Mode.SOLO)
             reader = Reader(link.channel, fetch)
         entire = self._shop.rules(fetch.site, fetch.path).exact_ranges
-        if self._knows_by_now(fetch) and self._finder.satisfied(fetch, stored, whole=whole, entire=entire):
+        if plan.may_know_by_now(fetch) and self._finder.satisfied(fetch, stored, whole=whole, entire=entire):
             link.channel.send(Again(fetch.id))
             return
-        if self._by_itself(fetch):
+        if plan.is_by_itself(fetch):
             self._lead(link, name, reader, stored, shared=False, asked=asked)
             return
         if flight is not None and flight.joinable and not flight.over:
@@ -226,12 +225,6 @@ class Desk:
             return
         self._lead(link, name, reader, stored, shared=True)
 
-    def _usable(self, fetch: Fetch, stored: Record | None, *, whole: bool) -> Record | None:
-        """A part without a strong validator is of no use to who wants more of it: nothing can be added to it."""
-        if stored is None or whole or stored.flags & Flag.STRONG or fetch.method != b"GET":
-            return stored
-        return stored if self._finder.gap(fetch, stored) is None else None
-
     def _is_borrowed(self, name: bytes, fetch: Fetch) -> bool:
         """Does a sibling keep it, and is it not asked for so often that we keep it, too?"""
         if fetch.by_sibling or self._shop.group.owner(fetch.key) is None:
@@ -251,13 +244,6 @@ class Desk:
             return False
         return self._shop.rules(flight.fetch.site, flight.fetch.path).exact_ranges
 
-    def _knows_by_now(self, fetch: Fetch) -> bool:
-        """Does a client's own condition go on only because the worker found nothing to compare it with?"""
-        return fetch.mode is Mode.SOLO and fetch.method in SHARED_METHODS and client_conditions(fetch)
-
-    def _by_itself(self, fetch: Fetch) -> bool:
-        return fetch.mode in (Mode.PASS, Mode.SOLO) or fetch.method != b"GET"
-
     def _lead(
         self,
         link: Link,
@@ -276,7 +262,7 @@ class Desk:
             self._settings,
             slice_size=self._slice_size,
             clients=self._shop.group.order(
-                reader.fetch.key, siblings=not reader.fetch.by_sibling and reader.fetch.method in SHARED_METHODS
+                reader.fetch.key, siblings=not reader.fetch.by_sibling and reader.fetch.method in plan.SHARED_METHODS
             ),
             on_idle=self._landed,
             start_run=self._start_run,

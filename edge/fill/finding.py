@@ -55,6 +55,12 @@ class Finder:
         stored = live[0] if live is not None else self._volume.lookup(name)
         return (self._seen(stored) if stored is not None else None), live is not None
 
+    def usable(self, fetch: Fetch, stored: Record | None, *, whole: bool) -> Record | None:
+        """A part without a strong validator is of no use to who wants more of it: nothing can be added to it."""
+        if stored is None or whole or stored.flags & Flag.STRONG or fetch.method != b"GET":
+            return stored
+        return stored if self.gap(fetch, stored) is None else None
+
     def cannot_complete(self, fetch: Fetch, stored: Record) -> bool:
         """Slices are missing, and this upstream has no ranges: the whole is fetched anew."""
         if fetch.kind not in self._rangeless:

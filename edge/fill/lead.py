@@ -296,13 +296,8 @@ class Lead:
 
     def _as_asked(self, ask: Ask, response: UpstreamResponse) -> bool:
         """A plain cache hands a part on that is not what was asked: its client can read Content-Range itself."""
-        if response.status != PARTIAL or not self._rules.exact_ranges:
-            return True
-        try:
-            plan.verify_partial(ask, response.fields, response.content_length)
-        except OriginError:
-            return False
-        return True
+        cuts = response.status == PARTIAL and self._rules.exact_ranges
+        return not cuts or plan.fits(ask, response.fields, response.content_length)
 
     async def _bring(self, ask: Ask, response: UpstreamResponse, run: Run) -> Carrier:
         """An answer with a body that is what was asked for."""
@@ -323,7 +318,7 @@ class Lead:
         alone = self._pass or not verdict.shareable
         if alone and not self._pass:
             self._separate(response.status)
-            if response.status == PARTIAL and self._falls_short(ask, end, total):
+            if response.status == PARTIAL and plan.falls_short(self._fetch, ask, end, total):
                 # what is not kept cannot be put together: asked for as the client asked
                 self._pass = self._unconditional = True
                 raise _AskAgain
@@ -411,11 +406,6 @@ class Lead:
             has_authorization=fields.first(self._fetch.fields, b"authorization") is not None,
             live=response.status >= 400 and self._shop.is_live(self._fetch.site, self._fetch.path),
         )
-
-    def _falls_short(self, ask: Ask, end: int, total: int) -> bool:
-        fetch = self._fetch
-        wanted = total if fetch.end == UNKNOWN or fetch.suffix else min(fetch.end, total)
-        return end < wanted or (fetch.suffix > 0 and ask.suffix < fetch.suffix)
 
     def _separate(self, status: int) -> None:
         """The answer is the leader's alone: the others ask for themselves, later ones at once."""

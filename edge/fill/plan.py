@@ -16,6 +16,8 @@ from edge.words import Kind, Reason
 
 FieldList = tuple[tuple[bytes, bytes], ...]
 
+SHARED_METHODS = frozenset({b"GET", b"HEAD"})  # the others change something: they go straight up
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -111,6 +113,16 @@ def client_conditions(fetch: Fetch) -> bool:
     return any(name.lower() in CONDITIONS for name, _ in fetch.fields)
 
 
+def may_know_by_now(fetch: Fetch) -> bool:
+    """Does a client's own condition go on only because the worker found nothing to compare it with?"""
+    return fetch.mode is Mode.SOLO and fetch.method in SHARED_METHODS and client_conditions(fetch)
+
+
+def is_by_itself(fetch: Fetch) -> bool:
+    """Is it a request that no other may share?"""
+    return fetch.mode in (Mode.PASS, Mode.SOLO) or fetch.method != b"GET"
+
+
 def stale_if_error(fetch: Fetch, rules: SiteRules) -> int:
     """Seconds for which the client takes a stale answer in place of an error (RFC 5861 section 4), if it may say so."""
     demands = parse_demands(fetch.fields) if rules.honour_client_cache_control else None
@@ -153,6 +165,21 @@ def verify_partial(ask: Ask, response_fields: Fields, content_length: int | None
     if (found.start, found.end_exclusive) != wanted:
         raise _bad(f"Content-Range {found.start}-{found.end_exclusive} is not what was asked")
     return Partial(found.start, found.end_exclusive, found.total)
+
+
+def fits(ask: Ask, response_fields: Fields, content_length: int | None) -> bool:
+    """Is a 206 what was asked for?"""
+    try:
+        verify_partial(ask, response_fields, content_length)
+    except OriginError:
+        return False
+    return True
+
+
+def falls_short(fetch: Fetch, ask: Ask, end: int, total: int) -> bool:
+    """Does a part that ends there bring less than the client wants?"""
+    wanted = total if fetch.end == UNKNOWN or fetch.suffix else min(fetch.end, total)
+    return end < wanted or (fetch.suffix > 0 and ask.suffix < fetch.suffix)
 
 
 def strong_etag(response_fields: Fields) -> bytes:
