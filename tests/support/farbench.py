@@ -15,6 +15,7 @@ from tests.support.faultproxy import FaultProxy
 from tests.support.faults import nothing
 
 SIZE = 2 * MIB + 17
+# Objects have numbers, and a fault is meant for who asks for them: nothing is fetched ahead.
 # Short times, so that each fault shows soon; a broken body is resumed at most three times without progress.
 CONFIG = """
 [origin]
@@ -25,6 +26,9 @@ stall_timeout = "250ms"
 retries = 2
 resume_max = 3
 far = {far}
+[[site]]
+name = "default"
+prefetch = 0
 """
 RESUME_MAX, TRIES = 3, 3  # as CONFIG has them: resumptions without progress, and tries of one request
 BUSY = 2  # a machine that is busy for a stall's 250 ms makes a stall of its own: seen once in 900 bodies
