@@ -114,7 +114,8 @@ class Viewer:
         until = time.monotonic() + seconds
         samples: list[Sample] = []
         while len(samples) < most and (not samples or time.monotonic() < until):
-            samples.append(await self._fetch(f"/s/{size}/far-{next(self._names)}.ts"))
+            # The name does not end with its number: a cold segment must not have been fetched ahead.
+            samples.append(await self._fetch(f"/s/{size}/far-{next(self._names)}x.ts"))
         return samples
 
     async def warm_up(self, size: int, seconds: float, most: int) -> None:

@@ -89,7 +89,7 @@ async def test_a_node_that_lives_and_has_not_done_it_in_time_is_named_and_does_i
         await joined(nsk.edge)
         assert await nsk.version("/film/a") == (1, "MISS")
         library.version = 2
-        purge = "purge", "--cache-dir", str(msk.cache), "--fleet", "--wait", "--wait-most", "0.5"
+        purge = "purge", "--cache-dir", str(msk.cache), "--fleet", "--wait", "--wait-most", "4"
         os.kill(nsk.edge.process.pid, signal.SIGSTOP)  # it hangs
         try:
             code, said = await verb(*purge, "http://films.example/film/a")

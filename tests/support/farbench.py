@@ -16,6 +16,7 @@ from tests.support.faultproxy import FaultProxy
 from tests.support.faults import nothing
 
 SIZE = 2 * MIB + 17
+# Objects have numbers, and a fault is meant for who asks for them: nothing is fetched ahead.
 # Short times, so that each fault shows soon; a broken body is resumed at most three times without progress. No fault
 # waits for a first byte: on a busy machine (25 processes for two cores) the origin's own took more than a second.
 CONFIG = """
@@ -27,6 +28,9 @@ stall_timeout = "250ms"
 retries = 2
 resume_max = 3
 far = {far}
+[[site]]
+name = "default"
+prefetch = 0
 """
 RESUME_MAX, TRIES = 3, 3  # as CONFIG has them: resumptions without progress, and tries of one request
 BUSY = 2  # a machine that is busy for a stall's 250 ms makes a stall of its own: seen once in 900 bodies
