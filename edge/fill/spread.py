@@ -31,6 +31,7 @@ from edge.words import KIB, Reason
 FIRST: Final = 64 * KIB  # what is asked of an object first, when nobody knows how long it is
 BEGINNING: Final = 16 * KIB  # the same when its rest is asked for at the same moment
 OPENING: Final = 3.0  # round trips of work for the connections there are, from which on more are opened
+AHEAD_SHARE: Final = 0.75  # of what may be under way, for what no player waits for: there it must not fill the queue
 LOOK_LEAST: Final = 0.005  # seconds
 LOOK: Final = 0.125  # of a round trip from one look for what lags to the next
 
@@ -145,7 +146,7 @@ class Spread:
         if self._under_way >= self._most or budget.pieces >= pool.for_pieces:
             return False  # those that were asked for a moment ago have no connection yet, but will
         now = shop.clock.monotonic()
-        carried = pool.path.load.room(now)
+        carried = pool.path.load.room(now) * (1.0 if self.awaited else AHEAD_SHARE)
         if pool.path.load.asked >= carried or self._weight >= carried / budget.sharing(self, now):
             return False
         return pool.spare and budget.held < shop.settings.spread_total
