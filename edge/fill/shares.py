@@ -6,7 +6,7 @@ from typing import Final
 from edge.words import KIB
 
 LEAST: Final = 16 * KIB  # what is less is not worth a request
-MOST: Final = 512 * KIB  # one piece that lags must not hold up for long what comes behind it
+MOST: Final = 256 * KIB  # one piece that lags must not hold up for long what comes behind it
 AT_ONCE: Final = 2.0  # round trips of work that is shared out at once; of more, a half: who is fast gets more later
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from edge.words import KIB
 
 FRESH: Final = 14 * KIB  # ten packets (RFC 6928): what a new connection begins with
-WIDEST: Final = 512 * KIB  # no piece is longer, so no more is seen
+WIDEST: Final = 256 * KIB  # no piece is longer, so no more is seen
 PAUSE: Final = 0.33  # of a round trip without a byte: what follows was sent when the former was acknowledged
 STREAM: Final = 0.75  # of a round trip of bytes without a pause
 DOUBLED: Final = 2.3  # times the burst before it: no window grows faster, so a lost packet had held that back
