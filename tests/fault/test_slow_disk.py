@@ -19,6 +19,7 @@ pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 HELD = [path_of(number, 60_000) for number in range(1_000_000, 1_000_040)]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 async def test_a_disk_that_takes_seconds_for_each_write_holds_up_no_hit_and_fails_no_miss(tmp_path: Path) -> None:
     seconds = 2.0
