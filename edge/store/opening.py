@@ -25,7 +25,7 @@ from edge.store.pack import EXTENT_LIMIT, pack_size_for
 from edge.store.packs import Packs
 from edge.store.purgelog import PurgeLog
 from edge.store.rebuild import Rebuild
-from edge.store.recovery import complete_journals
+from edge.store.recovery import complete_journals, complete_newest
 from edge.store.renewal import Renewal, newest
 from edge.store.settings import VolumeHello, VolumeSettings
 from edge.store.tables import FORMAT as INDEX_FORMAT
@@ -130,8 +130,7 @@ class Opened:
             try:
                 self.index = self._mapped(path)
                 if self.index.meta(b"format") != INDEX_FORMAT or self.index.meta(UNFINISHED):
-                    self.index.close()
-                    raise FormatUnknown("an index of another format, or one whose rebuild was cut short")
+                    self._leave_index()
                 complete_journals(self.packs, self.index, self.disk, self.identity.volume)
                 self._remove_indexes(but=path)
                 return
@@ -150,6 +149,15 @@ class Opened:
             self._index_is_lost = True
             with self.index.writing() as txn:
                 txn.set_meta(UNFINISHED, 1)
+
+    def _leave_index(self) -> None:
+        """FormatUnknown, once what was kept during a rebuild that was cut short stands in journals."""
+        try:
+            if self.index.meta(b"format") == INDEX_FORMAT:
+                complete_newest(self.packs, self.index, self.disk, self.identity.volume, self._dirty_from)
+        finally:
+            self.index.close()
+        raise FormatUnknown("an index of another format, or one whose rebuild was cut short")
 
     def _begin_rebuild(self) -> Rebuild | Renewal:
         packs, front = self.packs, newest(self.packs)

@@ -53,7 +53,7 @@ class Packs:
             if number in known:
                 pack.row, pack.journal_whole = Row(known[number]), True
             else:
-                pack.row, pack.journal_whole = self._look_at_journal(number)
+                self.look_at_journal(pack)
 
     def _found(self) -> list[tuple[int, os.stat_result]]:
         with os.scandir(self.directory) as entries:
@@ -63,8 +63,11 @@ class Packs:
                 if entry.name.endswith(".pack") and entry.name[:-5].isdigit()
             ]
 
-    def _look_at_journal(self, number: int) -> tuple[Row, bool]:
-        """Its row, and whether its last entry is there."""
+    def look_at_journal(self, pack: Pack) -> None:
+        """Learn its row, and whether its last entry is there."""
+        pack.row, pack.journal_whole = self._row_and_end(pack.number)
+
+    def _row_and_end(self, number: int) -> tuple[Row, bool]:
         try:
             fd = os.open(self.journal_path(number), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:  # without its journal a pack is as good as new

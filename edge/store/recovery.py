@@ -49,6 +49,17 @@ def complete_journals(packs: Packs, index: Index, disk: Disk, volume: uuid.UUID)
             txn.forget_whole(number)
 
 
+def complete_newest(packs: Packs, index: Index, disk: Disk, volume: uuid.UUID, first: int) -> None:
+    """The same for packs from `first` on, with an index whose rebuild was cut short and which will be made anew.
+
+    What was kept meanwhile is in it and nowhere else.
+    """
+    for pack in [packs.all[number] for number in sorted(packs.all) if number >= first]:
+        packs.look_at_journal(pack)
+        if not pack.journal_whole:
+            _complete(pack, packs, index, disk, volume)
+
+
 def _complete(pack: Pack, packs: Packs, index: Index, disk: Disk, volume: uuid.UUID) -> None:
     entries = list(read_journal(read_whole(disk, packs, pack.number), pack.number, volume))
     if entries and isinstance(entries[-1], SealedEntry):

@@ -73,7 +73,7 @@ async def rows_of(directory: Path, *flags: str) -> set[Row]:
                     async with http.get(edge.url + path) as got:
                         assert got.status == 200
                         proven(path, await got.read())
-            assert await edge.metric("edge_cache_evictions_total") > 0
+            assert await reached(edge, "edge_cache_evictions_total", 1) > 0
             async with http.get(f"{edge.url}/s/{768 * KIB}/1.ts") as got:
                 assert got.headers["X-Cache"] == "HIT"  # wanted all the time, so that it has stayed
     return {row_in(path.read_bytes()[:64]) for path in (directory / "packs").glob("*.journal")}
@@ -126,6 +126,6 @@ async def test_a_days_writes_are_for_what_is_wanted_and_then_for_nothing(tmp_pat
             await purge(cache, f"{edge.url}/s/{MIB}/wanted-{number}")
         assert [await is_kept(f"cold-{number}") for number in range(9)] == [True] * 7 + [False] * 2  # to 15 MiB
         assert [await is_kept(f"wanted-{number}") for number in range(8)] == [True] * 4 + [False] * 4  # to 19 MiB
-        assert await reached(edge, "edge_cache_refused_total", 12) == 12
+        assert await reached(edge, 'decision="refused"}', 12) == 12
         assert await reached(edge, "edge_cache_day_written_bytes", 19 * MIB) < daily
         assert await edge.metric("edge_cache_day_writes_max_bytes") == daily

@@ -121,6 +121,28 @@ def test_a_rebuild_that_was_cut_short_is_begun_anew(tmp_path: Path, monkeypatch:
     volume.close()
 
 
+def test_what_was_kept_during_a_rebuild_that_was_killed_is_there_after_the_next_one(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 1000)
+    put(volume, "/b", 1, 1000)
+    volume.close()
+    lose_index(tmp_path)
+    volume = open_volume(tmp_path)
+    assert volume.rebuilding
+    put(volume, "/a", 2, 1000)
+    put(volume, "/c", 1, 1000)
+    volume.close(clean=False)  # killed: its journals have nothing of these yet
+    volume = open_volume(tmp_path)
+    while volume.rebuild_step():
+        pass
+    for key, tag in (("/a", b'"2"'), ("/b", b'"1"'), ("/c", b'"1"')):
+        record = volume.lookup(name(volume, key))
+        assert record is not None, key
+        assert record.etag == tag
+        assert prove(volume, key) == {0: 1000}
+    volume.close()
+
+
 def test_what_is_deleted_while_older_journals_are_unread_does_not_come_back_from_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,13 +218,13 @@ def test_a_start_looks_at_those_journals_only_of_which_it_does_not_know_that_the
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[int] = []
-    look = Packs._look_at_journal
+    look = Packs._row_and_end
 
     def looking(self: Packs, number: int) -> tuple[Row, bool]:
         looked.append(number)
         return look(self, number)
 
-    monkeypatch.setattr(Packs, "_look_at_journal", looking)
+    monkeypatch.setattr(Packs, "_row_and_end", looking)
     volume = open_volume(tmp_path, pack_size=MIB)
     for number in range(12):
         put(volume, f"/{number}", 1, 300_000)
