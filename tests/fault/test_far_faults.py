@@ -117,7 +117,9 @@ async def test_surplus_bytes_are_never_part_of_an_answer_and_end_their_connectio
                 path = bench.new_path(size)
                 bench.proxy.script = Harm((Surplus(surplus),), path=path)
                 assert (await bench.ask(path)).whole, (size, surplus)
-                assert bench.requests(path) <= bench.budget(1, size)
+                # A piece that meets the surplus of the answer before it is asked for once more, on another connection.
+                passes = 2 if mode == "parallel" else 1
+                assert bench.requests(path) <= bench.budget(passes, size)
                 bench.proxy.script = nothing
                 other = bench.new_path(size)
                 assert (await bench.ask(other)).whole, "surplus was taken for the next answer"

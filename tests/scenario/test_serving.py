@@ -195,8 +195,11 @@ async def test_hits_go_on_while_the_keeper_is_down_and_misses_wait_for_its_succe
         running_edge(tmp_path / "c", origin.url) as edge,
         client() as http,
     ):
-        async with http.get(edge.url + SEGMENT) as got:
-            await got.read()
+        cached = ""
+        while cached != "HIT":  # what has just been sent may not be in the index yet
+            async with http.get(edge.url + SEGMENT) as got:
+                await got.read()
+                cached = got.headers["X-Cache"]
         (keeper,) = edge.children("keeper")
         os.kill(keeper, signal.SIGKILL)
         async with http.get(edge.url + SEGMENT) as got:
