@@ -78,7 +78,7 @@ class Places:
             if PARAMETER in target and (rest := without_parameter(target)) != target:
                 return self.find(host, rest)  # what a player tells is another each time: not to be remembered
             place = self._resolve(host, target)
-            self._memo.put(asked, place)
+            self._memo.offer(asked, place)
         return place
 
     def _resolve(self, host: bytes | None, target: bytes) -> Place:

@@ -98,9 +98,13 @@ class Serving(ABC):
 
     def prepared(self, place: Place, record: Record) -> Prepared:
         """The ready-made head of a record; a record that was renewed is another object."""
-        found = self._prepared.get(place.name)
-        if found is None or found.record is not record:
-            found = Prepared(record, place.rules, place.mime, self.wording)
+        known = self._prepared.get(place.name)
+        if known is not None and known.record is record:
+            return known
+        found = Prepared(record, place.rules, place.mime, self.wording)
+        if known is None:
+            self._prepared.offer(place.name, found)
+        else:
             self._prepared.put(place.name, found)
         return found
 

@@ -17,6 +17,7 @@ from edge.origin.resolve import best_resolver
 from edge.runtime import convert
 from edge.runtime.child import ChildHandle
 from edge.runtime.gauges import KeeperGauges
+from edge.runtime.heap import trim_now_and_then
 from edge.store.bus import Bus
 from edge.store.doubts import KEEPER
 from edge.store.hits import Shared
@@ -85,6 +86,7 @@ async def run_keeper(child: ChildHandle) -> None:
     child.on_new_settings(adopt)
     tasks = Tasks("keeper")
     tasks.spawn(measure_lag(slots, "keeper", clock), "lag")
+    tasks.spawn(trim_now_and_then(), "trim")
     tasks.spawn(_keep_warm(lambda: group), "warm")
     gauges = KeeperGauges(meters, store, scrubber, desk, lambda: group, settings.volume_label(charter.number))
     scrubber.start()

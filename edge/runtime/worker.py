@@ -19,6 +19,7 @@ from edge.runtime import convert
 from edge.runtime.child import ChildHandle
 from edge.runtime.doors import Doors
 from edge.runtime.gauges import WorkerGauges
+from edge.runtime.heap import trim_now_and_then
 from edge.runtime.sampling import path_of, sample
 from edge.runtime.spanning import Spanning
 from edge.runtime.telling import Teller
@@ -80,6 +81,7 @@ async def run_worker(child: ChildHandle) -> None:
     for listener in listeners:
         listener.start()
     tasks.spawn(measure_lag(slots, "worker", clock), "lag")
+    tasks.spawn(trim_now_and_then(), "trim")
     gauges = WorkerGauges(meters, listeners, volumes)
     tasks.spawn(gauges.run(), "gauges")
     tasks.spawn(volumes.watch(places), "volumes")
