@@ -5,10 +5,10 @@ costs 1.5), and at most twice the limit is held. What is only offered gets in wh
 are asked for once, and remembering them would strew short-lived memory among that of what stays.
 """
 
+from array import array
 from typing import Final, Generic, TypeVar
 
-DOORS: Final = 1 << 17  # marks of what was offered once: with 20,000 of them one in seven finds another's
-_DOOR: Final = DOORS - 1
+DOORS: Final = 1 << 15  # hashes of what was offered, each in the place that follows from it: the last one there
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -17,14 +17,13 @@ V = TypeVar("V")
 class Memory(Generic[K, V]):
     """Remembers at least the last `limit` keys that were put or found."""
 
-    __slots__ = ("_limit", "_new", "_offered", "_old", "_seen")
+    __slots__ = ("_limit", "_new", "_offered", "_old")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._new: dict[K, V] = {}
         self._old: dict[K, V] = {}
-        self._seen = bytearray()  # made when something is offered
-        self._offered = 0  # marks in it
+        self._offered = array("q")  # made when something is
 
     def __len__(self) -> int:
         return len(self._new) + len(self._old)
@@ -42,12 +41,11 @@ class Memory(Generic[K, V]):
         self._new[key] = value
 
     def offer(self, key: K, value: V) -> None:
-        """Put it, if it was offered before: among the last `limit` others that were offered for the first time."""
-        door = hash(key) & _DOOR
-        if self._offered and self._seen[door]:
+        """Put it, if it was offered before: that is known for some 30,000 other offers, more or less."""
+        mark = hash(key)
+        if not self._offered:
+            self._offered = array("q", bytes(8 * DOORS))
+        if self._offered[mark & (DOORS - 1)] == mark:
             self.put(key, value)
-            return
-        if self._offered >= self._limit or not self._seen:
-            self._seen, self._offered = bytearray(DOORS), 0
-        self._seen[door] = 1
-        self._offered += 1
+        else:
+            self._offered[mark & (DOORS - 1)] = mark
