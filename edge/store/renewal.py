@@ -25,7 +25,7 @@ from edge.store.purgelog import PurgeLog
 from edge.store.rebuild import Rebuild
 from edge.words import MIB
 
-NEWEST_BYTES: Final = 32 * MIB  # of journals, some 80,000 objects: what is no more than that needs no builder
+NEWEST_BYTES: Final = 16 * MIB  # of journals, some 40,000 objects: what is no more than that needs no builder
 CAUGHT_UP: Final = 0.05  # of the progress: what comes after the builder
 FACTS: Final = 5000  # learnt in a step: some 10 ms
 

@@ -5,7 +5,7 @@ they are of its generation. Of two extents that begin alike the one in the later
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -46,7 +46,10 @@ def weigh(rows: list[bytes], purged: Purged) -> Weighed:
     """All rows of some names, in any order."""
     rows.sort()
     out = Weighed()
-    add_name, add_place, add_key = out.names.append, out.places.append, out.keys.append
+    add_name, add_place, add_key, add_tag = out.names.append, out.places.append, out.keys.append, out.tags.append
+    tagged: dict[bytes, tuple[tuple[bytes, ...], Collection[bytes]]] = {}  # many have the same: split and hashed once
+    named: tuple[bytes, ...]
+    beginnings: Collection[bytes]
     unpack, place_key = _VALUE.unpack_from, PLACE_KEY.pack
     newest, concerns = purged.newest, purged.concerns
     names = [row[:NAME] for row in rows]
@@ -61,15 +64,19 @@ def weigh(rows: list[bytes], purged: Purged) -> Weighed:
             text = row[at : at + key]
             if tags:
                 at += key + path + etag + vary
-                named = split_tags(row[at : at + tags])
+                raw = row[at : at + tags]
+                if raw not in tagged:
+                    tagged[raw] = split_tags(raw), {tag_row(tag) for tag in split_tags(raw)}
+                named, beginnings = tagged[raw]
             else:
-                named = ()
+                named, beginnings = (), ()
             if sequence >= newest or not concerns(sequence, text, named):
+                owner = name + generation
                 add_name((name, row[VALUE_AT:]))
-                add_place(place_key(pack, offset) + name + generation + stretch)
-                add_key((text if key < KEY_CUT else text[:KEY_CUT]) + b"\0" + name + generation)
-                if named:
-                    out.tags += {tag_row(tag) + name + generation: None for tag in named}
+                add_place(place_key(pack, offset) + owner + stretch)
+                add_key((text if key < KEY_CUT else text[:KEY_CUT]) + b"\0" + owner)
+                for beginning in beginnings:
+                    add_tag(beginning + owner)
                 before = name
                 continue
         rest.append(row)
