@@ -53,21 +53,15 @@ class RuntimeDirectory:
 
     def link(self, name: str) -> tuple[socket.socket, str]:
         """A listening SEQPACKET socket that outlives the keeper which accepts from it."""
-        path = str(self.path / name)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            sock.bind(path)
-            sock.listen(LINK_BACKLOG)
-            sock.setblocking(False)
-        except BaseException:
-            sock.close()
-            raise
-        return sock, path
+        return self._listening(socket.SOCK_SEQPACKET, name)
 
     def control(self) -> tuple[socket.socket, str]:
         """The listening socket of the admin API for who may enter this directory."""
-        path = str(self.path / "control.sock")
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        return self._listening(socket.SOCK_STREAM, "control.sock")
+
+    def _listening(self, kind: socket.SocketKind, name: str) -> tuple[socket.socket, str]:
+        path = str(self.path / name)
+        sock = socket.socket(socket.AF_UNIX, kind)
         try:
             sock.bind(path)
             sock.listen(LINK_BACKLOG)
