@@ -1,29 +1,28 @@
 """A bounded memory for the hit path: two dictionaries, the older one dropped when the newer one is full.
 
 What was asked for lately is in the newer one. A look-up costs one dictionary access (0.1 us; an LRU cache in Python
-costs 1.5), and at most twice the limit is held. What is only offered gets in when it comes a second time: most objects
-are asked for once, and remembering them would strew short-lived memory among that of what stays.
+costs 1.5), and at most twice the limit is held. What is only offered gets in when it comes a second time.
 """
 
-from array import array
-from typing import Final, Generic, TypeVar
+from collections.abc import Hashable
+from typing import Generic, TypeVar
 
-DOORS: Final = 1 << 15  # hashes of what was offered, each in the place that follows from it: the last one there
+from edge.store.doorkeeper import Doorkeeper
 
-K = TypeVar("K")
+K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
 class Memory(Generic[K, V]):
     """Remembers at least the last `limit` keys that were put or found."""
 
-    __slots__ = ("_limit", "_new", "_offered", "_old")
+    __slots__ = ("_door", "_limit", "_new", "_old")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._new: dict[K, V] = {}
         self._old: dict[K, V] = {}
-        self._offered = array("q")  # made when something is
+        self._door: Doorkeeper | None = None  # made when something is offered
 
     def __len__(self) -> int:
         return len(self._new) + len(self._old)
@@ -41,11 +40,8 @@ class Memory(Generic[K, V]):
         self._new[key] = value
 
     def offer(self, key: K, value: V) -> None:
-        """Put it, if it was offered before: that is known for some 30,000 other offers, more or less."""
-        mark = hash(key)
-        if not self._offered:
-            self._offered = array("q", bytes(8 * DOORS))
-        if self._offered[mark & (DOORS - 1)] == mark:
+        """Put it, if it was offered before."""
+        if self._door is None:
+            self._door = Doorkeeper()
+        if self._door.admits(key):
             self.put(key, value)
-        else:
-            self._offered[mark & (DOORS - 1)] = mark

@@ -15,6 +15,7 @@ import lmdb
 
 from edge.clock import Clock
 from edge.store.bus import Bus
+from edge.store.doorkeeper import Doorkeeper
 from edge.store.doubts import CALM, COUNTS, Doubts, volume_id
 from edge.store.hits import Shared
 from edge.store.live import LiveTable, split_live
@@ -56,6 +57,7 @@ class Reader:
         self._pool = ThreadPoolExecutor(THREADS, "disk")
         self._reading = 0
         self._memo: OrderedDict[bytes, tuple[bytes, Record, int]] = OrderedDict()
+        self._door = Doorkeeper()  # of the memo
         self._live_memo: OrderedDict[bytes, tuple[bytes, Record, bytes]] = OrderedDict()
         self._packs: OrderedDict[int, PackFile] = OrderedDict()
         self._most_packs = max(FEW_PACKS, min(OPEN_PACKS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8))
@@ -116,7 +118,7 @@ class Reader:
     # -- looking up ------------------------------------------------------------------------------
 
     def lookup(self, name: bytes) -> Record | None:
-        """The record of a name; the same object as long as the index has the same bytes."""
+        """The record of a name; from the second time on the same object as long as the index has the same bytes."""
         version = self._versions[self._cell] if self._versions is not None and self._cell >= 0 else -1
         known = self._memo.get(name)
         if known is not None and known[2] == version >= 0:
@@ -129,6 +131,8 @@ class Reader:
         record = known[1] if known is not None and known[0] == raw else decode_stored(raw)
         if record is None:  # damaged: the keeper finds the same, and the object is fetched again
             return None
+        if known is None and not self._door.admits(name):
+            return record
         self._memo[name] = raw, record, version
         if len(self._memo) > MEMO:
             self._memo.popitem(last=False)
@@ -242,9 +246,11 @@ class Reader:
         return True
 
     def _note_warm(self, key: tuple[int, int], now: float) -> None:
-        self._warm[key] = now
-        if len(self._warm) > WARM_WINDOWS:
-            self._warm.popitem(last=False)
+        warm = self._warm
+        warm[key] = now
+        warm.move_to_end(key)
+        while len(warm) > WARM_WINDOWS or now - next(iter(warm.values())) >= WARM_SECONDS:
+            warm.popitem(last=False)
 
     async def read_verified(self, record: Record, extent: Extent, position: int, length: int) -> bytes:
         """Read in the pool the blocks that cover a stretch, compare their checksums, return the stretch.

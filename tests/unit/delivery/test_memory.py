@@ -1,6 +1,7 @@
 """The hit path's memory: bounded, and what is used stays."""
 
-from edge.delivery.memory import DOORS, Memory
+from edge.delivery.memory import Memory
+from edge.store.doorkeeper import PLACES
 
 
 def test_what_is_used_stays_and_the_rest_is_forgotten_within_the_bound() -> None:
@@ -26,7 +27,7 @@ def test_what_is_offered_once_pushes_nothing_out_and_is_forgotten_within_the_bou
     memory: Memory[int, str] = Memory(10)
     memory.put(0, "hot")
     memory.offer(-1, "early")
-    for key in range(1, 2 * DOORS):
+    for key in range(1, 2 * PLACES):
         memory.offer(key, "cold")
         assert len(memory) == 1
     memory.offer(-1, "late")
