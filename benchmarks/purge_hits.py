@@ -6,17 +6,20 @@ A running edge (two workers, one keeper) whose index has a million records of se
 ask for: hits of 64 KiB that are stored and in memory, and twenty misses a second, which need the store's thread, too.
 Both go by a schedule over kept connections, and who has to wait for the answer before is booked that, too, so that a
 server that stands still pays for all that was due meanwhile. Every byte is compared. Meanwhile objects are counted and
-forgotten through the admin API, 100,000 by one tag and as many by one prefix; then hits go on alone for a while.
+forgotten through the admin API, 100,000 by one tag and as many by one prefix. A process that only counts, as busy as a
+keeper that purges, shows what of the difference is the machine's, which has but so many cores.
 """
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import json
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +27,7 @@ from typing import Any, cast
 
 import aiohttp
 
-from benchmarks.bench import edge, machine, origin, scratch_directory
+from benchmarks.bench import edge, end, machine, origin, scratch_directory
 from benchmarks.scale import SEGMENT, SERIES, SHARED, apart, rebuild, tag_of, write_journals
 from edge.demo.describing import body_slice
 from edge.words import GIB, KIB
@@ -146,6 +149,15 @@ def figures(answers: list[Answered], begin: float, end: float) -> dict[str, floa
     return found
 
 
+@contextlib.contextmanager
+def busy() -> Iterator[None]:
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        end(process)
+
+
 async def purge(control: str, **what: Any) -> dict[str, Any]:
     """Through the control socket, as `edge purge` does it."""
     async with (
@@ -162,6 +174,7 @@ async def measure(url: str, control: str, records: int, rate: float, seconds: fl
     films = records // SERIES
     asked: list[tuple[str, dict[str, Any]]] = [
         ("nothing", {}),
+        ("a busy process", {}),
         ("dry run, tag", {"tag": tag_of(0, records).decode(), "dry_run": True}),
         ("tag", {"tag": tag_of(0, records).decode()}),
         ("prefix", {"prefix": f"http://films.example/films/{films // 100 - 1:06d}"}),
@@ -179,11 +192,12 @@ async def measure(url: str, control: str, records: int, rate: float, seconds: fl
             await asyncio.sleep(1.0)
             for called, what in asked:
                 begin = time.monotonic()
-                told = await purge(control, **what) if what else await asyncio.sleep(seconds)
-                end = time.monotonic()
+                with busy() if called == "a busy process" else contextlib.nullcontext():
+                    told = await purge(control, **what) if what else await asyncio.sleep(seconds)
+                until = time.monotonic()
                 await asyncio.sleep(PAUSE)
-                line = {"beside": called, "objects": told["objects"] if told else 0, "seconds": end - begin}
-                found.append(line | figures(load.answers, begin, end))
+                line = {"beside": called, "objects": told["objects"] if told else 0, "seconds": until - begin}
+                found.append(line | figures(load.answers, begin, until))
     if load.wrong:
         raise SystemExit(f"{len(load.wrong)} answers were not right: {load.wrong[:3]}")
     return found

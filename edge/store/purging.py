@@ -24,9 +24,9 @@ from edge.store.tallies import Tallies
 from edge.store.writing import SideRows, Wanted
 from edge.words import Eviction
 
-STEP_SECONDS: Final = 0.02  # in which commits and writes wait
+STEP_SECONDS: Final = 0.01  # in which commits and writes wait: a miss waits for two of them
 LOOK: Final = 50  # names or rows between two looks at the clock
-GATHERED_A_STEP: Final = 10_000  # names: some 10 ms
+GATHERED_A_STEP: Final = 10_000  # names: 3 to 10 ms
 GATHERED_MOST: Final = 30_000  # 6 MB; to sort them takes up to 10 ms
 RANGES_A_STEP: Final = 1000  # most of them name one object, or none
 NAME: Final = 16  # bytes at a row's end
