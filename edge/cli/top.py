@@ -24,27 +24,27 @@ FIRST_LOOK: Final = 1.0  # seconds between the two scrapes of the first frame
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--interval", metavar="SECONDS", type=_seconds, default=2.0, help="default %(default)s")
-    parser.add_argument("--count", metavar="N", type=int, default=10, help="busiest objects (default %(default)s)")
+    parser.add_argument(
+        "--interval", metavar="SECONDS", type=api_client.number(0.1, 3600), default=2.0, help="default %(default)s"
+    )
+    parser.add_argument(
+        "--count",
+        metavar="N",
+        type=api_client.number(1, 1000, whole=True),
+        default=10,
+        help="busiest objects (default %(default)s)",
+    )
     frames = parser.add_mutually_exclusive_group()
     frames.add_argument("--once", action="store_true", help="one picture, then end")
-    frames.add_argument("--frames", metavar="N", type=_frames, default=0, help="so many pictures, then end")
+    frames.add_argument(
+        "--frames",
+        metavar="N",
+        type=api_client.number(1, 1_000_000, whole=True),
+        default=0,
+        help="so many pictures, then end",
+    )
     parser.add_argument("--json", action="store_true", help="the busiest sites and objects once, for programs")
     api_client.add_arguments(parser)
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0.1 <= value <= 3600:
-        raise ValueError
-    return value
-
-
-def _frames(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
 
 
 def run(args: argparse.Namespace) -> int:
