@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from edge.cli import api_client
-from edge.observe.overview import Overview, Reading, Row, overview
+from edge.observe.overview import Order, Overview, Reading, Row, overview
 from edge.observe.scraped import read
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="so many pictures, then end",
     )
+    parser.add_argument(
+        "--sort", choices=[order.value for order in Order], default=Order.BIGGEST.value,
+        help="which sites, upstreams and kinds come first: by bytes, requests, time to the first byte, or errors",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="the busiest sites and objects once, for programs")
     api_client.add_arguments(parser)
 
@@ -79,7 +83,7 @@ def _pictures(client: api_client.Client, args: argparse.Namespace) -> Iterator[G
     while True:
         time.sleep(pause)
         after, now, pause = scrape(client), time.monotonic(), args.interval
-        yield _picture(client, args, overview(before, after, now - at))
+        yield _picture(client, args, overview(before, after, now - at, Order(args.sort)))
         before, at = after, now
 
 
