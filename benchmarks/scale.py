@@ -196,7 +196,7 @@ def _percentiles(called: str, function: Callable[[bytes], object], names: list[b
     return {f"{called}_p50_us": cuts[49] / 1000, f"{called}_p99_us": cuts[98] / 1000}
 
 
-def _apart(function: Callable[..., T], *args: object) -> T:
+def apart(function: Callable[..., T], *args: object) -> T:
     """In a process of its own, so that memory is its own and an index is opened once."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, args)
@@ -208,13 +208,13 @@ def measure(scratch: Path, sizes: Sequence[int]) -> list[dict[str, Any]]:
     for (directory, records), figures in zip(volumes, found, strict=True):
         directory.mkdir()
         write_journals(directory, records)
-        figures |= _apart(rebuild, directory, records)
-        figures |= _apart(look_up, directory, records)
+        figures |= apart(rebuild, directory, records)
+        figures |= apart(look_up, directory, records)
     names = [list(dict.fromkeys(names_of(*volume)))[:500] for volume in volumes]
-    for figures, hits in zip(found, _apart(side_by_side, [path for path, _ in volumes], names), strict=True):
+    for figures, hits in zip(found, apart(side_by_side, [path for path, _ in volumes], names), strict=True):
         figures |= hits
     for (directory, records), figures in zip(volumes, found, strict=True):
-        figures |= _apart(start, directory, records)
+        figures |= apart(start, directory, records)
     return found
 
 

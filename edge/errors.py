@@ -65,6 +65,12 @@ class VolumeBusy(StoreError):
     """Another process keeps this cache directory; the text names its pid."""
 
 
+def why(error: Exception) -> str:
+    """The system's reason alone: what is named beside it need not be named twice, with a number before it."""
+    said = error.strerror if isinstance(error, OSError) and type(error).__module__ == "builtins" else None
+    return said or str(error)
+
+
 class ConfigError(EdgeError):
     """What an operator wrote cannot be used: field, value, hint (and line, where there is one)."""
 

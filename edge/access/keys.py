@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from edge.access.passes import Key
-from edge.errors import ConfigError
+from edge.errors import ConfigError, why
 
 SECRET_LEAST: Final = 32  # characters: `openssl rand -hex 16` gives so many
+LINES: Final = f'write "ID SECRET" a line, the secret with at least {SECRET_LEAST} characters (openssl rand -hex 16)'
 LOOK_SECONDS: Final = 2.0  # between looks at the file: rotation takes minutes, a look microseconds
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,32}")
 
@@ -25,20 +26,20 @@ def read_keys(path: Path) -> tuple[Key, ...]:
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("keys_file", str(path), f"cannot be read: {error}") from error
+        raise ConfigError("keys_file", str(path), f"cannot be read: {why(error)}; {LINES}") from error
     keys: dict[str, Key] = {}
     for number, line in enumerate(lines, 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
         if len(words) != 2 or _ID.fullmatch(words[0]) is None or len(words[1]) < SECRET_LEAST:
-            hint = f'line {number}: write "ID SECRET", the secret with at least {SECRET_LEAST} characters'
+            hint = f"line {number}: {LINES}"
             raise ConfigError("keys_file", str(path), hint)
         if words[0] in keys:
             raise ConfigError("keys_file", str(path), f"line {number}: two keys have the id {words[0]!r}")
         keys[words[0]] = Key(words[0], words[1].encode())
     if not keys:
-        raise ConfigError("keys_file", str(path), "has no key")
+        raise ConfigError("keys_file", str(path), f"has no key; {LINES}")
     return tuple(keys.values())
 
 

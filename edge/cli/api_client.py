@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +35,7 @@ class Client:
         self._socket = None if args.admin else _socket_of(args)
         base = args.admin or "http://edge"
         self._base = (base if "://" in base else f"http://{base}").rstrip("/")
-        self._token = args.token_file.read_text().strip() if args.token_file else ""
+        self._token = read_file("--token-file", args.token_file).strip() if args.token_file else ""
 
     @property
     def where(self) -> str:
@@ -49,7 +51,7 @@ class Client:
         try:
             told: dict[str, Any] = json.loads(text)
         except ValueError:
-            raise Refused(f"{status}: {text[:200]}") from None
+            raise self._not_ours(status) from None
         if status != 200:
             raise Refused(str(told.get("error", text[:200])))
         return told
@@ -58,7 +60,7 @@ class Client:
         """What is not JSON, as it is."""
         status, text = asyncio.run(self._exchange("GET", path, None, {}))
         if status != 200:
-            raise Refused(f"{status}: {text[:200]}")
+            raise self._not_ours(status)
         return text
 
     async def _exchange(self, method: str, path: str, body: object, query: dict[str, str]) -> tuple[int, str]:
@@ -74,7 +76,43 @@ class Client:
             ):
                 return got.status, await got.text()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise Refused(f"the server cannot be reached: {error or type(error).__name__}") from error
+            why = getattr(error, "os_error", error)
+            said = getattr(why, "strerror", None) or str(why) or type(why).__name__
+            hint = "" if self._socket else " (--admin: its admin listener, host:9180, not the players')"
+            raise Refused(f"{self.where}: the server cannot be reached: {said}{hint}") from error
+
+    def _not_ours(self, status: int) -> Refused:
+        return Refused(
+            f"{self.where}: what answers there ({status}) is not an edge's admin listener: "
+            "--admin is the address of [admin] listen, host:9180"
+        )
+
+
+def read_file(flag: str, path: Path) -> str:
+    """What an operator has named; `-` is stdin."""
+    if str(path) == "-":
+        return sys.stdin.read()
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not text"
+        raise Refused(f"{flag} {str(path)!r}: cannot be read: {why}") from error
+
+
+def number(least: float, most: float, *, whole: bool = False) -> Callable[[str], Any]:
+    """For argparse: a number within bounds; else it says which."""
+
+    def read(text: str) -> float:
+        try:
+            value = int(text) if whole else float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            kind = "a whole number" if whole else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r}: write {kind} from {least:g} to {most:g}")
+        return value
+
+    return read
 
 
 def _socket_of(args: argparse.Namespace) -> str:

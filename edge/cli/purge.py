@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait-most",
         metavar="SECONDS",
-        type=float,
+        type=api_client.number(0, 600),
         default=WAIT_SECONDS,
         help=f"for so long (default {WAIT_SECONDS:g})",
     )
@@ -82,7 +82,7 @@ def _ask(args: argparse.Namespace) -> dict[str, Any]:
     if args.of_site:
         ask["site"] = args.of_site
     if args.list:
-        text = sys.stdin.read() if str(args.list) == "-" else args.list.read_text()
+        text = api_client.read_file("--list", args.list)
         ask["urls"] = [line.strip() for line in text.splitlines() if line.strip()]
     for name in ("everything", "soft", "dry_run", "fleet"):
         if getattr(args, name):

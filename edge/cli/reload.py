@@ -12,6 +12,8 @@ import urllib.request
 from pathlib import Path
 from typing import Final
 
+from edge.cli import api_client
+
 OK, REFUSED, WRONG = 0, 1, 2
 RESULT: Final = re.compile(r'^edge_config_reloads_total\{result="(\w+)"\} (\d+)', re.MULTILINE)
 LOOK_SECONDS: Final = 0.2
@@ -21,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", type=Path, required=True, help="the file that the server runs with")
     parser.add_argument("--cache-dir", metavar="DIR", help="of the server, where it was given by a flag")
     parser.add_argument("--admin", metavar="HOST:PORT", help="of the server, where it was given by a flag")
-    parser.add_argument("--wait", metavar="SECONDS", type=float, default=60.0, help="for the outcome (default 60)")
+    parser.add_argument(
+        "--wait", metavar="SECONDS", type=api_client.number(0, 86400), default=60.0, help="for the outcome (default 60)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -77,8 +81,6 @@ def _results(url: str) -> dict[str, int] | None:
 
 def _why(directory: Path) -> str:
     """The server's own words, where they can be had."""
-    from edge.cli import api_client
-
     where = argparse.Namespace(admin=None, cache_dir=directory, config=None, token_file=None)
     try:
         return str(api_client.Client(where).call("GET", "/v1/stats").get("refused")) or "its log says why"

@@ -1,42 +1,61 @@
-"""`edge top`: what a running edge does now, in a terminal."""
+"""`edge top`: what a running edge does now: live in a terminal, picture after picture into a pipe."""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from edge.cli import api_client
-from edge.observe.overview import Overview, Reading, Row, overview
+from edge.observe.overview import Order, Overview, Reading, Row, overview
 from edge.observe.scraped import read
 
 if TYPE_CHECKING:
-    from rich.console import Group, RenderableType
+    from rich.console import Console, Group, RenderableType
     from rich.table import Table
 
 MEGABIT: Final = 125_000  # bytes
+PLAIN_COLUMNS: Final = 160  # where there is no terminal to ask
 FIRST_LOOK: Final = 1.0  # seconds between the two scrapes of the first frame
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--interval", metavar="SECONDS", type=_seconds, default=2.0, help="default %(default)s")
-    parser.add_argument("--count", metavar="N", type=int, default=10, help="busiest objects (default %(default)s)")
-    parser.add_argument("--once", action="store_true", help="one frame, then end")
+    parser.add_argument(
+        "--interval", metavar="SECONDS", type=api_client.number(0.1, 3600), default=2.0, help="default %(default)s"
+    )
+    parser.add_argument(
+        "--count",
+        metavar="N",
+        type=api_client.number(1, 1000, whole=True),
+        default=10,
+        help="busiest objects (default %(default)s)",
+    )
+    frames = parser.add_mutually_exclusive_group()
+    frames.add_argument("--once", action="store_true", help="one picture, then end")
+    frames.add_argument(
+        "--frames",
+        metavar="N",
+        type=api_client.number(1, 1_000_000, whole=True),
+        default=0,
+        help="so many pictures, then end",
+    )
+    parser.add_argument(
+        "--sort", choices=[order.value for order in Order], default=Order.BIGGEST.value,
+        help="which sites, upstreams and kinds come first: by bytes, requests, time to the first byte, or errors",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="the busiest sites and objects once, for programs")
     api_client.add_arguments(parser)
 
 
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0.1 <= value <= 3600:
-        raise ValueError
-    return value
-
-
 def run(args: argparse.Namespace) -> int:
-    return api_client.told(_top, args)
+    try:
+        return api_client.told(_top, args)
+    except KeyboardInterrupt:
+        return api_client.OK  # that is how one leaves it
 
 
 def _top(client: api_client.Client, args: argparse.Namespace) -> int:
@@ -47,19 +66,36 @@ def _top(client: api_client.Client, args: argparse.Namespace) -> int:
         print(json.dumps(client.call("GET", "/v1/top", count=str(args.count))))
         return api_client.OK
     console = Console()
-    before, at = scrape(client), time.monotonic()
-    time.sleep(min(FIRST_LOOK, args.interval))
-    after, now = scrape(client), time.monotonic()
-    picture = _picture(client, args, overview(before, after, now - at))
-    if args.once:
-        console.print(picture)
+    frames = 1 if args.once else args.frames
+    pictures = itertools.islice(_pictures(client, args), frames or None)
+    if not console.is_terminal or console.is_dumb_terminal or frames == 1:
+        _print_one_after_another(console, pictures)
         return api_client.OK
-    with Live(picture, console=console, screen=True) as live:
-        while True:
-            time.sleep(args.interval)
-            before, at = after, now
-            after, now = scrape(client), time.monotonic()
-            live.update(_picture(client, args, overview(before, after, now - at)), refresh=True)
+    with Live(next(pictures), console=console, screen=True) as live:
+        for picture in pictures:
+            live.update(picture, refresh=True)
+    return api_client.OK
+
+
+def _pictures(client: api_client.Client, args: argparse.Namespace) -> Iterator[Group]:
+    """One an interval, for ever; the first one comes soon."""
+    before, at, pause = scrape(client), time.monotonic(), min(FIRST_LOOK, args.interval)
+    while True:
+        time.sleep(pause)
+        after, now, pause = scrape(client), time.monotonic(), args.interval
+        yield _picture(client, args, overview(before, after, now - at, Order(args.sort)))
+        before, at = after, now
+
+
+def _print_one_after_another(console: Console, pictures: Iterator[Group]) -> None:
+    """For a pipe, a file or a terminal that can only print: nothing is cut, and each picture says when it was."""
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PLAIN_COLUMNS
+    for number, picture in enumerate(pictures):
+        if number:
+            console.print()
+        console.print(time.strftime("%Y-%m-%dT%H:%M:%S%z"), highlight=False)
+        console.print(picture)
 
 
 def scrape(client: api_client.Client) -> Reading:

@@ -12,7 +12,9 @@ LOOK_SECONDS: Final = 0.2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--wait", metavar="SECONDS", type=float, default=60.0, help="for the outcome (default 60)")
+    parser.add_argument(
+        "--wait", metavar="SECONDS", type=api_client.number(0, 86400), default=60.0, help="for the outcome (default 60)"
+    )
     api_client.add_arguments(parser)
 
 

@@ -29,10 +29,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--list", metavar="FILE", type=Path, help="URLs, one a line; - for stdin")
     parser.add_argument("--prefix", metavar="URL", help="only URLs that begin so")
-    parser.add_argument("--mbit", metavar="N", type=float, default=0.0, help="at most so many megabits a second")
+    parser.add_argument(
+        "--mbit",
+        metavar="N",
+        type=api_client.number(0, 1_000_000),
+        default=0.0,
+        help="at most so many megabits a second",
+    )
     parser.add_argument("--window", metavar="HH:MM-HH:MM", help="at work only then")
     parser.add_argument("--zone", metavar="ZONE", default="UTC", help="time zone of the window: Asia/Yekaterinburg")
-    parser.add_argument("--parallel", metavar="N", type=int, default=1, help="fetches at a time (default 1)")
+    parser.add_argument(
+        "--parallel",
+        metavar="N",
+        type=api_client.number(1, 16, whole=True),
+        default=1,
+        help="fetches at a time (default 1)",
+    )
     parser.add_argument("--fleet", action="store_true", help="on every node of the fleet; this one is watched")
     parser.add_argument("--detach", action="store_true", help="do not wait: print the job's id")
     parser.add_argument("--jobs", action="store_true", help="tell of all jobs")
@@ -67,7 +79,7 @@ def _warm(client: api_client.Client, args: argparse.Namespace) -> int:
 def _ask(args: argparse.Namespace) -> dict[str, Any]:
     urls = list(args.url)
     if args.list:
-        text = sys.stdin.read() if str(args.list) == "-" else args.list.read_text()
+        text = api_client.read_file("--list", args.list)
         urls += [line.strip() for line in text.splitlines() if line.strip()]
     ask: dict[str, Any] = {"urls": urls, "titles": args.title, "renditions": args.rendition, "mbit": args.mbit}
     ask |= {"zone": args.zone, "parallel": args.parallel, "fleet": args.fleet}

@@ -120,7 +120,11 @@ class Api:
 
 
 def _told(error: Any) -> str:
+    """Field, value, what it should be."""
     where, why = ".".join(str(part) for part in error["loc"]), str(error["msg"]).removeprefix("Value error, ")
+    given = error.get("input")
+    if where and isinstance(given, str | int | float):
+        where += f" = {given!r:.100}"
     return f"{where}: {why}" if where else why
 
 

@@ -191,7 +191,7 @@ class Desk:
         if fetch.mode is Mode.ONLY:
             link.channel.send(Again(fetch.id))
             return
-        if flight is not None and fetch.mode is Mode.FILL and self._came_late(flight):
+        if flight is not None and fetch.mode is Mode.FILL and self._came_late(fetch, flight):
             fetch = replace(fetch, mode=Mode.SOLO)
             reader = Reader(link.channel, fetch)
         entire = self._shop.rules(fetch.site, fetch.path).exact_ranges
@@ -234,15 +234,16 @@ class Desk:
     def _is_coming(self, name: bytes) -> bool:
         return name in self._shop.landing or name in self.flights
 
-    def _came_late(self, flight: Flight) -> bool:
-        """Is the answer that a flight brings known, and stale already? It is for those who waited for it, no more.
+    def _came_late(self, fetch: Fetch, flight: Flight) -> bool:
+        """Is the answer that a flight brings known, and not what one who comes now may get? Who had waited gets it.
 
         On a video site it is for all who come while it is on its way: 16 MiB again would be worse.
         """
         record = flight.record
-        if record is None or flight.over or self._finder.fresh(record):
+        if record is None or flight.over:
             return False
-        return self._shop.rules(flight.fetch.site, flight.fetch.path).exact_ranges
+        rules = self._shop.rules(flight.fetch.site, flight.fetch.path)
+        return rules.exact_ranges and not self._finder.suits(record, plan.demands(fetch, rules))
 
     def _lead(
         self,

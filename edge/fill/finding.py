@@ -6,6 +6,7 @@ from edge.clock import Clock
 from edge.fill.messages import UNKNOWN, Fetch
 from edge.fill.spans import Spans
 from edge.policy.decide import Decision, decide
+from edge.policy.demands import Demands
 from edge.policy.variants import selection
 from edge.store.names import name_of
 from edge.store.record import Flag, Record
@@ -99,6 +100,15 @@ class Finder:
             self._clock.wall(),
         )
         return decision is Decision.SERVE_FRESH
+
+    def suits(self, record: Record, demands: Demands | None) -> bool:
+        """Is an answer as new as a request demands (RFC 9111 section 5.2.1)? One that demands nothing: is it fresh?"""
+        if demands is None or demands.only_on_error:
+            return self.fresh(record)
+        if record.flags & (Flag.NO_CACHE | Flag.STALE):
+            return False
+        now, strict = self._clock.wall(), bool(record.flags & Flag.MUST_REVALIDATE)
+        return demands.accepts(now - record.base_time, record.fresh_until - now, strict=strict)
 
 
 def _have(volume: Volume, stored: Record) -> Spans:

@@ -8,7 +8,7 @@ from edge.fill.records import stored_lines
 from edge.http import content_range, etags, fields
 from edge.http.fields import Fields
 from edge.origin.settings import Urgency
-from edge.policy.demands import parse_demands
+from edge.policy.demands import Demands, parse_demands
 from edge.policy.rules import SiteRules
 from edge.policy.upstream_fields import CONDITIONS
 from edge.store.record import Flag, Record
@@ -123,10 +123,15 @@ def is_by_itself(fetch: Fetch) -> bool:
     return fetch.mode in (Mode.PASS, Mode.SOLO) or fetch.method != b"GET"
 
 
+def demands(fetch: Fetch, rules: SiteRules) -> Demands | None:
+    """What the client demands of a cache, where a site lets it."""
+    return parse_demands(fetch.fields) if rules.honour_client_cache_control else None
+
+
 def stale_if_error(fetch: Fetch, rules: SiteRules) -> int:
     """Seconds for which the client takes a stale answer in place of an error (RFC 5861 section 4), if it may say so."""
-    demands = parse_demands(fetch.fields) if rules.honour_client_cache_control else None
-    return (demands.stale_if_error or 0) if demands is not None else 0
+    said = demands(fetch, rules)
+    return (said.stale_if_error or 0) if said is not None else 0
 
 
 def base_fields(fetch: Fetch, rules: SiteRules) -> FieldList:

@@ -5,7 +5,8 @@ What `edge top` shows from a scrape and the status page from the cells themselve
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final, cast
+from enum import StrEnum
+from typing import Any, Final, assert_never, cast
 
 from edge.observe.catalogue import BY_NAME, Tier
 from edge.observe.metric import Type
@@ -28,6 +29,15 @@ class Row:
     errors: float = 0.0
     hit_ratio: float | None = None
     seconds: float | None = None  # mean time to the first byte
+
+
+class Order(StrEnum):
+    """What stands at the top of sites, upstreams and kinds."""
+
+    BIGGEST = "biggest"  # bytes
+    BUSIEST = "busiest"  # requests
+    SLOWEST = "slowest"  # mean time to the first byte, which upstreams have
+    FAILING = "failing"  # errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +133,7 @@ class Change:
         return bounds[-1]
 
 
-def overview(before: Reading, after: Reading, seconds: float) -> Overview:
+def overview(before: Reading, after: Reading, seconds: float, order: Order = Order.BIGGEST) -> Overview:
     """What `before`, and so many seconds later `after`, say together."""
     change = Change(before, after, seconds)
     ttfb = "edge_http_ttfb_seconds"
@@ -149,9 +159,9 @@ def overview(before: Reading, after: Reading, seconds: float) -> Overview:
         restarts=change.total_now("edge_worker_restarts_total") + change.total_now("edge_keeper_restarts_total"),
         dropped_lines=change.total_now("edge_log_dropped_total"),
         starved=change.rate("edge_cmcd_buffer_starvation_total"),
-        sites=_sites(change),
-        upstreams=_upstreams(change),
-        kinds=_kinds(change),
+        sites=_first(_sites(change), order),
+        upstreams=_first(_upstreams(change), order),
+        kinds=_first(_kinds(change), order),
         volumes=_volumes(change),
     )
 
@@ -170,8 +180,22 @@ def _byte_ratio(rates: Mapping[Labels, float]) -> float | None:
     return sum(rate for key, rate in ours.items() if key[2] == Tier.VOLUME) / total if total else None
 
 
-def _largest(rows: list[Row]) -> tuple[Row, ...]:
-    return tuple(sorted(rows, key=lambda row: (-row.bytes, -row.requests, row.name))[:ROWS_MOST])
+def _first(rows: list[Row], order: Order) -> tuple[Row, ...]:
+    """The first of them in this order; what it does not tell apart is told by bytes, then requests, then the name."""
+
+    def rank(row: Row) -> float:
+        match order:
+            case Order.BIGGEST:
+                return row.bytes
+            case Order.BUSIEST:
+                return row.requests
+            case Order.SLOWEST:
+                return row.seconds or 0.0
+            case Order.FAILING:
+                return row.errors
+        assert_never(order)
+
+    return tuple(sorted(rows, key=lambda row: (-rank(row), -row.bytes, -row.requests, row.name))[:ROWS_MOST])
 
 
 def _by(rates: Mapping[Labels, float], *places: int) -> dict[Labels, float]:
@@ -183,19 +207,18 @@ def _by(rates: Mapping[Labels, float], *places: int) -> dict[Labels, float]:
     return sums
 
 
-def _sites(change: Change) -> tuple[Row, ...]:
+def _sites(change: Change) -> list[Row]:
     answers = change.rates("edge_http_requests_total")
     sent = _by(change.rates("edge_cache_response_bytes_total"), 0)
     cached = change.rates("edge_cache_requests_total")
     failed = _by({key: rate for key, rate in answers.items() if key[1].startswith("5")}, 0)
-    rows = [
+    return [
         Row(key[0], rate, sent.get(key, 0.0), failed.get(key, 0.0), _ratio(cached, key[0]))
         for key, rate in _by(answers, 0).items()
     ]
-    return _largest(rows)
 
 
-def _upstreams(change: Change) -> tuple[Row, ...]:
+def _upstreams(change: Change) -> list[Row]:
     received = _by(change.rates("edge_upstream_bytes_total"), 0, 1)
     failed = _by(change.rates("edge_upstream_errors_total"), 0, 1)
     asked = _by(change.rates("edge_upstream_requests_total"), 0, 1)
@@ -205,15 +228,14 @@ def _upstreams(change: Change) -> tuple[Row, ...]:
         mean = total / sum(counts) if sum(counts) else None
         name = f"{key[0]} {key[1]}"
         rows.append(Row(name, asked.get(key, 0.0), received.get(key, 0.0), failed.get(key, 0.0), None, mean))
-    return _largest(rows)
+    return rows
 
 
-def _kinds(change: Change) -> tuple[Row, ...]:
+def _kinds(change: Change) -> list[Row]:
     sent = _by(change.rates("edge_http_response_bytes_total"), 1)
-    rows = [
+    return [
         Row(key[0], rate, sent.get(key, 0.0)) for key, rate in _by(change.rates("edge_http_requests_total"), 2).items()
     ]
-    return _largest(rows)
 
 
 def _volumes(change: Change) -> tuple[VolumeRow, ...]:

@@ -18,7 +18,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from cachetools import LRUCache
 
 from edge.clock import Clock
-from edge.errors import ConfigError
+from edge.errors import ConfigError, why
 from edge.origin.settings import FieldList, UpstreamRequest
 
 REUSED_SECONDS: Final = 60.0  # well within the 15 minutes; new credentials are in use after as long
@@ -59,7 +59,7 @@ def read_credentials(settings: S3Settings, environ: Mapping[str, str]) -> Creden
         try:
             file.read_string(settings.credentials.read_text())
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError("s3_credentials", where, f"cannot be read: {error}") from error
+            raise ConfigError("s3_credentials", where, f"cannot be read: {why(error)}") from error
         except configparser.Error as error:
             hint = f"is not written as AWS tools write it ({type(error).__name__})"
             raise ConfigError("s3_credentials", where, hint) from None

@@ -6,7 +6,7 @@ from pathlib import Path
 from edge.access.keys import read_keys
 from edge.clock import SystemClock
 from edge.config.schema import Settings
-from edge.errors import ConfigError
+from edge.errors import ConfigError, why
 from edge.origin.dial import tls_context
 from edge.runtime import convert
 from edge.server.tls import make_server_context
@@ -29,18 +29,18 @@ def wrong_files(settings: Settings) -> list[ConfigError]:
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         origin = settings.origin
         field = "origin.client_cert" if origin.client_cert else "origin.ca_file"
-        errors.append(ConfigError(field, origin.client_cert or origin.ca_file, f"cannot be used: {error}"))
-    for said in (settings.origin.keys_file, settings.admission.keys_file):
+        errors.append(ConfigError(field, origin.client_cert or origin.ca_file, f"cannot be used: {why(error)}"))
+    for section, said in (("origin", settings.origin.keys_file), ("admission", settings.admission.keys_file)):
         try:
             if said:
                 read_keys(Path(said))
         except ConfigError as wrong:
-            errors.append(wrong)
+            errors.append(ConfigError(f"{section}.{wrong.field}", wrong.value, wrong.hint))
     try:
         for member in convert.members(settings):
             convert.signer(member, None, SystemClock())
     except ConfigError as wrong:
-        errors.append(wrong)
+        errors.append(ConfigError(f"origin.{wrong.field}", wrong.value, wrong.hint))
     try:
         convert.operators(settings)
     except ConfigError as wrong:

@@ -16,7 +16,7 @@ from edge.config.sites import KindSection, RuleSection, RulesSection, SiteSectio
 from edge.control.roles import Operator, Role, digest_of
 from edge.control.window import Window
 from edge.delivery.serving import DeliverySettings
-from edge.errors import ConfigError
+from edge.errors import ConfigError, why
 from edge.fill.settings import FillSettings
 from edge.observe.catalogue import Tier
 from edge.observe.privacy import SECRETS
@@ -215,7 +215,7 @@ def _read_secret(field: str, path: str) -> str:
     try:
         return Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(field, path, f"cannot be read: {error}") from error
+        raise ConfigError(field, path, f"cannot be read: {why(error)}") from error
 
 
 def delivery_settings(settings: Settings, secret: bytes = b"") -> DeliverySettings:

@@ -18,6 +18,7 @@ from typing import Final
 import aiofastnet
 
 from edge.clock import Clock
+from edge.observe.privacy import network_of
 from edge.server.connection import Connection
 from edge.server.exchange import Handler
 from edge.server.handshake import QuietHandshakes, asked_name
@@ -226,7 +227,7 @@ class Listener:
             sock.close()
             if certificates is not None:
                 self._service.observer.count(Event.HANDSHAKE_FAILED)
-                log.debug("no TLS with %s: %s", peer, error)
+                log.debug("no TLS with %s: %s", network_of(peer), error)
         finally:
             self._greeting -= 1
 

@@ -60,7 +60,8 @@ class Request:
         self.connection: object = None  # opaque: the same object for all requests of one connection
 
     def __repr__(self) -> str:
-        return f"<Request {self.method!r} {self.target!r} 1.{self.minor} fields={len(self.fields)}>"
+        path, question, _ = self.target.partition(b"?")  # what follows may be a token, and this goes into logs
+        return f"<Request {self.method!r} {path + question!r} 1.{self.minor} fields={len(self.fields)}>"
 
     def get(self, name_lower: bytes) -> bytes | None:
         """The value of the first field of this name."""

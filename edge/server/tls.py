@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import aiofastnet
 
-from edge.errors import ConfigError
+from edge.errors import ConfigError, why
 from edge.server.settings import TlsCert
 
 _OP_ENABLE_KTLS: Final = 8  # ssl.OP_ENABLE_KTLS from Python 3.12 on
@@ -74,14 +74,14 @@ def _context(cert: TlsCert, ktls: bool, client_ca: Path | None) -> ssl.SSLContex
         context.load_cert_chain(cert.cert, cert.key)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise ConfigError(
-            "tls.cert", str(cert.cert), f"certificate or key {cert.key} cannot be used: {error}"
+            "tls.cert", str(cert.cert), f"certificate or key {cert.key} cannot be used: {why(error)}"
         ) from error
     if client_ca is not None:
         context.verify_mode = ssl.CERT_OPTIONAL
         try:
             context.load_verify_locations(client_ca)
         except OSError as error:
-            raise ConfigError("admission.client_ca", str(client_ca), f"cannot be used: {error}") from error
+            raise ConfigError("admission.client_ca", str(client_ca), f"cannot be used: {why(error)}") from error
     return context
 
 

@@ -10,7 +10,8 @@ what is committed meanwhile has a higher sequence number and stays.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,12 +24,10 @@ from edge.store.tallies import Tallies
 from edge.store.writing import SideRows, Wanted
 from edge.words import Eviction
 
-STEP: Final = 1000  # objects, at first
-STEP_LEAST: Final = 500
-STEP_MOST: Final = 4000
-STEP_SECONDS: Final = 0.02  # while commits and writes wait: the next step takes as many as this one had time for
-GATHERED_A_STEP: Final = 10_000  # names: some 10 ms
-GATHERED_MOST: Final = 30_000  # 6 MB; to sort them takes 20 ms
+STEP_SECONDS: Final = 0.01  # in which commits and writes wait: a miss waits for two of them
+LOOK: Final = 50  # names or rows between two looks at the clock
+GATHERED_A_STEP: Final = 10_000  # names: 3 to 10 ms
+GATHERED_MOST: Final = 30_000  # 6 MB; to sort them takes up to 10 ms
 RANGES_A_STEP: Final = 1000  # most of them name one object, or none
 NAME: Final = 16  # bytes at a row's end
 
@@ -52,20 +51,25 @@ def ranges(what: Purge) -> list[Range]:
 
 
 class Pace:
-    """How many are taken in a step: as many as the last one had time for, but it grows slowly."""
+    """When a step has taken enough: at its end comes a commit, which takes as long as the last one did."""
 
     def __init__(self) -> None:
-        self._most = STEP
+        self._until = self._ended = self._commit = 0.0
 
     def __repr__(self) -> str:
-        return f"<Pace {self._most}>"
+        return f"<Pace commit={self._commit * 1000:.1f} ms>"
 
-    def take(self, step: Callable[[int], int]) -> None:
-        began = time.perf_counter()
-        done = step(self._most)
-        took = time.perf_counter() - began
-        if done:
-            self._most = max(STEP_LEAST, min(STEP_MOST, 2 * self._most, int(done * STEP_SECONDS / took)))
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Around the whole step. A commit that was slow once leaves half of the time all the same."""
+        self._until = time.perf_counter() + max(STEP_SECONDS - self._commit, STEP_SECONDS / 2)
+        yield
+        self._commit = time.perf_counter() - self._ended
+
+    def goes_on(self) -> bool:
+        """Is there time for LOOK more?"""
+        self._ended = time.perf_counter()
+        return self._ended < self._until
 
 
 class Purging:
@@ -93,9 +97,10 @@ class Purging:
         self._ranges.reverse()  # the last comes first
         self._after = b""
         self._wanted: list[bytes] = []  # names, each with the number of the purge that wants it; the first ones last
-        self._names_a_step, self._rows_a_step = Pace(), Pace()
+        self._pace = Pace()
         self._is_gathered = False
         self._rows = SideRows()
+        self._unsorted: list[list[bytes]] = []  # of these
         self.objects = 0
         self.length = 0
 
@@ -128,9 +133,9 @@ class Purging:
     def step(self) -> bool:
         """A bounded step; False when nothing is left."""
         if self._rows and not self._wanted:
-            self._rows_a_step.take(self._delete_rows)
+            self._delete_rows()
         elif self._wanted and self._is_gathered:
-            self._names_a_step.take(self._purge_some)
+            self._purge_some()
         else:
             self._gather()
         return bool(self._ranges or self._wanted or self._rows)
@@ -153,27 +158,41 @@ class Purging:
         if self._is_gathered:
             self._wanted.sort(reverse=True)
 
-    def _purge_some(self, most: int) -> int:
-        """The next names, all of them in one transaction; how many."""
-        rows = self._wanted[: -most - 1 : -1]
-        del self._wanted[-most:]
-        wanted = ((row[:NAME], *self._ways[int.from_bytes(row[NAME:], "big")]) for row in rows)
+    def _purge_some(self) -> None:
+        """The next names, all of them in one transaction."""
         if self._dry:
-            self._count(wanted)
-            return len(rows)
-        with self._index.writing() as txn:
-            hard, soft, length, freed = txn.purge(wanted, self._rows)
+            with self._pace.step():
+                self._count(self._next_wanted())
+            return
+        with self._pace.step(), self._index.writing() as txn:
+            hard, soft, length, freed = txn.purge(self._next_wanted(), self._rows)
         self._tallies.evicted(Eviction.PURGE, hard, freed)
         self.objects += hard + soft
         self.length += length
-        if not self._wanted:
-            self._rows.sort()
-        return len(rows)
+        self._unsorted = [self._rows.places, self._rows.keys, self._rows.tags]
 
-    def _delete_rows(self, most: int) -> int:
+    def _next_wanted(self) -> Iterator[Wanted]:
+        """As many as there is time for, and LOOK at least."""
+        wanted, ways = self._wanted, self._ways
+        while wanted:
+            some = wanted[: -LOOK - 1 : -1]
+            del wanted[-LOOK:]
+            for row in some:
+                yield row[:NAME], *ways[int.from_bytes(row[NAME:], "big")]
+            if not self._pace.goes_on():
+                return
+
+    def _delete_rows(self) -> None:
         """Nobody is served by them: they wait until those of all names can go in the order in which they lie."""
-        with self._index.writing() as txn:
-            return txn.delete_rows(self._rows, most)
+        if self._unsorted:
+            self._unsorted.pop().sort()
+            return
+        with self._pace.step(), self._index.writing() as txn:
+            delete = txn.deleting(self._rows)
+            while self._rows:
+                delete(LOOK)
+                if not self._pace.goes_on():
+                    return
 
     def _count(self, wanted: Iterable[Wanted]) -> None:
         index = self._index

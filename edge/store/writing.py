@@ -46,10 +46,6 @@ class SideRows:
     def __bool__(self) -> bool:
         return bool(self.places or self.keys or self.tags)
 
-    def sort(self) -> None:
-        for rows in (self.places, self.keys, self.tags):
-            rows.sort()
-
 
 class Writing:
     """One write transaction."""
@@ -147,7 +143,7 @@ class Writing:
     def purge(self, wanted: Iterable[Wanted], rows: SideRows) -> Purged:
         """Forget, or mark stale, those that are meant. Written for 100,000 of them: some 10 us each, in order of name.
 
-        What the side tables say of them is left to `delete_rows`, and noted in `rows`.
+        What the side tables say of them is left to `deleting`, and noted in `rows`.
         """
         hard = soft = length = freed = 0
         with self._txn.cursor(db=self.names) as cursor:
@@ -180,24 +176,29 @@ class Writing:
                     rows.tags += [tag_row(tag) + name + generation for tag in seen.tags]
         return Purged(hard, soft, length, freed)
 
-    def delete_rows(self, rows: SideRows, most: int) -> int:
-        """Delete some of those rows, the last ones; how many they were.
+    def deleting(self, rows: SideRows) -> Callable[[int], None]:
+        """What deletes so many of the rows of each table, the last ones.
 
         In their order: a neighbour is found on the same page, without a way from the root. An object that was kept
         anew meanwhile has a row of the same key, but of another generation.
         """
-        places, keys, tags = rows.places[-most:], rows.keys[-most:], rows.tags[-most:]
-        del rows.places[-most:], rows.keys[-most:], rows.tags[-most:]
-        with self._txn.cursor(db=self.places) as cursor:
-            for place in places:
-                if cursor.set_key(place):
-                    cursor.delete()
-        for table, those in ((self.keys, keys), (self.tags, tags)):
-            with self._txn.cursor(db=table) as cursor:
-                for row in those:
+        places = self._txn.cursor(db=self.places)
+        others = [
+            (self._txn.cursor(db=table), those) for table, those in ((self.keys, rows.keys), (self.tags, rows.tags))
+        ]
+
+        def delete(most: int) -> None:
+            for place in rows.places[-most:]:
+                if places.set_key(place):
+                    places.delete()
+            del rows.places[-most:]
+            for cursor, those in others:
+                for row in those[-most:]:
                     if cursor.set_key(row[:-8]) and cursor.value() == row[-8:]:
                         cursor.delete()
-        return len(places) + len(keys) + len(tags)
+                del those[-most:]
+
+        return delete
 
     def forget_place(self, placed: Placed) -> bool:
         """What lies at a place is going away with its pack. False: it was of no object any more."""

@@ -3,12 +3,14 @@
 import asyncio
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edge.fill.messages import Bad, HeadFlag, Mode, Pin
 from edge.fill.settings import FillSettings
+from edge.policy.rules import RFC9111
 from edge.store.names import name_of
 from edge.words import KIB, MIB, CacheStatus, Reason
 from tests.support.counting import Counting
@@ -624,3 +626,43 @@ async def test_a_keeper_that_ends_leaves_nothing_under_way_and_begins_nothing_an
         assert len(bench.desk._tasks) == 0
         await asyncio.sleep(0)
         assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "shared"),
+    [
+        (("max-age=10", "20"), "max-stale=100", True),
+        (("max-age=10", "20"), "max-stale=100, max-age=60", True),
+        (("max-age=10", "20"), "max-stale=5", False),
+        (("max-age=10", "20"), "stale-if-error=60", False),
+        (("max-age=10", "20"), "", False),
+        (("max-age=10, must-revalidate", "20"), "max-stale=100", False),
+        (("max-age=1000", "20"), "max-age=60", True),
+        (("max-age=1000", "20"), "max-age=5", False),
+        (("max-age=1000", "20"), "min-fresh=2000", False),
+        (("max-age=1000", "20"), "", True),
+    ],
+)
+async def test_in_a_plain_cache_who_comes_to_an_answer_on_its_way_shares_it_if_it_is_what_was_asked_for(
+    tmp_path: Path, given: tuple[str, str], asked: str, shared: bool
+) -> None:
+    """As it would be given from the index, where it is a moment later."""
+    gate = asyncio.Event()
+
+    async def slow(asked: Asked, wire: Wire) -> None:
+        raw = answer(asked, BODY, f"Cache-Control: {given[0]}", f"Age: {given[1]}")
+        await wire.send(raw[: len(raw) // 2])
+        await gate.wait()
+        await wire.send(raw[len(raw) // 2 :])
+
+    rules = replace(RFC9111, name="default")
+    async with RawServer(slow) as origin, fill_bench(tmp_path, origin.url, rules=rules) as bench:
+        first = bench.ask("/a.ts")
+        await first.headed()
+        late = bench.ask("/a.ts", fields=((b"Cache-Control", asked.encode()),) if asked else ())
+        await late.headed()
+        gate.set()
+        assert (await first.finish()).bytes() == (await late.finish()).bytes() == BODY
+        assert late.head is not None
+        assert bool(late.head.flags & HeadFlag.COLLAPSED) is shared
+        assert len(origin.asked) == (1 if shared else 2)

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.path import Path, PathSettings, unavailable
 
-pytestmark = pytest.mark.skipif(unavailable() != "", reason="no emulated path on this machine")
+pytestmark = pytest.mark.skipif(unavailable() != "", reason=f"no emulated path on this machine: {unavailable()}")
 ROOT = FilePath(__file__).parents[2]
 
 

@@ -76,6 +76,13 @@ async def test_the_demo_plays_its_page_and_ends_without_a_trace(tmp_path: Path) 
     assert not Path(cache).parent.exists()
 
 
+def is_unreachable(said: str) -> bool:
+    """Did npm end because it does not reach its registry?"""
+    return any(
+        word in said for word in ("ENOTFOUND", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EAI_AGAIN", "ENETUNREACH")
+    )
+
+
 @needs_chromium
 async def test_hls_js_plays_through_the_edge(tmp_path: Path) -> None:
     npm = shutil.which("npm")
@@ -84,11 +91,12 @@ async def test_hls_js_plays_through_the_edge(tmp_path: Path) -> None:
     modules = tmp_path / "node"
     modules.mkdir()
     installed = subprocess.run(
-        [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(modules), "hls.js@1"],
+        [npm, "install", "--loglevel", "error", "--no-audit", "--no-fund", "--prefix", str(modules), "hls.js@1"],
         capture_output=True, text=True, check=False, timeout=90,
     )  # fmt: skip
-    if installed.returncode != 0:
-        pytest.skip("npm could not install hls.js: it was not played")
+    if installed.returncode != 0 and is_unreachable(installed.stderr):
+        pytest.skip("npm could not fetch hls.js: it was not played")
+    assert installed.returncode == 0, installed.stderr
     script = (modules / "node_modules/hls.js/dist/hls.min.js").read_text()
     async with describing_origin() as origin, running_edge(tmp_path / "c", origin.url) as edge:
         async with page(f"{edge.url}/demo/style.css", tmp_path / "profile") as tab:

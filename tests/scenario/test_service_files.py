@@ -116,7 +116,7 @@ async def test_a_serving_edge_makes_only_system_calls_that_the_unit_allows(tmp_p
         edge = Edge(process)
         edge.reading = asyncio.create_task(_read(edge))  # type: ignore[attr-defined]
         try:
-            await edge.wait_for_line("Operation not permitted|^ready$", 60)
+            await edge.wait_for_line("^strace: .*Operation not permitted|^ready$", 60)
             if "ready" not in edge.lines:
                 pytest.skip("tracing is not allowed here")
             for path in ("/s/3000000/a.ts", "/s/3000000/a.ts"):

@@ -1,12 +1,13 @@
 """The status page in a real browser, and `edge top`, beside a real edge."""
 
 import asyncio
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from tests.support.browser import needs_chromium, page
-from tests.support.edgeproc import client, describing_origin, running_edge
+from tests.support.edgeproc import Edge, client, describing_origin, running_edge
 
 SITE = '[[site]]\nname = "films"\nhosts = ["films.example"]\n'
 
@@ -35,15 +36,48 @@ async def test_the_status_page_shows_what_is_served_and_that_the_server_has_gone
         await tab.until("document.getElementById('state').textContent === 'no connection'")
 
 
+def top(edge: Edge, *more: str) -> list[str]:
+    return [sys.executable, "-m", "edge", "top", "--interval", "0.2", "--admin", edge.admin, *more]
+
+
 async def test_top_shows_one_frame_of_a_running_edge(tmp_path: Path) -> None:
     async with (
         describing_origin() as origin,
         running_edge(tmp_path / "c", origin.url) as edge,
     ):
-        command = [sys.executable, "-m", "edge", "top", "--once", "--interval", "0.2", "--admin", edge.admin]
-        process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+        process = await asyncio.create_subprocess_exec(*top(edge, "--once"), stdout=subprocess.PIPE)
         async with asyncio.timeout(60):
             out, _ = await process.communicate()
     assert process.returncode == 0
     for word in ("edge at", "requests/s", "hit ratio", "volumes", "cache", "upstreams", "origin 127.0.0.1:"):
         assert word in out.decode(), out.decode()
+    assert "\x1b" not in out.decode()
+
+
+async def test_top_prints_picture_after_picture_into_a_pipe_until_nobody_reads_it(tmp_path: Path) -> None:
+    async with (
+        describing_origin() as origin,
+        running_edge(tmp_path / "c", origin.url) as edge,
+        asyncio.timeout(60),
+    ):
+        piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        counted = await asyncio.create_subprocess_exec(*top(edge, "--frames", "3"), **piped)  # type: ignore[arg-type]
+        out, err = await counted.communicate()
+        assert (counted.returncode, err) == (0, b"")
+        assert out.decode().count("edge at") == 3
+        endless = await asyncio.create_subprocess_exec(*top(edge), **piped)  # type: ignore[arg-type]
+        assert endless.stdout is not None
+        assert endless.stderr is not None
+        for _ in range(2):  # as they come, not when it ends
+            while b"edge at" not in await endless.stdout.readline():
+                pass
+        endless.stdout._transport.close()  # type: ignore[attr-defined] # like `| head`
+        assert await endless.stderr.read() == b""
+        await endless.wait()
+        stopped = await asyncio.create_subprocess_exec(*top(edge), **piped)  # type: ignore[arg-type]
+        assert stopped.stdout is not None
+        while b"edge at" not in await stopped.stdout.readline():
+            pass
+        stopped.send_signal(signal.SIGINT)
+        assert (await stopped.communicate())[1] == b""
+        assert stopped.returncode == 0

@@ -11,7 +11,7 @@ from rich.console import Console
 from edge.cli.top import frame, rate, share, wait
 from edge.observe.catalogue import TTFB, Tier
 from edge.observe.meters import Meters, UpstreamMeters
-from edge.observe.overview import ROWS_MOST, Overview, Reading, overview
+from edge.observe.overview import ROWS_MOST, Order, Overview, Reading, overview
 from edge.observe.render import Scrape
 from edge.observe.scraped import read
 from edge.observe.slots import SlotReader, SlotWriter, create_slot_file
@@ -128,6 +128,32 @@ def test_only_the_largest_sites_have_a_row(node: Node) -> None:
         node.meters.request(f"s{number}", 200, Kind.OTHER, b"GET", CacheStatus.HIT, number, 0.1)
     rows = overview(before, node.reading(), 1.0).sites
     assert [row.name for row in rows] == [f"s{number}" for number in range(49, 49 - ROWS_MOST, -1)]
+
+
+@pytest.mark.parametrize(
+    ("order", "sites", "upstreams"),
+    [
+        (Order.BIGGEST, ["big", "asked", "failing"], ["origin near:80", "origin2 far:80"]),
+        (Order.BUSIEST, ["asked", "big", "failing"], ["origin near:80", "origin2 far:80"]),
+        (Order.FAILING, ["failing", "big", "asked"], ["origin2 far:80", "origin near:80"]),
+        (Order.SLOWEST, ["big", "asked", "failing"], ["origin2 far:80", "origin near:80"]),
+    ],
+)
+def test_what_comes_first_can_be_chosen(node: Node, order: Order, sites: list[str], upstreams: list[str]) -> None:
+    before = node.reading()
+    for site, count, code, size in (("big", 2, 200, 5000), ("asked", 9, 200, 10), ("failing", 1, 502, 0)):
+        for _ in range(count):
+            node.meters.request(site, code, Kind.SEGMENT, b"GET", CacheStatus.HIT, size, 0.001)
+    for name, member, count, seconds in (("origin", "near:80", 5, 0.01), ("origin2", "far:80", 2, 0.2)):
+        upstream = UpstreamMeters(node.meters, node.meters.slots, name, member)
+        for _ in range(count):
+            upstream.request(200)
+            upstream.ttfb(seconds)
+            upstream.bytes(1000)
+    upstream.error("stalled")
+    seen = overview(before, node.reading(), 1.0, order)
+    assert [row.name for row in seen.sites] == sites
+    assert [row.name for row in seen.upstreams] == upstreams
 
 
 def drawn(seen: Overview) -> str:

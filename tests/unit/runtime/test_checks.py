@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from edge.cli.main import main
 from edge.config.schema import Settings
 from edge.runtime.checks import wrong_files
 
@@ -12,10 +13,10 @@ from edge.runtime.checks import wrong_files
 @pytest.mark.parametrize(
     ("raw", "field"),
     [
-        ({"origin": {"keys_file": "{}/none"}}, "keys_file"),
-        ({"admission": {"keys_file": "{}/short"}}, "keys_file"),
-        ({"origin": {"url": "https://b", "s3_region": "r", "s3_credentials": "{}/none"}}, "s3_credentials"),
-        ({"origin": {"url": "https://b", "s3_region": "r", "s3_credentials": "{}/short"}}, "s3_credentials"),
+        ({"origin": {"keys_file": "{}/none"}}, "origin.keys_file"),
+        ({"admission": {"keys_file": "{}/short"}}, "admission.keys_file"),
+        ({"origin": {"url": "https://b", "s3_region": "r", "s3_credentials": "{}/none"}}, "origin.s3_credentials"),
+        ({"origin": {"url": "https://b", "s3_region": "r", "s3_credentials": "{}/short"}}, "origin.s3_credentials"),
     ],
 )
 def test_a_file_that_does_not_serve_is_said_once_with_its_field(
@@ -26,6 +27,18 @@ def test_a_file_that_does_not_serve_is_said_once_with_its_field(
         section: {name: value.format(tmp_path) for name, value in said.items()} for section, said in raw.items()
     }
     assert [wrong.field for wrong in wrong_files(Settings.model_validate(here))] == [field]
+
+
+def test_a_file_that_is_not_there_is_said_with_its_line_and_what_should_be_in_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "edge.toml"
+    file.write_text('[origin]\nurl = "http://a"\n[admission]\nkeys_file = "/nowhere/edges.keys"\n')
+    assert main(["check-config", str(file)]) == 1
+    said = capsys.readouterr().err
+    assert "line 4: admission.keys_file = '/nowhere/edges.keys': cannot be read: No such file or directory; " in said
+    assert 'write "ID SECRET" a line' in said
+    assert "Errno" not in said
 
 
 def test_files_that_serve_are_not_mentioned(tmp_path: Path) -> None:

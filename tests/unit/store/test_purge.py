@@ -1,5 +1,6 @@
 """Purges in the store: exactly what is meant goes, and no restart or rebuild brings it back."""
 
+import itertools
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,8 +10,8 @@ import pytest
 
 from edge.errors import FormatUnknown
 from edge.policy.purges import Purge, Scope
+from edge.store import purging as at_work
 from edge.store.purgelog import PurgeLog
-from edge.store.purging import STEP
 from edge.store.record import Extent, Flag, checksum
 from edge.store.volume import Volume
 from edge.words import KIB, Eviction
@@ -96,15 +97,51 @@ def test_a_soft_purge_marks_once_and_a_renewed_record_is_good_again(volume: Volu
     assert purge(volume, what) == 1
 
 
-def test_more_than_a_step_of_objects_in_several_extents_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.fixture
+def short_steps(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Steps that have no time for more than the least."""
+    monkeypatch.setattr(at_work, "STEP_SECONDS", 0.0)
+    monkeypatch.setattr(at_work, "LOOK", 7)
+    return 7
+
+
+def test_more_than_a_step_of_objects_in_several_extents_leaves_nothing_behind(tmp_path: Path, short_steps: int) -> None:
     volume = open_volume(tmp_path)
-    for n in range(STEP + 20):
+    for n in range(8 * short_steps):
         put(volume, f"films/{n}", 1, 10)
     for start in (0, 128 * KIB):
         put(volume, "films/big", 1, 64 * KIB, start=start, total=256 * KIB)
-    assert purge(volume, Purge(Scope.PREFIX, b"films/")) == STEP + 21
+    assert purge(volume, Purge(Scope.PREFIX, b"films/")) == 8 * short_steps + 1
     assert volume.index.objects() == 0
     assert all(not volume.index.placed(pack) for pack in volume.packs.all)
+    volume.close()
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_a_step_of_a_purge_ends_when_its_time_is_over(tmp_path: Path, short_steps: int, soft: bool) -> None:
+    """What is committed and written by others goes between the steps."""
+    volume = open_volume(tmp_path)
+    for n in range(5 * short_steps):
+        put(volume, f"films/{n}", 1, 10)
+    purging = volume.purges.begin([Purge(Scope.PREFIX, b"films/", soft=soft)], volume.new_generation())
+    found = [0]
+    while purging.step():
+        found.append(purging.objects)
+    assert {after - before for before, after in itertools.pairwise(found)} <= {0, short_steps}
+    assert purging.objects == 5 * short_steps
+    volume.close()
+
+
+def test_a_step_of_a_purge_takes_all_that_there_is_time_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(at_work, "STEP_SECONDS", 60.0)
+    monkeypatch.setattr(at_work, "LOOK", 7)
+    volume = open_volume(tmp_path)
+    for n in range(50):
+        put(volume, f"films/{n}", 1, 10)
+    purging = volume.purges.begin([Purge(Scope.PREFIX, b"films/")], volume.new_generation())
+    assert purging.step()  # names are gathered
+    purging.step()
+    assert purging.objects == 50
     volume.close()
 
 
@@ -295,6 +332,7 @@ def test_a_variant_goes_with_its_key(tmp_path: Path) -> None:
     volume.close()
 
 
+@pytest.mark.usefixtures("short_steps")
 def test_what_is_kept_anew_between_the_steps_of_a_purge_is_found_by_the_next_one(tmp_path: Path) -> None:
     """Rows of the side tables go last: one that is written anew by then is of another object, and has the same key."""
     volume = open_volume(tmp_path)
@@ -316,6 +354,7 @@ def test_what_is_kept_anew_between_the_steps_of_a_purge_is_found_by_the_next_one
     volume.close()
 
 
+@pytest.mark.usefixtures("short_steps")
 def test_a_purge_that_is_killed_between_its_steps_is_done_to_its_end_by_the_next_run(tmp_path: Path) -> None:
     volume = open_volume(tmp_path)
     for number in range(20):
