@@ -43,6 +43,8 @@ class Found:
     purged: int = 0  # names that were not to come back
     starts: list[float] = field(default_factory=list)  # seconds from the command to the first answer
     plain: list[float] = field(default_factory=list)  # the same of a cache without a past, at the same time
+    work: list[float] = field(default_factory=list)  # CPU seconds of all its processes until then: the machine's load
+    plain_work: list[float] = field(default_factory=list)  # is not in them
     evicted: float = 0
 
 
@@ -159,6 +161,7 @@ async def check(image: Path, directory: Path, origin: Describing, found: Found, 
         async with running_edge(cache, origin.url, "--cache-size", "160MiB", workers=1) as edge, client() as http:
             await first_answer(edge, found.images)
             found.starts.append(time.monotonic() - begun)
+            found.work.append(edge.cpu_seconds())
             async with asyncio.timeout(60):
                 while await edge.metric("edge_cache_index_load_progress_ratio") < 1:
                     await asyncio.sleep(0.1)
@@ -182,6 +185,7 @@ async def check(image: Path, directory: Path, origin: Describing, found: Found, 
             async with running_edge(mounted / "plain", origin.url, workers=1) as edge:
                 await first_answer(edge, found.images)
                 found.plain.append(time.monotonic() - begun)
+                found.plain_work.append(edge.cpu_seconds())
     found.images += 1
     found.promised += len(expected)
     found.purged += len(asked)
@@ -253,11 +257,15 @@ async def test_after_a_power_loss_all_that_was_journalled_is_there_and_every_byt
 async def test_two_hundred_power_losses(tmp_path: Path) -> None:
     found = await lose_power(tmp_path, seed=int(time.time()), count=200)
     starts, plain = sorted(found.starts), sorted(found.plain)
+    work, plain_work = sorted(found.work), sorted(found.plain_work)
     print(
         f"{found.images} images, {found.promised} objects promised and right, {found.purged} purged and gone, "
         f"{found.lost_writes} blocks lost, {found.evicted:.0f} evictions, "
         f"first answer after {starts[100]:.2f} s (p50), {starts[190]:.2f} s (p95), {starts[-1]:.2f} s (most); "
-        f"of a cache without a past, beside them, {plain[len(plain) // 2]:.2f} s (p50)"
+        f"of a cache without a past, beside them, {plain[len(plain) // 2]:.2f} s (p50); "
+        f"CPU of all processes until then {work[100]:.2f} s (p50), {work[-1]:.2f} s (most), of a cache without a past "
+        f"{plain_work[len(plain_work) // 2]:.2f} s (p50)"
     )
     assert found.promised > 1000
     assert found.lost_writes > 1000
+    assert work[100] < 2 * plain_work[len(plain_work) // 2], "a start after a power loss costs what any start costs"
