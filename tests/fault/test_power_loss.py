@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 KINDS = ("cache", "ordered", "none")
 SITE = b"default"
 SIZE = "32MiB"
-EVICTIONS = 'edge_cache_evictions_total{volume="0",reason="capacity"'
+EVICTIONS = 'edge_cache_evictions_total{volume="cache",reason="capacity"'
 
 
 @dataclass
