@@ -19,7 +19,7 @@ from edge.store.doubts import CALM, COUNTS, Doubts, volume_id
 from edge.store.hits import Shared
 from edge.store.live import LiveTable, split_live
 from edge.store.looking import ReadIndex
-from edge.store.packfile import CorruptExtent, PackEndsEarly, PackFile, read_blocks
+from edge.store.packfile import CorruptExtent, PackEndsEarly, PackFile, close, read_blocks
 from edge.store.presence import Presence
 from edge.store.record import Extent, Record, blocks, decode_stored
 from edge.store.residency import Residency
@@ -187,13 +187,20 @@ class Reader:
         file = self._packs.get(number)
         if file is None:
             try:
-                file = PackFile(self._directory / f"{number:010d}.pack", number)
+                file = PackFile(self._directory / f"{number:010d}.pack", number, self._close_pack)
             except OSError:
                 return None
             self._packs[number] = file
             if len(self._packs) > self._most_packs:
                 self._packs.popitem(last=False)
         return file
+
+    def _close_pack(self, fd: int, mapped: list[memoryview]) -> None:
+        """Not on the loop: with the last that has it open, a pack that was evicted goes from the disk."""
+        try:
+            self._pool.submit(close, fd, mapped)
+        except RuntimeError:  # the pool has been closed: we are ending
+            close(fd, mapped)
 
     def let_go_of_gone_packs(self) -> None:
         """Evicted packs take up the disk for as long as anybody has them open."""

@@ -122,6 +122,8 @@ async def slow_and_good(directory: Path) -> AsyncIterator[SlowAndGood]:
                     await load.ask(http, path)
             async with Loads(load):
                 await until(lambda: load.good > 200, 60, "a load")
-                yield SlowAndGood(disk, edge, load, slow, good)
-                await asyncio.to_thread(disk.slow, 0.0)
+                try:
+                    yield SlowAndGood(disk, edge, load, slow, good)
+                finally:  # or a keeper that is to end waits for what has not been written yet, for minutes
+                    await asyncio.to_thread(disk.slow, 0.0)
             assert load.failed == []
