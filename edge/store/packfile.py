@@ -22,6 +22,19 @@ class PackEndsEarly(CorruptExtent):
     reason = Reason.TRUNCATED
 
 
+def open_unnoticed(path: Path) -> int:
+    """Open a pack so that reading it leaves no time of access behind.
+
+    That would be a change of the inode, for which sendfile, read and mmap wait for the file system's journal: behind a
+    slow write for seconds, on a worker's loop.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    try:
+        return os.open(path, flags | os.O_NOATIME)
+    except PermissionError:  # it belongs to somebody else
+        return os.open(path, flags)
+
+
 def close(fd: int, mapped: list[memoryview]) -> None:
     """Of a pack that has been deleted this gives its blocks back: ext4 writes to its journal, and may wait for it."""
     mapped.clear()
@@ -39,7 +52,7 @@ class PackFile:
     def __init__(self, path: Path, number: int, let_go: Callable[[int, list[memoryview]], None] = close) -> None:
         self._fd = -1
         self._let_go = let_go
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = open_unnoticed(path)
         os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)  # nothing unverified is read ahead
         self._map: memoryview | None = None
         self.number = number

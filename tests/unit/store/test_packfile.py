@@ -1,5 +1,6 @@
 """Packs that are open in a worker: the last to let go of one that was deleted has the file system free its blocks."""
 
+import fcntl
 import os
 import threading
 from pathlib import Path
@@ -53,3 +54,28 @@ async def test_a_deleted_pack_is_closed_in_a_thread_and_not_before_its_last_user
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
     reader.close()
+
+
+def test_reading_a_pack_leaves_no_time_of_access(tmp_path: Path) -> None:
+    path = tmp_path / "1.pack"
+    path.write_bytes(bytes(100))
+    os.utime(path, (1, 2))  # as of a pack that has been written since it was last read
+    file = packfile.PackFile(path, 1)
+    assert fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & os.O_NOATIME
+    assert os.pread(file.fileno(), 10, 0) == bytes(10)
+    assert bytes(file.view(0, 10)) == bytes(10)
+    assert path.stat().st_atime == 1
+
+
+def test_a_pack_of_somebody_else_is_opened_as_well_as_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "1.pack"
+    path.write_bytes(bytes(100))
+    plain = os.open
+
+    def not_ours(path: Path, flags: int) -> int:
+        if flags & os.O_NOATIME:
+            raise PermissionError
+        return plain(path, flags)
+
+    monkeypatch.setattr(packfile.os, "open", not_ours)
+    assert os.pread(packfile.PackFile(path, 1).fileno(), 10, 0) == bytes(10)
