@@ -76,6 +76,7 @@ class Prefetch:
             segments += not next_.init
             if segments > count:
                 return
+            await self._delivery.volumes[found.volume].reader.bring(found.name)
             self._wish(request, found, next_)
 
     # -- what is next ----------------------------------------------------------------------------
@@ -154,6 +155,7 @@ class Prefetch:
         live = reader.lookup_live(listing.name)
         if live is not None:
             return live[1] if len(live[1]) <= LIST_MOST else None
+        await reader.bring(listing.name)
         record = reader.lookup(listing.name)
         if record is None or record.status != 200 or not 0 < record.total <= LIST_MOST:
             return None

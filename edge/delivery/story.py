@@ -4,13 +4,14 @@ handle -> look -> decide -> serve from the store -> head, body
                         \\-> ask a keeper (`miss`) -> serve when its head has come
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from cachetools import LRUCache
 
 from edge.clock import Clock
 from edge.delivery.answer import HIT, How, preflight
+from edge.delivery.look_up import LookUp
 from edge.delivery.miss import Miss
 from edge.delivery.passing import Passing
 from edge.delivery.places import Place, Places
@@ -72,10 +73,10 @@ class Delivery(Serving):
             self._other_method(exchange, place)
         elif place.path == b"*":
             self.refuse(exchange, place, 400, "only OPTIONS may ask for *")
-        elif place.heeds and request.demanding:
-            self._look_as_told(exchange, place)
+        elif self.volumes[place.volume].reader.would_wait(place.name):
+            LookUp(self, exchange, place).begin()
         else:
-            self.look(exchange, place)
+            self.look_again(exchange, place, 0)
 
     def turn_away(self, exchange: Exchange, status: int, detail: str, more: bytes) -> None:
         """Refuse a request that may not ask: nothing is looked up for it."""
@@ -93,7 +94,7 @@ class Delivery(Serving):
             if reader.unreadable and (other := self.elsewhere(exchange, place)) is not None:
                 self.look(exchange, other, tries)
                 return
-            self._miss(exchange, place, None, tries)
+            self.fetch(exchange, place, tries)
             return
         now = self.clock.wall()
         if now < record.fresh_until and not record.flags & NOT_AT_ONCE:  # what `decide` would say, without the call
@@ -119,7 +120,7 @@ class Delivery(Serving):
         return other if other.volume != place.volume else None
 
     def look_again(self, exchange: Exchange, place: Place, tries: int) -> None:
-        """A keeper has said that the index has it by now."""
+        """The index may be asked now, or again: a keeper has said that it has it by now."""
         if place.heeds and exchange.request.demanding:
             self._look_as_told(exchange, place, tries)
         else:
@@ -140,15 +141,20 @@ class Delivery(Serving):
         """The variant that suits the request (RFC 9111 section 4.1), by the newest list of fields that finds one."""
         reader = self.volumes[place.volume].reader
         reader.touch(place.name)
-        told = request_fields(exchange.request.fields, place.rules)
-        for names in lists_of(index):
-            variant = replace(place, name=variant_name(index, selection(names, told), reader.hello.secret))
+        for name in self.variants(exchange.request, place, index):
+            variant = replace(place, name=name)
             record = reader.lookup(variant.name)
             if record is not None:
                 return variant, record, None
             if (live := reader.lookup_live(variant.name)) is not None:
                 return (variant, *live)
         return place, None, None
+
+    def variants(self, request: Request, place: Place, index: Record) -> Iterator[bytes]:
+        """The names under which what suits the request may be stored, by the newest list of fields first."""
+        told, secret = request_fields(request.fields, place.rules), self.volumes[place.volume].reader.hello.secret
+        for names in lists_of(index):
+            yield variant_name(index, selection(names, told), secret)
 
     def _choose(self, exchange: Exchange, place: Place, index: Record, tries: int) -> None:
         """Answers vary: go on with the one that suits the request."""
@@ -240,6 +246,10 @@ class Delivery(Serving):
         """A fill has ended, or what was fetched ahead has been asked for: go on with what follows."""
         if self._prefetch.leads(request, place):
             self._prefetch.go_on(request, place)
+
+    def fetch(self, exchange: Exchange, place: Place, tries: int = 0) -> None:
+        """Nothing is known of it here."""
+        self._miss(exchange, place, None, tries)
 
     def _miss(
         self,

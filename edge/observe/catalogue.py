@@ -220,6 +220,11 @@ CACHE: Final = (
         "Windows that were not in memory: read from the disk, verified, then sent.",
     ),
     Metric(
+        "edge_cache_cold_lookups_total",
+        _C,
+        "Look-ups that a thread did first, as the index was not wholly in memory.",
+    ),
+    Metric(
         "edge_volume_state",
         _G,
         "1 for what the volume's disk is: good, read_only (nothing is written) or off (objects live elsewhere).",

@@ -48,6 +48,7 @@ class WorkerGauges:
                     meters.observe("edge_disk_operation_seconds", label, "read", value=seconds)
         meters.gauge("edge_executor_queue_depth", "disk", to=reading)
         meters.count("edge_cache_cold_reads_total", by=self._volumes.take_cold_reads())
+        meters.count("edge_cache_cold_lookups_total", by=self._volumes.take_cold_lookups())
 
     def zero(self) -> None:
         """This worker ends: its numbers stay, and it has no connections any more."""

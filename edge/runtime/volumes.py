@@ -117,6 +117,8 @@ class Volumes:
             await asyncio.sleep(WATCH_SECONDS)
             for number, volume in self.serving.items():
                 volume.reader.let_go_of_gone_packs()
+                if volume.reader.presence.due:
+                    self._tasks.spawn(volume.reader.presence.look(), "index")
                 self._look_after_index(number, volume)
             self.settle(places)
 
@@ -150,6 +152,10 @@ class Volumes:
     def take_cold_reads(self) -> int:
         """Windows read from the disks since the last call."""
         return sum(volume.reader.take_cold_reads() for volume in self.serving.values())
+
+    def take_cold_lookups(self) -> int:
+        """Names looked up in a thread since the last call."""
+        return sum(volume.reader.take_cold_lookups() for volume in self.serving.values())
 
     def close(self) -> None:
         for asker in self._askers.values():

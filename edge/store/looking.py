@@ -1,13 +1,18 @@
 """The index as workers see it: single look-ups, never a change."""
 
 import struct
+import threading
 from pathlib import Path
+from typing import Final
 
 import lmdb
 
 from edge.store.bus import Bus
-from edge.store.record import Extent, decode_extent_row
+from edge.store.record import Extent, decode_extent_row, glance
+from edge.store.residency import PAGE
 from edge.store.tables import extent_key, open_environment
+
+WALK_MOST: Final = 4096  # extents of an object: 64 GB in pieces of 16 MiB
 
 
 class ReadIndex:
@@ -26,6 +31,8 @@ class ReadIndex:
         self._begin = self._env.begin
         self._names = self._env.open_db(b"names", create=False)
         self._extents = self._env.open_db(b"extents", create=False)
+        self._lock = threading.Lock()  # of the next two
+        self._walkers, self._closing = 0, False
 
     def _on_unreadable(self) -> None:
         self.unreadable = True
@@ -62,7 +69,63 @@ class ReadIndex:
                 return None
             return decode_extent_row(cursor.value())
 
+    # -- pages that are not in memory --------------------------------------------------------------
+
+    @property
+    def data(self) -> Path:
+        """The file that it lies in."""
+        return self._path / "data.mdb"
+
+    def used_bytes(self) -> int:
+        """How much of the file holds pages."""
+        return (int(self._env.info()["last_pgno"]) + 1) * PAGE
+
+    def walk(self, name: bytes) -> None:
+        """In a thread: read what looking up this name and its extents will read, so that it is in memory then.
+
+        LMDB lets go of the interpreter while it searches.
+        """
+        with self._lock:
+            if self._closing:
+                return
+            self._walkers += 1
+        try:
+            self._walk(name)
+        except lmdb.Error:
+            pass  # who looks it up will meet the same
+        finally:
+            with self._lock:
+                self._walkers -= 1
+                over = self._closing and not self._walkers
+            if over:
+                self._close()
+
+    def _walk(self, name: bytes) -> None:
+        raw = self.raw(name)
+        found = glance(raw) if raw is not None else None
+        if found is None or (found.first_length >= found.total):
+            return
+        own = struct.pack(">Q", found.generation)
+        with self._begin(db=self._extents) as txn, txn.cursor() as cursor:
+            rows = cursor.iternext(keys=True, values=True) if cursor.set_range(own) else ()
+            for count, (key, _) in enumerate(rows):
+                if count == WALK_MOST or not key.startswith(own):
+                    break
+
+    @property
+    def walkers(self) -> int:
+        """Threads that are looking something up."""
+        return self._walkers
+
     def close(self) -> None:
+        """At once, or when the last walker has come back: its pages must not be unmapped under it."""
+        with self._lock:
+            self._closing = True
+            over = not self._walkers
+        if over:
+            self._close()
+
+    def _close(self) -> None:
         if self._bus is not None:
             self._bus.forget(self._path)
         self._env.close()

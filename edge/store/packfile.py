@@ -2,7 +2,7 @@
 
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge.errors import StoreError
@@ -22,14 +22,37 @@ class PackEndsEarly(CorruptExtent):
     reason = Reason.TRUNCATED
 
 
+def open_unnoticed(path: Path) -> int:
+    """Open a pack so that reading it leaves no time of access behind.
+
+    That would be a change of the inode, for which sendfile, read and mmap wait for the file system's journal: behind a
+    slow write for seconds, on a worker's loop.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    try:
+        return os.open(path, flags | os.O_NOATIME)
+    except PermissionError:  # it belongs to somebody else
+        return os.open(path, flags)
+
+
+def close(fd: int, mapped: list[memoryview]) -> None:
+    """Of a pack that has been deleted this gives its blocks back: ext4 writes to its journal, and may wait for it."""
+    mapped.clear()
+    os.close(fd)
+
+
 class PackFile:
-    """An open pack. Dropped by dereferencing only: a descriptor's number may still be queued for sendfile."""
+    """An open pack. Dropped by dereferencing only: a descriptor's number may still be queued for sendfile.
 
-    __slots__ = ("_fd", "_map", "number")
+    `let_go` closes it then, best in a thread.
+    """
 
-    def __init__(self, path: Path, number: int) -> None:
+    __slots__ = ("_fd", "_let_go", "_map", "number")
+
+    def __init__(self, path: Path, number: int, let_go: Callable[[int, list[memoryview]], None] = close) -> None:
         self._fd = -1
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._let_go = let_go
+        self._fd = open_unnoticed(path)
         os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)  # nothing unverified is read ahead
         self._map: memoryview | None = None
         self.number = number
@@ -47,7 +70,9 @@ class PackFile:
 
     def __del__(self) -> None:
         if self._fd >= 0:  # else it was gone before it could be opened
-            os.close(self._fd)
+            mapped = [self._map] if self._map is not None else []
+            self._map = None  # the list has it alone, so that it ends where that is emptied
+            self._let_go(self._fd, mapped)
 
 
 def read_blocks(file: PackFile, extent: Extent, pieces: Sequence[tuple[int, int, int]]) -> bytes:

@@ -20,7 +20,8 @@ from edge.store.doubts import CALM, COUNTS, Doubts, volume_id
 from edge.store.hits import Shared
 from edge.store.live import LiveTable, split_live
 from edge.store.looking import ReadIndex
-from edge.store.packfile import CorruptExtent, PackEndsEarly, PackFile, read_blocks
+from edge.store.packfile import CorruptExtent, PackEndsEarly, PackFile, close, read_blocks
+from edge.store.presence import Presence
 from edge.store.record import Extent, Record, blocks, decode_stored
 from edge.store.residency import Residency
 from edge.store.settings import VolumeHello
@@ -63,7 +64,7 @@ class Reader:
         self._most_packs = max(FEW_PACKS, min(OPEN_PACKS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8))
         self._warm: OrderedDict[tuple[int, int], float] = OrderedDict()
         self._verified: OrderedDict[tuple[int, int], None] = OrderedDict()
-        self.cold_reads = 0
+        self.cold_reads = self.cold_lookups = 0
         self._read_seconds: deque[float] = deque(maxlen=TIMED_MOST)  # the pool's threads append, the loop takes
         self._open(hello)
 
@@ -86,6 +87,7 @@ class Reader:
         self._cell = hello.version_cell
         self._volume = volume_id(Path(hello.directory))
         self._index = ReadIndex(Path(hello.index_path), hello.index_map_bytes, self._bus)
+        self._presence = Presence(self._index, self._clock)
         self._epoch_mark = epoch_mark(hello.epoch)
         self._live = LiveTable(Path(hello.live_path), hello.live_bytes, readonly=True)
 
@@ -96,10 +98,10 @@ class Reader:
         self._live_memo.clear()
         self._verified.clear()
         same = hello.index_path == old.index_path and hello.live_path == old.live_path
-        if same and not index.unreadable:
-            self.hello, self._cell = hello, hello.version_cell
+        if (same and not index.unreadable) or (index.unreadable and index.walkers):
+            self.hello, self._cell = hello, hello.version_cell  # the latter is opened anew when they have come back
             return
-        index.close()
+        self._presence.close()
         live.close()
         self._open(hello)
 
@@ -111,11 +113,35 @@ class Reader:
             index = ReadIndex(path, self.hello.index_map_bytes, self._bus)
         except lmdb.Error:  # that keeper has gone, and the next one begins anew: its hello will say where
             return
-        self._index.close()
+        self._presence.close()
         self._index, self._epoch_mark = index, mark
+        self._presence = Presence(index, self._clock, whole=True)  # it has just been written
         self.hello = replace(self.hello, epoch=epoch, index_path=str(path))
 
     # -- looking up ------------------------------------------------------------------------------
+
+    def would_wait(self, name: bytes) -> bool:
+        """Might looking this name up wait for the disk? Then `bring` it first."""
+        presence = self._presence
+        if presence.whole:
+            return False
+        known = self._memo.get(name)
+        if known is not None and self._versions is not None and self._cell >= 0:
+            first = known[1].first
+            if known[2] == self._versions[self._cell] and first is not None and first.length >= known[1].total:
+                return False
+        return not presence.has(name)
+
+    async def bring(self, name: bytes) -> None:
+        """After this, looking a name up does not wait for the disk."""
+        if self.would_wait(name):
+            self.cold_lookups += 1
+            await self._presence.bring(name)
+
+    @property
+    def presence(self) -> Presence:
+        """Is the index in memory?"""
+        return self._presence
 
     def lookup(self, name: bytes) -> Record | None:
         """The record of a name; from the second time on the same object as long as the index has the same bytes."""
@@ -165,13 +191,20 @@ class Reader:
         file = self._packs.get(number)
         if file is None:
             try:
-                file = PackFile(self._directory / f"{number:010d}.pack", number)
+                file = PackFile(self._directory / f"{number:010d}.pack", number, self._close_pack)
             except OSError:
                 return None
             self._packs[number] = file
             if len(self._packs) > self._most_packs:
                 self._packs.popitem(last=False)
         return file
+
+    def _close_pack(self, fd: int, mapped: list[memoryview]) -> None:
+        """Not on the loop: with the last that has it open, a pack that was evicted goes from the disk."""
+        try:
+            self._pool.submit(close, fd, mapped)
+        except RuntimeError:  # the pool has been closed: we are ending
+            close(fd, mapped)
 
     def let_go_of_gone_packs(self) -> None:
         """Evicted packs take up the disk for as long as anybody has them open."""
@@ -305,7 +338,12 @@ class Reader:
         taken, self.cold_reads = self.cold_reads, 0
         return taken
 
+    def take_cold_lookups(self) -> int:
+        """Names looked up in a thread first since the last call."""
+        taken, self.cold_lookups = self.cold_lookups, 0
+        return taken
+
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._index.close()
+        self._presence.close()
         self._live.close()

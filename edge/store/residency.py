@@ -55,3 +55,12 @@ class Residency:
         if self._syscall(_CACHESTAT, fd, self._range_at, self._stat_at, 0) != 0:
             return False
         return bool(self._stat.cached >= (end - first + PAGE - 1) // PAGE)
+
+    def cached(self, fd: int, offset: int, length: int) -> int:
+        """How many pages of [offset, offset + length) are cached; `offset` lies on a page's border."""
+        if self._assume:
+            return (length + PAGE - 1) // PAGE
+        self._range.offset, self._range.length = offset, length
+        if not self.works or self._syscall(_CACHESTAT, fd, self._range_at, self._stat_at, 0) != 0:
+            return 0
+        return int(self._stat.cached)

@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from edge.policy.purges import Purge, Scope
 from edge.words import KIB, Eviction
@@ -108,7 +114,12 @@ class VolumeModel(RuleBasedStateMachine):
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
-VolumeModel.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-)
+SETTINGS = settings(max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
+VolumeModel.TestCase.settings = SETTINGS
 TestVolumeModel = VolumeModel.TestCase
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_many_long_histories() -> None:
+    run_state_machine_as_test(VolumeModel, settings=settings(SETTINGS, max_examples=400, stateful_step_count=60))

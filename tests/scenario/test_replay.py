@@ -49,6 +49,7 @@ async def test_a_real_server_is_near_the_model_on_a_short_trace(tmp_path: Path) 
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("restart", [False, True])
 async def test_a_real_server_is_within_a_point_of_the_model_for_long(tmp_path: Path, restart: bool) -> None:
     trace = day(24_000, 40, 16)

@@ -199,14 +199,24 @@ def missing() -> str | None:
 class Crashdisk:
     """The test's end. `mounted` is the ext4; `image` may be called while it is written to."""
 
-    def __init__(self, mounted: Path, talk: socket.socket) -> None:
+    def __init__(self, mounted: Path, talk: socket.socket, point: Path) -> None:
         self.mounted = mounted
-        self._talk = talk
+        self._talk, self._point = talk, point
 
     def image(self, target: Path, kind: str, seed: int) -> dict[str, Any]:
         self._talk.send(json.dumps({"target": str(target), "kind": kind, "seed": seed}).encode())
         said: dict[str, Any] = json.loads(self._talk.recv(65536))
         return said
+
+    def forget(self, path: Path) -> None:
+        """Nothing of a file that nobody has open is in memory any more, nor of the disk below it."""
+        for file in (path, self._point):
+            fd = os.open(file, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(fd)
 
     def slow(self, seconds: float, *what: str) -> None:
         """From now on reads, or writes and flushes, take so long, each behind the one before."""
@@ -254,7 +264,12 @@ def crashdisk(directory: Path, size: int) -> Iterator[Crashdisk]:
             raise OSError("the disk has not come up")
         subprocess.run(["mkfs.ext4", "-q", "-F", "-E", "nodiscard", str(point)], check=True)
         with mounted_image(point, directory / "mounted", "commit=1") as mounted:
-            yield Crashdisk(mounted, ours)
+            disk = Crashdisk(mounted, ours, point)
+            try:
+                yield disk
+            finally:
+                disk.slow(0.0)  # to unmount it is to write all that has not been written yet
+                disk.fail()
     finally:
         unmount(point)
         ours.close()

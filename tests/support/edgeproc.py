@@ -16,7 +16,7 @@ from aiohttp import web
 
 from edge.demo.describing import check
 from edge.demo.origin_server import Origin
-from tests.support.processes import children_of_edge
+from tests.support.processes import children_of_edge, cpu_seconds
 
 STARTED = 30.0
 
@@ -45,6 +45,10 @@ class Edge:
     def children(self, role: str) -> list[int]:
         """Pids of this edge's children of a role."""
         return children_of_edge(self.process.pid, role)
+
+    def cpu_seconds(self) -> float:
+        """What supervisor, keepers and workers have used so far; what forks them is not in it."""
+        return sum(map(cpu_seconds, [self.process.pid, *self.children("keeper"), *self.children("worker")]))
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         if self.process.returncode is None:

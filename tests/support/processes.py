@@ -1,6 +1,7 @@
 """Who is whose child on this machine."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,3 +23,12 @@ def children_of_edge(supervisor: int, role: str = "") -> list[int]:
     parents = {supervisor, *(pid for pid, parent, name in found if parent == supervisor and name == "edge-nursery")}
     kinds = (f"edge-{role}-",) if role else ("edge-worker-", "edge-keeper-")
     return sorted(pid for pid, parent, name in found if parent in parents and name.startswith(kinds))
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has used so far; 0 for one that has ended."""
+    try:
+        after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(after[11]) + int(after[12])) / os.sysconf("SC_CLK_TCK")

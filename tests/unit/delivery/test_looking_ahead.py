@@ -35,12 +35,15 @@ class Node:
         self.withdrawn: list[Fetch] = []
         self.lists: dict[bytes, tuple[Any, bytes]] = {}
         self.timers: list[Timer] = []
-        reader = SimpleNamespace(lookup=lambda _: None, lookup_live=self.lists.get)
+        reader = SimpleNamespace(lookup=lambda _: None, lookup_live=self.lists.get, bring=self._bring)
         asker = SimpleNamespace(next_id=lambda: len(self.told), tell=self.told.append, withdraw=self.withdrawn.append)
         self.volumes = {0: SimpleNamespace(reader=reader, asker=asker, tasks=SimpleNamespace(spawn=self._spawn))}
         loop = SimpleNamespace(call_later=self._later)
         monkeypatch.setattr(module, "asyncio", SimpleNamespace(get_running_loop=lambda: loop))
         self.prefetch = Prefetch(self)  # type: ignore[arg-type]
+
+    async def _bring(self, _: bytes) -> None:
+        """All of the index is in memory."""
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], _: str) -> None:
         with pytest.raises(StopIteration):

@@ -424,7 +424,7 @@ def test_a_worker_reads_the_new_index_before_it_is_told_of_it(tmp_path: Path, mo
                 raise lmdb.Error("there is none")
             self.unreadable = False
             tables = indexes.setdefault(path, volume.index._tables)
-            self._env, self._begin = tables.env, tables.env.begin
+            self._env, self._begin, self._path = tables.env, tables.env.begin, path
             self._names, self._extents = tables.names, tables.extents
 
         def close(self) -> None:

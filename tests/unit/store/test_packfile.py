@@ -1,0 +1,81 @@
+"""Packs that are open in a worker: the last to let go of one that was deleted has the file system free its blocks."""
+
+import fcntl
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from edge.clock import FakeClock
+from edge.store import packfile
+from edge.store.live import LiveTable
+from edge.store.reader import Reader
+from edge.words import KIB
+from tests.support.volumes import name, open_volume, put
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+async def test_a_deleted_pack_is_closed_in_a_thread_and_not_before_its_last_user_lets_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mapped: bool
+) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 64 * KIB)
+    volume.close()
+    LiveTable(Path(volume.hello.live_path), volume.hello.live_bytes, readonly=False).close()
+    reader = Reader(volume.hello, FakeClock())
+    record = reader.lookup(name(volume, "/a"))
+    assert record is not None
+    assert record.first is not None
+    file = reader.pack_file(record.first.pack)
+    assert file is not None
+    if mapped:
+        assert file.view(0, 10)
+    fd, closed = file.fileno(), threading.Event()
+    threads: list[threading.Thread] = []
+    close = os.close
+
+    def noted(number: int) -> None:
+        close(number)
+        if number == fd:
+            threads.append(threading.current_thread())
+            closed.set()
+
+    monkeypatch.setattr(packfile.os, "close", noted)
+    for path in (tmp_path / "v" / "packs").glob("*.pack"):
+        path.unlink()
+    reader.let_go_of_gone_packs()
+    assert not closed.is_set(), "somebody still sends from it"
+    assert os.fstat(fd).st_nlink == 0
+    del file
+    assert closed.wait(10)
+    assert threads[0] is not threading.main_thread()
+    monkeypatch.undo()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+    reader.close()
+
+
+def test_reading_a_pack_leaves_no_time_of_access(tmp_path: Path) -> None:
+    path = tmp_path / "1.pack"
+    path.write_bytes(bytes(100))
+    os.utime(path, (1, 2))  # as of a pack that has been written since it was last read
+    file = packfile.PackFile(path, 1)
+    assert fcntl.fcntl(file.fileno(), fcntl.F_GETFL) & os.O_NOATIME
+    assert os.pread(file.fileno(), 10, 0) == bytes(10)
+    assert bytes(file.view(0, 10)) == bytes(10)
+    assert path.stat().st_atime == 1
+
+
+def test_a_pack_of_somebody_else_is_opened_as_well_as_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "1.pack"
+    path.write_bytes(bytes(100))
+    plain = os.open
+
+    def not_ours(path: Path, flags: int) -> int:
+        if flags & os.O_NOATIME:
+            raise PermissionError
+        return plain(path, flags)
+
+    monkeypatch.setattr(packfile.os, "open", not_ours)
+    assert os.pread(packfile.PackFile(path, 1).fileno(), 10, 0) == bytes(10)
