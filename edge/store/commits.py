@@ -68,7 +68,10 @@ class Commits:
         for extent in extents:
             record = txn.add_extent(name, record, extent)
             logged.append((extent.pack, ExtentEntry(name, record.generation, extent)))
-        txn.put_record(name, record)
+        if known is not None and known.generation == record.generation:
+            txn.renew_record(name, known, record)
+        else:
+            txn.put_record(name, record)
         self._tallies.admissions += 1
         self._tallies.admitted_bytes += sum(extent.length for extent in extents)
         return True

@@ -67,16 +67,28 @@ class Purged:
         self.entries.pop(known, None)  # the newest last
         self.entries[known] = logged
         self.newest = max(self.newest, logged.sequence)
-        match what.scope:
+        self._sort_in(known, logged.sequence)
+
+    def know_only(self, entries: dict[_What, Logged]) -> None:
+        """Forget all others."""
+        self.entries = entries
+        for known in (self._lengths, self._keys, self._paths, self._prefixes, self._tags):
+            known.clear()
+        for what, logged in entries.items():
+            self._sort_in(what, logged.sequence)
+
+    def _sort_in(self, what: _What, sequence: int) -> None:
+        _, scope, site, text = what
+        match scope:
             case Scope.KEY:
-                self._keys[what.text] = logged.sequence
+                self._keys[text] = max(sequence, self._keys.get(text, -1))
             case Scope.PATH:
-                self._paths[what.text] = logged.sequence
+                self._paths[text] = max(sequence, self._paths.get(text, -1))
             case Scope.PREFIX:
-                self._prefixes[what.text] = logged.sequence
-                self._lengths.add(len(what.text))
+                self._prefixes[text] = max(sequence, self._prefixes.get(text, -1))
+                self._lengths.add(len(text))
             case Scope.TAG:
-                self._tags[what.site, what.text] = logged.sequence
+                self._tags[site, text] = max(sequence, self._tags.get((site, text), -1))
 
     def since(self, sequence: int) -> list[tuple[Purge, Logged]]:
         """The purges after a sequence number, in their order."""
@@ -147,12 +159,9 @@ class PurgeLog(Purged):
     def _make_room(self, oldest_pack: int) -> None:
         entries = list(self.entries.items())
         half = entries[: len(entries) // 2]
-        self.entries = dict(entries[len(half) :])
         most = max(logged.sequence for _, logged in half)
         last = max(logged.last_pack for _, logged in half)
-        self.entries = {(False, Scope.PREFIX, b"", b""): Logged(most, last), **self.entries}
-        self._prefixes[b""] = most
-        self._lengths.add(0)
+        self.entries = {(False, Scope.PREFIX, b"", b""): Logged(most, last), **dict(entries[len(half) :])}
         self._disk.close(self._fd)
         try:
             self._rewrite_without(oldest_pack)
@@ -162,7 +171,7 @@ class PurgeLog(Purged):
 
     def _rewrite_without(self, oldest_pack: int) -> None:
         """Leave out what concerns packs that are no more."""
-        self.entries = {what: logged for what, logged in self.entries.items() if logged.last_pack >= oldest_pack}
+        self.know_only({what: logged for what, logged in self.entries.items() if logged.last_pack >= oldest_pack})
         raw = [_HEADER.pack(MAGIC, VERSION, 0, 0, self._volume.bytes)]
         for (soft, scope, site, text), logged in self.entries.items():
             raw.append(_encode(Purge(scope, text, site, soft), logged))

@@ -6,7 +6,7 @@ what is committed meanwhile has a higher sequence number and stays.
   1. names are gathered from the side tables and put in order
   2. they are forgotten, in order: a transaction of some thousand touches each page of the tree once
   3. then their rows in the side tables are deleted, in the order of those. A crash before that leaves rows that name
-     nothing; who finds one by them finds no record, or a later one
+     nothing; who finds one by them finds no record, or a later one, which may have other tags
 """
 
 import time
@@ -203,7 +203,7 @@ class Purging:
                 self.length += sum(extent.length for extent in index.extents(record))
 
     def _meant(self, what: Purge) -> Callable[[Record | Glance], bool]:
-        if len(what.text) < KEY_CUT and not what.site:  # what the rows name is what is meant
+        if len(what.text) < KEY_CUT and what.scope is not Scope.TAG:  # what the rows name is what is meant
             return self._is_older_and_fresh if what.soft else self._is_older
 
         def meant(record: Record | Glance) -> bool:

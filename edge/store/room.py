@@ -24,6 +24,7 @@ from edge.words import MIB, Damage, Eviction
 
 REMEMBER_SECONDS = 3600.0
 MOVE_STEP = 8 * MIB  # bytes appended anew in one step of eviction, so that fills are not held up
+FORGET_STEP = 1000  # places in a transaction
 
 log = logging.getLogger("edge.store")
 
@@ -215,12 +216,11 @@ class Room:
             self._disk.close(fd)
 
     def _finish_eviction(self) -> None:
-        going, self._going = self._going, []
-        for at in range(0, len(going), 1000):
+        while self._going:  # what could not be forgotten is still to be: without its pack nobody would find it again
             with self._index.writing() as txn:
-                for entry in going[at : at + 1000]:
-                    if txn.forget_place(entry):
-                        self._tallies.evicted(Eviction.CAPACITY, 1, entry.length)
+                gone = [extent for entry in self._going[-FORGET_STEP:] for extent in txn.forget_place(entry)]
+            del self._going[-FORGET_STEP:]
+            self._tallies.evicted(Eviction.CAPACITY, len(gone), sum(extent.length for extent in gone))
         pack = self._packs.all.get(self._evicting or 0)
         self._evicting = None
         if pack is not None:

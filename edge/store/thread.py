@@ -253,8 +253,10 @@ class StoreThread:
                 self.volume.rebuild_step()
                 if self.volume.epoch != epoch:
                     self._loop.call_soon_threadsafe(self.on_trust, self.volume.health.trust)
-            if now >= self._evict_after and self._lacks_room() and not self.volume.evict_step():
-                self._evict_after = now + FLUSH_SECONDS
+            if now >= self._evict_after and self._lacks_room():
+                self._evict_after = now + FLUSH_SECONDS  # also where it fails
+                if self.volume.evict_step():
+                    self._evict_after = 0.0
             if now - self._last_flush >= FLUSH_SECONDS or self._unsynced >= FLUSH_BYTES:
                 self._last_flush, self._unsynced = now, 0
                 self.volume.keep_generations()

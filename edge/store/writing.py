@@ -200,24 +200,30 @@ class Writing:
 
         return delete
 
-    def forget_place(self, placed: Placed) -> bool:
-        """What lies at a place is going away with its pack. False: it was of no object any more."""
+    def forget_place(self, placed: Placed) -> list[Extent]:
+        """What lies at a place is going away with its pack. Returns what its object loses: nothing, if it has none.
+
+        With the last of its packs an object goes as a whole, with all that it had there.
+        """
         record = self.record(placed.name)
         self._txn.delete(PLACE_KEY.pack(placed.pack, placed.offset), db=self.places)
         if record is None or record.generation != placed.generation:
-            return False
+            return []
         first = record.first
         inline = first is not None and first.start == placed.start
         extent = first if inline else self.extent(record.generation, placed.start)
         if extent is None or extent.pack != placed.pack:
-            return True
-        extents = self._extents_of(record)
-        others = [e for e in extents if e.start != placed.start and e.pack != placed.pack]
-        if record.flags & Flag.STRONG and others:
+            return []
+        others = [found for found in self._extents_of(record) if found.start != placed.start]
+        if record.flags & Flag.STRONG and any(found.pack != placed.pack for found in others):
             self.put_record(placed.name, self.remove_extent(placed.name, record, extent))
-        else:
-            self.remove_record(placed.name, record, [extent, *others])
-        return True
+            return [extent]
+        left = [found for found in others if self._has_place(found)]  # the rest went earlier in this transaction
+        self.remove_record(placed.name, record, [extent, *others])
+        return [extent, *left]
+
+    def _has_place(self, extent: Extent) -> bool:
+        return self._txn.get(PLACE_KEY.pack(extent.pack, extent.offset), db=self.places) is not None
 
     def put_name(self) -> Callable[..., bool]:
         """What puts a value as it is: (name, value, overwrite=False) is False when there is one."""

@@ -379,3 +379,25 @@ def test_a_purge_that_is_killed_between_its_steps_is_done_to_its_end_by_the_next
     assert steps > 1
     assert purge(volume, Purge(Scope.PREFIX, b"/a/")) == 20
     volume.close()
+
+
+def test_a_tag_that_an_object_had_before_a_kill_names_no_later_one(volume: Volume) -> None:
+    tag(volume, "films/a", b"old")
+    cut_short = volume.purges.begin([Purge(Scope.TAG, b"old")], volume.new_generation())
+    while volume.lookup(name(volume, "films/a")) is not None:
+        assert cut_short.step()  # its row in the side table would have been next
+    put(volume, "films/a", 2, 1000)
+    assert purge(volume, Purge(Scope.TAG, b"old")) == 0
+    assert there(volume) == set(KEYS)
+
+
+def test_what_a_log_looks_up_is_bounded_as_its_entries_are(volume: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.store.purgelog.ENTRIES_MOST", 10)
+    for number in range(100):
+        text = b"%d" % number
+        for scope in Scope:
+            volume.purges.do_now(Purge(scope, text))
+    log = volume.purges.log
+    assert len(log.entries) <= 10
+    assert len(log._keys) + len(log._paths) + len(log._prefixes) + len(log._tags) <= 10
+    assert log.concerns(0, b"anything", ()), "the older half has become one that names all"

@@ -14,9 +14,11 @@ from edge.errors import FormatUnknown, StoreError, VolumeBusy
 from edge.policy.purges import Purge, Scope
 from edge.store.disk import Disk
 from edge.store.hits import HitCounters, create_hits_file
+from edge.store.tables import tag_row
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Eviction
 from tests.support.volumes import FailingDisk, FailingIndex, name, open_volume, prove, put
+from tests.unit.store.test_rebuild import rows
 
 
 def test_what_is_committed_is_there_after_a_clean_stop_and_after_a_kill(tmp_path: Path) -> None:
@@ -370,3 +372,56 @@ def test_a_rebuild_in_which_a_commit_failed_is_begun_anew_by_the_next_start(tmp_
     for n in range(40):
         assert prove(volume, f"/{n}") == {0: 150_000}
     volume.close()
+
+
+def one_pack_left(volume: Volume) -> None:
+    """All that was put lies in packs that may go."""
+    volume.packs.actives.clear()
+    for pack in volume.packs.all.values():
+        pack.sealed = True
+
+
+def test_with_the_pack_of_an_object_in_several_extents_all_of_it_leaves_and_is_counted(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    for number in range(3):
+        put(volume, "/a", 1, 64 * KIB, start=number * 64 * KIB, total=192 * KIB)
+    put(volume, "/b", 1, 10_000)
+    one_pack_left(volume)
+    while volume.packs.all:
+        assert volume.evict_step(keep=False)
+    assert volume.tallies.evicted_bytes[Eviction.CAPACITY] == 192 * KIB + 10_000
+    assert volume.tallies.evictions[Eviction.CAPACITY] == 4
+    volume.close()
+    assert not any(rows(tmp_path).values()), "rows that nobody would find again"
+
+
+def test_a_pack_stays_until_the_index_has_forgotten_what_lies_in_it(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    for number in range(3):
+        put(volume, f"/{number}", 1, 10_000)
+    one_pack_left(volume)
+    index = FailingIndex(volume, 1, lmdb.MapFullError())
+    with pytest.raises(StoreError):
+        volume.evict_step(keep=False)
+    assert index.failed
+    assert len(volume.packs.all) == 1
+    while volume.packs.all:
+        assert volume.evict_step(keep=False)
+    assert volume.tallies.evictions[Eviction.CAPACITY] == 3
+    volume.close()
+    assert not any(rows(tmp_path).values())
+
+
+def test_tags_that_a_later_part_has_no_more_do_not_name_the_object(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 64 * KIB, total=128 * KIB)
+    a = name(volume, "/a")
+    record = volume.lookup(a)
+    assert record is not None
+    assert volume.refresh(a, replace(record, tags=(b"old", b"both")))
+    known = volume.lookup(a)
+    assert known is not None
+    later = replace(known, tags=(b"both", b"new"), stored_at=known.stored_at + 1, first=None)
+    assert volume.commit(a, later, [])
+    volume.close()
+    assert set(rows(tmp_path)[b"tags"]) == {tag_row(tag) + a for tag in (b"both", b"new")}
