@@ -199,6 +199,14 @@ class Pool:
         return idle - self._reserved, together * (idle - self._reserved) // idle
 
     def _best(self, idle_most: float) -> OriginConnection | None:
+        """The best that is idle, if nothing has come on it that nobody asked for."""
+        best = self._next(idle_most)
+        while best is not None and best.disturbed:
+            best.close()
+            best = self._next(idle_most)
+        return best
+
+    def _next(self, idle_most: float) -> OriginConnection | None:
         """The one used last: its congestion window is the least forgotten. Far away: the one with the widest."""
         if idle_most <= 0:
             return None
