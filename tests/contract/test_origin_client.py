@@ -212,6 +212,26 @@ async def test_surplus_that_comes_when_its_connection_is_used_again_is_nobodys_a
         await client.close()
 
 
+async def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel makes one now and then where nobody listens on a port of its own range, as while an origin restarts."""
+    loop = asyncio.get_running_loop()
+    connect = loop.sock_connect
+
+    async def by_chance(sock: socket.socket, to: tuple[str, int]) -> None:
+        sock.bind(to)
+        await connect(sock, to)
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setattr(loop, "sock_connect", by_chance, raising=False)
+    client = client_for(f"http://127.0.0.1:{port}")
+    with pytest.raises(OriginError) as failed:
+        await body(client)
+    assert failed.value.reason is Reason.CONNECT_FAILED
+    await client.close()
+
+
 @pytest.mark.parametrize("far", [False, True])
 @pytest.mark.parametrize("what", ["surplus", "end"])
 async def test_what_has_come_on_an_idle_connection_is_seen_before_it_is_used_again(what: str, far: bool) -> None:
