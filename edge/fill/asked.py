@@ -6,7 +6,8 @@ more after them (RFC 8985), the last one of all two after it was sent (a tail lo
 later. So:
   nothing has come   when it waits longer than others did
   a packet or three  as soon as the only burst that it should have come in is over
-  more               when even a probe should have come, or it needs several bursts more than it was to
+  more               when even a probe should have come (a little more: when what others follow should have), or it
+                     needs several bursts more than it was to
 """
 
 import asyncio
@@ -16,11 +17,14 @@ from typing import Final
 
 from edge.errors import OriginError
 from edge.origin.connection import OriginConnection
+from edge.words import KIB
 
 PAUSE: Final = 0.3  # round trips without a byte: a burst is over
 FEW: Final = 3 * 1448  # bytes: fewer packets than it takes to see that one before them was lost
 MENDED: Final = 1.5  # round trips after a burst, by which a lost packet within it has come
 PROBED: Final = 2.3  # round trips after the last byte, by which a tail loss probe has been answered
+LITTLE: Final = 16 * KIB  # costs little, and most of what has not come by then waits for a time-out ...
+UNMENDED: Final = 1.4  # ... so many round trips after the last byte
 
 
 class AskedPiece:
@@ -97,7 +101,7 @@ class AskedPiece:
         if not self.received:
             return now > self.asked_at + patience
         left, silent, trip = self.end - self.position, now - self.moved_at, self.round_trip
-        if silent > PROBED * trip:
+        if silent > (UNMENDED if left <= LITTLE else PROBED) * trip:
             return True
         if self.size <= self.window and left <= FEW:
             return silent > PAUSE * trip

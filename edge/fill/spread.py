@@ -33,7 +33,7 @@ FIRST: Final = 64 * KIB  # what is asked of an object first, when nobody knows h
 BEGINNING: Final = 16 * KIB  # the same when its rest is asked for at the same moment
 OPENING: Final = 3.0  # round trips of work for the connections there are, from which on more are opened
 AHEAD_SHARE: Final = 0.75  # of what may be under way, for what no player waits for: there it must not fill the queue
-RIVALS: Final = 4  # connections at most that bring what is left of a piece
+RIVALS: Final = 8  # connections at most that bring what is left of a piece
 LOOK_LEAST: Final = 0.005  # seconds
 LOOK: Final = 0.125  # of a round trip from one look for what lags to the next
 
@@ -263,6 +263,8 @@ class Spread:
         size = piece.end - piece.position
         if piece.rivals or size > self._shop.spread.twice:
             return
+        if self._under_way > 1 and self._client.pool.widest(RIVALS) < size:
+            return  # others are about to end whose connections bring it in one round trip
         rivals = self._rivals(piece)
         if not rivals:
             return  # not now; a moment later perhaps

@@ -213,7 +213,7 @@ async def test_surplus_that_comes_when_its_connection_is_used_again_is_nobodys_a
 
 
 async def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel makes one now and then where nobody listens on a port of its own range, as while an origin restarts."""
+    """The kernel makes one now and then of a port of its own range on which nobody listens: an origin that restarts."""
     loop = asyncio.get_running_loop()
     connect = loop.sock_connect
 

@@ -53,6 +53,13 @@ def test_the_last_packet_of_an_only_burst_is_asked_for_as_soon_as_it_is_over() -
     assert asked.lags(at + 0.4 * TRIP, PATIENCE)
 
 
+def test_a_little_that_was_not_sent_again_in_time_waits_for_a_time_out() -> None:
+    asked = piece(WINDOW)
+    at = bursts(asked, WINDOW - 10_000)
+    assert not asked.lags(at + 1.3 * TRIP, PATIENCE)
+    assert asked.lags(at + 1.5 * TRIP, PATIENCE)
+
+
 def test_one_whose_window_has_shrunk_is_asked_of_others_once_it_should_have_been_here() -> None:
     asked = piece()
     at = bursts(asked, 20_000, 10_000, 10_000, 10_000)
