@@ -223,6 +223,8 @@ class Carrier:
 
     def _resumable(self, broken: OriginError) -> bool:
         """May the body go on after this break? For one that is late no player waits longer than any answer may take."""
+        if not broken.retryable and len(self._flight.clients) == 1:
+            return False
         late = broken.reason is Reason.FIRST_BYTE_TIMEOUT
         waited = self._shop.clock.monotonic() - self._moved_at
         if broken.reason not in RESUMABLE or (late and waited >= self._flight.client.settings.total_first_byte):

@@ -75,7 +75,9 @@ class PieceRequests:
         """May it be tried again here? Not for longer than any answer may take, nor of a member that is away if there
         are others: then the body goes on at one of these."""
         shop, client = self._shop, self._client
-        if not error.retryable or tries > shop.settings.resume_max:
+        if tries > shop.settings.resume_max:
+            error.retryable = False  # nobody begins anew with what has had its tries here
+        if not error.retryable:
             return False
         waited = shop.clock.monotonic() - piece.moved_at
         away = client.breaker.state is not State.CLOSED and len(shop.group.members) > 1

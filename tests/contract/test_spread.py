@@ -374,6 +374,33 @@ async def test_a_piece_whose_first_byte_does_not_come_is_taken_up_again(tmp_path
         assert got.bytes() == stored(bench, "/v/1.ts") == BODY
 
 
+@pytest.mark.parametrize("how", ["stall", "break"])
+async def test_a_byte_that_never_comes_is_asked_for_as_often_as_is_configured_and_no_more(
+    tmp_path: Path, how: str
+) -> None:
+    at = 2 * MIB
+    tries = []
+
+    async def never(asked: Asked, wire: Wire) -> None:
+        raw, span = answer(asked, BODY), range_of(asked, len(BODY))
+        if span is None or not span[0] <= at < span[1]:
+            await wire.send(raw)
+            return
+        tries.append(span)
+        await wire.send(raw[: len(raw) - (span[1] - at)])
+        if how == "stall":
+            await wire.reader.read()
+        wire.close()
+
+    resume_max = 3
+    async with far_bench(tmp_path, never, settings=FillSettings(resume_max=resume_max)) as (_server, bench):
+        bench.desk._shop.spread.twice = -float(1000 * MIB)  # no second request for what lags
+        got = await bench.get("/v/1.ts")
+        assert got.failed is not None
+        assert got.bytes() == BODY[:at]
+        assert 2 + resume_max >= len(tries) > resume_max  # the first has brought something
+
+
 async def test_a_body_whose_origin_falls_silent_ends_in_the_time_that_an_answer_may_take(tmp_path: Path) -> None:
     async def silent(asked: Asked, wire: Wire) -> None:
         if len(server.asked) > 3:
