@@ -24,6 +24,7 @@ from edge.fill.requests import PieceRequests
 from edge.fill.shop import Shop
 from edge.origin.client import OriginClient
 from edge.origin.connection import OriginConnection
+from edge.origin.path import LATE_FLOOR
 from edge.origin.settings import Urgency
 from edge.origin.window import FRESH
 from edge.tasks import Tasks
@@ -141,7 +142,8 @@ class Spread:
             self._watching = self._tasks.spawn(self._watch(), "watch")
 
     def _piece(self, start: int, size: int, now: float, connection: OriginConnection | None) -> AskedPiece:
-        window, trip = connection.window.size if connection else FRESH, self._client.pool.path.rtt or 0.0
+        window = connection.window.size if connection else FRESH
+        trip = max(self._client.pool.path.rtt or 0.0, LATE_FLOOR)
         return AskedPiece(start, start + size, now, window=window, round_trip=trip, connection=connection)
 
     def _may_take_more(self) -> bool:
@@ -263,8 +265,8 @@ class Spread:
         size = piece.end - piece.position
         if piece.rivals or size > self._shop.spread.twice:
             return
-        if self._under_way > 1 and self._client.pool.widest(RIVALS) < size:
-            return  # others are about to end whose connections bring it in one round trip
+        if self._under_way > 1 and 2 * self._client.pool.widest(RIVALS) < size:
+            return  # others are about to end, whose connections bring it sooner
         rivals = self._rivals(piece)
         if not rivals:
             return  # not now; a moment later perhaps

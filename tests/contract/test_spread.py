@@ -526,6 +526,18 @@ async def test_a_piece_that_came_when_its_time_was_up_has_no_rival(tmp_path: Pat
         assert len(server.asked) == 0
 
 
+async def test_on_a_short_path_a_pause_of_milliseconds_is_no_lag(tmp_path: Path) -> None:
+    async with far_bench(tmp_path, correct) as (_server, bench):
+        bench.client.pool.path = PathStatistics(0.02)
+        bench.client.pool.path.connected(0.021)
+        spread = Spread(bench.desk._shop, bench.client, b"/v/1.ts", (), 0, MIB)
+        spread.begin()
+        piece = spread._pieces[0]
+        piece.add(bytes(piece.size - 1), 10.0)
+        assert not piece.lags(10.014, 0.05)
+        await spread.close()
+
+
 async def test_after_a_race_both_connections_are_kept(tmp_path: Path) -> None:
     hung: list[str] = []
     release = asyncio.Event()
