@@ -1,36 +1,69 @@
-"""A piece: one ranged request of a body that comes over several connections, and what it has brought so far."""
+"""A piece: one ranged request of a body that comes over several connections, and what it has brought so far.
+
+When is it worth asking for again? What is asked for now comes after a round trip, so not when it comes by itself
+before that. In round trips: its bytes come in bursts, one apart; a lost packet that others follow comes one or a little
+more after them (RFC 8985), the last one of all two after it was sent (a tail loss probe); a request that was lost, two
+later. So:
+  nothing has come   when it waits longer than others did
+  a packet or three  as soon as the only burst that it should have come in is over
+  more               when even a probe should have come (a little more: when what others follow should have), or it
+                     needs several bursts more than it was to
+"""
 
 import asyncio
 from collections import deque
+from math import ceil
+from typing import Final
 
 from edge.errors import OriginError
 from edge.origin.connection import OriginConnection
+from edge.words import KIB
+
+PAUSE: Final = 0.3  # round trips without a byte: a burst is over
+FEW: Final = 3 * 1448  # bytes: fewer packets than it takes to see that one before them was lost
+MENDED: Final = 1.5  # round trips after a burst, by which a lost packet within it has come
+PROBED: Final = 2.3  # round trips after the last byte, by which a tail loss probe has been answered
+LITTLE: Final = 16 * KIB  # costs little, and most of what has not come by then waits for a time-out ...
+UNMENDED: Final = 1.4  # ... so many round trips after the last byte
 
 
 class AskedPiece:
     """[start, end) of the object: what has come of it and was not given out yet. Times are monotonic, seconds."""
 
     __slots__ = (
+        "asked_at",
+        "burst",
         "changed",
         "chunks",
         "connection",
         "counted",
         "done",
-        "due",
         "end",
         "error",
+        "first_at",
+        "former",
         "moved_at",
         "received",
-        "rival",
+        "rivals",
+        "round_trip",
         "size",
         "start",
         "task",
         "weight",
+        "window",
     )
 
     def __init__(
-        self, start: int, end: int, now: float, due: float, connection: OriginConnection | None = None
+        self,
+        start: int,
+        end: int,
+        now: float,
+        *,
+        window: int,
+        round_trip: float,
+        connection: OriginConnection | None = None,
     ) -> None:
+        """`window`: what its connection is thought to bring in a round trip."""
         self.start = start
         self.end = end
         self.size = end - start
@@ -39,11 +72,13 @@ class AskedPiece:
         self.done = False
         self.error: OriginError | None = None
         self.changed = asyncio.Event()
-        self.moved_at = now
-        self.due = due  # when it should have come
+        self.window = window
+        self.round_trip = round_trip
+        self.asked_at = self.first_at = self.moved_at = now
+        self.burst = self.former = 0  # bytes that came without a pause, now and before the last pause
         self.connection = connection  # taken for it, until the request has gone
         self.task: asyncio.Task[None] | None = None
-        self.rival: AskedPiece | None = None
+        self.rivals: tuple[AskedPiece, ...] = ()
         self.weight = 0  # bytes that it has under way at a time ...
         self.counted = False  # ... among all that are
 
@@ -59,13 +94,28 @@ class AskedPiece:
         """Will nothing more come of it?"""
         return self.done or self.error is not None
 
-    def late(self, now: float, patience: float) -> bool:
-        """Has it brought nothing for too long, or is it overdue?"""
-        return not self.done and (now > self.moved_at + patience or now > self.due)
+    def lags(self, now: float, patience: float) -> bool:
+        """Is it worth asking for again? `patience`: how long a first byte may take, in seconds."""
+        if self.over or self.position >= self.end:
+            return False
+        if not self.received:
+            return now > self.asked_at + patience
+        left, silent, trip = self.end - self.position, now - self.moved_at, self.round_trip
+        if silent > (UNMENDED if left <= LITTLE else PROBED) * trip:
+            return True
+        if self.size <= self.window and left <= FEW:
+            return silent > PAUSE * trip
+        over_at = self.first_at + (ceil(self.size / self.window) - 1) * trip
+        return now > over_at + MENDED * trip and left > max(self.burst, self.former)
 
     def add(self, chunk: bytes, now: float) -> None:
+        if not self.received:
+            self.first_at = now
+        elif now - self.moved_at > PAUSE * self.round_trip:
+            self.former, self.burst = self.burst, 0
         self.chunks.append(chunk)
         self.received += len(chunk)
+        self.burst += len(chunk)
         self.moved_at = now
         self.changed.set()
 

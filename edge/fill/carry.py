@@ -26,7 +26,9 @@ from edge.store.record import Extent, Record
 from edge.store.variants import lay_mark
 from edge.words import Eviction, Kind, Reason
 
-RESUMABLE = frozenset({Reason.TRUNCATED, Reason.STALLED, Reason.CONNECT_FAILED, Reason.CONNECT_TIMEOUT})
+RESUMABLE = frozenset({
+    Reason.TRUNCATED, Reason.STALLED, Reason.CONNECT_FAILED, Reason.CONNECT_TIMEOUT, Reason.FIRST_BYTE_TIMEOUT
+})  # fmt: skip
 
 
 class Carrier:
@@ -51,6 +53,7 @@ class Carrier:
         self._fetch = request
         self._spread: Spread | None = None
         self._stopped = False
+        self._moved_at = shop.clock.monotonic()  # since when it waits for more
 
     @property
     def _done(self) -> bool:
@@ -65,6 +68,7 @@ class Carrier:
             async for chunk in response:
                 await self._put(chunk if run.stop_at == UNKNOWN else chunk[: run.stop_at - run.position])
                 await self._wait_for_readers()
+                self._moved_at = self._shop.clock.monotonic()
                 if self._stopped:
                     return None
         except OriginError as error:
@@ -204,7 +208,7 @@ class Carrier:
         tries = 0
         while broken is not None:
             reached = self._run.position
-            resumable = broken.reason in RESUMABLE and self._resumable() and tries < self._shop.settings.resume_max
+            resumable = self._resumable(broken) and tries < self._shop.settings.resume_max
             if resumable and (tries or self._flight.client.breaker.state is not State.CLOSED):
                 self._flight.next_client()  # it has brought nothing since it was asked to go on, or nobody anything
             if not resumable or (tries and not self._flight.client.may_retry()):
@@ -217,7 +221,14 @@ class Carrier:
                 tries = 0
         await self._keep_all()
 
-    def _resumable(self) -> bool:
+    def _resumable(self, broken: OriginError) -> bool:
+        """May the body go on after this break? For one that is late no player waits longer than any answer may take."""
+        if not broken.retryable and len(self._flight.clients) == 1:
+            return False
+        late = broken.reason is Reason.FIRST_BYTE_TIMEOUT
+        waited = self._shop.clock.monotonic() - self._moved_at
+        if broken.reason not in RESUMABLE or (late and waited >= self._flight.client.settings.total_first_byte):
+            return False
         etag = plan.strong_etag(stored_lines(self._record))
         return self._rules.retry and bool(etag) and self._run.end != UNKNOWN and self._fetch.method == b"GET"
 
@@ -259,6 +270,7 @@ class Carrier:
         flight, run = self._flight, self._run
         try:
             await let_players_go_first(self._shop, flight)
+            self._moved_at = self._shop.clock.monotonic()
             await self.complete(await self._resume())
         except EdgeError as error:
             flight.fail_run(run, error.status, error.reason, str(error))

@@ -11,6 +11,7 @@ from edge.fill.asked import AskedPiece
 from edge.fill.messages import UNKNOWN, Fetch
 from edge.fill.plan import Ask, FieldList
 from edge.fill.shop import Shop
+from edge.origin.breaker import State
 from edge.origin.client import OriginClient
 from edge.origin.response import UpstreamResponse
 from edge.origin.settings import UpstreamRequest, Urgency
@@ -55,7 +56,6 @@ class PieceRequests:
     async def bring(self, piece: AskedPiece) -> None:
         """One piece, tried again from the byte where it broke."""
         tries = 0
-        shop = self._shop
         while True:
             reached = piece.received
             try:
@@ -64,13 +64,26 @@ class PieceRequests:
                 return
             except OriginError as error:
                 tries = 0 if piece.received > reached else tries + 1
-                more = error.retryable and tries <= shop.settings.resume_max
-                if not more or (tries and not self._client.may_retry()):
+                if not self._worth(piece, error, tries):
                     piece.finish(error)
                     return
                 if piece.received:
                     self._client.observer.resume()
             await asyncio.sleep(PAUSE * (tries + random.random()))
+
+    def _worth(self, piece: AskedPiece, error: OriginError, tries: int) -> bool:
+        """May it be tried again here? Not for longer than any answer may take, nor of a member that is away if there
+        are others: then the body goes on at one of these."""
+        shop, client = self._shop, self._client
+        if tries > shop.settings.resume_max:
+            error.retryable = False  # nobody begins anew with what has had its tries here
+        if not error.retryable:
+            return False
+        waited = shop.clock.monotonic() - piece.moved_at
+        away = client.breaker.state is not State.CLOSED and len(shop.group.members) > 1
+        if tries and (away or waited >= client.settings.total_first_byte):
+            return False
+        return not tries or client.may_retry()
 
     async def _ask(self, piece: AskedPiece) -> None:
         shop, ask = self._shop, Ask(piece.position, piece.end, whole=False)
@@ -80,7 +93,9 @@ class PieceRequests:
         on, piece.connection = piece.connection, None
         path, fetch, begun = self._client.pool.path, self._fetch, shop.clock.monotonic()
         request = UpstreamRequest(b"GET", fetch.target, tuple(fields), urgency=self._urgency(), context=fetch.context)
-        async with self._client.fetch(request, on=on) as response:
+        left = self._client.settings.total_first_byte - (begun - piece.moved_at)
+        async with self._client.fetch(request, max(left, PAUSE), on=on) as response:
+            shop.spread.spend(response.head_bytes)
             beyond = response.status == 416 and not self.confirmed.is_set()
             if not beyond:
                 self._check(ask, response)

@@ -15,12 +15,12 @@ from edge.fill.sinks import ScratchBudget
 from edge.origin.group import Group
 from edge.policy.rules import SiteRules
 from edge.store.thread import StoreThread
-from edge.words import KIB, MIB, Kind
+from edge.words import KIB, Kind
 
 LOOK: Final = 0.01  # seconds for which who waits is known: each piece asks
 TWICE_SHARE: Final = 0.04  # of all bytes asked for in pieces: what a bad moment needs, many good ones have saved
 TWICE_FIRST: Final = 64.0 * KIB
-TWICE_MOST: Final = 1.0 * MIB
+TWICE_MOST: Final = 512.0 * KIB
 
 LEVELS: Final = 4  # directories up from a segment in which its playlist may lie
 
@@ -45,7 +45,7 @@ class SpreadBudget:
 
     held: int = 0  # bytes asked for in pieces and not given out yet
     pieces: int = 0  # under way, of all bodies
-    twice: float = TWICE_FIRST  # bytes that may be asked for a second time, because they are late
+    twice: float = TWICE_FIRST  # bytes that may come beyond the bodies: heads, what is asked for again because it lags
     bodies: list[Body] = field(default_factory=list)
     _looked: float = 0.0
     _awaited: int = 0
@@ -53,6 +53,10 @@ class SpreadBudget:
     def earn(self, size: int) -> None:
         """So many bytes have been asked for."""
         self.twice = min(TWICE_MOST, self.twice + TWICE_SHARE * size)
+
+    def spend(self, size: int) -> None:
+        """So many bytes were no part of a body."""
+        self.twice -= size
 
     def enter(self, body: Body) -> None:
         self.bodies.append(body)

@@ -12,6 +12,7 @@ begin on a guess, before the head of the object is known (`confirm` tells it the
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Final
 
 from edge.errors import OriginError
@@ -23,6 +24,7 @@ from edge.fill.requests import PieceRequests
 from edge.fill.shop import Shop
 from edge.origin.client import OriginClient
 from edge.origin.connection import OriginConnection
+from edge.origin.path import LATE_FLOOR
 from edge.origin.settings import Urgency
 from edge.origin.window import FRESH
 from edge.tasks import Tasks
@@ -32,6 +34,7 @@ FIRST: Final = 64 * KIB  # what is asked of an object first, when nobody knows h
 BEGINNING: Final = 16 * KIB  # the same when its rest is asked for at the same moment
 OPENING: Final = 3.0  # round trips of work for the connections there are, from which on more are opened
 AHEAD_SHARE: Final = 0.75  # of what may be under way, for what no player waits for: there it must not fill the queue
+RIVALS: Final = 8  # connections at most that bring what is left of a piece
 LOOK_LEAST: Final = 0.005  # seconds
 LOOK: Final = 0.125  # of a round trip from one look for what lags to the next
 
@@ -105,7 +108,7 @@ class Spread:
         idle, together = pool.windows
         connections = max(1, self._under_way + idle + new)
         window = (together + self._under_way * pool.path.window + new * FRESH) / connections or FRESH
-        return (self._end - self._next) / (min(connections, self._most) * window)
+        return shares.round_trips(self._end - self._next, min(connections, self._most), window)
 
     @property
     def _most(self) -> int:
@@ -123,8 +126,7 @@ class Spread:
         size = shares.piece(window, windows, self._end - self._next)
         if connection is None:
             now += path.rtt or 0.0  # it is opened first
-        due = now + (path.rtt or 0.0) * size / window + path.late
-        piece = AskedPiece(self._next, self._next + size, now, due, connection)
+        piece = self._piece(self._next, size, now, connection)
         piece.weight, piece.counted = min(size, window), True
         path.load.asked += piece.weight
         self._weight += piece.weight
@@ -138,6 +140,11 @@ class Spread:
         piece.task.add_done_callback(lambda _: self._ended(piece))
         if self._watching is None:
             self._watching = self._tasks.spawn(self._watch(), "watch")
+
+    def _piece(self, start: int, size: int, now: float, connection: OriginConnection | None) -> AskedPiece:
+        window = connection.window.size if connection else FRESH
+        trip = max(self._client.pool.path.rtt or 0.0, LATE_FLOOR)
+        return AskedPiece(start, start + size, now, window=window, round_trip=trip, connection=connection)
 
     def _may_take_more(self) -> bool:
         """Is there room, and a connection for it within this body's share of them?"""
@@ -214,7 +221,7 @@ class Spread:
             while piece.chunks:
                 yield piece.chunks.popleft()
             broken = self._requests.broken
-            if broken is not None or (piece.error is not None and piece.rival is None):
+            if broken is not None or (piece.error is not None and not piece.rivals):
                 raise broken or piece.error or OriginError(Reason.TRUNCATED)
             if piece.done:
                 if piece.position < piece.end:
@@ -249,33 +256,52 @@ class Spread:
                 continue
             now, patience = self._shop.clock.monotonic(), path.late
             for piece in list(self._pieces):
-                if piece.late(now, patience):
+                if piece.lags(now, patience):
                     self._hedge(piece)
         self._watching = None
 
     def _hedge(self, piece: AskedPiece) -> None:
-        """Ask for what is left of a piece on another connection, too."""
+        """Ask for what is left of a piece on other connections, too: on as many as bring it in one round trip."""
         size = piece.end - piece.position
-        if piece.over or piece.rival is not None or size <= 0:
+        if piece.rivals or size > self._shop.spread.twice:
             return
-        budget = self._shop.spread
-        connection = self._client.pool.take_warm() if size <= budget.twice else None
-        if connection is None:
+        if self._under_way > 1 and 2 * self._client.pool.widest(RIVALS) < size:
+            return  # others are about to end, whose connections bring it sooner
+        rivals = self._rivals(piece)
+        if not rivals:
             return  # not now; a moment later perhaps
-        budget.twice -= size
+        self._shop.spread.twice -= size
         self._client.observer.repeat()
-        rival = piece.rival = AskedPiece(piece.position, piece.end, 0.0, 0.0, connection)
-        rival.task = self._tasks.spawn(self._race(piece, rival), "rival")
-        rival.task.add_done_callback(lambda _: self._never_sent(rival))
+        piece.rivals = rivals
+        task = self._tasks.spawn(self._race(piece, rivals), "rivals")
+        for rival in rivals:
+            task.add_done_callback(partial(self._raced, rival))
 
-    async def _race(self, piece: AskedPiece, rival: AskedPiece) -> None:
-        await self._requests.bring(rival)
-        piece.rival = None
-        if piece.done or not rival.done:
+    def _rivals(self, piece: AskedPiece) -> tuple[AskedPiece, ...]:
+        """What is left of a piece, shared out among idle connections."""
+        found: list[AskedPiece] = []
+        at, now = piece.position, self._shop.clock.monotonic()
+        while at < piece.end and (connection := self._client.pool.take_warm()) is not None:
+            left = piece.end - at
+            size = left if len(found) + 1 == RIVALS else shares.piece(connection.window.size, 1.0, left)
+            found.append(self._piece(at, size, now, connection))
+            at += size
+        if found and at < piece.end:
+            found[-1].end = piece.end  # there are no more
+        return tuple(found)
+
+    def _raced(self, rival: AskedPiece, _: object) -> None:
+        self._never_sent(rival)
+
+    async def _race(self, piece: AskedPiece, rivals: tuple[AskedPiece, ...]) -> None:
+        await asyncio.gather(*(self._requests.bring(rival) for rival in rivals))
+        piece.rivals = ()
+        if piece.done or not all(rival.done for rival in rivals):
             piece.changed.set()
             return
         self._drop(piece)
-        data = b"".join(rival.chunks)[piece.position - rival.start :]
-        if data:
-            piece.add(data, rival.moved_at)
+        for rival in rivals:
+            data = b"".join(rival.chunks)[max(0, piece.position - rival.start) :]
+            if data:
+                piece.add(data, rival.moved_at)
         piece.finish()

@@ -1,6 +1,7 @@
 """Opening a connection to an upstream: its addresses in turn, TLS, and the options of its sockets."""
 
 import asyncio
+import errno
 import socket
 import ssl
 from typing import Any, Final
@@ -84,6 +85,9 @@ class Dialer:
             sock.setblocking(False)
             self._settings.sockets.apply(sock)
             await loop.sock_connect(sock, sockaddr)
+            if sock.getsockname() == sock.getpeername():
+                # Nobody listens there, and the kernel has chosen that very port for our end: it is joined to itself.
+                raise ConnectionRefusedError(errno.ECONNREFUSED, "connected to itself")
             self._path.connected(round_trip(sock))
             host = (self._settings.sni or self._address.host) if self._tls else None
             await aiofastnet.create_connection(loop, lambda: connection, sock=sock, ssl=self._tls, server_hostname=host)

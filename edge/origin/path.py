@@ -75,6 +75,7 @@ class PathStatistics:
         if not self._wait:
             self._wait, self._deviation = seconds, seconds / 4
             return
+        seconds = min(seconds, self.late)  # one that waited for a lost packet says nothing of how long others do
         self._deviation += WAIT_WEIGHT * (abs(seconds - self._wait) - self._deviation)
         self._wait += WAIT_WEIGHT * (seconds - self._wait)
 

@@ -1,6 +1,7 @@
 """Connections to one upstream: kept warm, the best first, bounded, with a bounded line of those who wait."""
 
 import asyncio
+import heapq
 from collections import deque
 from typing import Final, Protocol
 
@@ -198,7 +199,20 @@ class Pool:
         together = sum(connection.window.size for connection in self._idle)
         return idle - self._reserved, together * (idle - self._reserved) // idle
 
+    def widest(self, most: int) -> int:
+        """What so many of the idle connections that pieces may take bring together in a round trip, at best."""
+        spare = max(0, min(most, len(self._idle) - self._reserved))
+        return sum(heapq.nlargest(spare, (connection.window.size for connection in self._idle)))
+
     def _best(self, idle_most: float) -> OriginConnection | None:
+        """The best that is idle, if nothing has come on it that nobody asked for."""
+        best = self._next(idle_most)
+        while best is not None and best.disturbed:
+            best.close()
+            best = self._next(idle_most)
+        return best
+
+    def _next(self, idle_most: float) -> OriginConnection | None:
         """The one used last: its congestion window is the least forgotten. Far away: the one with the widest."""
         if idle_most <= 0:
             return None

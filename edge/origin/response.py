@@ -26,6 +26,7 @@ class UpstreamResponse:
         self.minor = head.minor
         self.framing: Framing = head.framing
         self.content_length = head.content_length
+        self.head_bytes = head.size
         self.member = member
         self.request_time = request_time
         self.response_time = response_time

@@ -144,11 +144,15 @@ async def test_another_version_at_the_next_upstream_is_never_mixed_in(tmp_path: 
         assert len(second.asked) >= 1
 
 
+@pytest.mark.parametrize("how", ["reset", "silent"])
 @pytest.mark.parametrize("at", [2, 5])
-async def test_a_far_body_in_pieces_goes_on_at_the_next_upstream(tmp_path: Path, at: int) -> None:
+async def test_a_far_body_in_pieces_goes_on_at_the_next_upstream(tmp_path: Path, at: int, how: str) -> None:
     async def dies(asked: Asked, wire: Wire) -> None:
-        if len(first.asked) > at:
+        if len(first.asked) > at and how == "reset":
             wire.reset()
+            return
+        if len(first.asked) > at:
+            await wire.reader.read()
             return
         await correct(asked, wire)
 
@@ -163,6 +167,9 @@ async def test_a_far_body_in_pieces_goes_on_at_the_next_upstream(tmp_path: Path,
         assert got.failed is None
         assert got.bytes() == BODY
         assert second.asked
+        ranges = [asked.fields["range"] for asked in first.asked]
+        # Once, or twice where it seemed to lag; one that is silent costs its time once, not once a try.
+        assert how == "reset" or max(map(ranges.count, ranges)) <= 2
 
 
 async def test_by_rendezvous_objects_are_shared_out_and_each_is_asked_of_one(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The origin client on its own: connections, limits, time-outs, cancellation."""
 
 import asyncio
+import os
 import socket
 from dataclasses import replace
 
@@ -208,6 +209,51 @@ async def test_surplus_that_comes_when_its_connection_is_used_again_is_nobodys_a
         assert await body(client) == b"hello"
         assert await body(client) == b"hello"
         assert [asked.connection for asked in origin.asked] == [1, 1, 2]
+        await client.close()
+
+
+async def test_a_connection_to_itself_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel makes one now and then of a port of its own range on which nobody listens: an origin that restarts."""
+    loop = asyncio.get_running_loop()
+    connect = loop.sock_connect
+
+    async def by_chance(sock: socket.socket, to: tuple[str, int]) -> None:
+        sock.bind(to)
+        await connect(sock, to)
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setattr(loop, "sock_connect", by_chance, raising=False)
+    client = client_for(f"http://127.0.0.1:{port}")
+    with pytest.raises(OriginError) as failed:
+        await body(client)
+    assert failed.value.reason is Reason.CONNECT_FAILED
+    await client.close()
+
+
+@pytest.mark.parametrize("far", [False, True])
+@pytest.mark.parametrize("what", ["surplus", "end"])
+async def test_what_has_come_on_an_idle_connection_is_seen_before_it_is_used_again(what: str, far: bool) -> None:
+    wires: list[Wire] = []
+
+    async def remembered(asked: Asked, wire: Wire) -> None:
+        wires.append(wire)
+        await wire.send(answer(asked, b"hello"))
+
+    async with RawServer(remembered) as origin:
+        client = client_for(origin.url)
+        if far:
+            far_away(client)
+        assert await body(client) == b"hello"
+        # Past the loop: it has not had the time to tell.
+        with socket.socket(fileno=os.dup(wires[0].writer.get_extra_info("socket").fileno())) as sock:
+            if what == "surplus":
+                sock.send(b"too much")
+            else:
+                sock.shutdown(socket.SHUT_WR)
+        assert await body(client) == b"hello"
+        assert [asked.connection for asked in origin.asked] == [1, 2]
         await client.close()
 
 

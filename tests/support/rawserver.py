@@ -1,6 +1,7 @@
 """A scripted origin: raw bytes on a socket, so that it can break every rule."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Self
@@ -45,9 +46,10 @@ class RawServer:
     script: Script
     asked: list[Asked] = field(default_factory=list)
     connections: int = 0
+    tls: ssl.SSLContext | None = None
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = self._server.sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"

@@ -55,6 +55,23 @@ def test_an_answer_is_late_after_longer_than_others_wait_for_their_first_bytes()
     assert path.late > quiet
 
 
+def test_the_few_that_wait_for_a_lost_packet_do_not_say_what_is_late() -> None:
+    path = far()
+    for number in range(400):
+        path.waited(0.6 if number % 25 == 0 else 0.2 + 0.02 * (number % 3), 0.0)
+        if number > 100:
+            assert path.late < 0.4
+
+
+def test_a_path_that_has_become_slower_is_followed() -> None:
+    path = far()
+    for _ in range(100):
+        path.waited(0.2, 0.0)
+    for _ in range(100):
+        path.waited(0.45, 0.0)
+    assert path.late > 0.45
+
+
 def test_answers_that_time_out_do_not_say_what_is_late() -> None:
     path = far()
     for _ in range(200):
