@@ -23,6 +23,7 @@ def test_two_published_figures_are_repeated_by_the_referee() -> None:
     assert found["FIFO"]["published"] == pytest.approx(0.308, abs=0.001)
 
 
+@pytest.mark.timeout(300)  # numba compiles for a minute, on a busy machine for several
 def test_two_fifths_of_the_gap_are_closed_by_a_cache_of_a_hundredth() -> None:
     trace = generate(policy.shape_of(Law.BENT, full=False))
     marks = np.array([0, len(trace.objects) // 2, len(trace.objects)])
