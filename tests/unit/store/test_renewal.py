@@ -585,8 +585,8 @@ def in_steps(volume: Volume, purge: Purge) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("soft", [False, True])
-@pytest.mark.parametrize("between", [1, 2, 4])
-@pytest.mark.parametrize("ahead", range(7))
+@pytest.mark.parametrize("between", [1, 2])
+@pytest.mark.parametrize("ahead", range(1, 6))
 def test_a_purge_under_way_while_the_index_changes_places_forgets_all_that_it_means(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: int, between: int, soft: bool
 ) -> None:
