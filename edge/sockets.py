@@ -9,6 +9,8 @@ from typing import Final
 # tcp(7), socket(7): numbers of Linux that the socket module does not name in each Python that we run on
 TCP_NOTSENT_LOWAT: Final = 25
 SO_MAX_PACING_RATE: Final = 47
+INT_MOST: Final = (1 << 31) - 1  # what the kernel takes; of buffers it gives no more than net.core allows anyway
+U64_MOST: Final = (1 << 64) - 1
 NOT_OURS: Final = (errno.ENOENT, errno.EPERM)  # a kernel without it; a process that may not use it
 
 
@@ -34,13 +36,15 @@ class SocketOptions:
         if self.congestion_control:
             _congestion(sock, self.congestion_control)
         if self.receive_buffer:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, min(self.receive_buffer, INT_MOST))
         if self.send_buffer:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.send_buffer)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, min(self.send_buffer, INT_MOST))
         if self.notsent_lowat:
-            sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, self.notsent_lowat)
+            sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, min(self.notsent_lowat, INT_MOST))
         if self.max_pacing_rate:
-            sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("=Q", self.max_pacing_rate))
+            sock.setsockopt(
+                socket.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("=Q", min(self.max_pacing_rate, U64_MOST))
+            )
 
     def refusal(self) -> str | None:
         """Why this machine does not send by `congestion_control`, and what mends it; None: it does."""

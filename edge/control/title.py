@@ -1,5 +1,6 @@
 """A title: a playlist or manifest and everything that it refers to, lists within lists too."""
 
+import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -41,7 +42,7 @@ async def referred(url: str, read: Read, chosen: Chosen = lambda _: True) -> Tit
     while lists and len(seen) <= LISTS_MOST:
         this = lists.popleft()
         try:
-            named = references(this, await read(this))
+            named = await asyncio.to_thread(references, this, await read(this))  # 200,000 of them take seconds
         except EdgeError as error:
             if this == url:
                 raise BadRequest(f"the list {url} cannot be read: {error}") from error

@@ -145,6 +145,8 @@ class Delivery(Serving):
             variant = replace(place, name=name)
             record = reader.lookup(variant.name)
             if record is not None:
+                if reader.touch(variant.name):
+                    self.brought(exchange.request, place)
                 return variant, record, None
             if (live := reader.lookup_live(variant.name)) is not None:
                 return (variant, *live)

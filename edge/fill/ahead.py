@@ -121,9 +121,10 @@ class Ahead:
         self._wishes[by, id_] = flight
 
     def wish(self, flight: Flight, by: object, id_: int) -> None:
-        """Another worker expects the same."""
+        """Another worker expects the same, or expects it again: then it goes on, if it has not stopped yet."""
         if flight in self._under_way and flight.unasked:
             self._wishes[by, id_] = flight
+            flight.background = True
 
     def withdraw(self, by: object, id_: int) -> None:
         """Nobody is expected to come for it any more; the last one to say so stops it."""

@@ -13,6 +13,9 @@ from xml.etree import ElementTree
 from edge.media.playlists import duration_seconds
 
 MOST: Final = 200_000  # references of one list: a day of 0.5 s parts
+NOT_READ: Final = (b"<!DOCTYPE", b"<!ENTITY", b"\0")  # a zero: in UTF-16 the others do not look so
+DEEPEST: Final = 32  # elements within elements; a manifest has six levels
+LARGEST: Final = 1 << 63  # a number beyond it is none: what is computed from it would be too large for a float
 _URI: Final = re.compile(r'[:,]\s*URI="([^"]*)"')
 PLACEHOLDER: Final = re.compile(r"\$(RepresentationID|Number|Time|Bandwidth|SubNumber)?(%0(\d{1,2})d)?\$")
 _NAMESPACE: Final = re.compile(r"^\{[^}]*\}")
@@ -32,13 +35,24 @@ def in_playlist(body: bytes, base: str) -> list[str]:
     return list(found)
 
 
-def in_manifest(body: bytes, base: str) -> list[str]:
-    """Absolute URLs that a DASH manifest names, in its order, each once; none of what cannot be read."""
-    if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
-        return []
+def parsed(body: bytes) -> ElementTree.Element | None:
+    """The root of a manifest; None: it is none, or none that is read here."""
+    if any(sign in body for sign in NOT_READ):
+        return None
     try:
         root = ElementTree.fromstring(body)
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, ValueError, LookupError):  # also an encoding that nobody knows
+        return None
+    level, depth = [root], 0
+    while level and depth < DEEPEST:
+        level, depth = [child for node in level for child in node], depth + 1
+    return root if not level else None
+
+
+def in_manifest(body: bytes, base: str) -> list[str]:
+    """Absolute URLs that a DASH manifest names, in its order, each once; none of what cannot be read."""
+    root = parsed(body)
+    if root is None:
         return []
     whole = duration_seconds(root.get("mediaPresentationDuration", "").encode()) or 0.0
     found: dict[str, None] = {}
@@ -116,8 +130,12 @@ def inherited(node: ElementTree.Element, template: dict[str, str]) -> dict[str, 
     template = {**template, **own.attrib}
     timeline = [entry for child in own if local_name(child) == "SegmentTimeline" for entry in child]
     if timeline:
-        template["timeline"] = ";".join(f"{e.get('t', '')},{e.get('d', '0')},{e.get('r', '0')}" for e in timeline)
+        template["timeline"] = ";".join(",".join(_plain(entry.get(name)) for name in "tdr") for entry in timeline)
     return template
+
+
+def _plain(number: str | None) -> str:
+    return "" if number is None or "," in number or ";" in number else number
 
 
 def segment_numbers(template: dict[str, str], seconds: float) -> Iterator[tuple[int, int]]:
@@ -145,9 +163,10 @@ def segment_numbers(template: dict[str, str], seconds: float) -> Iterator[tuple[
 
 def integer(text: str | None, otherwise: int) -> int:
     try:
-        return int(text) if text else otherwise
+        said = int(text) if text else otherwise
     except ValueError:
         return otherwise
+    return said if -LARGEST < said < LARGEST else otherwise
 
 
 def local_name(node: ElementTree.Element) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 TARGET_MOST: Final = 2048  # bytes; a longer one is no segment's
+SAID_MOST: Final = 8  # that a player may announce at once: as many as are ever fetched ahead of it
 _HOST: Final = "http://site.invalid"  # stands for the site while references are resolved
 _DOUBTFUL: Final = re.compile(r"[\x00-\x20\x7f\\#]")
 _DOTS: Final = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?:/|$|\?)|%2f|%5c|%00", re.IGNORECASE)
@@ -82,7 +83,8 @@ def said(text: str, to: To, of: bytes) -> list[Upcoming]:
     span = _span(whole) if whole is not None else (0, -1)
     if given is None:
         return [Upcoming(of, *span)] if whole is not None else []
-    items = _NOR_ITEM.findall(given[2] or "") if given[1] is None else [(given[1], "")]
+    listed = islice(_NOR_ITEM.finditer(given[2] or ""), SAID_MOST)
+    items = [(each[1], each[2]) for each in listed] if given[1] is None else [(given[1], "")]
     found = []
     for reference, more in items:
         target = to(reference if two else unquote(reference))

@@ -110,6 +110,8 @@ class CatchUp:
 
     def _merge(self, txn: Writing, name: bytes) -> None:
         known, record = txn.record(name), self._old.record(name)
+        if record is not None:  # a purge that has begun may not have come to it there, and has been done here
+            record = self._log.revised(record)
         before = self._new.extents(known) if known is not None else []
         if known is not None and known.sequence < self._meanwhile.deleted.get(name, -1):
             txn.remove_record(name, known, before)

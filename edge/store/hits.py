@@ -73,9 +73,6 @@ class HitCounters:
         value: int = self._map[_FIRST(name)[0] & _BUCKET]
         return value >= AHEAD
 
-    def forget(self, name: bytes) -> None:
-        self._map[_FIRST(name)[0] & _BUCKET] = 0
-
     def halve(self, name: bytes) -> None:
         """A second chance was given: it must be earned again."""
         bucket = _FIRST(name)[0] & _BUCKET

@@ -129,3 +129,26 @@ class ReadIndex:
         if self._bus is not None:
             self._bus.forget(self._path)
         self._env.close()
+
+
+class NoIndex:
+    """In the place of tables that cannot be opened: nothing is found in them, until they are opened anew."""
+
+    unreadable = True
+    data = Path()
+    walkers = 0
+
+    def used_bytes(self) -> int:
+        return 0
+
+    def walk(self, name: bytes) -> None:
+        pass
+
+    def raw(self, name: bytes) -> bytes | None:
+        return None
+
+    def extent_before(self, generation: int, position: int) -> Extent | None:
+        return None
+
+    def close(self) -> None:
+        pass

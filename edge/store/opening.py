@@ -124,7 +124,7 @@ class Opened:
             self.rebuild = self._begin_rebuild()
 
     def _open_index(self, trusted: bool) -> None:
-        path = self._index_path()
+        path = self._index_path(self.epoch)
         exists = (path / "data.mdb").exists()
         if trusted and exists:
             try:
@@ -138,10 +138,10 @@ class Opened:
                 if self._bus is not None:
                     self._bus.forget(path)
                 self.epoch += 1
-                path = self._index_path()
+                path = self._index_path(self.epoch)
         elif trusted:
             self.epoch += 1
-            path = self._index_path()
+            path = self._index_path(self.epoch)
         self._remove_indexes()
         self.index = self._mapped(path)
         if self.packs.all:
@@ -183,7 +183,7 @@ class Opened:
 
     def _place_index(self, built: Path) -> Index:
         """Open what a builder has built, where the next index is to lie."""
-        path = self._index_base() / f"index-{self.epoch + 1}"
+        path = self._index_path(self.epoch + 1)
         built.rename(path)
         return self._mapped(path)
 
@@ -232,8 +232,8 @@ class Opened:
     def _index_base(self) -> Path:
         return self.settings.index_dir or self.directory
 
-    def _index_path(self) -> Path:
-        return self._index_base() / f"index-{self.epoch}"
+    def _index_path(self, epoch: int) -> Path:
+        return self._index_base() / f"index-{epoch}"
 
     def _make_live_path(self) -> Path:
         """A new place for each keeper: readers reopen it at its hello; what earlier keepers left is removed."""
@@ -255,11 +255,12 @@ class Opened:
 
     @property
     def hello(self) -> VolumeHello:
+        epoch = self.epoch  # read once: the store's thread may be about to change it
         return VolumeHello(
             directory=str(self.directory.resolve()),
-            index_path=str(self.index.path.resolve()),
+            index_path=str(self._index_path(epoch).resolve()),
             live_path=str(self.live_path),
-            epoch=self.epoch,
+            epoch=epoch,
             secret=self.identity.secret,
             suspect_from=self.suspect[0],
             suspect_to=self.suspect[1],

@@ -18,7 +18,11 @@ LOCK: Final = "owner.lock"
 
 def clear(base: Path, name: re.Pattern[str]) -> None:
     """Remove directories of ours under `base` that are called so and have lost their owner."""
-    for path in [base / entry.name for entry in os.scandir(base) if name.fullmatch(entry.name)]:
+    try:
+        found = [base / entry for entry in os.listdir(base) if name.fullmatch(entry)]
+    except OSError:  # one may be allowed to make directories there, and not to list them
+        return
+    for path in found:
         with contextlib.suppress(OSError):
             lock = try_lock(path, make=False) if is_private(path) else None
             if lock is not None:

@@ -172,8 +172,14 @@ class Packs:
         pack.waiting.append(entry)
 
     def log_for_certain(self, entry: Entry) -> None:
-        """Have an entry written that concerns no pack of its own; StoreError when no pack can be begun for it."""
-        self.log((self.active or self._begin()).number, entry)
+        """Have an entry written that concerns no pack of its own; StoreError when no pack can be begun for it.
+
+        It is to stay for as long as what it is about, and rows let go of their packs each in its own time: it goes
+        into the journal of the newest pack of each.
+        """
+        for row in Row:
+            if row in self.actives or any(pack.row is row for pack in self.all.values()) or not self.all:
+                self.log((self.actives.get(row) or self._begin(row)).number, entry)
 
     def to_flush(self) -> list[tuple[Pack, list[Entry]]]:
         """Packs with waiting entries, and those entries; sync the packs, then give both to `flushed`."""

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from edge.clock import Clock
-from edge.store.looking import ReadIndex
+from edge.store.looking import NoIndex, ReadIndex
 from edge.store.residency import PAGE, Residency
 
 WHOLE: Final = 0.999  # of the pages: a budget's p99 has room for one look-up in a thousand
@@ -25,7 +25,7 @@ THREADS: Final = 4  # as many page faults at a time: a disk that turns orders th
 class Presence:
     """Of one index that is open; used from the loop. `whole`: no look-up waits for the disk."""
 
-    def __init__(self, index: ReadIndex, clock: Clock, *, whole: bool = False) -> None:
+    def __init__(self, index: ReadIndex | NoIndex, clock: Clock, *, whole: bool = False) -> None:
         self._index, self._clock = index, clock
         self._residency = Residency()  # of its own: it is asked in a thread
         self._pool = ThreadPoolExecutor(THREADS, "index")
@@ -68,12 +68,14 @@ class Presence:
             self._used.clear()
 
     def _is_whole(self) -> bool:
+        used = self._index.used_bytes()
+        if not used:  # there is nothing to wait for
+            return True
         try:
             fd = os.open(self._index.data, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:  # it has been replaced by another one
             return False
         try:
-            used = self._index.used_bytes()
             return self._residency.cached(fd, 0, used) >= WHOLE * used / PAGE
         finally:
             os.close(fd)

@@ -41,7 +41,14 @@ class Purges:
         self._do(self.begin([what], self._numbers.new_generation()))
 
     def finish(self) -> None:
-        """What a killed run had begun."""
+        """What a killed run had begun.
+
+        An index that is to be rebuilt has nothing to forget: what comes into it is judged by the log, and to do all of
+        a long log again would take seconds.
+        """
+        if self._opened.rebuild is not None:
+            self.end(self.log.newest)
+            return
         for what, logged in self.log.since(self._opened.index.meta(b"purged")):
             self._do(self._purging([what], logged.sequence, 0))
 

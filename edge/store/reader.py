@@ -1,6 +1,7 @@
 """A volume on the worker's side: look-ups, open packs, residency, verified reads. Never writes (DESIGN D4, D7)."""
 
 import asyncio
+import logging
 import os
 import resource
 import time
@@ -19,7 +20,7 @@ from edge.store.doorkeeper import Doorkeeper
 from edge.store.doubts import CALM, COUNTS, Doubts, volume_id
 from edge.store.hits import Shared
 from edge.store.live import LiveTable, split_live
-from edge.store.looking import ReadIndex
+from edge.store.looking import NoIndex, ReadIndex
 from edge.store.packfile import CorruptExtent, PackEndsEarly, PackFile, close, read_blocks
 from edge.store.presence import Presence
 from edge.store.record import Extent, Record, blocks, decode_stored
@@ -44,6 +45,8 @@ def _not_counted(name: bytes) -> bool:
 
 
 TIMED_MOST: Final = 1000  # reads whose time waits to be counted
+
+log = logging.getLogger("edge.store")
 
 
 class Reader:
@@ -86,13 +89,21 @@ class Reader:
         self._directory = Path(hello.directory) / "packs"
         self._cell = hello.version_cell
         self._volume = volume_id(Path(hello.directory))
-        self._index = ReadIndex(Path(hello.index_path), hello.index_map_bytes, self._bus)
-        self._presence = Presence(self._index, self._clock)
         self._epoch_mark = epoch_mark(hello.epoch)
-        self._live = LiveTable(Path(hello.live_path), hello.live_bytes, readonly=True)
+        self._index: ReadIndex | NoIndex = NoIndex()
+        self._live: LiveTable | NoIndex = NoIndex()
+        try:
+            self._live = LiveTable(Path(hello.live_path), hello.live_bytes, readonly=True)
+            self._index = ReadIndex(Path(hello.index_path), hello.index_map_bytes, self._bus)
+        except (lmdb.Error, OSError) as error:  # its disk has failed, or its keeper has gone with it
+            log.warning("the index of %s cannot be opened: %s", hello.directory, error)
+        self._presence = Presence(self._index, self._clock)
 
     def reopen(self, hello: VolumeHello) -> None:
-        """A keeper has said hello again: another index, another live table, other packs to verify."""
+        """A keeper has said hello again: another index, another live table, other packs to verify.
+
+        If they cannot be opened, the volume counts as unreadable.
+        """
         index, live, old = self._index, self._live, self.hello
         self._memo.clear()
         self._live_memo.clear()

@@ -45,12 +45,12 @@ class Builder:
 
     def poll(self) -> Answer | None:
         """None: not yet. StoreError: it has failed."""
-        ended = self._process.poll()
+        ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         self._listen()
         if ended is None:
             return None
-        if ended or DONE.encode() not in self._said.split():
-            raise StoreError(f"the builder of an index ended with {ended}")
+        if ended.si_status or DONE.encode() not in self._said.split():
+            raise StoreError(f"the builder of an index ended with {ended.si_status}")
         return Answer.read(self.directory)
 
     def _listen(self) -> None:
@@ -63,7 +63,7 @@ class Builder:
             self.progress = float(shares[-1])
 
     def close(self) -> None:
-        """End it, and remove what it has made, if that is still there."""
+        """End it, and remove what it has made, if that is still there. Until here nobody else can have its number."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)  # it has forked
         for pipe in (self._process.stdin, self._process.stdout):

@@ -140,3 +140,14 @@ def test_at_a_time_only_so_many_connections_bring_it() -> None:
     assert not bench.ahead.may_begin(MIB, 3)
     bench.land(begun[0])
     assert bench.ahead.may_begin(MIB, 3)
+
+
+def test_what_is_wished_for_again_before_it_has_stopped_goes_on() -> None:
+    bench = Bench()
+    flight = bench.begin(by="one")
+    bench.ahead.withdraw("one", 1)
+    assert not flight.background
+    bench.ahead.wish(flight, "two", 7)
+    assert flight.background
+    bench.ahead.withdraw("two", 7)
+    assert not flight.background

@@ -1,6 +1,9 @@
 """What playlists and manifests refer to."""
 
+import pytest
+
 from edge.media.references import in_manifest, in_playlist
+from edge.media.upcoming_dash import after_in_manifest
 
 BASE = "http://films.example/t/list.m3u8?x=1"
 
@@ -82,3 +85,43 @@ def test_an_endless_timeline_is_bounded() -> None:
         '<S t="0" d="1" r="999999999"/></SegmentTimeline></SegmentTemplate></Representation></AdaptationSet>'
     )
     assert len(in_manifest(body, "http://a/m.mpd")) == 200_000
+
+
+def manifest(attributes: str = 'duration="1"', inner: str = "", duration: str = "PT3S") -> bytes:
+    return (
+        f'<MPD mediaPresentationDuration="{duration}"><Period><AdaptationSet>'
+        f'<SegmentTemplate media="s$Number$.m4s" {attributes}>{inner}</SegmentTemplate>'
+        '<Representation id="1"/></AdaptationSet></Period></MPD>'
+    ).encode()
+
+
+HUGE = "9" * 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        manifest(f'duration="1" timescale="{HUGE}"'),
+        manifest(f'duration="{HUGE}"'),
+        manifest(f'duration="1" startNumber="{HUGE}"'),
+        manifest("", f'<SegmentTimeline><S t="0" d="{HUGE}"/><S d="1"/></SegmentTimeline>'),
+        manifest("", '<SegmentTimeline><S t="0,5" d="1;2" r=","/><S d="1"/></SegmentTimeline>'),
+        b"<MPD>" + b"<Period>" * 3000 + b"</Period>" * 3000 + b"</MPD>",
+        b'<?xml version="1.0" encoding="nobody-knows"?><MPD/>',
+        b'<?xml version="1.0" encoding="utf-7"?><MPD/>',
+        b"<MPD>",
+    ],
+)
+def test_no_manifest_raises_whatever_it_says(body: bytes) -> None:
+    in_manifest(body, "http://h/f/m.mpd")
+    for number in range(3):
+        after_in_manifest(body, lambda said: f"/f/{said}".encode(), b"/f/s%d.m4s" % number, 0, 2)
+
+
+def test_a_document_type_is_not_read_in_any_encoding() -> None:
+    text = (
+        '<?xml version="1.0" encoding="utf-16"?><!DOCTYPE MPD [<!ENTITY a "b">]><MPD><Period><AdaptationSet>'
+        '<Representation id="1"><BaseURL>&a;.mp4</BaseURL></Representation></AdaptationSet></Period></MPD>'
+    )
+    assert in_manifest(text.encode("utf-16"), "http://h/m.mpd") == []
+    assert in_manifest(text.replace("utf-16", "utf-8").encode(), "http://h/m.mpd") == []

@@ -2,7 +2,16 @@
 
 import pytest
 
-from edge.media.upcoming import Upcoming, after_in_playlist, after_number, at_site, directory, said, start_of
+from edge.media.upcoming import (
+    SAID_MOST,
+    Upcoming,
+    after_in_playlist,
+    after_number,
+    at_site,
+    directory,
+    said,
+    start_of,
+)
 from edge.media.upcoming_dash import after_in_manifest
 
 BASE = b"/t/v1/list.m3u8"
@@ -238,3 +247,30 @@ def test_directories_and_starts() -> None:
     assert directory(b"/a/b.ts?x=/y/") == b"/a/"
     assert directory(b"/b.ts") == b"/"
     assert [start_of(said) for said in (None, b"bytes=5-9", b"bytes=5-", b"bytes=-5", b"x")] == [0, 5, 5, 0, 0]
+
+
+def test_no_more_is_resolved_of_what_a_player_announces_than_is_ever_fetched_ahead() -> None:
+    asked: list[str] = []
+
+    def to(reference: str) -> bytes:
+        asked.append(reference)
+        return reference.encode()
+
+    announced = " ".join(f'"{number}.m4s"' for number in range(2000))
+    assert len(said(f"nor=({announced}),v=2", to, b"/t/0.m4s")) == SAID_MOST
+    assert len(asked) == SAID_MOST
+
+
+def test_of_a_long_segment_list_only_those_are_resolved_that_may_be_it() -> None:
+    asked: list[str] = []
+
+    def to(reference: str) -> bytes:
+        asked.append(reference)
+        return b"/t/" + reference.encode()
+
+    urls = "".join(f'<SegmentURL media="{number}.m4s"/>' for number in range(1000))
+    body = f"<MPD><Period><AdaptationSet><Representation><SegmentList>{urls}</SegmentList></Representation>"
+    found = after_in_manifest(f"{body}</AdaptationSet></Period></MPD>".encode(), to, b"/t/990.m4s", 0, 2)
+    assert found is not None
+    assert [each.target for each in found] == [b"/t/991.m4s", b"/t/992.m4s"]
+    assert len(asked) < 10

@@ -102,3 +102,9 @@ def test_a_port_in_use_is_told() -> None:
     with bind("127.0.0.1:0", "f") as sock:
         with pytest.raises(ConfigError, match="another program listens there already"):
             bind(spoken(sock), "f")
+
+
+def test_sizes_beyond_what_the_kernel_can_be_told_are_as_large_as_can_be() -> None:
+    huge = 1 << 70
+    with bind("127.0.0.1:0", "server.listen", SocketOptions(None, huge, huge, huge, huge)) as sock:
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) > 0

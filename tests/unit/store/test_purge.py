@@ -401,3 +401,23 @@ def test_what_a_log_looks_up_is_bounded_as_its_entries_are(volume: Volume, monke
     assert len(log.entries) <= 10
     assert len(log._keys) + len(log._paths) + len(log._prefixes) + len(log._tags) <= 10
     assert log.concerns(0, b"anything", ()), "the older half has become one that names all"
+
+
+def test_a_start_with_a_lost_index_does_no_purge_again_and_none_is_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = open_volume(tmp_path)
+    for key in KEYS:
+        put(volume, key, 1, 1000)
+    purge(volume, Purge(Scope.PREFIX, b"films/a"))
+    put(volume, "films/ab", 2, 1000)
+    newest = volume.purges.log.newest
+    begun: list[object] = []
+    monkeypatch.setattr("edge.store.purge.Purging", lambda *asked, **_: begun.append(asked))
+    volume = lose_index(volume, tmp_path)
+    assert not begun
+    while volume.rebuild_step():
+        pass
+    assert there(volume) == {"films/ab", "films/b/1", "films/b/2", "toons/a", "toons/b/1"}
+    assert volume.index.meta(b"purged") == newest
+    volume.close()

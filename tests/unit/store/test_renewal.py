@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from edge.clock import FakeClock
 from edge.policy.purges import Purge, Scope
 from edge.store import files
 from edge.store.bulk.builder import Builder
-from edge.store.bulk.order import Order
+from edge.store.bulk.order import Answer, Order
 from edge.store.disk import Disk
 from edge.store.doubts import KEEPER
 from edge.store.hits import Shared, create_hits_file
+from edge.store.index import Index
 from edge.store.live import split_live
 from edge.store.looking import ReadIndex
 from edge.store.reader import Reader
@@ -527,3 +529,89 @@ def test_a_builder_ends_with_its_keeper(tmp_path: Path) -> None:
     assert ended.returncode != 0
     assert b"the keeper has gone" in ended.stderr
     assert not (tmp_path / "build" / "answer").exists()
+
+
+def test_until_a_builder_is_closed_its_number_is_nobody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(tmp_path)
+    use_builder(monkeypatch, None)
+    answered: list[int] = []
+
+    class Watched(Builder):
+        def poll(self) -> Answer | None:
+            answer = super().poll()
+            if answer is not None:
+                os.kill(self._process.pid, 0)  # there is such a process, though it has ended
+                answered.append(self._process.pid)
+            return answer
+
+    monkeypatch.setattr("edge.store.opening.Builder", Watched)
+    volume = open_volume(tmp_path, pack_size=PACK)
+    finish(volume)
+    assert volume.epoch > 1
+    (pid,) = answered
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    volume.close()
+
+
+def test_a_hello_names_one_index_also_while_another_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(tmp_path)
+    use_builder(monkeypatch)
+    volume = opened(tmp_path)
+    said = []
+    become = volume.index.become
+
+    def watched(new: Index) -> None:
+        said.append(volume.hello)  # as the loop may ask for it at any moment
+        become(new)
+        said.append(volume.hello)
+
+    monkeypatch.setattr(volume.index, "become", watched)
+    finish(volume)
+    assert len(said) == 2
+    assert all(Path(hello.index_path).name == f"index-{hello.epoch}" for hello in said)
+    volume.close()
+
+
+def in_steps(volume: Volume, purge: Purge) -> Iterator[None]:
+    """A purge as a keeper does it: the store does other things between its steps."""
+    purging = volume.purges.begin([purge], volume.new_generation())
+    yield
+    while purging.step():
+        yield
+    volume.purges.end(purging.sequence)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("between", [1, 2])
+@pytest.mark.parametrize("ahead", range(1, 6))
+def test_a_purge_under_way_while_the_index_changes_places_forgets_all_that_it_means(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: int, between: int, soft: bool
+) -> None:
+    for module in ("STEP", "STEP_LEAST", "STEP_MOST", "GATHERED_A_STEP", "GATHERED_MOST"):
+        monkeypatch.setattr(f"edge.store.purging.{module}", 2)
+    filled(tmp_path)
+    use_builder(monkeypatch)
+    volume = opened(tmp_path)
+    for number in (1, 10, 11, 12, 13, 14):
+        put(volume, f"/{number}", 2, 20_000)  # younger than the journals, older than the purge
+    for _ in range(ahead):
+        volume.rebuild_step()
+    purging = in_steps(volume, Purge(Scope.PREFIX, b"/1", soft=soft))
+    next(purging)
+    put(volume, "/15", 1, 10_000)
+    for _ in purging:
+        for _ in range(between):
+            volume.rebuild_step()
+    finish(volume)
+    assert volume.epoch > 1
+    found = {number: volume.lookup(name(volume, f"/{number}")) for number in range(16)}
+    good = {number for number, record in found.items() if record is not None and not record.flags & Flag.STALE}
+    assert good == {0, *range(2, 10), 15}
+    there = {number for number, record in found.items() if record is not None}
+    assert there == (set(range(16)) if soft else good)
+    placed = {entry.name for pack in volume.packs.all for entry in volume.index.placed(pack)}
+    assert placed == {name(volume, f"/{number}") for number in there}
+    volume.close()

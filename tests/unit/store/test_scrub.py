@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -219,3 +220,26 @@ async def test_a_reader_lets_go_of_packs_that_were_evicted(tmp_path: Path) -> No
     assert open_packs(tmp_path) == 0
     assert reader.pack_file(1) is None
     reader.close()
+
+
+async def test_a_volume_that_cannot_be_opened_anew_is_unreadable_until_it_can(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    record = put(volume, "/a", 1, 1000)
+    a, hello = name(volume, "/a"), volume.hello
+    volume.close()
+    LiveTable(Path(hello.live_path), hello.live_bytes, readonly=False).close()
+    reader = Reader(hello, FakeClock())
+    gone = replace(hello, index_path=str(tmp_path / "none"), epoch=hello.epoch + 1)
+    for said in (gone, replace(hello, live_path=str(tmp_path / "none"))):
+        reader.reopen(said)
+        assert reader.unreadable
+        assert reader.lookup(a) is None
+        assert reader.lookup_live(a) is None
+        assert reader.extent_at(replace(record, first=None), 0) is None
+    reader.reopen(hello)
+    assert not reader.unreadable
+    assert reader.lookup(a) is not None
+    reader.close()
+    at_first = Reader(gone, FakeClock())
+    assert at_first.unreadable
+    at_first.close()

@@ -13,12 +13,13 @@ import pytest
 from edge.errors import FormatUnknown, StoreError, VolumeBusy
 from edge.policy.purges import Purge, Scope
 from edge.store.disk import Disk
+from edge.store.eviction import Row
 from edge.store.hits import HitCounters, create_hits_file
 from edge.store.tables import tag_row
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Eviction
 from tests.support.volumes import FailingDisk, FailingIndex, name, open_volume, prove, put
-from tests.unit.store.test_rebuild import rows
+from tests.unit.store.test_rebuild import lose_index, rebuilt, rows
 
 
 def test_what_is_committed_is_there_after_a_clean_stop_and_after_a_kill(tmp_path: Path) -> None:
@@ -294,6 +295,37 @@ def test_a_deletion_is_not_undone_by_a_kill_and_a_lost_index_after_it(tmp_path: 
     while volume.rebuild_step():
         pass
     assert volume.lookup(name(volume, "/a")) is None
+    volume.close()
+
+
+@pytest.mark.parametrize("first", [Row.NEW, Row.KEPT])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_deletion_stays_known_for_as_long_as_the_pack_that_names_what_was_deleted(
+    tmp_path: Path, first: Row, restarted: bool
+) -> None:
+    other = Row.KEPT if first is Row.NEW else Row.NEW
+    volume = open_volume(tmp_path)
+    hits = volume.popularity.hits = HitCounters(create_hits_file())
+    wanted = "/a" if other is Row.KEPT else "/b"  # what is wanted goes to the kept row
+    for _ in range(15):
+        hits.touch(name(volume, wanted))
+    put(volume, "/b", 1, 1000)
+    put(volume, "/a", 1, 1000)
+    assert [pack.row for pack in volume.packs.all.values()] == [first, other]
+    if restarted:
+        volume.close()
+        volume = open_volume(tmp_path)
+        put(volume, "/c", 1, 1000)  # in the new row
+    volume.flush_journals()
+    assert volume.delete(name(volume, "/a"), None, Eviction.INVALIDATED)
+    for pack in [pack for pack in volume.packs.all.values() if pack.row is first]:
+        volume.packs.remove(pack)
+    volume.packs.actives.pop(first, None)
+    volume.close(clean=False)
+    lose_index(tmp_path)
+    volume = rebuilt(tmp_path)
+    assert prove(volume, "/a") is None
+    assert prove(volume, "/b") is None
     volume.close()
 
 
