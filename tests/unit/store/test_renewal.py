@@ -590,8 +590,9 @@ def in_steps(volume: Volume, purge: Purge) -> Iterator[None]:
 def test_a_purge_under_way_while_the_index_changes_places_forgets_all_that_it_means(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: int, between: int, soft: bool
 ) -> None:
-    for module in ("STEP", "STEP_LEAST", "STEP_MOST", "GATHERED_A_STEP", "GATHERED_MOST"):
-        monkeypatch.setattr(f"edge.store.purging.{module}", 2)
+    monkeypatch.setattr("edge.store.purging.STEP_SECONDS", 0.0)
+    for bound in ("LOOK", "GATHERED_A_STEP", "GATHERED_MOST"):
+        monkeypatch.setattr(f"edge.store.purging.{bound}", 2)
     filled(tmp_path)
     use_builder(monkeypatch)
     volume = opened(tmp_path)
