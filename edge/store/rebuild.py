@@ -34,7 +34,8 @@ from edge.store.writing import Writing
 
 ENTRIES: Final = 2048  # a step at most: a transaction's cost is shared by many
 ENTRIES_LEAST: Final = 128
-STEP_SECONDS: Final = 0.02  # in which commits and writes wait: the next step takes as many as this one had time for
+ENTRIES_FIRST: Final = 512
+STEP_SECONDS: Final = 0.015  # in which commits and writes wait: the next step takes as many as this one had time for
 JOURNALS: Final = 16  # opened in a step: on a disk that turns each may cost a seek
 
 
@@ -62,7 +63,7 @@ class Rebuild:
         self._counter = counter
         self.left = sorted(numbers)  # packs, the newest last
         self._is_last = packs.all.keys() <= set(self.left)  # what is missing is not in other journals
-        self._most = ENTRIES  # in a step
+        self._most = ENTRIES_FIRST  # in a step
         self._whole = max(1, len(self.left))
         self._number, self._raw, self._at = 0, b"", 0  # the journal that is being read
         self._bad = False  # it is not whole
@@ -110,7 +111,7 @@ class Rebuild:
         began, most = time.perf_counter(), min(self._most, ENTRIES)
         more = self._step(most)
         took = time.perf_counter() - began
-        self._most = max(ENTRIES_LEAST, min(ENTRIES, int(most * STEP_SECONDS / took)))
+        self._most = max(ENTRIES_LEAST, min(ENTRIES, 2 * most, int(most * STEP_SECONDS / took)))
         return more
 
     def _step(self, most: int) -> bool:
