@@ -222,12 +222,16 @@ class Carrier:
         await self._keep_all()
 
     def _resumable(self, broken: OriginError) -> bool:
-        """May the body go on after this break? For one that is late no player waits longer than any answer may take."""
-        if not broken.retryable and len(self._flight.clients) == 1:
-            return False
-        late = broken.reason is Reason.FIRST_BYTE_TIMEOUT
-        waited = self._shop.clock.monotonic() - self._moved_at
-        if broken.reason not in RESUMABLE or (late and waited >= self._flight.client.settings.total_first_byte):
+        """May the body go on after this break?
+
+        At the only member not what has had its tries there, nor is a late answer waited for longer than any may take.
+        """
+        if len(self._flight.clients) == 1:
+            late = broken.reason is Reason.FIRST_BYTE_TIMEOUT
+            waited = self._shop.clock.monotonic() - self._moved_at
+            if not broken.retryable or (late and waited >= self._flight.client.settings.total_first_byte):
+                return False
+        if broken.reason not in RESUMABLE:
             return False
         etag = plan.strong_etag(stored_lines(self._record))
         return self._rules.retry and bool(etag) and self._run.end != UNKNOWN and self._fetch.method == b"GET"

@@ -72,18 +72,22 @@ class PieceRequests:
             await asyncio.sleep(PAUSE * (tries + random.random()))
 
     def _worth(self, piece: AskedPiece, error: OriginError, tries: int) -> bool:
-        """May it be tried again here? Not for longer than any answer may take, nor of a member that is away if there
-        are others: then the body goes on at one of these."""
+        """May it be tried again here? No first byte is waited for longer than any answer may take, nor a member asked
+        that is away if there are others: then the body goes on at one of these."""
         shop, client = self._shop, self._client
         if tries > shop.settings.resume_max:
             error.retryable = False  # nobody begins anew with what has had its tries here
         if not error.retryable:
             return False
-        waited = shop.clock.monotonic() - piece.moved_at
+        late = error.reason is Reason.FIRST_BYTE_TIMEOUT and self._left(piece) <= 0
         away = client.breaker.state is not State.CLOSED and len(shop.group.members) > 1
-        if tries and (away or waited >= client.settings.total_first_byte):
+        if tries and (away or late):
             return False
         return not tries or client.may_retry()
+
+    def _left(self, piece: AskedPiece) -> float:
+        """Seconds for which its next byte may still be waited for."""
+        return self._client.settings.total_first_byte - (self._shop.clock.monotonic() - piece.moved_at)
 
     async def _ask(self, piece: AskedPiece) -> None:
         shop, ask = self._shop, Ask(piece.position, piece.end, whole=False)
@@ -93,8 +97,8 @@ class PieceRequests:
         on, piece.connection = piece.connection, None
         path, fetch, begun = self._client.pool.path, self._fetch, shop.clock.monotonic()
         request = UpstreamRequest(b"GET", fetch.target, tuple(fields), urgency=self._urgency(), context=fetch.context)
-        left = self._client.settings.total_first_byte - (begun - piece.moved_at)
-        async with self._client.fetch(request, max(left, PAUSE), on=on) as response:
+        timeout = max(self._left(piece), self._client.settings.stall_timeout)
+        async with self._client.fetch(request, timeout, on=on) as response:
             shop.spread.spend(response.head_bytes)
             beyond = response.status == 416 and not self.confirmed.is_set()
             if not beyond:

@@ -181,7 +181,7 @@ class Spread:
             piece.task.cancel()
         self._ended(piece)
 
-    def _never_sent(self, piece: AskedPiece) -> None:
+    def _never_sent(self, piece: AskedPiece, _: object = None) -> None:
         """It was cancelled before it began: its connection is as it was."""
         connection, piece.connection = piece.connection, None
         if connection is not None:
@@ -275,7 +275,7 @@ class Spread:
         piece.rivals = rivals
         task = self._tasks.spawn(self._race(piece, rivals), "rivals")
         for rival in rivals:
-            task.add_done_callback(partial(self._raced, rival))
+            task.add_done_callback(partial(self._never_sent, rival))
 
     def _rivals(self, piece: AskedPiece) -> tuple[AskedPiece, ...]:
         """What is left of a piece, shared out among idle connections."""
@@ -289,9 +289,6 @@ class Spread:
         if found and at < piece.end:
             found[-1].end = piece.end  # there are no more
         return tuple(found)
-
-    def _raced(self, rival: AskedPiece, _: object) -> None:
-        self._never_sent(rival)
 
     async def _race(self, piece: AskedPiece, rivals: tuple[AskedPiece, ...]) -> None:
         await asyncio.gather(*(self._requests.bring(rival) for rival in rivals))

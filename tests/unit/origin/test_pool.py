@@ -208,6 +208,16 @@ async def test_pieces_take_warm_connections_and_leave_some_for_first_requests(ne
     assert len(net.tried) == opened  # it did not have to wait for a new one
 
 
+async def test_what_the_widest_bring_is_of_those_that_pieces_may_take(net: Net) -> None:
+    pool = await warm(net, [100_000 + number for number in range(32)])
+    assert pool.widest(2) == 100_031 + 100_030
+    while pool.windows[0] > 1:
+        pool.take_warm()
+    assert pool.widest(2) == max(connection.window.size for connection in pool._idle)
+    pool.take_warm()
+    assert pool.widest(2) == 0
+
+
 async def test_pieces_take_no_more_than_their_share_of_the_connections(net: Net) -> None:
     pool = await warm(net, [100_000] * 32)
     for _ in range(pool.for_pieces):
