@@ -8,6 +8,7 @@ from edge.media.upcoming import directory
 
 DIRECTORIES: Final = 2048  # of lists that were asked for lately: twice as many are held at most
 LISTS_MOST: Final = 4  # of one directory: its renditions, or one list with several queries
+TARGET_MOST: Final = 1024  # bytes: with what is longer players could fill a worker's memory
 LEVELS: Final = 3  # directories upwards in which a segment's list is looked for
 
 
@@ -21,7 +22,9 @@ class Lists:
         return f"<Lists in {len(self._known)} directories>"
 
     def note(self, site: str, target: bytes) -> None:
-        """A list was asked for; called once per target that is resolved, not for each request."""
+        """A list was asked for; called when a target is resolved, not for each request."""
+        if len(target) > TARGET_MOST:
+            return
         key = site, directory(target)
         known = self._known.get(key) or []
         others = [each for each in known if each != target]
