@@ -23,6 +23,7 @@ from edge.fill.carry import Carrier
 from edge.fill.dropping import Drops
 from edge.fill.finding import Finder
 from edge.fill.flight import Flight
+from edge.fill.flights import Flights, Waiting
 from edge.fill.hottest import Hottest
 from edge.fill.lead import Lead
 from edge.fill.link import Link
@@ -87,10 +88,9 @@ class Desk:
         self._meters = meters
         self._tasks = Tasks("fill")
         self.links: set[Link] = set()
-        self.flights: dict[bytes, Flight] = {}
-        self._alone_flights: set[Flight] = set()
-        self._after_landing: dict[Flight, list[tuple[Link, Fetch]]] = {}  # what it brings is about to be in the index
-        self._purger = Purger(store, self._all_flights, self._doom)
+        self._flights = Flights()
+        self._waiting: Waiting[Link] = Waiting()
+        self._purger = Purger(store, self._flights.all, self._doom)
         hello = self._volume.hello
         self._secret = hello.secret
         self._slice_size = hello.slice_size
@@ -116,7 +116,12 @@ class Desk:
         self._drops = Drops(store, self.fetch, lambda reason: meters.corrupt(reason.value))
 
     def __repr__(self) -> str:
-        return f"<Desk links={len(self.links)} flights={list(self.flights.values())}>"
+        return f"<Desk links={len(self.links)} {self._flights}>"
+
+    @property
+    def flights(self) -> Mapping[bytes, Flight]:
+        """Those that may be joined, by the name of what they bring."""
+        return self._flights.listed
 
     def attach(self, sock: socket.socket) -> Link:
         """A worker has connected: tell it where the volume is."""
@@ -163,7 +168,7 @@ class Desk:
         for link in list(self.links):
             link.channel.close()
         self.links.clear()
-        for flight in self._all_flights():
+        for flight in self._flights.all():
             flight.over = True  # else each run that is ended here has another one started for its readers
         await self._tasks.close()
 
@@ -179,14 +184,14 @@ class Desk:
             self._wishes.take(link, name, fetch, stored)
             return
         reader, asked = Reader(link.channel, fetch), fetch.mode
-        if len(self.flights) + len(self._alone_flights) >= self._settings.flights_max:
+        if len(self._flights) >= self._settings.flights_max:
             link.channel.send(Fail(fetch.id, 503, Reason.QUEUE_FULL, "too many fills under way"))
             return
         landing, flight = self._shop.landing.get(name), self.flights.get(name)
         if landing is None and fetch.mode is Mode.ONLY and flight is not None and flight.complete:
             landing = flight
         if landing is not None and fetch.method in (b"GET", b"HEAD"):
-            self._after_landing.setdefault(landing, []).append((link, fetch))
+            self._waiting.add(landing, link, fetch)
             return
         if fetch.mode is Mode.ONLY:
             link.channel.send(Again(fetch.id))
@@ -272,10 +277,7 @@ class Desk:
         flight.borrowed = borrowed
         flight.asked_at = self._purger.number
         flight.may_fall_back = (asked or reader.fetch.mode) not in (Mode.PASS, Mode.SOLO)
-        if shared:
-            self.flights[name] = flight
-        else:
-            self._alone_flights.add(flight)
+        self._flights.add(flight)
         mode = reader.fetch.mode
         if mode is Mode.REFRESH:
             flight.background = True
@@ -302,7 +304,7 @@ class Desk:
         assert record is not None
         if self._shop.landing.get(flight.name) is flight:
             del self._shop.landing[flight.name]  # it goes on: who has waited for its end joins it
-            for link, fetch in self._after_landing.pop(flight, ()):
+            for link, fetch in self._waiting.take(flight):
                 asyncio.get_running_loop().call_soon(self.fetch, link, fetch)
         rules = self._shop.rules(flight.fetch.site, flight.fetch.path)
         sink = PackSink(flight, self._store, run.start, run.end, flight.whose)
@@ -313,7 +315,7 @@ class Desk:
 
     def separate(self, flight: Flight, others: list[Reader]) -> None:
         """The flight's answer is its leader's alone: each of the others asks for itself (DESIGN D5)."""
-        self._unlist(flight)
+        self._flights.set_apart(flight)
         for reader in others:
             flight.readers.remove(reader)
             link = self._link_of(reader)
@@ -325,7 +327,7 @@ class Desk:
     def redirect(self, flight: Flight, others: list[Reader]) -> None:
         """The answer is not the one that these would get: each looks for its own, and may share that."""
         if not flight.joinable:
-            self._unlist(flight)
+            self._flights.set_apart(flight)
         for reader in others:
             flight.readers.remove(reader)
             link = self._link_of(reader)
@@ -334,16 +336,7 @@ class Desk:
 
     def rename(self, flight: Flight, name: bytes) -> None:
         """The flight brings what lies under another name: those who want that join it from now on."""
-        if name == flight.name:
-            return
-        if self.flights.get(flight.name) is flight:
-            del self.flights[flight.name]
-            if name in self.flights:
-                flight.joinable = False
-                self._alone_flights.add(flight)
-            else:
-                self.flights[name] = flight
-        flight.name = name
+        self._flights.rename(flight, name)
 
     def doom(self, name: bytes) -> None:
         """What is on its way under a name is out of date: its readers get it, nobody joins, nothing is kept."""
@@ -354,13 +347,7 @@ class Desk:
     def _set_aside(self, flight: Flight) -> None:
         flight.doomed = True
         flight.joinable = False
-        self._unlist(flight)
-
-    def _unlist(self, flight: Flight) -> None:
-        """Another flight of its name may be led; a purge still finds this one."""
-        if self.flights.get(flight.name) is flight:
-            del self.flights[flight.name]
-        self._alone_flights.add(flight)
+        self._flights.set_apart(flight)
 
     def recheck(self, flight: Flight, record: Record) -> None:
         """The tags of what a flight brings are known now: a purge may have named them meanwhile."""
@@ -382,9 +369,6 @@ class Desk:
         else:
             link.channel.send(Forgotten(message.id, done.objects, done.length))
 
-    def _all_flights(self) -> list[Flight]:
-        return [*self.flights.values(), *self._alone_flights]
-
     def _doom(self, flight: Flight) -> None:
         """A purge names what this flight brings. Readers that have no head yet ask anew, after the purge."""
         if flight.doomed or flight.fetch.mode is Mode.PASS:
@@ -397,13 +381,11 @@ class Desk:
         return next((link for link in self.links if link.channel is reader.channel), None)
 
     def _landed(self, flight: Flight) -> None:
-        if self.flights.get(flight.name) is flight:
-            del self.flights[flight.name]
-        self._alone_flights.discard(flight)
+        self._flights.remove(flight)
         if self._shop.landing.get(flight.name) is flight:
             del self._shop.landing[flight.name]
         self._shop.ahead.landed(flight)
-        for link, fetch in self._after_landing.pop(flight, ()):
+        for link, fetch in self._waiting.take(flight):
             if fetch.mode is Mode.REFRESH:
                 self.fetch(link, fetch)
             else:
@@ -431,8 +413,7 @@ class Desk:
     def forget(self, link: Link, id_: int) -> None:
         """A fetch that waited for a drop, or for a landing, or that nobody has asked for yet, has been cancelled."""
         self._shop.ahead.withdraw(link, id_)
-        for flight, waiting in self._after_landing.items():
-            self._after_landing[flight] = [(by, fetch) for by, fetch in waiting if by is not link or fetch.id != id_]
+        self._waiting.forget(link, id_)
         self._drops.forget(link, id_)
 
 
