@@ -170,7 +170,7 @@ class FillBench:
     async def settled(self) -> None:
         """Wait until no flight is left and the store has done what it was told."""
         async with asyncio.timeout(20):
-            while self.desk.flights or self.desk._alone_flights:
+            while self.desk._flights.all():
                 await asyncio.sleep(0.005)
             await self.store.call(lambda: None)
 
