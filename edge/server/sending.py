@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiofastnet import Transport
 
+from edge.reads import read_at
 from edge.server.exchange import BodyBroken, BodySource, FileWindow, Outcome
 from edge.words import KIB, PENDING, Pending
 
@@ -143,7 +144,7 @@ class Sender:
         elif not isinstance(window, FileWindow):
             self._send_bytes(window)
         elif count <= _READ_INSTEAD and not self._by_copy:
-            self._got(window, os.pread(window.file.fileno(), count, window.offset))
+            self._got(window, read_at(window.file.fileno(), count, window.offset))
         elif not self._by_copy:
             self._send_file(window)
         else:
@@ -196,7 +197,7 @@ class Sender:
     def _read(self, window: FileWindow) -> None:
         """Read what may have to wait for a disk in the pool. The callback keeps the file open meanwhile."""
         service, fd = self._connection.service, window.file.fileno()
-        future = service.loop.run_in_executor(service.executor, os.pread, fd, window.count, window.offset)
+        future = service.loop.run_in_executor(service.executor, read_at, fd, window.count, window.offset)
         future.add_done_callback(functools.partial(self._was_read, window))
 
     def _was_read(self, window: FileWindow, future: asyncio.Future[bytes]) -> None:

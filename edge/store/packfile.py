@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge.errors import StoreError
+from edge.reads import read_at
 from edge.store.record import Extent, checksum
 from edge.words import Reason
 
@@ -78,7 +79,7 @@ class PackFile:
 def read_blocks(file: PackFile, extent: Extent, pieces: Sequence[tuple[int, int, int]]) -> bytes:
     """Whole blocks, one after the other, verified; each is (number, start, end) in the object."""
     low, high = pieces[0][1], pieces[-1][2]
-    data = os.pread(file.fileno(), high - low, extent.offset + low - extent.start)
+    data = read_at(file.fileno(), high - low, extent.offset + low - extent.start)
     if len(data) != high - low:
         raise PackEndsEarly(f"pack {extent.pack} ends early")
     view = memoryview(data)
