@@ -191,7 +191,7 @@ async def play_all(directory: Path, count: int) -> int:
                     group.create_task(play(bench, origin, history))
             purges += sum("purged" in line for history in histories for line in history.told)
         await bench.settled()
-        assert not bench.desk._alone_flights
+        assert not bench.desk._flights.all()
     return purges
 
 
