@@ -1,7 +1,7 @@
 """The scrubber and `edge inspect --verify` find what is bad where nobody reads, and disturb nobody."""
 
-import json
 import asyncio
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
