@@ -90,6 +90,9 @@ async def test_a_node_that_lives_and_has_not_done_it_in_time_is_named_and_does_i
         assert await nsk.version("/film/a") == (1, "MISS")
         library.version = 2
         purge = "purge", "--cache-dir", str(msk.cache), "--fleet", "--wait", "--wait-most", "4"
+        async with asyncio.timeout(30):
+            while "nsk" not in (await verb(*purge, "--tag", "none"))[1]:
+                pass  # it has not told the others yet that it lives
         os.kill(nsk.edge.process.pid, signal.SIGSTOP)  # it hangs
         try:
             code, said = await verb(*purge, "http://films.example/film/a")
