@@ -4,6 +4,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from edge.reads import read_at
+
 
 class Disk:
     """Thin: a name per system call, whole writes, no policy."""
@@ -26,13 +28,7 @@ class Disk:
 
     def pread(self, fd: int, length: int, offset: int) -> bytes:
         """Read up to `length` bytes; fewer only at the end of the file."""
-        data = os.pread(fd, length, offset)
-        while 0 < len(data) < length:
-            more = os.pread(fd, length - len(data), offset + len(data))
-            if not more:
-                break
-            data += more
-        return data
+        return read_at(fd, length, offset)
 
     def read_into(self, fd: int, buffer: memoryview, offset: int) -> int:
         """Fill a buffer; how many bytes came, fewer only at the end of the file."""

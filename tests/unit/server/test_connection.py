@@ -309,7 +309,7 @@ async def test_a_closed_socket_is_left_to_the_transport() -> None:
 async def test_a_sendfile_that_is_not_possible_resets_the_connection() -> None:
     source = FileSource(ServedFile(bytes(SIZE)))
     async with scene(giving(source, SIZE), passing=False) as at:
-        at.wire.fail_sendfile = NotImplementedError()
+        at.wire.fail_sendfile = NotImplementedError()  # what transports raise that have no sendfile
         at.receive(ASK)
         assert at.wire.log[-1] == "abort"
         assert at.resets_on_close()
