@@ -5,6 +5,7 @@ record: a child that has nothing to say does not pay for it at its start (0.1 s)
 """
 
 import logging
+import os
 import sys
 from enum import StrEnum
 from typing import IO, Final
@@ -76,6 +77,15 @@ def _by_structlog(form: EventFormat, process: str) -> logging.Formatter:
 class _Handler(logging.StreamHandler[IO[str]]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the name is logging's)
         """A reader that has gone away (`edge serve | head -1`) or a full disk ends nothing."""
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            unread(self.stream)
+
+
+def unread(stream: IO[str]) -> None:
+    """Nobody reads this any more: what is left in its buffer must not spoil the exit code, which says how it went."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def _handler(stream: IO[str], formatter: logging.Formatter) -> logging.Handler:

@@ -103,3 +103,26 @@ def test_who_says_nothing_does_not_pay_for_structlog() -> None:
         "sys.exit('structlog' in sys.modules)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize("form", EventFormat)
+def test_a_reader_that_has_gone_changes_nothing_of_the_exit_code(form: EventFormat) -> None:
+    """What is left in a buffer that nobody reads makes Python end with 120."""
+    program = f"""
+import logging, sys
+from edge.observe.events import LIFE, EventFormat, listen
+listen(EventFormat({form.value!r}), "supervisor")
+sys.stdin.readline()
+logging.getLogger(LIFE).info("stopping")
+logging.getLogger("edge.store").error("and an error")
+sys.exit(3)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdin.write(b"go on\n")
+    process.stdin.close()
+    assert process.wait(30) == 3
