@@ -71,9 +71,10 @@ class Finder:
     def satisfied(self, fetch: Fetch, stored: Record | None, *, whole: bool, entire: bool) -> bool:
         """Has the index by now what the worker did not find? `whole` = it is in the table of short-lived answers.
 
-        `entire`: the beginning is not enough, since the worker promises nothing before all is there.
+        `entire`: the beginning is not enough, since the worker promises nothing before all is there. What is stale
+        will do where it is served while it is renewed: to wait for the origin is what that avoids.
         """
-        if stored is None or not self.fresh(stored):
+        if stored is None or self._decide(stored) is Decision.REVALIDATE:
             return False
         if whole:
             return True
@@ -92,14 +93,16 @@ class Finder:
         return _have(self._volume, stored)
 
     def fresh(self, record: Record) -> bool:
-        decision = decide(
+        return self._decide(record) is Decision.SERVE_FRESH
+
+    def _decide(self, record: Record) -> Decision:
+        return decide(
             record.fresh_until,
             record.stale_while_revalidate,
             bool(record.flags & Flag.MUST_REVALIDATE),
             bool(record.flags & (Flag.NO_CACHE | Flag.STALE)),
             self._clock.wall(),
         )
-        return decision is Decision.SERVE_FRESH
 
     def suits(self, record: Record, demands: Demands | None) -> bool:
         """Is an answer as new as a request demands (RFC 9111 section 5.2.1)? One that demands nothing: is it fresh?"""

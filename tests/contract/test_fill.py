@@ -519,6 +519,20 @@ async def test_a_stale_answer_is_renewed_by_304_and_a_live_list_is_kept_in_memor
         assert len(origin.asked) == 2
 
 
+@pytest.mark.parametrize("path", ["/a.ts", "/live.m3u8"])
+async def test_who_looked_a_moment_too_early_gets_what_is_served_while_it_is_renewed(tmp_path: Path, path: str) -> None:
+    """It was not in the index when the worker looked; that it is stale is no reason to wait for the origin."""
+    old = "Cache-Control: max-age=10, stale-while-revalidate=600", "Age: 20"
+
+    async def once(asked: Asked, wire: Wire) -> None:
+        await wire.send(answer(asked, b"#EXTM3U\n", *old))
+
+    async with RawServer(once) as origin, fill_bench(tmp_path, origin.url) as bench:
+        assert (await bench.get(path)).bytes() == b"#EXTM3U\n"
+        assert (await bench.get(path)).again
+        assert len(origin.asked) == 1
+
+
 async def test_a_live_playlist_lives_in_shared_memory_and_a_finished_one_in_a_pack(tmp_path: Path) -> None:
     live = b"#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,\na.ts\n"
 
