@@ -343,17 +343,20 @@ class Carrier:
             if isinstance(sink, MemorySink):
                 await self._keep_memory(sink.body())
             elif isinstance(sink, PackSink):
-                await self._commit(list(sink.take_complete()))
+                await self._commit(sink)
         except (StoreError, OSError):
             return  # counted by the store; the readers have their bytes
 
-    async def _commit(self, extents: list[Extent]) -> None:
+    async def _commit(self, pack: PackSink) -> None:
         store = self._shop.store
+        extents: list[Extent] = list(pack.take_complete())
         if not extents and self._run.end == 0:
             extents = [await store.call(lay_mark, store.volume)]
         if self._flight.doomed:  # in the meantime
             return
-        await store.call(store.volume.commit, self._flight.name, self._record, extents)
+        kept = store.call(store.volume.commit, self._flight.name, self._record, extents)
+        pack.release()  # right behind it: the store's thread wakes once for both
+        await kept
 
     async def _keep_memory(self, body: bytes) -> None:
         """A small body is whole: now its content can tell how long it is good, and where it belongs."""
@@ -369,7 +372,7 @@ class Carrier:
             if body:
                 await pack.put(body)
             await pack.finish()
-            await self._commit(list(pack.take_complete()))
+            await self._commit(pack)
         finally:  # else the pack would be thought to be written to for ever, and never leave
             pack.release()
 

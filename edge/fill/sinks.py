@@ -103,10 +103,19 @@ class PackSink:
         self.error: Exception | None = None
         self.extents: list[Extent] = []
         self._places: list[Reservation] = []
+        self._reserving: asyncio.Future[Reservation] | None = None  # asked for before it is needed
+
+    def begin(self) -> None:
+        """The first bytes come in a moment: have space for them by then, if it is known how many there will be."""
+        if self._end is not None and self._end > self._position:
+            self._reserving = self._reserve(self._end - self._position)
 
     def release(self) -> None:
         """The fill is over: its packs may be sealed and evicted, as far as it is concerned."""
         self._close_extent()
+        reserving, self._reserving = self._reserving, None
+        if reserving is not None and not reserving.cancel() and reserving.exception() is None:
+            self._places.append(reserving.result())
         for place in self._places:
             self._store.post(self._store.volume.release, place)
         self._places.clear()
@@ -131,15 +140,18 @@ class PackSink:
         self._close_extent()
         wanted = self._step if self._end is None else self._end - self._position
         self._step *= 2
+        reserving, self._reserving = self._reserving or self._reserve(wanted), None
         try:
-            place: Reservation = await self._store.call(
-                self._store.volume.reserve, min(wanted, self._store.volume.extent_max), *self._whose
-            )
+            place = await reserving
         except (StoreError, OSError) as error:
             self.error = error
             return
         self._laying = _Laying(place, self._position, self._flight.slice_size)
         self._flight.add_piece(self._laying.piece)
+
+    def _reserve(self, wanted: int) -> "asyncio.Future[Reservation]":
+        volume = self._store.volume
+        return self._store.call(volume.reserve, min(wanted, volume.extent_max), *self._whose)
 
     def _post(self, laying: "_Laying", part: memoryview) -> None:
         laying.summing.add(part)

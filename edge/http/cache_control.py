@@ -6,11 +6,14 @@ Its targeted kin (RFC 9213) has the same directives in a strict grammar.
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from edge.http.structured import parse_dictionary
 
 MOST_SECONDS: Final = 2**31  # RFC 9111 section 1.2.2: larger numbers mean this
+REMEMBERED: Final = 1024  # an origin says the same of all its segments
+REMEMBERED_BYTES: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,13 @@ _ESCAPED: Final = re.compile(rb"(?s)\\(.)")
 
 def parse_cache_control(values: Iterable[bytes]) -> CacheControl:
     """All directives of all lines. Of duplicates the first counts (section 4.2.1), unknown ones do not."""
+    lines = tuple(values)
+    return _known(lines) if sum(map(len, lines)) <= REMEMBERED_BYTES else _parsed(lines)
+
+
+def _parsed(lines: tuple[bytes, ...]) -> CacheControl:
     found: dict[str, Any] = {}
-    for line in values:
+    for line in lines:
         for name, argument in _directives(line):
             if (field := _SECONDS.get(name)) is not None:
                 any_age = argument is None and name == b"max-stale"  # section 5.2.1.2: stale by however much
@@ -78,6 +86,9 @@ def parse_cache_control(values: Iterable[bytes]) -> CacheControl:
             elif (field := _LISTS.get(name)) is not None:
                 _qualified(found, field, argument)
     return CacheControl(**found)
+
+
+_known = lru_cache(REMEMBERED)(_parsed)
 
 
 def parse_targeted(values: Iterable[bytes]) -> CacheControl | None:

@@ -20,6 +20,7 @@ _RFC850: Final = re.compile(
 _ASCTIME: Final = re.compile(
     rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) ([a-z]{3}) ([ 0-9][0-9]) " + _TIME + rb" ([0-9]{4})", re.IGNORECASE
 )
+IMF_LENGTH: Final = 29  # bytes, which the other forms never have
 _YEAR_OF_SECONDS: Final = 31_556_952  # the mean of the Gregorian calendar
 _FIXED_PIVOT: Final = 70  # without a clock: 70-99 are years of the 20th century, as in POSIX
 
@@ -31,9 +32,8 @@ def parse_date(value: bytes, now: float | None = None) -> int | None:
     The day of the week has to be one, but not the right one: so do all recipients. Letters count in either case:
     caches are asked to be so generous (RFC 9111 section 4.2), and one grammar serves all uses.
     """
-    if match := _IMF.fullmatch(value):
-        day, month, year, hour, minute, second = match.groups()
-        return _unix(int(year), month, day, hour, minute, second)
+    if len(value) == IMF_LENGTH:
+        return _fixed(value)
     if match := _RFC850.fullmatch(value):
         day, month, year, hour, minute, second = match.groups()
         return _unix(_full_year(int(year), now), month, day, hour, minute, second)
@@ -41,6 +41,15 @@ def parse_date(value: bytes, now: float | None = None) -> int | None:
         month, day, hour, minute, second, year = match.groups()
         return _unix(int(year), month, day, hour, minute, second)
     return None
+
+
+@lru_cache(maxsize=512)  # all answers of a second have the same Date
+def _fixed(value: bytes) -> int | None:
+    match = _IMF.fullmatch(value)
+    if match is None:
+        return None
+    day, month, year, hour, minute, second = match.groups()
+    return _unix(int(year), month, day, hour, minute, second)
 
 
 def _full_year(two_digits: int, now: float | None) -> int:

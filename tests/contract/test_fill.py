@@ -36,6 +36,34 @@ async def test_a_cold_segment_is_fetched_once_streamed_and_kept(tmp_path: Path) 
         assert (await bench.get("/a.ts")).again
 
 
+@pytest.mark.parametrize("gone", ["reader", "origin"])
+@pytest.mark.parametrize("sent", [0, 1, len(BODY)])
+async def test_space_that_was_had_ready_is_given_back_however_a_fill_ends(tmp_path: Path, gone: str, sent: int) -> None:
+    """A pack with an open reservation is never sealed nor evicted."""
+    may_end = asyncio.Event()
+
+    async def stops(asked: Asked, wire: Wire) -> None:
+        head, _, body = answer(asked, BODY, etag="").partition(b"\r\n\r\n")
+        await wire.send(head + b"\r\n\r\n" + body[:sent])
+        if gone == "reader":
+            await may_end.wait()
+        wire.close()
+
+    async with RawServer(stops) as origin, fill_bench(tmp_path, origin.url) as bench:
+        got = await bench.ask("/a.ts").headed()
+        if gone == "reader":
+            assert got.asking is not None
+            got.asking.cancel()
+        else:
+            await got.finish()
+        await bench.settled()
+        await bench.store.call(lambda: None)  # behind what was posted for a reservation that nobody waits for
+        may_end.set()
+        packs = bench.volume.packs.all.values()
+        assert sum(pack.used for pack in packs) >= len(BODY), "there was one"
+        assert [pack.open_reservations for pack in packs] == [0] * len(packs)
+
+
 async def test_many_waiters_cost_one_request_and_late_ones_get_all(tmp_path: Path) -> None:
     gate = asyncio.Event()
 
