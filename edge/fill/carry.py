@@ -10,17 +10,14 @@ from edge.fill.messages import UNKNOWN, Fetch
 from edge.fill.patience import let_players_go_first
 from edge.fill.plan import Ask
 from edge.fill.readers import Run
-from edge.fill.records import stored_lines
+from edge.fill.records import described_by_content, stored_lines
 from edge.fill.shop import Shop
 from edge.fill.sinks import MemorySink, PackSink, ScratchSink, Sink, Unheard
 from edge.fill.spread import FIRST, Spread
-from edge.media.playlists import read_manifest, read_playlist
 from edge.origin.breaker import State
 from edge.origin.response import UpstreamResponse
 from edge.origin.retry import open_with_retries
 from edge.origin.settings import UpstreamRequest, Urgency
-from edge.policy.judge import Head as AnswerHead
-from edge.policy.judge import judge
 from edge.policy.rules import SiteRules
 from edge.store.record import Extent, Record
 from edge.store.variants import lay_mark
@@ -361,7 +358,9 @@ class Carrier:
     async def _keep_memory(self, body: bytes) -> None:
         """A small body is whole: now its content can tell how long it is good, and where it belongs."""
         store, settings = self._shop.store, self._shop.settings
-        record = self._with_facts(body)
+        record, live = described_by_content(self._record, body, self._kind, self._rules)
+        if live:
+            self._shop.note_live(self._fetch.site, self._fetch.path)
         now = self._shop.clock.wall()
         if record.fresh_until - now < settings.live_below and self._rules.lists_by_content:
             await store.call(store.volume.put_live, self._flight.name, record, body)
@@ -375,28 +374,3 @@ class Carrier:
             await self._commit(pack)
         finally:  # else the pack would be thought to be written to for ever, and never leave
             pack.release()
-
-    def _with_facts(self, body: bytes) -> Record:
-        """Freshness of a playlist or manifest that only its content decides (live or not, target duration)."""
-        listing = self._kind in (Kind.PLAYLIST, Kind.MANIFEST) and self._rules.lists_by_content
-        if not listing or self._record.status != 200:
-            return self._record
-        facts = read_playlist(body) if self._kind is Kind.PLAYLIST else read_manifest(body)
-        record = self._record
-        if facts is not None and facts.live:
-            self._shop.note_live(self._fetch.site, self._fetch.path)
-        verdict = judge(
-            AnswerHead(record.status, stored_lines(record)),
-            method=b"GET",
-            kind=self._kind,
-            rules=self._rules,
-            request_time=record.base_time,
-            response_time=record.base_time,
-            facts=facts,
-        )
-        return replace(
-            record,
-            fresh_until=verdict.fresh_until,
-            stale_while_revalidate=int(verdict.stale_while_revalidate),
-            stale_if_error=int(verdict.stale_if_error),
-        )

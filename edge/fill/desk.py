@@ -289,8 +289,8 @@ class Desk:
         lead = Lead(self._shop, flight, stored, self, reader.upload)
         known = shared and stored is not None and bool(stored.flags & Flag.STRONG) and self._finder.fresh(stored)
         if known and stored is not None and self._shop.rules(reader.fetch.site, reader.fetch.path).exact_ranges:
-            lead.missing = self._finder.gap(reader.fetch, stored)
-        if known and stored is not None and lead.missing is None:
+            lead.manner.missing = self._finder.gap(reader.fetch, stored)
+        if known and stored is not None and lead.manner.missing is None:
             lead.go_on(stored, ahead=mode is Mode.AHEAD)
         else:
             self._tasks.spawn(lead.fly(), f"lead {name.hex()[:8]}")

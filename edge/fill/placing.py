@@ -7,6 +7,7 @@ from edge.errors import StoreError
 from edge.fill import plan
 from edge.fill.carry import Carrier
 from edge.fill.flight import Flight
+from edge.fill.manner import Manner
 from edge.fill.messages import UNKNOWN, Head, HeadFlag, Mode
 from edge.fill.readers import Reader, Run
 from edge.fill.records import Layout, record_of, without
@@ -50,14 +51,16 @@ class Tower(Protocol):
 class Placing:
     """For one flight; `stored` is what its name has in the index."""
 
-    def __init__(self, shop: Shop, flight: Flight, stored: Record | None, tower: Tower, rules: SiteRules) -> None:
+    def __init__(
+        self, shop: Shop, flight: Flight, stored: Record | None, tower: Tower, rules: SiteRules, manner: Manner
+    ) -> None:
         self._shop = shop
         self._flight = flight
         self._fetch = flight.fetch
         self._stored = stored
         self._tower = tower
         self._rules = rules
-        self.completes = False  # what is stored is good: only a part of it is missing
+        self._manner = manner
 
     async def begin(
         self,
@@ -104,7 +107,7 @@ class Placing:
         flight.ranges = keep and combined and kind not in shop.rangeless
         flags = (HeadFlag.STORED if keep else HeadFlag(0)) | (HeadFlag.ALONE if alone else HeadFlag(0))
         flags |= HeadFlag.PARTIAL if response.status == PARTIAL else HeadFlag(0)
-        flags |= aged(response.fields) if not (self.completes and continues) else HeadFlag.AGED
+        flags |= aged(response.fields) if not (self._manner.completes and continues) else HeadFlag.AGED
         ttfb = response.response_time - response.request_time
         sink = self._sink(run, kind, verdict, total, keep=keep)
         if self._fetch.mode is Mode.SOLO and keep and stored is not None:
@@ -147,7 +150,7 @@ class Placing:
     def _word(self, *, alone: bool) -> CacheStatus:
         if (self._fetch.mode is Mode.PASS or alone) and not self._flight.borrowed:
             return CacheStatus.BYPASS
-        return CacheStatus.MISS if self._stored is None or self.completes else CacheStatus.EXPIRED
+        return CacheStatus.MISS if self._stored is None or self._manner.completes else CacheStatus.EXPIRED
 
     def _sink(self, run: Run, kind: Kind, verdict: Verdict, total: int, *, keep: bool) -> Sink:
         flight, shop, settings = self._flight, self._shop, self._shop.settings

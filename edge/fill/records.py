@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from edge.fill.messages import Fetch
 from edge.http import dates, fields
 from edge.http.fields import Fields
+from edge.media.playlists import read_manifest, read_playlist
+from edge.policy.freshness import LISTS
 from edge.policy.judge import Head, Verdict, judge
 from edge.policy.rules import SiteRules
 from edge.policy.tags import surrogate_tags
@@ -167,3 +169,28 @@ def described(record: Record, given: Fields) -> bool:
             return False
     length = fields.first(given, b"content-length")
     return length is None or length == b"%d" % record.total
+
+
+def described_by_content(record: Record, body: bytes, kind: Kind, rules: SiteRules) -> tuple[Record, bool]:
+    """The record of a playlist or manifest whose content decides how long it is good (live or not, target duration).
+
+    And whether it is live. Other records stay as they are.
+    """
+    if kind not in LISTS or not rules.lists_by_content or record.status != 200:
+        return record, False
+    facts = read_playlist(body) if kind is Kind.PLAYLIST else read_manifest(body)
+    verdict = judge(
+        Head(record.status, stored_lines(record)),
+        method=b"GET",
+        kind=kind,
+        rules=rules,
+        request_time=record.base_time,
+        response_time=record.base_time,
+        facts=facts,
+    )
+    return replace(
+        record,
+        fresh_until=verdict.fresh_until,
+        stale_while_revalidate=int(verdict.stale_while_revalidate),
+        stale_if_error=int(verdict.stale_if_error),
+    ), facts is not None and facts.live
