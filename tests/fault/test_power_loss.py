@@ -41,6 +41,7 @@ class Found:
     images: int = 0
     lost_writes: int = 0
     promised: int = 0
+    flushed: int = 0  # of these, what the disk had surely been told to keep
     purged: int = 0  # names that were not to come back
     starts: list[float] = field(default_factory=list)  # seconds from the command to the first answer
     plain: list[float] = field(default_factory=list)  # the same of a cache without a past, at the same time
@@ -49,8 +50,8 @@ class Found:
     evicted: float = 0
 
 
-def promised(cache: Path) -> dict[str, int]:
-    """What the journals of an image say is there, whole: path -> length. A reading of the format of its own."""
+def promised(cache: Path) -> dict[str, Record]:
+    """What the journals of an image say is there, whole, by path. A reading of the format of its own."""
     if not (cache / "volume.json").exists():
         return {}
     volume = uuid.UUID(json.loads((cache / "volume.json").read_text())["volume"])
@@ -60,7 +61,11 @@ def promised(cache: Path) -> dict[str, int]:
     held: dict[tuple[bytes, int], dict[int, int]] = {}
     for journal in sorted((cache / "packs").glob("*.journal")):
         there = journal.with_suffix(".pack").exists()
-        for entry in read_journal(journal.read_bytes(), int(journal.stem), volume):
+        try:
+            raw = journal.read_bytes()
+        except FileNotFoundError:  # a running cache evicts
+            continue
+        for entry in read_journal(raw, int(journal.stem), volume):
             match entry:
                 case ObjectEntry(name, record, _):
                     if name not in records or records[name].sequence < record.sequence:
@@ -70,11 +75,33 @@ def promised(cache: Path) -> dict[str, int]:
                 case ExtentEntry(name, generation, extent) if there:
                     held.setdefault((name, generation), {})[extent.start] = extent.length
     return {
-        record.key.removeprefix(SITE).decode(): record.total
+        record.key.removeprefix(SITE).decode(): record
         for name, record in records.items()
         if max(deleted.get(name, -1), purged.get(record.key, -1)) < record.sequence
         and sum(held.get((name, record.generation), {}).values()) == record.total
     }
+
+
+async def flushed(cache: Path) -> dict[str, Record]:
+    """What a running cache has made durable: what its journals say, once one of them has grown twice since.
+
+    A flush appends to each journal once, then has the disk keep all of them; only then it ends journals, and the
+    next flush appends.
+    """
+    found = await asyncio.to_thread(promised, cache)
+    grown: dict[Path, list[int]] = {}
+    async with asyncio.timeout(60):
+        while all(len(sizes) < 3 for sizes in grown.values()):
+            for journal in (cache / "packs").glob("*.journal"):
+                try:
+                    size = journal.stat().st_size
+                except FileNotFoundError:
+                    continue
+                sizes = grown.setdefault(journal, [size])
+                if sizes[-1] != size:
+                    sizes.append(size)
+            await asyncio.sleep(0.05)
+    return found
 
 
 def purges(log: Path) -> dict[bytes, int]:
@@ -153,14 +180,17 @@ class Load:
                     self.purged[path] = version
 
 
-async def check(image: Path, directory: Path, origin: Describing, found: Found, purged: dict[str, int]) -> None:
+async def check(
+    image: Path, directory: Path, origin: Describing, found: Found, purged: dict[str, int], durable: set[str]
+) -> None:
     """Start on a copy, ask for all that its journals promise: every byte is right, and nothing is fetched again.
 
-    What was purged is not there, in no version before the purge.
+    They promise all that is durable. What was purged is not there, in no version before the purge.
     """
     with mounted_image(image, directory) as mounted:
         cache = mounted / "c"
         expected = promised(cache)
+        assert not durable - set(expected), "it had been flushed"
         another_boot(cache)
         begun = time.monotonic()
         async with running_edge(cache, origin.url, "--cache-size", "160MiB", workers=1) as edge, client() as http:
@@ -170,11 +200,11 @@ async def check(image: Path, directory: Path, origin: Describing, found: Found, 
             async with asyncio.timeout(60):
                 while await edge.metric("edge_cache_index_load_progress_ratio") < 1:
                     await asyncio.sleep(0.1)
-            for path, length in expected.items():
+            for path, record in expected.items():
                 async with http.get(edge.url + path) as got:
                     body = await got.read()
                     assert got.status == 200
-                    assert len(body) == length
+                    assert len(body) == record.total
                     proven(path, body)
                     assert got.headers["X-Cache"] == "HIT", f"{path} was journalled and is not there"
             asked = list(purged)[-60:]  # older ones have been evicted since
@@ -193,6 +223,7 @@ async def check(image: Path, directory: Path, origin: Describing, found: Found, 
                 found.plain_work.append(edge.cpu_seconds())
     found.images += 1
     found.promised += len(expected)
+    found.flushed += len(durable)
     found.purged += len(asked)
 
 
@@ -237,12 +268,15 @@ async def lose_power(tmp_path: Path, seed: int, count: int) -> Found:
 async def _fail_once(
     disk: Crashdisk, tmp_path: Path, origin: Describing, found: Found, load: Load, kind: str, rng: random.Random
 ) -> None:
-    image = tmp_path / "crash.img"
+    image, cache = tmp_path / "crash.img", disk.mounted / "c"
+    before = await flushed(cache)
     purged = dict(load.purged)  # acknowledged before the power fails
     said = await asyncio.to_thread(disk.image, image, kind, rng.randrange(1 << 30))
+    after = await asyncio.to_thread(promised, cache)  # what is still as it was has been so when the power failed
+    durable = {path for path, was in before.items() if path in after and after[path].sequence == was.sequence}
     found.lost_writes += said["pending"] - said["kept"]
     try:
-        await check(image, tmp_path / "copy", origin, found, purged)
+        await check(image, tmp_path / "copy", origin, found, purged, durable)
     except AssertionError as error:
         raise AssertionError(f"image {found.images} ({kind}, {said}): {error}") from error
     finally:
@@ -253,6 +287,7 @@ async def test_after_a_power_loss_all_that_was_journalled_is_there_and_every_byt
     found = await lose_power(tmp_path, seed=11, count=1)
     assert found.images >= 1
     assert found.promised > 0
+    assert found.flushed > 0
     assert found.purged > 0
     assert found.evicted > 0
 
@@ -264,7 +299,8 @@ async def test_two_hundred_power_losses(tmp_path: Path) -> None:
     starts, plain = sorted(found.starts), sorted(found.plain)
     work, plain_work = sorted(found.work), sorted(found.plain_work)
     print(
-        f"{found.images} images, {found.promised} objects promised and right, {found.purged} purged and gone, "
+        f"{found.images} images, {found.promised} objects promised and right ({found.flushed} of them flushed before), "
+        f"{found.purged} purged and gone, "
         f"{found.lost_writes} blocks lost, {found.evicted:.0f} evictions, "
         f"first answer after {starts[100]:.2f} s (p50), {starts[190]:.2f} s (p95), {starts[-1]:.2f} s (most); "
         f"of a cache without a past, beside them, {plain[len(plain) // 2]:.2f} s (p50); "
@@ -272,5 +308,6 @@ async def test_two_hundred_power_losses(tmp_path: Path) -> None:
         f"{plain_work[len(plain_work) // 2]:.2f} s (p50)"
     )
     assert found.promised > 1000
+    assert found.flushed > 1000
     assert found.lost_writes > 1000
     assert work[100] < 2 * plain_work[len(plain_work) // 2], "a start after a power loss costs what any start costs"
