@@ -176,8 +176,9 @@ CACHE: Final = (
     Metric(
         "edge_disk_operation_seconds",
         _H,
-        "Reads past the page cache (with their checksums) and writes into packs, by how long each took.",
-        (VOLUME, Label("operation", ("read", "write"))),
+        "By how long each took: reads past the page cache (with their checksums), writes into packs, commits of the "
+        "index, and syncs of packs and journals, which show a disk that is slow to write.",
+        (VOLUME, Label("operation", ("read", "write", "commit", "sync"))),
         DISK,
     ),
     Metric(

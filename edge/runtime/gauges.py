@@ -111,8 +111,8 @@ class KeeperGauges:
         meters.gauge("edge_flights", to=len(self._desk.flights))
         self._sample_upstream(self._upstream())
         self._desk.look()
-        for seconds in self._store.take_write_seconds():
-            meters.observe("edge_disk_operation_seconds", label, "write", value=seconds)
+        for operation, seconds in self._store.take_timed():
+            meters.observe("edge_disk_operation_seconds", label, operation, value=seconds)
         for reason, count in volume.tallies.take_evictions().items():
             meters.count("edge_cache_evictions_total", label, reason, by=count)
         for damage, count in volume.tallies.take_damage().items():

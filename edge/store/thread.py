@@ -34,7 +34,7 @@ QUEUE_BYTES: Final = 64 * MIB  # data that waits for the disk; then origins are 
 FLUSH_SECONDS: Final = 1.0
 FLUSH_BYTES: Final = 64 * MIB
 SWEEP_SECONDS: Final = 1.0
-TIMED_MOST: Final = 1000  # writes whose time waits to be counted
+TIMED_MOST: Final = 1000  # operations whose time waits to be counted
 BATCH: Final = 512
 
 
@@ -54,10 +54,11 @@ class StoreThread:
         self._wake: SimpleQueue[None] = SimpleQueue()  # a way there and back takes 37 us of CPU, 49 with a Condition
         self._bytes = 0  # of those in the queue or under way; the loop's
         self._unsynced = 0  # written; the thread's
-        self._write_seconds: deque[float] = deque(maxlen=TIMED_MOST)  # the thread appends, the loop takes
+        self._timed: deque[tuple[str, float]] = deque(maxlen=TIMED_MOST)  # the thread appends, the loop takes
         self._room = asyncio.Event()
         self._room.set()
         self._stopping, self._clean = False, True
+        self._names = {volume.write: "write", volume.commit_many: "commit"}  # operations of the disk that are timed
         self._last_flush = self._last_sweep = time.monotonic()
         self._evict_after = 0.0  # nothing could be evicted: look again then
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
@@ -124,9 +125,9 @@ class StoreThread:
         """Calls that wait for the thread."""
         return len(self._queue)
 
-    def take_write_seconds(self) -> list[float]:
-        """How long writes have taken since the last call: the last thousand of them at most."""
-        return [self._write_seconds.popleft() for _ in range(len(self._write_seconds))]
+    def take_timed(self) -> list[tuple[str, float]]:
+        """(operation, seconds) of writes, commits and flushes since the last call: the last thousand at most."""
+        return [self._timed.popleft() for _ in range(len(self._timed))]
 
     def take_errors(self) -> int:
         """Failed calls since the last call of this."""
@@ -214,11 +215,12 @@ class StoreThread:
 
     def _call(self, function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:
         try:
-            if function != self.volume.write:
+            operation = self._names.get(function)
+            if operation is None:
                 return function(*args), None
             began = time.perf_counter()
             done = function(*args)
-            self._write_seconds.append(time.perf_counter() - began)
+            self._timed.append((operation, time.perf_counter() - began))
             return done, None
         except NotAdmitted as refusal:
             return None, refusal
@@ -265,7 +267,9 @@ class StoreThread:
             if now - self._last_flush >= FLUSH_SECONDS or self._unsynced >= FLUSH_BYTES:
                 self._last_flush, self._unsynced = now, 0
                 self.volume.keep_generations()
-                self.volume.flush_journals()
+                began = time.perf_counter()
+                if self.volume.flush_journals():
+                    self._timed.append(("sync", time.perf_counter() - began))
             if now - self._last_sweep >= SWEEP_SECONDS:
                 self._last_sweep = now
                 self.volume.sweep_live()

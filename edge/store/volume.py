@@ -240,10 +240,14 @@ class Volume:
         """A bounded step of making room; False when there is nothing to evict."""
         return self.room.evict_step(keep=keep)
 
-    def flush_journals(self) -> None:
-        """Make data durable, then write the entries that name it; seal the journals of full packs."""
+    def flush_journals(self) -> bool:
+        """Make data durable, then write the entries that name it; seal the journals of full packs.
+
+        Was there anything to do?
+        """
         failed: OSError | None = None
-        for pack, entries in self.packs.to_flush():
+        waiting = self.packs.to_flush()
+        for pack, entries in waiting:
             try:
                 self.packs.sync(pack)
                 self.packs.flushed(pack, entries)
@@ -253,6 +257,7 @@ class Volume:
         self._retire()
         if failed is not None:
             raise failed
+        return bool(waiting)
 
     def _retire(self) -> None:
         """Full packs, and what a start need not look at again."""

@@ -60,7 +60,9 @@ async def test_cold_data_is_read_verified_and_right(tmp_path: Path) -> None:
             await asyncio.sleep(1.2)
             assert await edge.metric("edge_cache_cold_reads_total") >= 5
             assert await edge.metric('edge_disk_operation_seconds_count{volume="cache",operation="read"}') >= 5
-            assert await edge.metric('edge_disk_operation_seconds_count{volume="cache",operation="write"}') >= 1
+            for operation in ("write", "commit", "sync"):
+                done = f'edge_disk_operation_seconds_count{{volume="cache",operation="{operation}"}}'
+                assert await edge.metric(done) >= 1, operation
             assert await edge.metric("edge_cache_corrupt_total{") == 0
 
 
