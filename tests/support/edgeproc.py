@@ -46,6 +46,21 @@ class Edge:
         """Pids of this edge's children of a role."""
         return children_of_edge(self.process.pid, role)
 
+    def family(self) -> list[int]:
+        """Pids of all its processes: the supervisor and all that come from it."""
+        parents: dict[int, list[int]] = {}
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                parents.setdefault(int(stat.read_text().rpartition(")")[2].split()[1]), []).append(
+                    int(stat.parent.name)
+                )
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it has ended meanwhile
+        found = [self.process.pid]
+        for pid in found:
+            found += parents.get(pid, [])
+        return found
+
     def cpu_seconds(self) -> float:
         """What supervisor, keepers and workers have used so far; what forks them is not in it."""
         return sum(map(cpu_seconds, [self.process.pid, *self.children("keeper"), *self.children("worker")]))
