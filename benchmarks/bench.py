@@ -120,9 +120,10 @@ def edge(
     workers: int = 1,
     core: str | None = SERVER_CORE,
     inside: tuple[str, ...] = (),
+    host: str = "127.0.0.1",
 ) -> Iterator[Server]:
     """An edge with all its processes on one core; the CPU of workers and keeper counts."""
-    command = [sys.executable, "-m", "edge", "serve", "--origin", origin_url, "--listen", "127.0.0.1:0"]
+    command = [sys.executable, "-m", "edge", "serve", "--origin", origin_url, "--listen", f"{host}:0"]
     command += ["--admin", "127.0.0.1:0", "--cache-dir", str(directory), "--cache-size", "8GB"]
     command += ["--workers", str(workers), *more]
     command = [*inside, *(pinned(core, *command) if core is not None else command)]

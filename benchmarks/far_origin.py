@@ -7,6 +7,8 @@ Rows are congestion control of the origin x loss x viewers. Printed: first and l
 the path per byte that the viewers got (TCP payload at the near end, retransmissions that arrived twice included).
 
   edge          `edge serve` as it is configured by default, or with --edge-config FILE
+  shield        the same behind a shield of ours next to the origin, which sends with BBR whatever the origin does; not
+                in the usual table
   nginx         proxy_cache with keep-alive and proxy_cache_lock
   buffers       the same with 16 MB of proxy buffers
   slice         the same with slice 1m
@@ -82,6 +84,17 @@ class Result:
 
 
 @contextlib.contextmanager
+def shield(path: Path, directory: FilePath, origin_url: str) -> Iterator[str]:
+    """The URL of a shield at the far end of the path."""
+    directory.mkdir(parents=True)
+    config = directory / "shield.toml"
+    config.write_text('[server]\nnode = "shield"\ncongestion_control = "bbr"\n')
+    far, more = path.server, ("--config", str(config))
+    with bench.edge(directory / "c", origin_url, *more, core=None, inside=far.prefix, host=far.address) as ours:
+        yield ours.url
+
+
+@contextlib.contextmanager
 def target(name: str, path: Path, directory: FilePath, origin_url: str, config: FilePath | None) -> Iterator[str]:
     """The URL that viewers ask: a cache at the near end of the path, or the origin itself."""
     inside = path.client.prefix
@@ -91,6 +104,10 @@ def target(name: str, path: Path, directory: FilePath, origin_url: str, config: 
         more = ("--config", str(config)) if config else ()
         with bench.edge(directory, origin_url, *more, core=None, inside=inside) as ours:
             yield ours.url
+    elif name == "shield":
+        with shield(path, directory / "shield", origin_url) as parent:
+            with bench.edge(directory / "edge", parent, core=None, inside=inside) as ours:
+                yield ours.url
     else:
         with bench.nginx(directory, origin_url, core=None, more=NGINX[name], inside=inside) as theirs:
             yield theirs.url
@@ -232,9 +249,10 @@ def arguments() -> argparse.Namespace:
     )
     parser.set_defaults(idle_restart=False)
     args = parser.parse_args()
-    wrong = [name for name in args.caches.split(",") if name not in CACHES and not PIECES.fullmatch(name)]
+    known = (*CACHES, "shield")
+    wrong = [name for name in args.caches.split(",") if name not in known and not PIECES.fullmatch(name)]
     if wrong:
-        parser.error(f"--caches: no {', '.join(wrong)}; there are {', '.join(CACHES)}")
+        parser.error(f"--caches: no {', '.join(wrong)}; there are {', '.join(known)}")
     args.edge_config = args.edge_config.resolve() if args.edge_config else None
     return args
 
