@@ -33,7 +33,19 @@ INTERRUPTED: Final = 130  # what a shell says of a program that SIGINT ended
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; its exit code. SystemExit (2) for arguments that cannot be used, as argparse does."""
-    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # `edge ... | head`: who reads has enough
+        return UNREAD
+    finally:
+        _leave_nothing_unsaid()
+
+
+def _run(args: list[str]) -> int:
     verb = args[0] if args else ""
     if verb not in VERBS:
         return _without_verb(args)
@@ -41,17 +53,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=f"edge {verb}", description=VERBS[verb][1], allow_abbrev=False)
     module.add_arguments(parser)
     run: Callable[[argparse.Namespace], int] = module.run
-    try:
-        code = run(parser.parse_args(args[1:]))
-        sys.stdout.flush()
-        return code
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:  # `edge ... | head`: who reads has enough
-        from edge.observe.events import unread
+    return run(parser.parse_args(args[1:]))
 
-        unread(sys.stdout)
-        return UNREAD
+
+def _leave_nothing_unsaid() -> None:
+    """Python ends with 120 where it cannot flush at its very end, whatever the code was."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            from edge.observe.events import unread
+
+            unread(stream)
 
 
 def _without_verb(args: list[str]) -> int:

@@ -196,10 +196,14 @@ class Desk:
         if fetch.mode is Mode.ONLY:
             link.channel.send(Again(fetch.id))
             return
+        entire = self._shop.rules(fetch.site, fetch.path).exact_ranges
+        renewed = flight is not None and flight.background and fetch.mode is Mode.FILL
+        if renewed and self._finder.satisfied(fetch, stored, whole=whole, entire=entire):
+            link.channel.send(Again(fetch.id))  # what is served meanwhile
+            return
         if flight is not None and fetch.mode is Mode.FILL and self._came_late(fetch, flight):
             fetch = replace(fetch, mode=Mode.SOLO)
             reader = Reader(link.channel, fetch)
-        entire = self._shop.rules(fetch.site, fetch.path).exact_ranges
         if plan.may_know_by_now(fetch) and self._finder.satisfied(fetch, stored, whole=whole, entire=entire):
             link.channel.send(Again(fetch.id))
             return

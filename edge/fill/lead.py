@@ -43,6 +43,8 @@ class Lead:
     async def fly(self) -> None:
         """Bring what the flight's readers want, or tell all of them why not; never raises but for cancellation."""
         flight = self._flight
+        if flight.over:
+            return  # its one reader left before this began: nobody would end it again
         run = Run(0, UNKNOWN)
         flight.runs.append(run)
         try:

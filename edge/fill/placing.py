@@ -115,7 +115,7 @@ class Placing:
         if told is not record:
             flight.leaders_record = encode_record(told)
         word = self._word(alone=alone)
-        if isinstance(sink, PackSink):
+        if isinstance(sink, PackSink) and response.received:  # else space would be spent where no byte ever comes
             sink.begin()  # from here on nothing is waited for until there is a carrier, who lets it go again
         flight.set_head(Head(0, flags, word, total, response.member, ttfb, encode_record(record)), record, total)
         if self._fetch.method == b"HEAD":

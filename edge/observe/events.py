@@ -4,6 +4,7 @@ Rooms use the standard library's loggers; here structlog writes down what they s
 record: a child that has nothing to say does not pay for it at its start (0.1 s).
 """
 
+import contextlib
 import logging
 import os
 import sys
@@ -76,13 +77,28 @@ def _by_structlog(form: EventFormat, process: str) -> logging.Formatter:
 
 class _Handler(logging.StreamHandler[IO[str]]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the name is logging's)
-        """A reader that has gone away (`edge serve | head -1`) or a full disk ends nothing."""
-        if isinstance(sys.exc_info()[1], BrokenPipeError):
-            unread(self.stream)
+        """A reader that has gone away (`edge serve | head -1`) or a full disk ends nothing.
+
+        What could not be said is dropped; later lines are for the reader that may be there by then.
+        """
+        with contextlib.suppress(OSError, ValueError):
+            _drop(self.stream)
+
+
+def _drop(stream: IO[str]) -> None:
+    """Empty a stream's buffer: what is left in it at the end would spoil the exit code, which says how it went."""
+    fd = stream.fileno()
+    own = os.dup(fd)
+    try:
+        unread(stream)
+        stream.flush()
+    finally:
+        os.dup2(own, fd)
+        os.close(own)
 
 
 def unread(stream: IO[str]) -> None:
-    """Nobody reads this any more: what is left in its buffer must not spoil the exit code, which says how it went."""
+    """Nobody reads this any more."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)

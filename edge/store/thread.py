@@ -201,7 +201,7 @@ class StoreThread:
             call = batch[at]
             if call.function == self.volume.commit:
                 end = at
-                while end < len(batch) and batch[end].function == self.volume.commit:
+                while end < len(batch) and batch[end].function in (self.volume.commit, self.volume.release):
                     end += 1
                 outcomes.extend(self._commit(batch[at:end]))
                 at = end
@@ -229,10 +229,16 @@ class StoreThread:
             return None, error
 
     def _commit(self, calls: list[Call]) -> list[_Outcome]:
+        """Commits, each perhaps with a release behind it: one transaction, then the releases."""
+        commits = [call for call in calls if call.function == self.volume.commit]
         with self._patience:
-            results, error = self._call(self.volume.commit_many, ([call.args for call in calls],))
-        kept = results if error is None else [False] * len(calls)
-        return [(call, result, error) for call, result in zip(calls, kept, strict=True)]
+            results, error = self._call(self.volume.commit_many, ([call.args for call in commits],))
+        kept = results if error is None else [False] * len(commits)
+        outcomes: list[_Outcome] = [(call, result, error) for call, result in zip(commits, kept, strict=True)]
+        for call in calls:
+            if call.function != self.volume.commit:
+                outcomes.append((call, *self._call(call.function, call.args)))
+        return outcomes
 
     def _answer(self, outcomes: list[_Outcome]) -> None:
         self._bytes -= sum(call.size for call, _, _ in outcomes)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from edge import __version__
 from edge.cli import serve
-from edge.cli.main import VERBS, main
+from edge.cli.main import UNREAD, VERBS, main
 from edge.clock import SystemClock
 from edge.config.load import ConfigErrors
 from edge.store.settings import VolumeSettings
@@ -178,3 +179,29 @@ def test_the_schema_of_the_file_is_printed_for_editors(capsys: pytest.CaptureFix
     assert set(schema["properties"]) >= {"server", "cache", "origin", "fleet", "site"}
     assert schema["additionalProperties"] is False
     assert "description" in schema["$defs"]["CacheSection"]["properties"]["size"]
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("--version", UNREAD),
+        ("version", UNREAD),
+        ("check-config --help", 0),
+        ("check-config /nowhere.toml", UNREAD),
+        ("serve --origin nonsense://x", UNREAD),
+        ("serve --nonsense", 2),
+        ("nonsense", 2),
+    ],
+)
+def test_who_reads_no_more_makes_no_exit_code_of_pythons_own(command: str, code: int) -> None:
+    """Python ends with 120 where it cannot flush at its end; `edge ... 2>&1 | head` is no such failure."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "edge", *command.split()], stdout=writing, stderr=writing, env=buffered, timeout=60
+        )
+    finally:
+        os.close(writing)
+    assert done.returncode == code

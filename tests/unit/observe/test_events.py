@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,24 +106,70 @@ def test_who_says_nothing_does_not_pay_for_structlog() -> None:
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
-@pytest.mark.parametrize("form", EventFormat)
-def test_a_reader_that_has_gone_changes_nothing_of_the_exit_code(form: EventFormat) -> None:
-    """What is left in a buffer that nobody reads makes Python end with 120."""
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # as it usually is
+
+
+def speaker(form: EventFormat, stdout: int) -> subprocess.Popen[str]:
+    """A program that says each line it reads, and something worse at the end."""
     program = f"""
 import logging, sys
 from edge.observe.events import LIFE, EventFormat, listen
 listen(EventFormat({form.value!r}), "supervisor")
-sys.stdin.readline()
-logging.getLogger(LIFE).info("stopping")
+for line in iter(sys.stdin.readline, ""):
+    logging.getLogger(LIFE).info(line.strip())
+    sys.stderr.write("said\\n")
 logging.getLogger("edge.store").error("and an error")
 sys.exit(3)
 """
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", program]
+    return subprocess.Popen(command, stdin=pipe, stdout=stdout, stderr=pipe, text=True, env=BUFFERED)
+
+
+def say(process: subprocess.Popen[str], line: str) -> None:
     assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdout.close()
-    process.stdin.write(b"go on\n")
-    process.stdin.close()
-    assert process.wait(30) == 3
+    assert process.stderr is not None
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+    while process.stderr.readline() != "said\n":
+        pass
+
+
+@pytest.mark.parametrize("form", EventFormat)
+def test_a_reader_that_has_gone_changes_nothing_of_the_exit_code(form: EventFormat) -> None:
+    """What is left in a buffer that nobody reads makes Python end with 120."""
+    reading, writing = os.pipe()
+    with speaker(form, writing) as process:
+        os.close(writing)
+        os.close(reading)
+        say(process, "stopping")
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(30) == 3
+
+
+def test_a_full_disk_changes_nothing_of_the_exit_code() -> None:
+    with open("/dev/full", "w") as full, speaker(EventFormat.CONSOLE, full.fileno()) as process:
+        say(process, "stopping")
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(30) == 3
+
+
+def test_a_collector_that_comes_back_reads_on(tmp_path: Path) -> None:
+    pipe = tmp_path / "log"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    writing = os.open(pipe, os.O_WRONLY)
+    with speaker(EventFormat.CONSOLE, writing) as process:
+        os.close(writing)
+        say(process, "one")
+        assert os.read(reading, 100) == b"one\n"
+        os.close(reading)
+        say(process, "two, which nobody reads")
+        reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        say(process, "three")
+        assert os.read(reading, 100).endswith(b"three\n")
+        assert process.stdin is not None
+        process.stdin.close()
+    os.close(reading)
