@@ -73,7 +73,7 @@ class OriginConnection(asyncio.Protocol):
         self._writable.set()
 
     def _reset(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._head = ResponseHead()
         self._head_bytes = 0
         self._interim = 0
@@ -110,6 +110,7 @@ class OriginConnection(asyncio.Protocol):
             self._on_eof(exc)
         self._writable.set()
         self._wake()
+        self._parser = None  # it knows us: both, and the last bytes, would stay until cycles are looked for
 
     def eof_received(self) -> bool:
         return False
