@@ -1,6 +1,7 @@
 """Making room: the oldest pack of a row leaves, what is wanted in it is appended anew (DESIGN D3)."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 from edge.clock import Clock
@@ -33,8 +34,16 @@ class Room:
     """Keeps a volume's packs within their bound, a step at a time; runs in the store thread."""
 
     def __init__(
-        self, packs: Packs, index: Index, disk: Disk, settings: VolumeSettings, tallies: Tallies, clock: Clock
+        self,
+        packs: Packs,
+        index: Index,
+        disk: Disk,
+        settings: VolumeSettings,
+        tallies: Tallies,
+        clock: Clock,
+        flush: Callable[[], object],
     ) -> None:
+        self._flush = flush  # makes all that was written durable
         self.popularity = Popularity(settings.size_bytes, packs.size, clock.wall())
         self.budget = WriteBudget(settings.daily_writes, self.popularity)
         self.doubts = Doubts()
@@ -46,6 +55,7 @@ class Room:
         self._staying: list[Placed] = []
         self._going: list[Placed] = []
         self._evicting: int | None = None
+        self._moved = False  # something of it
 
     def __repr__(self) -> str:
         return f"<Room evicting={self._evicting} staying={len(self._staying)} going={len(self._going)}>"
@@ -136,6 +146,7 @@ class Room:
         while self._staying and moved < MOVE_STEP:
             entry = self._staying.pop(0)
             if self._append_anew(entry):
+                self._moved = True
                 moved += entry.length
             else:
                 self._going.append(entry)
@@ -221,6 +232,9 @@ class Room:
                 gone = [extent for entry in self._going[-FORGET_STEP:] for extent in txn.forget_place(entry)]
             del self._going[-FORGET_STEP:]
             self._tallies.evicted(Eviction.CAPACITY, len(gone), sum(extent.length for extent in gone))
+        if self._moved:  # else a power loss would cost what is wanted most: the old copy gone, the new one not there
+            self._flush()
+            self._moved = False
         pack = self._packs.all.get(self._evicting or 0)
         self._evicting = None
         if pack is not None:

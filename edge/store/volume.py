@@ -44,7 +44,7 @@ class Volume:
         self.packs, self.index, self.live = opened.packs, opened.index, opened.live
         self.tallies = Tallies()
         self.health = Health()
-        self.room = Room(self.packs, self.index, opened.disk, self.settings, self.tallies, clock)
+        self.room = Room(self.packs, self.index, opened.disk, self.settings, self.tallies, clock, self.flush_journals)
         self.popularity = self.room.popularity
         self.popularity.hits = shared.hits if shared else None
         self.room.recall()

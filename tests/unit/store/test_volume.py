@@ -111,6 +111,58 @@ def test_room_is_made_oldest_first_within_the_bound_and_what_was_hit_stays(tmp_p
     os.close(fd)
 
 
+class DirtyDisk(Disk):
+    """Knows what has been written since it was last made durable, and notes it whenever a pack is deleted."""
+
+    def __init__(self) -> None:
+        self._paths: dict[int, str] = {}
+        self.dirty: set[str] = set()
+        self.when_deleted: list[set[str]] = []
+
+    def open(self, path: Path, flags: int, mode: int = 0o640) -> int:
+        fd = super().open(path, flags, mode)
+        self._paths[fd] = path.name
+        return fd
+
+    def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> None:
+        super().pwrite(fd, data, offset)
+        self.dirty.add(self._paths[fd])
+
+    def fdatasync(self, fd: int) -> None:
+        super().fdatasync(fd)
+        self.dirty.discard(self._paths[fd])
+
+    def close(self, fd: int) -> None:
+        """What is last written into a journal, that it has an end, may be lost."""
+        super().close(fd)
+        self.dirty.discard(self._paths.pop(fd))
+
+    def unlink(self, path: Path) -> None:
+        super().unlink(path)
+        self.dirty.discard(path.name)
+        if path.suffix == ".pack":
+            self.when_deleted.append({name for name in self.dirty if name.endswith((".pack", ".journal"))})
+
+
+def test_what_is_appended_anew_is_durable_before_its_old_pack_goes(tmp_path: Path) -> None:
+    """A power loss in the second between the two would have cost what is wanted most."""
+    fd, disk = create_hits_file(), DirtyDisk()
+    volume = open_volume(tmp_path, disk=disk)
+    volume.popularity.hits = hits = HitCounters(fd)
+    put(volume, "/hot", 1, 500_000)
+    for n in range(60):
+        hits.touch(name(volume, "/hot"))
+        put(volume, f"/{n}", 1, 900_000)
+        volume.flush_journals()
+        while volume.needs_room() and volume.evict_step():
+            pass
+    assert volume.tallies.rewritten_bytes > 0
+    assert len(disk.when_deleted) > 3
+    assert disk.when_deleted == [set()] * len(disk.when_deleted)
+    volume.close()
+    os.close(fd)
+
+
 def test_a_pack_that_was_damaged_is_found_when_it_is_moved_and_its_extent_dropped(tmp_path: Path) -> None:
     fd = create_hits_file()
     volume = open_volume(tmp_path)
