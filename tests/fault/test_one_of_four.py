@@ -186,7 +186,10 @@ async def test_calls_of_its_keeper_that_libfiu_fails(tmp_path: Path, calls: tupl
         keeper = await keeper_of(found.edge, VOLUMES - 1)
         await faults.fail(keeper, *calls, number=number)
         await bad_and_good_again(found, lambda: faults.mend(keeper, *calls))
-        assert await keeper_of(found.edge, VOLUMES - 1) == keeper, "it has borne all that"
+        same = await keeper_of(found.edge, VOLUMES - 1) == keeper
+        assert same or any("a commit of the index failed half-way" in line for line in found.edge.lines), (
+            "it bears all that, unless the very write of a page of meta data was the first to fail"
+        )
 
 
 @libfiu
