@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from edge.clock import Clock
@@ -233,7 +234,8 @@ class Room:
             del self._going[-FORGET_STEP:]
             self._tallies.evicted(Eviction.CAPACITY, len(gone), sum(extent.length for extent in gone))
         if self._moved:  # else a power loss would cost what is wanted most: the old copy gone, the new one not there
-            self._flush()
+            with suppress(OSError):  # on a full disk room matters more
+                self._flush()
             self._moved = False
         pack = self._packs.all.get(self._evicting or 0)
         self._evicting = None

@@ -163,6 +163,38 @@ def test_what_is_appended_anew_is_durable_before_its_old_pack_goes(tmp_path: Pat
     os.close(fd)
 
 
+def test_a_disk_that_is_full_for_journals_gets_room_all_the_same(tmp_path: Path) -> None:
+    """Else what was appended anew would wait for room in a journal, and the old pack, which is room, for that."""
+
+    class FullForJournals(Disk):
+        full = False
+
+        def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> None:
+            if self.full and offset and os.readlink(f"/proc/self/fd/{fd}").endswith(".journal"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            super().pwrite(fd, data, offset)
+
+    fd, disk = create_hits_file(), FullForJournals()
+    volume = open_volume(tmp_path, disk=disk)
+    volume.popularity.hits = hits = HitCounters(fd)
+    put(volume, "/hot", 1, 500_000)
+    for n in range(20):
+        hits.touch(name(volume, "/hot"))
+        put(volume, f"/{n}", 1, 900_000)
+    assert volume.needs_room()
+    disk.full = True
+    before = len(volume.packs.all)
+    while volume.needs_room() and volume.evict_step():
+        pass
+    assert volume.tallies.rewritten_bytes > 0
+    assert len(volume.packs.all) < before
+    assert not volume.needs_room()
+    disk.full = False
+    assert prove(volume, "/hot") == {0: 500_000}
+    volume.close()
+    os.close(fd)
+
+
 def test_a_pack_that_was_damaged_is_found_when_it_is_moved_and_its_extent_dropped(tmp_path: Path) -> None:
     fd = create_hits_file()
     volume = open_volume(tmp_path)
