@@ -119,6 +119,7 @@ def rebuild(directory: Path, records: int) -> dict[str, Any]:
         "longest_step_ms": max(step for step, _ in steps) * 1000,
         "longest_step_cpu_ms": max(used for _, used in steps) * 1000,
         "index_bytes_per_object": used_bytes / records,
+        "journal_bytes_per_object": sum(path.stat().st_size for path in directory.glob("packs/*.journal")) / records,
         "keeper_mib": anonymous_mib(),
         "keeper_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
