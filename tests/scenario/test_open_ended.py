@@ -1,8 +1,9 @@
 """A player that asks for a film from somewhere on "to its end", reads a little of it and stays: the rest stays away.
 
-Browsers ask so for each film and each seek (`Range: bytes=N-`). What is fetched is bounded by how far the player has
-read, however long the film is (DESIGN section 15): a fill is at most `ahead_most` past its furthest reader, and a run
-that begins within that goes on to its end. Of a player only what its kernel has taken counts as read.
+Browsers ask so for each film and each seek (`Range: bytes=N-`). What is fetched is bounded by how much the player has
+read, however long the film is (DESIGN section 15): a fill is at most `ahead`, or twice what was read, past its furthest
+reader, and a run that begins within that goes on to its end. What the kernels on the way to a player have taken counts
+as read.
 """
 
 import asyncio
@@ -101,8 +102,8 @@ async def test_what_a_player_does_not_read_of_an_open_range_is_not_fetched(tmp_p
     ):
         async with player(edge.url, path) as (reader, holds):
             assert check(path, 1, START, await reader.readexactly(READ)) is None
-            read_most = START + READ + holds + kernel_most("w")
-            most = read_most + fill.ahead_most
+            read_most = READ + holds + kernel_most("w")
+            most = START + read_most + max(fill.ahead, min(2 * read_most, fill.ahead_most))
             if film.ranges:  # asked for in runs, so that nothing is on its way that was not asked for
                 most = int((most + fill.run_max) * (1 + TWICE_SHARE) + TWICE_MOST)
             else:  # what comes in one answer is held up by what the sockets hold
