@@ -360,7 +360,7 @@ class Carrier:
         store, settings = self._shop.store, self._shop.settings
         record, live = described_by_content(self._record, body, self._kind, self._rules)
         if live:
-            self._shop.note_live(self._fetch.site, self._fetch.path)
+            self._shop.live.note(self._fetch.site, self._fetch.path)
         now = self._shop.clock.wall()
         if record.fresh_until - now < settings.live_below and self._rules.lists_by_content:
             await store.call(store.volume.put_live, self._flight.name, record, body)

@@ -27,6 +27,7 @@ from edge.fill.flights import Flights, Waiting
 from edge.fill.hottest import Hottest
 from edge.fill.lead import Lead
 from edge.fill.link import Link
+from edge.fill.live import LiveDirectories
 from edge.fill.messages import (
     NO_NAME,
     PROTOCOL,
@@ -51,10 +52,8 @@ from edge.store.names import name_of
 from edge.store.record import Flag, Record
 from edge.store.thread import StoreThread
 from edge.tasks import Tasks
-from edge.words import Eviction, Reason
+from edge.words import Eviction, Kind, Reason
 
-LIVE_DIRECTORIES = 4096
-LIVE_SECONDS = 60.0  # a live playlist changes every few seconds
 SMALL_KINDS = 64  # how many (kind) memories of rangeless answers there can be: one per kind
 
 
@@ -107,7 +106,7 @@ class Desk:
             landing={},
             hottest=Hottest(settings.sibling_hits, settings.sibling_window, clock),
             ahead=Ahead(clock, meters.prefetch, self._volume.popularity.hits),
-            live=TTLCache(LIVE_DIRECTORIES, LIVE_SECONDS, timer=timer),
+            live=LiveDirectories(clock),
             alone=TTLCache(settings.pass_memory, settings.pass_seconds, timer=timer),
             rangeless=TTLCache(SMALL_KINDS, settings.rangeless_seconds, timer=timer),
         )
@@ -278,6 +277,7 @@ class Desk:
             start_run=self._start_run,
         )
         flight.joinable = shared
+        flight.live = reader.fetch.kind is Kind.SEGMENT and self._shop.live.has(reader.fetch.site, reader.fetch.path)
         flight.borrowed = borrowed
         flight.asked_at = self._purger.number
         flight.may_fall_back = (asked or reader.fetch.mode) not in (Mode.PASS, Mode.SOLO)

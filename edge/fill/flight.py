@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Final
 
 from edge.fill import plan
-from edge.fill.messages import UNKNOWN, End, Fail, Fetch, Head, HeadFlag, Message
+from edge.fill.messages import UNKNOWN, End, Fail, Fetch, Head, HeadFlag, Message, Mode
 from edge.fill.pieces import Piece
 from edge.fill.readers import WAITING, Reader, Run
 from edge.fill.settings import FillSettings
@@ -59,6 +59,7 @@ class Flight:
         self.leaders_record: bytes | None = None  # encoded; with what only who led may have
         self.joinable = True
         self.doomed = False  # what it brings is out of date: its readers get it, nobody else
+        self.live = False  # a segment beside or below a live playlist: those who want it are at the live edge
         self.borrowed = False  # a sibling keeps it: handed on, not kept here
         self.may_fall_back = True  # its reader takes what is stored in place of an error
         self.asked_at = 0  # the number of the last purge before it asked
@@ -125,7 +126,10 @@ class Flight:
     @property
     def urgency(self) -> Urgency:
         """Whose turn its requests have; who joins makes them more urgent."""
-        return Urgency.AHEAD if self.patient else plan.urgency(self.fetch)
+        if self.patient:
+            return Urgency.AHEAD
+        awaited = self.fetch.mode is Mode.REFRESH and self.readers  # a player has joined who cannot do with the old one
+        return plan.urgency(replace(self.fetch, mode=Mode.FILL) if awaited else self.fetch, live=self.live)
 
     def wake_runs(self) -> None:
         for run in self.runs:

@@ -217,7 +217,7 @@ class Judging:
             response_time=response.response_time,
             facts=None,
             has_authorization=fields.first(self._fetch.fields, b"authorization") is not None,
-            live=response.status >= 400 and self._shop.is_live(self._fetch.site, self._fetch.path),
+            live=response.status >= 400 and self._shop.live.has(self._fetch.site, self._fetch.path),
         )
 
     def _separate(self, status: int) -> None:

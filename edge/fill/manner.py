@@ -91,7 +91,7 @@ class Manner:
             retry=retry,
             body=self._upload,
             urgency=self._flight.urgency,
-            hedge=retry and plan.may_hedge(fetch) and not self._flight.patient,
+            hedge=retry and plan.may_hedge(fetch, live=self._flight.live) and not self._flight.patient,
             context=fetch.context,
         )
 

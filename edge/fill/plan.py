@@ -69,19 +69,27 @@ _URGENCY = {
 }
 
 
-def urgency(fetch: Fetch) -> Urgency:
-    """Whose turn comes first when all connections to the upstream are in use."""
+def urgency(fetch: Fetch, *, live: bool = False) -> Urgency:
+    """Whose turn comes first when all connections to the upstream are in use. `live`: a live playlist lists it."""
     if fetch.mode is Mode.REFRESH:
         return Urgency.RENEWAL
     if fetch.mode is Mode.AHEAD:
         return Urgency.AHEAD
     if fetch.kind is Kind.MP4 and fetch.start == 0:
         return Urgency.START
+    if live and fetch.kind is Kind.SEGMENT:
+        return Urgency.LIVE
     return _URGENCY.get(fetch.kind, Urgency.SEGMENT)
 
 
-def may_hedge(fetch: Fetch) -> bool:
-    """Segments and what a start waits for; lists and parts are late on purpose, until they are there."""
+def may_hedge(fetch: Fetch, *, live: bool = False) -> bool:
+    """Segments and what a start waits for; lists and parts are late on purpose, until they are there.
+
+    A live segment is listed when it is there; a range of it may be a part that a playlist only hints at
+    (EXT-X-PRELOAD-HINT with BYTERANGE-START), which the origin holds back like any other part.
+    """
+    if live and fetch.ranged and fetch.kind is Kind.SEGMENT:
+        return False
     return fetch.method == b"GET" and urgency(fetch) in (Urgency.START, Urgency.SEGMENT)
 
 

@@ -72,12 +72,12 @@ class Reader:
         What it does while it waits says nothing of its speed.
         """
         moved, took = self.position - self._paced[0], now - self._paced[1]
+        earned = 2 * (self.position - self.start)  # who leaves soon leaves little behind
         if ready < WAITING:
-            earned = max(self.ahead, 2 * (self.position - self.start))  # who leaves soon leaves little behind
-            self.ahead = min(2 * self.ahead, earned, settings.ahead_most)
+            self.ahead = min(2 * self.ahead, max(self.ahead, earned), settings.ahead_most)
         elif self._paced[2] >= WAITING and moved > 0 and took > 0:
             self.speed += SPEED_WEIGHT * (moved / took - self.speed) if self.speed else moved / took
-            self.ahead = min(int(self.speed * AHEAD_SECONDS), settings.ahead_most)
+            self.ahead = min(int(self.speed * AHEAD_SECONDS), earned, settings.ahead_most)
         self.ahead = max(self.ahead, settings.ahead)
         self._paced = self.position, now, ready
 

@@ -10,6 +10,7 @@ from edge.clock import Clock
 from edge.fill.ahead import Ahead
 from edge.fill.flight import Flight
 from edge.fill.hottest import Hottest
+from edge.fill.live import LiveDirectories
 from edge.fill.settings import FillSettings
 from edge.fill.sinks import ScratchBudget
 from edge.origin.group import Group
@@ -21,8 +22,6 @@ LOOK: Final = 0.01  # seconds for which who waits is known: each piece asks
 TWICE_SHARE: Final = 0.04  # of all bytes asked for in pieces: what a bad moment needs, many good ones have saved
 TWICE_FIRST: Final = 64.0 * KIB
 TWICE_MOST: Final = 512.0 * KIB
-
-LEVELS: Final = 4  # directories up from a segment in which its playlist may lie
 
 
 class Body(Protocol):
@@ -101,23 +100,11 @@ class Shop:
     ahead: Ahead
     alone: TTLCache[bytes, bool]  # names whose answers are not shareable
     rangeless: TTLCache[Kind, bool]  # kinds for which this upstream ignores Range, or has no strong validator
-    live: TTLCache[tuple[str, bytes], bool]  # (site, directory) of live playlists: what is missing there will come
+    live: LiveDirectories
     spread: SpreadBudget = field(default_factory=SpreadBudget)
     sizes: LRUCache[bytes, int] = field(
         default_factory=lambda: LRUCache(4096)
     )  # directory of a path -> length of the last object from there
-
-    def note_live(self, site: str, path: bytes) -> None:
-        """A live playlist has come."""
-        self.live[site, directory(path)] = True
-
-    def is_live(self, site: str, path: bytes) -> bool:
-        """Does a path lie beside or below a live playlist? Those of another volume are another keeper's to know."""
-        for _ in range(LEVELS):
-            path = directory(path)
-            if (site, path) in self.live:
-                return True
-        return False
 
     def rules(self, site: str, path: bytes) -> SiteRules:
         """What holds for a path of a site."""

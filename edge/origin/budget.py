@@ -29,7 +29,7 @@ class Budget:
         return f"<Budget {self._tokens:.1f} of {self._most:.0f}>"
 
     def earn(self) -> None:
-        """A request has been sent that was no retry."""
+        """A request is sent, whether it is the first or a retry: the share is of all that the upstream gets."""
         self._tokens = min(self._most, self._tokens + self._per_request)
 
     def take(self) -> bool:

@@ -50,7 +50,7 @@ class Urgency(IntEnum):
     """Who comes first when all connections are in use; the least number."""
 
     LIST = 0  # a player's playlist or manifest
-    LIVE = 1  # a part at the live edge
+    LIVE = 1  # at the live edge: a part, a segment that a live playlist lists
     START = 2  # what a start waits for: initialisation, keys, the beginning of a film
     SEGMENT = 3
     RENEWAL = 4  # nobody waits for it

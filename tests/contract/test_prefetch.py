@@ -13,8 +13,8 @@ from edge.origin.settings import Urgency
 from edge.store.names import name_of
 from edge.words import MIB, Kind
 from tests.contract.test_spread import BODY, PATIENT, QUICK, bytes_asked, correct, far_bench, stored
-from tests.support.fillbench import FillBench
-from tests.support.rawserver import Asked, Wire
+from tests.support.fillbench import FillBench, fill_bench
+from tests.support.rawserver import Asked, RawServer, Wire, answer
 
 
 def wish(bench: FillBench, path: str) -> Fetch:
@@ -214,4 +214,32 @@ async def test_a_warm_job_s_requests_stand_last_in_line_until_a_player_wants_the
         await got.headed()
         assert flight.urgency is Urgency.SEGMENT
         assert (await got.finish()).bytes() == BODY
+        await bench.settled()
+
+
+async def test_who_has_to_wait_for_a_renewal_stands_in_line_as_a_player(tmp_path: Path) -> None:
+    """Nobody waits for a renewal as long as what is stored may be given out; who may not have that one waits."""
+    gate = asyncio.Event()
+
+    async def held(asked: Asked, wire: Wire) -> None:
+        await gate.wait()
+        await wire.send(answer(asked, BODY, "Cache-Control: max-age=0"))
+
+    async with RawServer(held) as server, fill_bench(tmp_path, server.url, origin=PATIENT) as bench:
+        gate.set()
+        await bench.get("/v/1.ts")
+        gate.clear()
+        bench.ask("/v/1.ts", mode=Mode.REFRESH)
+        async with asyncio.timeout(10):
+            while len(server.asked) < 2:
+                await asyncio.sleep(0.005)
+        (flight,) = bench.desk.flights.values()
+        assert flight.urgency is Urgency.RENEWAL
+        got = bench.ask("/v/1.ts")
+        async with asyncio.timeout(10):
+            while not flight.readers:
+                await asyncio.sleep(0.005)
+        assert flight.urgency is Urgency.SEGMENT
+        gate.set()
+        assert (await got.finish()).failed is None
         await bench.settled()

@@ -71,12 +71,14 @@ class Edge:
         async with asyncio.timeout(20):
             return await self.process.wait()
 
-    async def metric(self, text: str) -> float:
-        """The sum of all samples whose line begins with or contains `text`."""
+    async def metric(self, *texts: str) -> float:
+        """The sum of all samples whose line contains each of `texts`."""
         async with aiohttp.ClientSession() as session, session.get(self.admin + "/metrics") as response:
             body = await response.text()
         return sum(
-            float(line.rpartition(" ")[2]) for line in body.splitlines() if not line.startswith("#") and text in line
+            float(line.rpartition(" ")[2])
+            for line in body.splitlines()
+            if not line.startswith("#") and all(text in line for text in texts)
         )
 
 

@@ -1,6 +1,7 @@
 """A real edge behind a fault proxy behind the describing origin, and a player that believes nothing."""
 
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ import aiohttp
 
 from edge.demo.describing import check
 from edge.fill import shares
+from edge.fill.spread import RIVALS
+from edge.origin.budget import RETRIES_MOST, RETRIES_PER_REQUEST, RETRIES_PER_SECOND
 from edge.words import KIB, MIB
 from tests.support.edgeproc import Edge, client, describing_origin, running_edge
 from tests.support.faultproxy import FaultProxy
@@ -53,6 +56,29 @@ class Outcome:
     def broken(self) -> bool:
         """An honest failure: an error's status, or a connection that broke off."""
         return self.status in GIVEN_UP or not self.whole
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts of an edge that has one worker; `at`: when, in seconds.
+
+    `seen`: requests that came to the proxy. `refused`: those for which it could not be connected to, and those whose
+    connection it ended before their answer's first byte. `twice`: at most so many were sent because one was late.
+    """
+
+    seen: float
+    refused: float
+    retries: float
+    resumes: float
+    twice: float
+    at: float
+
+    def since(self, before: "Tally") -> "Tally":
+        return Tally(*(getattr(self, name) - getattr(before, name) for name in self.__slots__))
+
+    def retries_most(self, sent: float) -> float:
+        """What the budget allows (DESIGN section 15): a stock, a share of all that is sent, and some with time."""
+        return RETRIES_MOST + RETRIES_PER_REQUEST * sent + RETRIES_PER_SECOND * self.at
 
 
 @dataclass
@@ -115,6 +141,23 @@ class FarBench:
     def requests(self, path: str) -> int:
         """Origin requests for it so far."""
         return self.proxy.counts()[path]
+
+    def parts(self, size: int) -> int:
+        """Origin requests that bring an object of this size at most, if nothing fails."""
+        return 1 if self.mode == "one-stream" else -(-size // shares.LEAST)
+
+    async def tally(self) -> "Tally":
+        """What has gone on between edge and origin so far."""
+        upstream = self.edge.metric
+        return Tally(
+            seen=len(self.proxy.seen),
+            refused=await upstream("edge_upstream_errors_total{", 'reason="connect_failed"'),
+            retries=await upstream("edge_upstream_retries_total{"),
+            resumes=await upstream("edge_upstream_resumes_total{"),
+            twice=await upstream("edge_upstream_hedges_total{")
+            + RIVALS * await upstream("edge_upstream_repeats_total{"),
+            at=time.monotonic(),
+        )
 
     def budget(self, passes: int, size: int = SIZE) -> int:
         """Origin requests that a fill may make which begins `passes` times.

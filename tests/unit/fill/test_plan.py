@@ -6,7 +6,7 @@ import pytest
 
 from edge.errors import OriginError
 from edge.fill.messages import UNKNOWN, Fetch, Mode
-from edge.fill.plan import WHOLE, Ask, Partial, first_ask, strong_etag, urgency, verify_partial
+from edge.fill.plan import WHOLE, Ask, Partial, first_ask, may_hedge, strong_etag, urgency, verify_partial
 from edge.origin.settings import Urgency
 from edge.words import MIB, Kind, Reason
 
@@ -117,3 +117,37 @@ def test_only_one_well_formed_strong_tag_is_a_validator(given: list[bytes], expe
 )
 def test_what_a_player_cannot_go_on_without_comes_first(asked: Fetch, expected: Urgency) -> None:
     assert urgency(asked) is expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (fetch(Kind.SEGMENT), Urgency.LIVE),
+        (fetch(Kind.SEGMENT, start=5, ranged=True), Urgency.LIVE),
+        (fetch(Kind.SEGMENT, mode=Mode.REFRESH), Urgency.RENEWAL),
+        (fetch(Kind.SEGMENT, mode=Mode.AHEAD), Urgency.AHEAD),
+        (fetch(Kind.PLAYLIST), Urgency.LIST),
+        (fetch(Kind.INIT), Urgency.START),
+        (fetch(Kind.MP4), Urgency.START),
+    ],
+)
+def test_a_player_s_segment_beside_a_live_playlist_is_at_the_live_edge(asked: Fetch, expected: Urgency) -> None:
+    assert urgency(asked, live=True) is expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "live", "expected"),
+    [
+        (fetch(Kind.SEGMENT), False, True),
+        (fetch(Kind.SEGMENT, start=5, ranged=True), False, True),
+        (fetch(Kind.SEGMENT), True, True),  # a playlist lists it when it is there
+        (fetch(Kind.SEGMENT, start=5, ranged=True), True, False),  # a part that is only hinted at
+        (fetch(Kind.INIT), True, True),
+        (fetch(Kind.PART), True, False),
+        (fetch(Kind.PLAYLIST), True, False),
+        (fetch(Kind.SEGMENT, mode=Mode.REFRESH), True, False),
+        (fetch(Kind.SEGMENT, method=b"HEAD"), True, False),
+    ],
+)
+def test_what_is_late_on_purpose_is_not_asked_for_a_second_time(asked: Fetch, live: bool, expected: bool) -> None:
+    assert may_hedge(asked, live=live) is expected

@@ -1,5 +1,7 @@
 """How far the fill may be past a reader: little for one that is paced, more for one that waits."""
 
+import pytest
+
 from edge.fill.channel import Channel
 from edge.fill.messages import UNKNOWN, Fetch, Mode
 from edge.fill.readers import Reader
@@ -36,10 +38,12 @@ def test_one_that_waits_is_filled_for_further_ahead_each_time_up_to_a_limit() ->
     assert who.ahead == SETTINGS.ahead_most
 
 
-def test_one_that_waits_and_has_read_little_is_filled_for_no_further_than_twice_that() -> None:
+@pytest.mark.parametrize("ready", [0, 8 * MIB])
+def test_one_that_waits_or_is_fast_and_has_read_little_is_filled_for_no_further_than_twice_that(ready: int) -> None:
+    """What fills the sockets on the way to a player looks like a fast one, and it may not even be read."""
     who = reader()
     for read in range(1, 60):
-        reads(who, ready=0, seconds=1.0, times=1)
+        reads(who, ready=ready, seconds=0.001, times=1)
         assert who.ahead <= max(SETTINGS.ahead, 2 * read * MIB)
 
 
@@ -51,6 +55,8 @@ def test_one_that_is_paced_gets_no_more_than_the_settings_say() -> None:
 
 def test_one_that_reads_fast_stays_far_ahead_while_all_is_ready() -> None:
     who = reader()
+    reads(who, ready=40 * MIB, seconds=0.02, times=40)
+    assert SETTINGS.ahead < who.ahead < SETTINGS.ahead_most
     reads(who, ready=40 * MIB, seconds=0.02, times=40)
     assert who.ahead == SETTINGS.ahead_most
 
