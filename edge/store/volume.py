@@ -246,9 +246,14 @@ class Volume:
         for pack, entries in self.packs.to_flush():
             try:
                 self.packs.sync(pack)
-                self.packs.flushed(pack, entries)
             except OSError as error:  # what is not surely on the disk is not promised; the other packs are
                 failed = error
+                continue
+            try:
+                self.packs.flushed(pack, entries)
+            except OSError as error:
+                failed = error
+                self.packs.put_back(pack, entries)
         self.packs.sync_journals()
         self._retire()
         if failed is not None:
