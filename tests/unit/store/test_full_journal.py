@@ -82,6 +82,22 @@ def test_a_journal_that_stays_full_holds_little_in_memory_and_is_completed_at_th
     volume.close()
 
 
+def test_a_volume_whose_journal_is_full_at_its_end_is_let_go_of_and_loses_nothing(tmp_path: Path) -> None:
+    disk = FailingDisk(1 << 60, number=errno.ENOSPC, where=".journal")
+    volume = open_volume(tmp_path, disk=disk, **MORE)
+    put(volume, "/a", 1, SIZE)
+    disk.for_ever = True
+    disk.arm(1)
+    with pytest.raises(OSError, match="No space"):
+        volume.close()
+    volume = open_volume(tmp_path, **MORE)
+    assert prove(volume, "/a") == {0: SIZE}
+    volume.close()
+    volume = from_journals(tmp_path)
+    assert prove(volume, "/a") == {0: SIZE}
+    volume.close()
+
+
 async def test_a_volume_that_is_not_written_to_does_not_try_its_journals_again_and_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
