@@ -20,11 +20,15 @@ class Disk:
         """Write all of it; a short write is continued, as write(2) allows it at any time."""
         view = memoryview(data)
         while view:
-            written = os.pwrite(fd, view, offset)
+            written = self.write_some(fd, view, offset)
             if written == 0:
                 raise OSError("pwrite wrote nothing")
             offset += written
             view = view[written:]
+
+    def write_some(self, fd: int, data: memoryview, offset: int) -> int:
+        """One call; how many bytes were written."""
+        return os.pwrite(fd, data, offset)
 
     def pread(self, fd: int, length: int, offset: int) -> bytes:
         """Read up to `length` bytes; fewer only at the end of the file."""

@@ -35,8 +35,8 @@ class Pack:
     """One pack and its journal. `used` counts what was handed out, also to fills that failed later."""
 
     __slots__ = (
-        "fd", "journal_at", "journal_dirty", "journal_fd", "journal_whole", "number", "open_reservations", "row",
-        "sealed", "size", "synced", "used", "waiting",
+        "fd", "journal_at", "journal_dirty", "journal_fd", "journal_lacks", "journal_whole", "number",
+        "open_reservations", "row", "sealed", "size", "synced", "used", "waiting",
     )  # fmt: skip
 
     def __init__(self, number: int, size: int, used: int, row: Row = Row.NEW) -> None:
@@ -49,6 +49,7 @@ class Pack:
         self.journal_at = 0
         self.journal_dirty = False  # appended to since its last fdatasync
         self.journal_whole = False  # found so at the start
+        self.journal_lacks = False  # entries that could not be written
         self.sealed = False
         self.open_reservations = 0
         self.synced = 0

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from edge.errors import StoreError
 from edge.store.disk import Disk
@@ -21,6 +22,8 @@ from edge.store.journal import (
     is_sealed,
 )
 from edge.store.pack import ALIGN, Pack, Reservation, row_in
+
+WAITING_MOST: Final = 10_000  # entries of a pack, about 5 MB, while its journal cannot be written
 
 
 class Packs:
@@ -166,7 +169,7 @@ class Packs:
         if pack is None:
             return
         if isinstance(entry, DeleteEntry):
-            with suppress(OSError):
+            with suppress(OSError):  # then it waits as the others do
                 self.flushed(pack, [entry])
                 return
         pack.waiting.append(entry)
@@ -205,6 +208,16 @@ class Packs:
         self.written_bytes += len(raw)
         pack.journal_dirty = True
 
+    def put_back(self, pack: Pack, entries: list[Entry]) -> None:
+        """They could not be appended: try again at the next flush.
+
+        Those beyond WAITING_MOST are let go of. A start that finds the index as it was writes them then, because the
+        journal gets no last entry.
+        """
+        waiting = entries + pack.waiting
+        pack.waiting = waiting[-WAITING_MOST:]
+        pack.journal_lacks |= len(waiting) > WAITING_MOST
+
     def sync_journals(self) -> None:
         """Make what was appended durable: else the kernel would leave it in memory for half a minute."""
         for pack in self._open.values():
@@ -213,13 +226,17 @@ class Packs:
                 pack.journal_dirty = False
 
     def retire(self) -> list[Pack]:
-        """Close the files of sealed packs that nothing writes to any more; their journals get the last entry."""
+        """Close the files of sealed packs that nothing writes to any more; their journals get the last entry.
+
+        Those whose journals are whole now.
+        """
         done = []
         for pack in list(self._open.values()):
             if pack.sealed and pack.fd >= 0 and not pack.open_reservations and not pack.waiting:
-                self.flushed(pack, [SealedEntry(pack.used)])
+                if not pack.journal_lacks:
+                    self.flushed(pack, [SealedEntry(pack.used)])
+                    done.append(pack)
                 self.close_files(pack)
-                done.append(pack)
         return done
 
     def close_files(self, pack: Pack) -> None:

@@ -270,7 +270,8 @@ class StoreThread:
                 self._evict_after = now + FLUSH_SECONDS  # also where it fails
                 if self.volume.evict_step():
                     self._evict_after = 0.0
-            if now - self._last_flush >= FLUSH_SECONDS or self._unsynced >= FLUSH_BYTES:
+            due = now - self._last_flush >= FLUSH_SECONDS or self._unsynced >= FLUSH_BYTES
+            if due and self.volume.health.writable:
                 self._last_flush, self._unsynced = now, 0
                 self.volume.keep_generations()
                 began = time.perf_counter()

@@ -250,9 +250,14 @@ class Volume:
         for pack, entries in waiting:
             try:
                 self.packs.sync(pack)
-                self.packs.flushed(pack, entries)
             except OSError as error:  # what is not surely on the disk is not promised; the other packs are
                 failed = error
+                continue
+            try:
+                self.packs.flushed(pack, entries)
+            except OSError as error:
+                failed = error
+                self.packs.put_back(pack, entries)
         self.packs.sync_journals()
         self._retire()
         if failed is not None:
@@ -315,14 +320,22 @@ class Volume:
         )
 
     def close(self, *, clean: bool = True) -> None:
-        """Flush, mark and let go. `clean=False` leaves the directory as a crash of this process would."""
-        if clean:
-            self.flush_journals()
-            self.packs.actives.clear()
-            for pack in self.packs.all.values():
-                pack.sealed, pack.open_reservations = True, 0
-            self._retire()
-            self.room.remember()
-            self._opened.wait_for_mark()
-            self._opened.write_mark(clean=self._rebuild is None)
-        self._opened.let_go()
+        """Flush, mark and let go. `clean=False` leaves the directory as a crash of this process would.
+
+        OSError: the disk; it has been left like that, too.
+        """
+        try:
+            if clean:
+                self._end_in_order()
+        finally:
+            self._opened.let_go()
+
+    def _end_in_order(self) -> None:
+        self.flush_journals()
+        self.packs.actives.clear()
+        for pack in self.packs.all.values():
+            pack.sealed, pack.open_reservations = True, 0
+        self._retire()
+        self.room.remember()
+        self._opened.wait_for_mark()
+        self._opened.write_mark(clean=self._rebuild is None)

@@ -2,25 +2,30 @@
 
 All roads of a fill are travelled (a large body, a small one, a playlist, parts, a variant, a revalidation, HEAD, a
 request of its own, a change at the origin, one that breaks off, an unsafe method), with the Nth call failing, for
-N = 1.. until none is left to fail.
+N = 1.. until none is left to fail. What is stored then is whole, and so is what the journals alone bring back.
 """
 
 import asyncio
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import lmdb
 import pytest
 
+from edge.clock import SystemClock
 from edge.fill.messages import UNKNOWN, Bad, Mode
 from edge.store.names import name_of
 from edge.store.patience import LATE_SECONDS
-from edge.words import KIB, MIB, Reason
+from edge.store.record import sums_match
+from edge.store.settings import VolumeSettings
+from edge.store.volume import Volume
+from edge.words import KIB, MIB, Damage, Reason
 from tests.support.fillbench import FillBench, fill_bench
 from tests.support.rawserver import Asked, RawServer, Wire, answer
-from tests.support.volumes import FailingDisk, FailingIndex, HangingDisk, settings
+from tests.support.volumes import FailingDisk, FailingIndex, HangingDisk, ShortDisk, settings
 
 LARGE = os.urandom(MIB + 12345)
 SMALL = os.urandom(3000)
@@ -70,6 +75,7 @@ async def whole(bench: FillBench, path: str, start: int = 0, end: int = UNKNOWN,
 async def story(bench: FillBench, origin: Origin) -> None:
     for path in ("/large.ts", "/small.ts", "/live.m3u8", "/large.ts"):
         await whole(bench, path)
+    bench.store.post(bench.volume.flush_journals)  # as each second
     await whole(bench, "/parts.mp4", 100, 300 * KIB)
     await whole(bench, "/parts.mp4", 600 * KIB, 700 * KIB)
     for value in (b"1", b"2"):
@@ -80,6 +86,7 @@ async def story(bench: FillBench, origin: Origin) -> None:
     assert head.failed is None
     await whole(bench, "/large.ts", mode=Mode.SOLO)
     await whole(bench, "/changing.ts")
+    bench.store.post(bench.volume.flush_journals)
     origin.version += 1
     changed = await bench.get("/changing.ts", method=b"HEAD")
     assert changed.failed is None
@@ -93,13 +100,49 @@ async def story(bench: FillBench, origin: Origin) -> None:
         bad = Bad(name, record.generation, record.first.pack, record.first.offset, Reason.CORRUPT)
         bench.asker.tell(bad)
         await whole(bench, "/large.ts")
+    bench.store.post(bench.volume.flush_journals)
+    bench.store.post(bench.volume.room.measure)
     posted = await bench.get("/large.ts", mode=Mode.PASS, method=b"POST")
     assert posted.failed is None
     assert posted.head is not None
 
 
+Kept = set[tuple[bytes, int, int]]  # name, generation, start
+
+
+def kept(volume: Volume) -> Kept:
+    """What is stored, every byte of it verified."""
+    found: Kept = set()
+    for placed in (placed for pack in volume.packs.all for placed in volume.index.placed(pack)):
+        record = volume.lookup(placed.name)
+        if record is None or record.generation != placed.generation:
+            continue
+        for extent in volume.extents(record):
+            with volume.packs.pack_path(extent.pack).open("rb") as file:
+                assert sums_match(record, extent, os.pread(file.fileno(), extent.length, extent.offset))
+            found.add((placed.name, record.generation, extent.start))
+    return found
+
+
+def from_journals(directory: Path, made: VolumeSettings) -> tuple[Kept, int]:
+    """What is known when the index is lost, and how many journals were not whole."""
+    for index in directory.glob("cache/index-*"):
+        shutil.rmtree(index)
+    volume = Volume.open(directory / "cache", made, clock=SystemClock())
+    try:
+        while volume.rebuild_step():
+            pass
+        return kept(volume), volume.tallies.take_damage().get(Damage.JOURNAL, 0)
+    finally:
+        volume.close()
+
+
 async def each(
-    tmp_path: Path, arm: Callable[[FillBench, int], Callable[[], int]], disk: FailingDisk | None, step: int
+    tmp_path: Path,
+    arm: Callable[[FillBench, int], Callable[[], int]],
+    disk: FailingDisk | None,
+    step: int,
+    after: Callable[[Kept, Kept, int], None] = lambda known, found, damaged: None,
 ) -> int:
     """The story with the Nth call failing, for N = 1.. until none failed; how many were tried."""
     nth, tried = 1, 0
@@ -120,15 +163,36 @@ async def each(
             finally:
                 if disk is not None:
                     disk.left, disk.for_ever = 1 << 60, False
-            if not failed():
-                return tried
+            known = await bench.store.call(kept, bench.volume)
+            none_failed = not failed()
+        after(known, *from_journals(directory, made))
+        if none_failed:
+            return tried
+        shutil.rmtree(directory)
         tried += 1
         nth += step
 
 
+def arming(disk: FailingDisk, *, for_ever: bool) -> Callable[[FillBench, int], Callable[[], int]]:
+    def arm(_: FillBench, nth: int) -> Callable[[], int]:
+        disk.for_ever = for_ever
+        disk.arm(nth)
+        return lambda: disk.failed
+
+    return arm
+
+
 LMDB = [lmdb.MapFullError("full"), lmdb.DiskError("mdb_txn_commit: Input/output error")]
-KINDS = [(errno.EIO, ""), (errno.ENOSPC, ".pack"), (errno.EROFS, ".journal"), (errno.EIO, ".pack")]
-steps = pytest.mark.parametrize("step", [17, pytest.param(1, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+KINDS = [
+    (errno.EIO, ""),
+    (errno.EIO, ".pack"),
+    (errno.ENOSPC, ".pack"),
+    (errno.EROFS, ".pack"),
+    (errno.EIO, "packs"),  # statvfs of the directory: how much room there is
+]
+WHOLE = [pytest.mark.long, pytest.mark.timeout(900)]
+steps = pytest.mark.parametrize("step", [17, pytest.param(1, marks=WHOLE)])
+journal_steps = pytest.mark.parametrize("step", [5, pytest.param(1, marks=WHOLE)])  # it has fewer calls
 
 
 @steps
@@ -150,14 +214,53 @@ async def test_no_request_fails_whichever_commit_of_the_index_does(
 async def test_no_request_fails_whichever_call_of_the_disk_does(
     tmp_path: Path, number: int, where: str, for_ever: bool, step: int
 ) -> None:
-    disk = FailingDisk(1 << 60, for_ever=False, number=number, where=where)
+    disk = FailingDisk(1 << 60, number=number, where=where)
+    assert await each(tmp_path, arming(disk, for_ever=for_ever), disk, step) >= max(1, 5 // step)
 
-    def arm(_: FillBench, nth: int) -> Callable[[], int]:
-        disk.for_ever = for_ever
-        disk.arm(nth)
-        return lambda: disk.failed
 
-    assert await each(tmp_path, arm, disk, step) >= max(1, 5 // step)
+def nothing_is_lost(known: Kept, found: Kept, _damaged: int) -> None:
+    assert found >= known, "more: what was deleted while no pack could be begun to say so in"
+
+
+def nothing_is_lost_or_torn(known: Kept, found: Kept, damaged: int) -> None:
+    assert found == known
+    assert not damaged
+
+
+@journal_steps
+@pytest.mark.parametrize("for_ever", [False, True])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+async def test_what_a_journal_could_not_take_is_written_when_it_can_again(
+    tmp_path: Path, number: int, for_ever: bool, step: int
+) -> None:
+    disk = FailingDisk(1 << 60, number=number, where=".journal")
+    arm = arming(disk, for_ever=for_ever)
+    assert await each(tmp_path, arm, disk, step, nothing_is_lost) >= max(1, 20 // step)
+
+
+SHORT = [(".pack", 17), (".journal", 5)]
+SHORT_WHOLE = [pytest.param(where, 1, marks=WHOLE) for where, _ in SHORT]
+short_steps = pytest.mark.parametrize(("where", "step"), SHORT + SHORT_WHOLE)
+
+
+@short_steps
+@pytest.mark.parametrize("for_ever", [False, True])
+async def test_a_write_that_takes_less_than_it_was_given_goes_on_where_it_stopped(
+    tmp_path: Path, where: str, step: int, for_ever: bool
+) -> None:
+    disk = ShortDisk(1 << 60, where=where)
+    arm = arming(disk, for_ever=for_ever)
+    assert await each(tmp_path, arm, disk, step, nothing_is_lost_or_torn) >= max(1, 10 // step)
+
+
+@short_steps
+@pytest.mark.parametrize("for_ever", [False, True])
+async def test_no_request_fails_when_the_disk_becomes_full_in_the_middle_of_a_write(
+    tmp_path: Path, where: str, step: int, for_ever: bool
+) -> None:
+    disk = ShortDisk(1 << 60, where=where, number=errno.ENOSPC)
+    arm = arming(disk, for_ever=for_ever)
+    assert await each(tmp_path, arm, disk, step, nothing_is_lost) >= max(1, 10 // step)
 
 
 @pytest.mark.parametrize("where", [".pack", ".journal", "counter"])

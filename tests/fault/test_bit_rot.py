@@ -1,7 +1,8 @@
 """What lies on the disks goes bad: bits flip, files are cut off, bytes stand where others should.
 
 None of it is served: it is found at the first read after the data has left the memory, counted by what was wrong,
-and fetched again. What was stored is damaged while the edge is stopped, and the pages are dropped.
+and fetched again. What was stored is damaged while the edge is stopped, or cut off while it runs, and the pages are
+dropped.
 """
 
 import asyncio
@@ -69,10 +70,10 @@ class Round:
                 group.create_task(some(http))
 
 
-def stored(cache: Path) -> list[Stored]:
-    """All objects of a stopped cache."""
+def stored(cache: Path, *, running: bool = False) -> list[Stored]:
+    """All objects of a cache; of one that runs, as its index is now."""
     (path,) = cache.glob("index-*")
-    index = Index(path, GIB)
+    index = Index(path, 0 if running else GIB, readonly=running)
     try:
         found = []
         for pack in sorted((cache / "packs").glob("*.pack")):
@@ -242,6 +243,63 @@ async def test_ten_thousand_damaged_objects(tmp_path: Path) -> None:
     done = await rot(tmp_path, seed=random.randrange(1 << 30), count=12_500)
     print(dict(done))
     assert done["bytes"] + done["rows"] + done["entries"] >= 10_000
+
+
+@pytest.mark.parametrize("warm", [False, True])
+async def test_a_pack_cut_off_under_a_running_edge_gives_what_is_right_and_a_cut_journal_costs_its_own(
+    tmp_path: Path, warm: bool
+) -> None:
+    """`warm`: what is before the cut is still in memory, and the pack open in the worker."""
+    cache = tmp_path / "c"
+    paths = [f"/s/{900 * KIB + number}/{number}.ts" for number in range(12)]  # about four a pack
+    asked = Round()
+    async with describing_origin() as origin:
+        counts = origin.origin.counts
+        async with running_edge(cache, origin.url, workers=1) as edge:
+            await asked.ask_all(edge, paths)
+            await asyncio.sleep(2.2)  # what was just sent is believed to be warm for a second; the first pack is closed
+            objects = stored(cache, running=True)
+            first = min(extent.pack for what in objects for extent in what.extents)
+            lying = sorted(
+                (extent.offset, extent.length, what.path)
+                for what in objects
+                for extent in what.extents
+                if extent.pack == first
+            )
+            assert len(lying) >= 3
+            offset, length, _ = lying[1]
+            end = offset + length // 2
+            with (cache / "packs" / f"{first:010d}.pack").open("r+b") as file:
+                file.truncate(end)
+            journal = cache / "packs" / f"{first + 1:010d}.journal"
+            with journal.open("r+b") as file:
+                file.truncate(journal.stat().st_size // 2)
+            if not warm:
+                await asyncio.to_thread(drop_pages, cache)
+            harmed = {path for at, count, path in lying if at + count > end}
+            assert 2 <= len(harmed) < len(lying)
+            for _ in range(2):
+                await asked.ask_all(edge, paths)
+                assert await counted(edge, Damage.TRUNCATED, len(harmed)) == len(harmed), "each once"
+                assert await edge.metric("edge_cache_corrupt_total") == len(harmed), "by this reason only"
+            assert set(asked.cache.values()) == {"HIT"}
+            assert {path for path in paths if counts[path] > 1} == harmed
+            assert max(counts.values()) <= 3, "once more each, or twice where the first byte was late"
+        for index in cache.glob("index-*"):
+            shutil.rmtree(index)
+        before = dict(counts)
+        async with running_edge(cache, origin.url, workers=1) as edge:
+            async with asyncio.timeout(30):
+                while await edge.metric("edge_cache_index_load_progress_ratio") < 1:
+                    await asyncio.sleep(0.1)
+            assert await counted(edge, Damage.JOURNAL, 1) == 1
+            await asked.ask_all(edge, paths)
+            lost = {path for path in paths if counts[path] > before[path]}
+            behind = {what.path for what in objects if what.extents[0].pack == first + 1}
+            assert lost
+            assert lost <= behind
+            await asked.ask_all(edge, paths)
+            assert set(asked.cache.values()) == {"HIT"}
 
 
 async def cut(tmp_path: Path, seed: int, packs: int) -> Counter[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.store.health import READ_ONLY_AFTER
 from edge.store.reader import WARM_SECONDS
 from edge.words import MIB
 from tests.scenario.test_cold_and_odd import drop_pages
@@ -46,6 +47,11 @@ class Four:
     async def goes(self, state: str, seconds: float) -> float:
         """How long it took until the bad volume was that, as metrics tell."""
         return await until(lambda: self.state(state), seconds, f"the volume is {state}")
+
+    async def errors(self) -> list[float]:
+        """Calls of the store that have failed, of each volume."""
+        paths = [self.bad.parent / name for name in "abc"] + [self.bad]
+        return [await self.edge.metric(f'edge_store_errors_total{{volume="{path}"}}') for path in paths]
 
     async def goes_on(self, answers: int) -> None:
         at = self.load.good
@@ -160,6 +166,9 @@ async def test_a_keeper_whose_writes_libfiu_fails_is_read_only_and_good_again_wh
         keeper = await keeper_of(found.edge, VOLUMES - 1)
         await faults.fail(keeper, *WRITES)
         await found.goes("read_only", 30)
+        errors = await found.errors()
+        assert errors[:-1] == [0, 0, 0]
+        assert errors[-1] > READ_ONLY_AFTER
         await found.goes_on(40)
         found.nothing_failed()
         await faults.mend(keeper, *WRITES)

@@ -18,7 +18,7 @@ from edge.store.record import Extent, Flag, Record
 from edge.store.renewal import NEWEST_BYTES
 from edge.store.residency import Residency
 from edge.words import KIB, MIB, Kind
-from tests.support.edgeproc import client, describing_origin, proven, running_edge
+from tests.support.edgeproc import Edge, client, describing_origin, proven, running_edge
 from tests.support.rawserver import Asked, RawServer, Wire, answer
 
 
@@ -147,10 +147,17 @@ async def test_a_large_index_is_built_beside_the_one_that_serves_and_workers_go_
         add_a_large_journal(cache)
         async with running_edge(cache, origin.url) as edge:
             assert json.loads((cache / "clean").read_text())["epoch"] == 2
-            while await edge.metric("edge_cache_index_load_progress_ratio{") < 1:  # with players meanwhile
+            cold = []  # as told while the index was not whole a moment later
+            while True:  # with players meanwhile
+                told = await edge.metric("edge_cache_cold{")
+                if await edge.metric("edge_cache_index_load_progress_ratio{") == 1:
+                    break
+                cold.append(told)
                 async with http.get(edge.url + paths[0]) as got:
                     proven(paths[0], await got.read())
                 await asyncio.sleep(0.1)
+            assert cold[-1] == 1
+            assert cold == sorted(cold), "from the keeper's first word on"
             for path in paths:
                 async with http.get(edge.url + path) as got:
                     proven(path, await got.read())
@@ -236,15 +243,45 @@ async def test_a_chunked_body_reaches_the_player_whole_and_is_a_hit_with_its_len
 async def test_a_cache_smaller_than_what_is_asked_goes_on_serving_within_its_bound(tmp_path: Path) -> None:
     more = ("--cache-size", "24MB")
     async with describing_origin() as origin, running_edge(tmp_path / "c", origin.url, *more) as edge:
+        begun, fetched, packs = time.time(), 0, tmp_path / "c" / "packs"
         async with client() as http:
             for n in range(60):
-                path = f"/s/{MIB}/{n}.ts"
-                async with http.get(edge.url + path) as got:
-                    proven(path, await got.read())
-                used = sum(p.stat().st_blocks * 512 for p in (tmp_path / "c" / "packs").glob("*.pack"))
+                for path in (f"/s/{MIB}/{n}.ts", f"/s/{MIB}/wanted.ts"):
+                    async with http.get(edge.url + path) as got:
+                        proven(path, await got.read())
+                        fetched += got.headers["X-Cache"] != "HIT"
+                used = sum(p.stat().st_blocks * 512 for p in packs.glob("*.pack"))
                 assert used <= 24e6 + 2 * 4 * MIB
-            await asyncio.sleep(1.2)
-            assert await edge.metric('reason="capacity"') > 20
+            await settled_counters(edge)
+        assert await edge.metric('edge_cache_evictions_total{volume="cache",reason="capacity"') > 20
+        await proven_writes(edge, fetched * MIB)
+        numbers = [int(path.stem) for path in packs.glob("*.pack")]
+        count = await edge.metric("edge_cache_eviction_age_seconds_count{")
+        assert count == max(numbers) - len(numbers) > 0, "each pack that has gone, once"
+        assert 0 < await edge.metric("edge_cache_eviction_age_seconds_sum{") <= count * (time.time() - begun)
+
+
+async def settled_counters(edge: Edge) -> None:
+    """Until what the keeper tells each second is the same twice."""
+    before = -1.0
+    while (now := await edge.metric("edge_cache_written_bytes_total{")) != before:
+        before = now
+        await asyncio.sleep(2.2)
+
+
+async def proven_writes(edge: Edge, fetched: int) -> None:
+    """What was stored, moved and written: a volume's figures that fit together."""
+    admitted, rewritten, written, evicted, size = [
+        await edge.metric(f'edge_cache_{what}{{volume="cache"')
+        for what in ("admitted_bytes_total", "rewritten_bytes_total", "written_bytes_total", "evicted_bytes_total",
+                     "size_bytes")
+    ]  # fmt: skip
+    assert admitted == fetched
+    assert rewritten % MIB == 0
+    assert 0 < rewritten <= 0.75 * admitted, "what eviction may append anew for what is filled"
+    journals = written - admitted - rewritten
+    assert 0 < journals < 0.01 * admitted, "nothing else is written"
+    assert admitted <= evicted + size <= admitted + MIB * 4, "a pack's end may be empty"
 
 
 async def test_an_https_origin_is_verified_unless_told_otherwise(tmp_path: Path) -> None:
@@ -293,6 +330,10 @@ async def test_a_full_disk_fails_no_request(tmp_path: Path) -> None:
                         proven(path, body)
                 async with http.get(edge.admin + "/readyz") as got:
                     assert got.status == 200
+            assert await edge.metric("edge_volume_min_free_bytes") == 0.05 * 20 * MIB
+            async with asyncio.timeout(30):  # it is measured every ten seconds
+                while not 0 < await edge.metric('edge_volume_free_bytes{volume="cache"}') < 10 * MIB:
+                    await asyncio.sleep(0.2)
     finally:
         subprocess.run(["umount", "-l", str(small)], check=False)
 

@@ -36,10 +36,15 @@ async def test_a_flipped_bit_that_nobody_asks_for_is_found_in_a_pass_and_fetched
                     await asyncio.sleep(0.1)
                 while await edge.metric('edge_cache_corrupt_total{reason="corrupt"}') < 1:
                     await asyncio.sleep(0.1)
+                while await edge.metric('edge_scrub_findings_total{volume="cache"}') < 1:
+                    await asyncio.sleep(0.1)
+            assert await edge.metric("edge_scrub_findings_total") == 1
+            assert await edge.metric("edge_cache_corrupt_total") == 1, "counted by its reason, and by no other"
             assert await edge.metric("edge_scrub_read_bytes_total") == sum(int(path.split("/")[2]) for path in PATHS)
             asked = {path: origin.origin.counts[path] for path in PATHS}
             assert set(asked.values()) == {1}, "a pass fetches nothing"
             for path in PATHS:
                 await ask(edge.url, path)
             assert origin.origin.counts == {**asked, PATHS[3]: 2}, "its head is still there, its body comes again"
-            assert await edge.metric("edge_cache_corrupt_total") == 1
+            assert await edge.metric("edge_cache_corrupt_total") == 1, "nobody has met it again"
+            assert await edge.metric("edge_scrub_findings_total") == 1

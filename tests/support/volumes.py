@@ -93,12 +93,16 @@ class FailingDisk(Disk):
     def arm(self, nth: int) -> None:
         self.left, self.failed = nth, 0
 
-    def _count(self, name: str = "") -> None:
+    def _is_due(self, name: str) -> bool:
         if self._where and not name.endswith(self._where):
-            return
+            return False
         self.left -= 1
-        if self.left == 0 or (self.for_ever and self.left < 0):
-            self.failed += 1
+        due = self.left == 0 or (self.for_ever and self.left < 0)
+        self.failed += due
+        return due
+
+    def _count(self, name: str = "") -> None:
+        if self._is_due(name):
             raise OSError(self._number, os.strerror(self._number))
 
     def open(self, path: Path, flags: int, mode: int = 0o640) -> int:
@@ -139,6 +143,10 @@ class FailingDisk(Disk):
         self._count(path.name)
         super().mkdir(path)
 
+    def space(self, path: Path) -> tuple[int, int]:
+        self._count(path.name)
+        return super().space(path)
+
     def free_ratio(self, path: Path) -> float:
         self._count(path.name)
         return super().free_ratio(path)
@@ -146,6 +154,27 @@ class FailingDisk(Disk):
     def sync_directory(self, path: Path) -> None:
         self._count()
         super().sync_directory(path)
+
+
+class ShortDisk(FailingDisk):
+    """Its Nth write (once, or each for ever after) writes half of what it was given, and nothing else fails.
+
+    `number`: what is left of it ends with that error, as on a disk that becomes full in the middle; 0: it goes on.
+    """
+
+    def __init__(self, nth: int, *, for_ever: bool = False, number: int = 0, where: str = "") -> None:
+        super().__init__(nth, for_ever=for_ever, number=number, where=where)
+
+    def _count(self, name: str = "") -> None:
+        pass
+
+    def write_some(self, fd: int, data: memoryview, offset: int) -> int:
+        if not self._is_due(self._fds.get(fd, "")):
+            return super().write_some(fd, data, offset)
+        written = super().write_some(fd, data[: max(1, len(data) // 2)], offset)
+        if self._number:
+            raise OSError(self._number, os.strerror(self._number))
+        return written
 
 
 class HangingDisk(Disk):
