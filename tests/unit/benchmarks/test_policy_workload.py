@@ -238,7 +238,7 @@ def test_two_thirds_of_an_hours_top_tenth_are_not_in_the_next_hours(law: Law) ->
 @pytest.mark.parametrize("law", list(Law))
 def test_two_thirds_of_the_top_tenth_go_in_the_full_workload_too(law: Law) -> None:
     found = [churn_of_top_tenth(generate(policy.shape_of(law, full=True, seed=seed))) for seed in SEEDS]
-    assert found == pytest.approx([2 / 3] * len(SEEDS), abs=0.03)
+    assert found == pytest.approx([2 / 3] * len(SEEDS), abs=0.035)
     assert np.mean(found) == pytest.approx(2 / 3, abs=0.015)
 
 
