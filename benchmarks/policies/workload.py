@@ -63,7 +63,7 @@ class Shape:
     requests: int = 4_000_000
     days: int = 7
     seed: int = SEED
-    restless: float = 0.5  # spread of the hourly factor: a title is typically e^0.5 times up or down
+    restless: float = 0.5  # spread of the hourly factor: a title is typically e^restless times up or down
     scan: float = 0.0  # share of the library's bytes that a crawler reads each day
 
 

@@ -43,7 +43,7 @@ def made(law: Law = Law.BENT, scan: float = 0.0, seed: int = SEED) -> Trace:
 @cache
 def sessions(law: Law) -> tuple[Ints, Floats, Ints, Ints, Ints]:
     """Of a week: lengths of titles, hourly weights; title, first segment and segments watched of each session."""
-    shape = Shape(law, WEEK.titles, WEEK.requests)
+    shape = Shape(law, WEEK.titles, WEEK.requests, restless=policy.RESTLESS[law])
     lengths = workload._lengths(shape.titles, np.random.default_rng(1))
     weights = workload._hourly_weights(shape, np.random.default_rng(2))
     _, title, first, count = workload._sessions(shape, lengths, np.random.default_rng(2))
@@ -77,13 +77,13 @@ def test_a_zipf_law_has_its_exponent_everywhere(law: Law, exponent: float) -> No
     assert weights.sum() == pytest.approx(1)
 
 
-def spread_of_a_week() -> float:
+def spread_of_a_week(restless: float) -> float:
     """Relative standard deviation of a title's popularity over a week, from its hourly factor exp(restless z).
 
     Of it, the variance is e^(restless^2) - 1 and the correlation k hours apart (e^(restless^2 memory^k) - 1) of that;
     hours weigh as the day's curve, 1 + 0.6 sin, has it.
     """
-    square, hours = WEEK.restless**2, WEEK.days * 24
+    square, hours = restless**2, WEEK.days * 24
     variance = np.expm1(square)
     correlated = 1 + 2 * sum(np.expm1(square * CHURN_MEMORY**k) / variance for k in range(1, 48))
     return float(np.sqrt(variance * correlated * (1 + 0.6**2 / 2) / hours))
@@ -109,7 +109,7 @@ def test_what_is_watched_in_a_week_falls_with_the_rank_as_its_law_says(law: Law,
     variance = float((p * (logs - mean) ** 2).sum())
     steeper = (mean - float((counts * logs).sum() / counts.sum())) / variance
     of_sample = 1 / (counts.sum() * variance)
-    of_titles = spread_of_a_week() ** 2 * float((p**2 * (logs - mean) ** 2).sum()) / variance**2
+    of_titles = spread_of_a_week(policy.RESTLESS[law]) ** 2 * float((p**2 * (logs - mean) ** 2).sum()) / variance**2
     tolerance = SIGMAS * float(np.sqrt(of_sample + of_titles))
     assert tolerance < 0.3, "else it would say nothing"
     assert abs(steeper) < tolerance
