@@ -85,8 +85,3 @@ class Disk:
         """Bytes of the file system that we may still use, and all that it has."""
         stat = os.statvfs(path)
         return stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize
-
-    def free_ratio(self, path: Path) -> float:
-        """The share of the file system's blocks that we may still use."""
-        stat = os.statvfs(path)
-        return stat.f_bavail / stat.f_blocks if stat.f_blocks else 1.0

@@ -1,6 +1,7 @@
 """Making room: the oldest pack of a row leaves, what is wanted in it is appended anew (DESIGN D3)."""
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -27,6 +28,7 @@ from edge.words import MIB, Damage, Eviction
 REMEMBER_SECONDS = 3600.0
 MOVE_STEP = 8 * MIB  # bytes appended anew in one step of eviction, so that fills are not held up
 FORGET_STEP = 1000  # places in a transaction
+LETTING_GO_SECONDS = 1.0  # workers have a deleted pack open for about a tenth of that
 
 log = logging.getLogger("edge.store")
 
@@ -57,6 +59,7 @@ class Room:
         self._going: list[Placed] = []
         self._evicting: int | None = None
         self._moved = False  # something of it
+        self._deleted: deque[tuple[float, int]] = deque()  # packs: when, and their bytes
 
     def __repr__(self) -> str:
         return f"<Room evicting={self._evicting} staying={len(self._staying)} going={len(self._going)}>"
@@ -113,7 +116,7 @@ class Room:
                 pass
             if self._packs.used_bytes + length > most:
                 raise StoreError("the volume is full and nothing can be evicted")
-        if self._lacks_space() and not self._make_space():
+        if self._lacks_space() and not self._make_space(length):
             raise StoreError("the file system has too little free space")
 
     def measure(self) -> None:
@@ -121,15 +124,27 @@ class Room:
         free, whole = self._disk.space(self._packs.directory)
         self.space = free, whole * self._settings.min_free_ratio
 
-    def _lacks_space(self) -> bool:
-        return self._disk.free_ratio(self._packs.directory) < self._settings.min_free_ratio
+    def _lacks_space(self, coming: int = 0) -> bool:
+        free, whole = self._disk.space(self._packs.directory)
+        return free + coming < whole * self._settings.min_free_ratio
 
-    def _make_space(self) -> bool:
-        """Evict whole packs until the file system has its minimum free again; False when that does not help."""
-        while self._lacks_space():
+    def _make_space(self, length: int) -> bool:
+        """Evict whole packs until the file system will have its minimum free again; has it room for `length` now?
+
+        It has the bytes of a deleted pack once no worker has that open any more: until then they count as free, or
+        one pack after the other would go in vain.
+        """
+        while self._lacks_space(self._coming_free()):
             if not self.evict_step(keep=False):
                 return False
-        return True
+        return self._disk.space(self._packs.directory)[0] >= length
+
+    def _coming_free(self) -> int:
+        """Bytes of packs that were deleted a moment ago."""
+        until = self._clock.monotonic() - LETTING_GO_SECONDS
+        while self._deleted and self._deleted[0][0] <= until:
+            self._deleted.popleft()
+        return sum(length for _, length in self._deleted)
 
     def is_needed(self) -> bool:
         """Is it full? Two packs more may be used until a fill has to wait for eviction."""
@@ -242,6 +257,7 @@ class Room:
         if pack is not None:
             self._tallies.ages.append(self._packs.idle_seconds(pack, self._clock.wall()))
             self._packs.remove(pack)
+            self._deleted.append((self._clock.monotonic(), pack.used))
 
     def begin_anew(self) -> None:
         """The index has become another: what it says of a pack that is being evicted is to be asked again."""

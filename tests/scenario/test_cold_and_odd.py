@@ -333,6 +333,12 @@ async def test_a_full_disk_fails_no_request(tmp_path: Path) -> None:
                         proven(path, body)
                 async with http.get(edge.admin + "/readyz") as got:
                     assert got.status == 200
+                hits = 0
+                for n in reversed(range(40)):
+                    async with http.get(edge.url + f"/s/{MIB + n}/{n}.ts") as got:
+                        proven(f"/s/{MIB + n}/{n}.ts", await got.read())
+                        hits += "; hit" in got.headers["Cache-Status"]
+            assert hits >= 10, "20 have room, and no more goes than has to"
             assert await edge.metric("edge_volume_min_free_bytes") == 0.05 * 20 * MIB
             async with asyncio.timeout(30):  # it is measured every ten seconds; how much was let go of by then varies
                 while not 0 <= await edge.metric('edge_volume_free_bytes{volume="cache"}') < empty:

@@ -147,10 +147,6 @@ class FailingDisk(Disk):
         self._count(path.name)
         return super().space(path)
 
-    def free_ratio(self, path: Path) -> float:
-        self._count(path.name)
-        return super().free_ratio(path)
-
     def sync_directory(self, path: Path) -> None:
         self._count()
         super().sync_directory(path)
