@@ -53,6 +53,10 @@ class StoreError(EdgeError):
     reason = Reason.STORE_FAILED
 
 
+class IndexFull(StoreError):
+    """The index has no page left in its map: something must leave first."""
+
+
 class NotAdmitted(StoreError):
     """The store will not have it today: the disk's bytes for writing are to be kept for what is wanted more."""
 

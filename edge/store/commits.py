@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from edge.errors import IndexFull, StoreError
 from edge.store.budget import SPENT
 from edge.store.index import Index
 from edge.store.journal import ExtentEntry, ObjectEntry
@@ -31,7 +32,20 @@ class Commits:
         return f"<Commits of {self._index.path}>"
 
     def commit_many(self, batch: Sequence[tuple[bytes, Record, Sequence[Extent]]]) -> list[bool]:
-        """Several commits in one transaction: all visible at once, or StoreError and none."""
+        """Several commits in one transaction: all visible at once, or StoreError and none.
+
+        Where the index is full, something leaves first.
+        """
+        try:
+            return self._commit_all(batch)
+        except IndexFull:
+            if not self._room.make_index_room():
+                raise
+        if any(extent.pack not in self._packs.all for _, _, extents in batch for extent in extents):
+            raise StoreError("what was to be kept had to leave at once: the index is full")
+        return self._commit_all(batch)
+
+    def _commit_all(self, batch: Sequence[tuple[bytes, Record, Sequence[Extent]]]) -> list[bool]:
         kept = []
         logged: Logged = []
         with self._index.writing() as txn:

@@ -8,7 +8,7 @@ from typing import Any
 
 import lmdb
 
-from edge.errors import StoreError
+from edge.errors import IndexFull, StoreError
 from edge.store.record import (
     Extent,
     Record,
@@ -16,6 +16,7 @@ from edge.store.record import (
     decode_stored,
     glance,
 )
+from edge.store.residency import PAGE
 from edge.store.tables import (
     FORMAT,
     PLACE,
@@ -72,7 +73,7 @@ class Index:
 
     @contextmanager
     def writing(self) -> Iterator[Writing]:
-        """One transaction; StoreError when the map is full (then nothing of it has happened)."""
+        """One transaction; StoreError (IndexFull when its map is full): then nothing of it has happened."""
         touch = self.touched.add if self.touched is not None else _nobody_cares
         tables = self._tables
         try:
@@ -81,8 +82,9 @@ class Index:
             self.committed()
         except lmdb.Error as error:
             self._begin(tables).abort()  # a commit that could not write its page of meta data: that shows here
-            said = "the index is full" if isinstance(error, lmdb.MapFullError) else f"index: {error}"
-            raise StoreError(said) from error
+            if isinstance(error, lmdb.MapFullError):
+                raise IndexFull("the index is full") from error
+            raise StoreError(f"index: {error}") from error
 
     def _begin(self, tables: Tables, *, write: bool = False) -> Any:
         try:
@@ -154,6 +156,21 @@ class Index:
                 return found
 
             yield rows
+
+    def used_bytes(self) -> int:
+        """What its file takes: pages once used stay in it, and are used again."""
+        return (int(self._tables.env.info()["last_pgno"]) + 1) * PAGE
+
+    def spare_bytes(self) -> int:
+        """Of its map, what no table uses."""
+        tables = self._tables
+        with self._begin(tables) as txn:
+            return int(tables.env.info()["map_size"]) - tables.pages(txn) * PAGE
+
+    @property
+    def map_bytes(self) -> int:
+        """How large it can become."""
+        return int(self._tables.env.info()["map_size"])
 
     def objects(self) -> int:
         tables = self._tables

@@ -104,3 +104,4 @@ def _rewrite(packs: Packs, pack: Pack, entries: list[Entry], disk: Disk, volume:
     finally:
         disk.close(fd)
     disk.rename(draft, path)
+    packs.journal_has(pack, len(raw))

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from edge.clock import Clock
-from edge.errors import NotAdmitted, StoreError
+from edge.errors import IndexFull, NotAdmitted, StoreError
 from edge.store.budget import SPENT, WriteBudget
 from edge.store.disk import Disk
 from edge.store.doubts import Doubts, volume_id
@@ -28,9 +28,16 @@ from edge.words import MIB, Damage, Eviction
 REMEMBER_SECONDS = 3600.0
 MOVE_STEP = 8 * MIB  # bytes appended anew in one step of eviction, so that fills are not held up
 FORGET_STEP = 1000  # places in a transaction
+SMALL_FILES = 128 << 10  # counter, lock, table of readers, mark, purges
+SPARE_SHARE = 8  # of the index's map, the part that is kept for eviction: deleting takes pages before it gives any
+SPARE_LEAST = 384 << 10  # some transactions of one name, each on its own way through six tables
 LETTING_GO_SECONDS = 1.0  # workers have a deleted pack open for about a tenth of that
 
 log = logging.getLogger("edge.store")
+
+
+def _nobody_is_told(_error: Exception) -> None:
+    pass
 
 
 class Room:
@@ -50,6 +57,7 @@ class Room:
         self.popularity = Popularity(settings.size_bytes, packs.size, clock.wall())
         self.budget = WriteBudget(settings.daily_writes, self.popularity)
         self.doubts = Doubts()
+        self.failed: Callable[[Exception], object] = _nobody_is_told  # what could not be appended anew
         self._file, self._remembered = packs.directory.parent / "popularity", clock.wall()
         self._volume = volume_id(packs.directory.parent)
         self._packs, self._index, self._disk = packs, index, disk
@@ -60,6 +68,8 @@ class Room:
         self._evicting: int | None = None
         self._moved = False  # something of it
         self._deleted: deque[tuple[float, int]] = deque()  # packs: when, and their bytes
+        self._others = SMALL_FILES
+        self._counts_index = settings.index_dir is None  # else it lies on another disk
 
     def __repr__(self) -> str:
         return f"<Room evicting={self._evicting} staying={len(self._staying)} going={len(self._going)}>"
@@ -72,7 +82,9 @@ class Room:
     def recall(self) -> None:
         """What an earlier run knew of popularity; without it everything begins as new."""
         try:
-            self.popularity.restore(self._file.read_bytes(), self._clock.wall())
+            known = self._file.read_bytes()
+            self._others = SMALL_FILES + 2 * len(known)
+            self.popularity.restore(known, self._clock.wall())
         except FileNotFoundError:
             pass
         except (OSError, StoreError) as error:
@@ -81,8 +93,10 @@ class Room:
 
     def remember(self) -> None:
         """Write popularity down; a crash of the machine costs what was learnt since."""
+        known = self.popularity.to_bytes(self._clock.wall())
+        self._others = SMALL_FILES + 2 * len(known)  # the old file, and the new one that is to take its place
         try:
-            write_whole(self._disk, self._file, self.popularity.to_bytes(self._clock.wall()))
+            write_whole(self._disk, self._file, known)
         except OSError as error:
             log.warning("popularity cannot be kept: %s", error)
 
@@ -108,13 +122,19 @@ class Room:
         self.budget.spend(length, now)
         return self._packs.reserve(length, admit(self._settings.policy, score, self.popularity.level))
 
+    @property
+    def taken_bytes(self) -> int:
+        """What counts towards the volume's size: packs, journals, index."""
+        index = self._index.used_bytes() if self._counts_index else 0
+        return self._packs.used_bytes + self._packs.journal_bytes + index + self._others
+
     def ensure(self, length: int) -> None:
         """Room for `length` bytes now, or StoreError."""
         most = self._settings.size_bytes + 2 * self._packs.size
-        if self._packs.used_bytes + self._packs.size > most:
-            while self.is_needed() and self.evict_step():
+        if self.taken_bytes + self._packs.size > most or self._index_is_tight():
+            while self.is_needed() and (self.evict_step() or self._seal_for_index()):
                 pass
-            if self._packs.used_bytes + length > most:
+            if self.taken_bytes + length > most:
                 raise StoreError("the volume is full and nothing can be evicted")
         if self._lacks_space() and not self._make_space(length):
             raise StoreError("the file system has too little free space")
@@ -148,7 +168,28 @@ class Room:
 
     def is_needed(self) -> bool:
         """Is it full? Two packs more may be used until a fill has to wait for eviction."""
-        return self._evicting is not None or self._packs.used_bytes + ALIGN > self._settings.size_bytes
+        if self._evicting is not None or self.taken_bytes + ALIGN > self._settings.size_bytes:
+            return True
+        return self._index_is_tight()
+
+    def _index_is_tight(self) -> bool:
+        return self._index.spare_bytes() < max(self._index.map_bytes // SPARE_SHARE, SPARE_LEAST)
+
+    def _seal_for_index(self) -> bool:
+        """Have packs that are written to leave as well, where what is in them alone fills the index."""
+        if self._index_is_tight():
+            self._packs.seal_all()
+        return self._next() is not None
+
+    def make_index_room(self) -> bool:
+        """The index's map is full: one pack leaves, with all that is in it. False: there is none."""
+        if self._evicting is None and self._next() is None:
+            self._packs.seal_all()
+        if not self.evict_step(keep=False):
+            return False
+        while self._evicting is not None:  # it was begun before, and something of it stays
+            self.evict_step(keep=False)
+        return True
 
     def evict_step(self, *, keep: bool = True) -> bool:
         """A bounded step of making room; False when there is nothing to evict."""
@@ -208,19 +249,25 @@ class Room:
         extent = next((found for found in self._index.extents(record) if found.start == entry.start), None)
         if extent is None or extent.pack != entry.pack or not record.flags:
             return False
+        row = Row.KEPT if self._settings.policy is Policy.POPULAR else Row.NEW
         try:
             data = self._read_verified(record, extent)
-            row = Row.KEPT if self._settings.policy is Policy.POPULAR else Row.NEW
             place = self._packs.reserve(extent.length, row)
-            self._packs.write(place, 0, data)
-        except (OSError, StoreError):
+        except (OSError, StoreError) as error:
+            self.failed(error)
             return False
         moved = replace(extent, pack=place.pack, offset=place.offset)
-        self.budget.spend(extent.length, self._clock.wall())
-        with self._index.writing() as txn:
-            txn.move_extent(entry.name, record, extent, moved)
-            txn.set_meta(SPENT, self.budget.mark)
-        self._packs.release(place.pack)
+        try:
+            self._packs.write(place, 0, data)
+            self.budget.spend(extent.length, self._clock.wall())
+            with self._index.writing() as txn:
+                txn.move_extent(entry.name, record, extent, moved)
+                txn.set_meta(SPENT, self.budget.mark)
+        except (OSError, StoreError) as error:
+            self.failed(error)
+            return False
+        finally:
+            self._packs.release(place.pack)
         self._packs.log(place.pack, ObjectEntry(entry.name, record))
         self._packs.log(place.pack, ExtentEntry(entry.name, record.generation, moved))
         if self.popularity.hits is not None and self._settings.policy is not Policy.POPULAR:
@@ -243,10 +290,17 @@ class Room:
             self._disk.close(fd)
 
     def _finish_eviction(self) -> None:
+        step = FORGET_STEP
         while self._going:  # what could not be forgotten is still to be: without its pack nobody would find it again
-            with self._index.writing() as txn:
-                gone = [extent for entry in self._going[-FORGET_STEP:] for extent in txn.forget_place(entry)]
-            del self._going[-FORGET_STEP:]
+            try:
+                with self._index.writing() as txn:
+                    gone = [extent for entry in self._going[-step:] for extent in txn.forget_place(entry)]
+            except IndexFull:  # each name changes some pages, which are free again after the next transaction
+                if step == 1:
+                    raise
+                step = max(1, step // 8)
+                continue
+            del self._going[-step:]
             self._tallies.evicted(Eviction.CAPACITY, len(gone), sum(extent.length for extent in gone))
         if self._moved:  # else a power loss would cost what is wanted most: the old copy gone, the new one not there
             with suppress(OSError):  # on a full disk room matters more

@@ -85,3 +85,11 @@ class Tables:
         if mapped is not None:
             mapped()
         return cls(env, *(env.open_db(table, create=not readonly) for table in TABLES))
+
+    def pages(self, txn: Any) -> int:
+        """Pages that hold something, without those that are free; costs a look at each table's own record."""
+        total = 0
+        for table in (None, self.names, self.extents, self.places, self.keys, self.tags, self.meta):
+            stat = txn.stat(table) if table is not None else self.env.stat()
+            total += stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
+        return int(total)

@@ -307,7 +307,7 @@ class Volume:
 
     def stats(self) -> VolumeStats:
         return VolumeStats(
-            size_bytes=self.packs.used_bytes,
+            size_bytes=self.room.taken_bytes,
             max_bytes=self.settings.size_bytes,
             objects=self.index.objects(),
             packs=len(self.packs.all),

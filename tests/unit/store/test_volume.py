@@ -516,7 +516,7 @@ def test_a_pack_stays_until_the_index_has_forgotten_what_lies_in_it(tmp_path: Pa
     for number in range(3):
         put(volume, f"/{number}", 1, 10_000)
     one_pack_left(volume)
-    index = FailingIndex(volume, 1, lmdb.MapFullError())
+    index = FailingIndex(volume, 1, lmdb.DiskError("EIO"))
     with pytest.raises(StoreError):
         volume.evict_step(keep=False)
     assert index.failed
