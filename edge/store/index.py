@@ -54,6 +54,7 @@ class Index:
         self.closing: Callable[[], None] = _nobody_is_told  # called before its pages are no longer mapped
         self.touched: set[bytes] | None = None  # names that were written, for who wants to know
         self._tables = Tables.open(path, map_bytes, readonly=readonly, mapped=mapped)
+        self.map_bytes = int(self._tables.env.info()["map_size"])  # how large it can become
         if self.objects() == 0 and not readonly:
             with self._tables.env.begin(write=True) as txn:
                 txn.put(b"format", b"%d" % FORMAT, db=self._tables.meta)
@@ -66,6 +67,7 @@ class Index:
         """Be that other one from now on. A transaction of another thread that has begun ends as it has begun."""
         self.closing()
         self.path, self._tables, self.closing = other.path, other._tables, other.closing
+        self.map_bytes = other.map_bytes
 
     def reader_check(self) -> int:
         """Free the slots of readers that died."""
@@ -165,12 +167,7 @@ class Index:
         """Of its map, what no table uses."""
         tables = self._tables
         with self._begin(tables) as txn:
-            return int(tables.env.info()["map_size"]) - tables.pages(txn) * PAGE
-
-    @property
-    def map_bytes(self) -> int:
-        """How large it can become."""
-        return int(self._tables.env.info()["map_size"])
+            return self.map_bytes - tables.pages(txn) * PAGE
 
     def objects(self) -> int:
         tables = self._tables

@@ -173,7 +173,11 @@ class Room:
         return self._index_is_tight()
 
     def _index_is_tight(self) -> bool:
-        return self._index.spare_bytes() < max(self._index.map_bytes // SPARE_SHARE, SPARE_LEAST)
+        index = self._index
+        least = max(index.map_bytes // SPARE_SHARE, SPARE_LEAST)
+        if index.map_bytes - index.used_bytes() >= least:  # what is free within its file need not be counted
+            return False
+        return index.spare_bytes() < least
 
     def _seal_for_index(self) -> bool:
         """Have packs that are written to leave as well, where what is in them alone fills the index."""
