@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -126,7 +127,8 @@ def _socket_of(args: argparse.Namespace) -> str:
             raise Refused(str(wrong)) from wrong
     for directory in directories:
         try:
-            return str((directory / "control").read_text().strip())
+            named = directory / "control"
+            return os.readlink(named) if named.is_symlink() else named.read_text().strip()  # see `holdings._point_to`
         except OSError:
             continue
     named = ", ".join(map(str, directories))

@@ -18,7 +18,7 @@ from edge.runtime.inherited import Inherited
 from edge.runtime.listeners import bind
 from edge.runtime.rundir import RuntimeDirectory
 from edge.store.disk import Disk
-from edge.store.files import take_lock
+from edge.store.files import is_full, take_lock
 from edge.store.hits import create_hits_file
 
 CONTROL = "control"  # a file in the cache directory that names the control socket
@@ -200,9 +200,18 @@ def _lock_all(settings: Settings, stack: ExitStack) -> tuple[list[int], tuple[Co
 def _point_to(file: Path, control: str, stack: ExitStack) -> None:
     """Have the command line find the control socket by the cache directory."""
     try:
-        file.write_text(control + "\n")
+        file.unlink(missing_ok=True)
+        try:
+            file.write_text(control + "\n")
+        except OSError as error:
+            file.unlink(missing_ok=True)
+            if not is_full(error):
+                raise
+            file.symlink_to(control)  # a full disk has room for that: it is part of the directory's own block
     except OSError as error:
-        raise ConfigError("cache.dir", str(file.parent), f"cannot be written: {error.strerror}") from error
+        if not is_full(error):
+            raise ConfigError("cache.dir", str(file.parent), f"cannot be written: {error.strerror}") from error
+        return  # the command line finds us by --admin only
     stack.callback(file.unlink, missing_ok=True)
 
 

@@ -1,5 +1,6 @@
 """The small files of a volume: its identity, the pack counter, the clean mark, the lock (DESIGN section 9)."""
 
+import errno
 import json
 import os
 import secrets
@@ -7,6 +8,8 @@ import struct
 import time
 import uuid
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -44,12 +47,34 @@ def take_lock(disk: Disk, path: Path) -> int:
         if not disk.lock(fd):
             holder = disk.pread(fd, 32, 0).decode(errors="replace").strip()
             raise VolumeBusy(f"{path.parent} is kept by another process (pid {holder or 'unknown'})")
-        disk.ftruncate(fd, 0)
-        disk.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        _sign(disk, fd)
     except BaseException:
         disk.close(fd)
         raise
     return fd
+
+
+def is_full(error: OSError) -> bool:
+    """Is it the disk that has no room, rather than one that fails?"""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def suppress_full() -> Iterator[None]:
+    """What can be done later, when there is room again."""
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+
+
+def _sign(disk: Disk, fd: int) -> None:
+    """Who holds the lock, for whoever asks: not worth a start where the disk is full."""
+    said = f"{os.getpid()}\n".encode()
+    with suppress_full():
+        disk.pwrite(fd, said, 0)  # first: the block that it has is not to be lost to others
+        disk.ftruncate(fd, len(said))
 
 
 def write_whole(disk: Disk, path: Path, data: bytes) -> None:

@@ -67,6 +67,7 @@ class Opened:
         self.rebuild: Rebuild | Renewal | None = None
         self._index_is_lost = False
         self._marking: threading.Thread | None = None
+        self._owes_mark = False
         self.pack_size = settings.pack_size or pack_size_for(settings.size_bytes)
         self.extent_max = min(EXTENT_LIMIT, SUMS_LIMIT * settings.slice_size, self.pack_size)
         files.check_size(settings.size_bytes)
@@ -116,8 +117,8 @@ class Opened:
         self.suspect = (self.first_pack, self.first_pack) if same_boot else (dirty_from, self.first_pack)
         self.epoch = mark.epoch if mark is not None and trusted else (mark.epoch + 1 if mark else 1)
         self._open_index(trusted)
-        self.write_mark(clean=False)
-        self.first_generation = max(self.counter.raise_limit(), 1)
+        self._begin_mark()
+        self.first_generation = max(self._more_generations(), 1)
         self.live_path = self._make_live_path()
         self.live = LiveTable(self.live_path, self.settings.live_bytes, readonly=False)
         if self._index_is_lost:
@@ -249,6 +250,32 @@ class Opened:
         made.mkdir(mode=0o700)
         self._live_lock = try_lock(made, make=True)
         return made
+
+    def _begin_mark(self) -> None:
+        """From now on a start may trust the index only within this boot. Where that cannot be written, not at all."""
+        try:
+            self.write_mark(clean=False)
+        except OSError as error:
+            if not files.is_full(error):
+                raise
+            self.disk.unlink(self.directory / "clean")
+            self.disk.sync_directory(self.directory)
+            self._owes_mark = True
+            log.warning("%s is full: the start after this one would rebuild the index", self.directory)
+
+    def _more_generations(self) -> int:
+        try:
+            return self.counter.raise_limit()
+        except OSError as error:
+            if not files.is_full(error):
+                raise
+            return self.counter.generation_limit  # none below the limit: nothing is kept until there are more
+
+    def pay_mark(self) -> None:
+        """Write the mark that a start on a full disk could not write. OSError: it still cannot."""
+        if self._owes_mark:
+            self.write_mark(clean=False)
+            self._owes_mark = False
 
     def write_mark(self, *, clean: bool) -> None:
         next_pack = self.counter.next_pack if clean else self._dirty_from

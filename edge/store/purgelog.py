@@ -16,7 +16,7 @@ from typing import Final
 from edge.errors import FormatUnknown
 from edge.policy.purges import Purge, Scope
 from edge.store.disk import Disk
-from edge.store.files import write_whole
+from edge.store.files import is_full, write_whole
 from edge.store.record import Flag, Record
 
 MAGIC: Final = b"EDGEPURG"
@@ -138,11 +138,19 @@ class PurgeLog(Purged):
     def __init__(self, disk: Disk, path: Path, volume: uuid.UUID, oldest_pack: int) -> None:
         super().__init__()
         self._disk, self._path, self._volume = disk, path, volume
+        good = _HEADER.size
         for what, logged in read_purges(path, volume):
             self.note(what, logged)
-        self._rewrite_without(oldest_pack)
+            good += len(_encode(what, logged))
+        try:
+            self._rewrite_without(oldest_pack)
+        except OSError as error:
+            if not is_full(error) or not path.exists():
+                raise
+        else:
+            good = path.stat().st_size
         self._fd = disk.open(path, os.O_RDWR)
-        self._end = path.stat().st_size
+        self._end = good  # on a full disk it is as it was, perhaps with an end that was not written
 
     def append(self, whats: Sequence[Purge], sequence: int, last_pack: int, oldest_pack: int) -> None:
         """Note purges; they are durable when this returns. OSError: they are not."""

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from edge.errors import StoreError
 from edge.store.disk import Disk
+from edge.store.files import is_full
 from edge.store.index import Index
 from edge.store.journal import (
     Entry,
@@ -39,11 +40,17 @@ def complete_journals(packs: Packs, index: Index, disk: Disk, volume: uuid.UUID)
     """
     known = index.whole_journals()
     packs.look_at_journals(known)
+    lacking = set()
     for pack in list(packs.all.values()):
         if not pack.journal_whole:
-            _complete(pack, packs, index, disk, volume)
+            try:
+                _complete(pack, packs, index, disk, volume)
+            except OSError as error:
+                if not is_full(error):
+                    raise
+                lacking.add(pack.number)  # the index is good all the same, and the next start looks again
     with suppress(StoreError), index.writing() as txn:  # a full one cannot note it: the next start looks again
-        for number in packs.all.keys() - known.keys():
+        for number in packs.all.keys() - known.keys() - lacking:
             txn.note_whole(number, packs.all[number].row)
         for number in known.keys() - packs.all.keys():
             txn.forget_whole(number)

@@ -17,6 +17,7 @@ from edge.store.bus import Bus
 from edge.store.commits import Commits
 from edge.store.disk import Disk
 from edge.store.doubts import KEEPER, Doubts
+from edge.store.files import suppress_full
 from edge.store.health import Health, Trust, try_disk
 from edge.store.hits import Shared
 from edge.store.journal import DeleteEntry
@@ -82,7 +83,8 @@ class Volume:
         opened = Opened.begin(directory, settings, disk or Disk(), boot, bus, end)
         try:
             volume = cls(opened, clock, shared)
-            volume.keep_generations()
+            with suppress_full():
+                volume.keep_generations()
             volume.purges.finish()
         except BaseException:
             opened.let_go()
@@ -128,6 +130,7 @@ class Volume:
     def keep_generations(self) -> None:
         """Have enough of them ready (store thread: it waits for the disk)."""
         self._numbers.keep()
+        self._opened.pay_mark()
 
     def reserve(self, length: int, name: bytes = b"\0" * 16, key: bytes = b"") -> Reservation:
         """Space for `length` <= `extent_max` bytes; StoreError when there is none or the disk fails.
