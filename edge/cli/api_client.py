@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import json
 import math
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -128,7 +127,9 @@ def _socket_of(args: argparse.Namespace) -> str:
     for directory in directories:
         try:
             named = directory / "control"
-            return os.readlink(named) if named.is_symlink() else named.read_text().strip()  # see `holdings._point_to`
+            return (
+                str(named.readlink()) if named.is_symlink() else str(named.read_text().strip())
+            )  # see `holdings._point_to`
         except OSError:
             continue
     named = ", ".join(map(str, directories))

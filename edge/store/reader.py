@@ -269,7 +269,8 @@ class Reader:
         if seen is None or now - seen >= WARM_SECONDS or at + length > (number + 1) * WARM_BLOCK:
             for each in range(number, (at + length - 1) // WARM_BLOCK + 1):
                 if not self._is_block_warm(file, extent, each, now):
-                    if self._residency.resident(file.fileno(), extent.offset + at, length):
+                    begin = extent.offset + at
+                    if self._residency.resident(file.fileno(), begin, length) and file.reaches(begin + length):
                         break
                     return False
         # Only now: who brought the pages there has said before that it would.
@@ -284,7 +285,8 @@ class Reader:
         seen = self._warm.get(key)
         if seen is not None and now - seen < WARM_SECONDS:
             return True
-        if not self._residency.resident(file.fileno(), key[1], min(WARM_BLOCK, extent.length - start)):
+        length = min(WARM_BLOCK, extent.length - start)
+        if not self._residency.resident(file.fileno(), key[1], length) or not file.reaches(key[1] + length):
             return False
         self._note_warm(key, now)
         return True
