@@ -127,9 +127,9 @@ OURS: Final = frozenset(
 class Counter:
     """The durable counter of packs and generations: two slots written in turn, the newer valid one counts."""
 
-    def __init__(self, disk: Disk, path: Path) -> None:
+    def __init__(self, disk: Disk, path: Path, *, readonly: bool = False) -> None:
         self._disk = disk
-        self._fd = disk.open(path, os.O_RDWR | os.O_CREAT)
+        self._fd = disk.open(path, os.O_RDONLY if readonly else os.O_RDWR | os.O_CREAT)
         self._turn = 0
         self.next_pack = 1
         self.generation_limit = 1
