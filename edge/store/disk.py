@@ -50,6 +50,10 @@ class Disk:
         """The kernel is not to read ahead: what is in the page cache counts as verified."""
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
 
+    def forget(self, fd: int) -> None:
+        """Of what is on the disk, nothing is to stay in memory."""
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
     def fdatasync(self, fd: int) -> None:
         os.fdatasync(fd)
 

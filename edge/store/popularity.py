@@ -29,6 +29,7 @@ LIKE_LEAST, LIKE_MOST = 0.1, 10.0  # times its title that a segment may be expec
 EARNED: Final = 0.75  # bytes that may be appended anew for each byte filled: writes stay below 1.8
 SAVED: Final = 4  # packs: no more is earned ahead
 SMOOTH: Final = 0.1  # weight of the newest pack in the level
+JUMP: Final = 2 * HALF_LIFE  # seconds between two looks: the clock was set, as by NTP some time after the boot
 _HEAD: Final = struct.Struct("<8sdddqdddd")
 _MAGIC: Final = b"EDGEPOP2"
 _OLD_HEAD: Final = struct.Struct("<8sdddqd")
@@ -49,7 +50,7 @@ class Popularity:
         self._size, self._most_credit = size_bytes, SAVED * pack_size
         self._means = array("f", bytes(4 * TITLES))
         self._renditions, self._files = Ratios(), Ratios()
-        self._aged = self._since = now
+        self._aged = self._since = self._looked = now
         self._filled = 0.0  # since `_since`
 
     def __repr__(self) -> str:
@@ -74,6 +75,7 @@ class Popularity:
     def earn(self, filled: int, now: float) -> None:
         """Bytes are filled."""
         self.credit = min(self.credit + EARNED * filled, self._most_credit)
+        self._look(now)
         if now < self._since:  # the clock was set back
             self._since, self._filled = now, 0.0
         self._filled += filled
@@ -90,6 +92,7 @@ class Popularity:
 
     def age(self, now: float, *, counters: bool) -> None:
         """Fade by the steps that are due; the shared counters are faded by one keeper only."""
+        self._look(now)
         if now < self._aged:  # the clock was set back
             self._aged = now
         step = self.half_life / STEPS
@@ -104,6 +107,14 @@ class Popularity:
         self._files.fade(left)
         if counters and self.hits is not None:
             self.hits.fade(left)
+
+    def _look(self, now: float) -> None:
+        """A clock that is set by more than a keeper ever waits ages nothing."""
+        ahead = now - self._looked
+        self._looked = now
+        if ahead > JUMP:
+            self._aged += ahead
+            self._since += ahead
 
     def to_bytes(self, now: float) -> bytes:
         """All of it, to survive a restart of the machine."""
@@ -132,11 +143,12 @@ class Popularity:
             raise StoreError("the file of popularity is damaged")
         body = zlib.decompress(raw[4:])
         if body.startswith(_OLD_MAGIC):
-            self._restore_old(body)
+            self._restore_old(body, now)
             return
         if not body.startswith(_MAGIC):
             raise StoreError("the file of popularity is of another format")
         _, self._aged, self.level, self.credit, self.day, self.spent, *turning = _HEAD.unpack_from(body)
+        self._rest(now)
         self.turn, since, self._filled = turning
         self._since = now - since
         at = _HEAD.size
@@ -148,8 +160,13 @@ class Popularity:
         if self.hits is not None:
             self.hits.restore(body[at + Ratios.BYTES :])
 
-    def _restore_old(self, body: bytes) -> None:
+    def _rest(self, now: float) -> None:
+        """While it was off, or while a clock says so, at most a half-life has passed."""
+        self._looked, self._aged = now, max(self._aged, now - self.half_life)
+
+    def _restore_old(self, body: bytes, now: float) -> None:
         _, self._aged, self.level, self.credit, self.day, self.spent = _OLD_HEAD.unpack_from(body)
+        self._rest(now)
         end = _OLD_HEAD.size + 4 * TITLES
         self._means = array("f", body[_OLD_HEAD.size : end])
         if self.hits is not None:

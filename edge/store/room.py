@@ -13,6 +13,7 @@ from edge.store.disk import Disk
 from edge.store.doubts import Doubts, volume_id
 from edge.store.eviction import NEW_SHARE, Policy, Row, admit, least_score, stay_share, victims
 from edge.store.files import write_whole
+from edge.store.health import is_of_the_disk
 from edge.store.index import Index
 from edge.store.journal import ExtentEntry, ObjectEntry
 from edge.store.pack import ALIGN, Pack, Reservation
@@ -57,7 +58,7 @@ class Room:
         self.popularity = Popularity(settings.size_bytes, packs.size, clock.wall())
         self.budget = WriteBudget(settings.daily_writes, self.popularity)
         self.doubts = Doubts()
-        self.failed: Callable[[Exception], object] = _nobody_is_told  # what could not be appended anew
+        self.failed: Callable[[Exception], object] = _nobody_is_told  # of the disk's errors while appending anew
         self._file, self._remembered = packs.directory.parent / "popularity", clock.wall()
         self._volume = volume_id(packs.directory.parent)
         self._packs, self._index, self._disk = packs, index, disk
@@ -118,8 +119,6 @@ class Room:
             self._tallies.refused += 1
             raise
         self.ensure(length)
-        self.popularity.earn(length, now)
-        self.budget.spend(length, now)
         return self._packs.reserve(length, admit(self._settings.policy, score, self.popularity.level))
 
     @property
@@ -127,6 +126,12 @@ class Room:
         """What counts towards the volume's size: packs, journals, index."""
         index = self._index.used_bytes() if self._counts_index else 0
         return self._packs.used_bytes + self._packs.journal_bytes + index + self._others
+
+    def count_filled(self, length: int) -> None:
+        """Bytes of a fill were written; what is reserved and never comes costs nothing."""
+        now = self._clock.wall()
+        self.popularity.earn(length, now)
+        self.budget.spend(length, now)
 
     def ensure(self, length: int) -> None:
         """Room for `length` bytes now, or StoreError."""
@@ -229,10 +234,11 @@ class Room:
         popularity, policy, row = self.popularity, self._settings.policy, pack.row
         if not keep:
             return [], placed
-        budget = stay_share(policy, row) * self._packs.size
+        loose = 1 - self.budget.tightness(self._clock.wall())
+        budget = stay_share(policy, row) * self._packs.size * loose
         score = self._count
         if policy is Policy.POPULAR:
-            budget = min(budget, popularity.credit * (1 - self.budget.tightness(self._clock.wall())))
+            budget = min(stay_share(policy, row) * self._packs.size, popularity.credit * loose)
             score = self._score
         least = least_score(policy, row, popularity.level)
         staying, going, lowest = victims(placed, score, least, budget)
@@ -258,7 +264,7 @@ class Room:
             data = self._read_verified(record, extent)
             place = self._packs.reserve(extent.length, row)
         except (OSError, StoreError) as error:
-            self.failed(error)
+            self._tell(error)
             return False
         moved = replace(extent, pack=place.pack, offset=place.offset)
         try:
@@ -268,7 +274,7 @@ class Room:
                 txn.move_extent(entry.name, record, extent, moved)
                 txn.set_meta(SPENT, self.budget.mark)
         except (OSError, StoreError) as error:
-            self.failed(error)
+            self._tell(error)
             return False
         finally:
             self._packs.release(place.pack)
@@ -278,6 +284,10 @@ class Room:
             self.popularity.hits.halve(entry.name)
         self._tallies.rewritten_bytes += extent.length
         return True
+
+    def _tell(self, error: Exception) -> None:
+        if is_of_the_disk(error):
+            self.failed(error)
 
     def _read_verified(self, record: Record, extent: Extent) -> bytes:
         """StoreError: the bytes are not what their checksums say."""

@@ -25,6 +25,7 @@ from typing import Final, Protocol
 from edge.clock import Clock
 from edge.store.disk import Disk
 from edge.store.doubts import Doubts, volume_id
+from edge.store.health import is_of_the_disk
 from edge.store.pack import EXTENT_LIMIT
 from edge.store.record import Extent, Record, sums_match
 from edge.store.tables import Placed
@@ -109,7 +110,9 @@ class Inspector:
             data = self._read(extent)
         except FileNotFoundError:
             return Damage.TRUNCATED
-        except OSError:
+        except OSError as error:
+            if not is_of_the_disk(error):  # descriptors, memory: that says nothing of the extent
+                raise
             return Damage.STORE_FAILED
         if len(data) < extent.length:
             return Damage.TRUNCATED

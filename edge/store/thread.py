@@ -48,6 +48,7 @@ class StoreThread:
         self._looking: asyncio.TimerHandle | None = None
         self._doing: list[Call] = []
         self.errors = 0
+        volume.disk_error = self._failed
         self.on_trust: Callable[[Trust], None] = lambda _: None  # on the loop: the volume's hello is another
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Call] = deque()

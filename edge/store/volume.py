@@ -4,8 +4,10 @@ All of it is synchronous and called from one store thread (`thread.StoreThread`)
 `extents` are read transactions and may be called from the keeper's loop as well.
 """
 
+import errno
+import os
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -36,6 +38,10 @@ from edge.words import Damage, Eviction
 LOST_MOST = 100_000  # 10 MB
 
 
+def _nobody_is_told(_error: Exception) -> None:
+    pass
+
+
 class Volume:
     """See the module's text. `open` takes the lock, `close` gives it back."""
 
@@ -46,6 +52,8 @@ class Volume:
         self.tallies = Tallies()
         self.health = Health()
         self.room = Room(self.packs, self.index, opened.disk, self.settings, self.tallies, clock, self.flush_journals)
+        self.disk_error: Callable[[Exception], object] = _nobody_is_told  # of what no call of ours ends with
+        self.room.failed = lambda error: self.disk_error(error)
         self.popularity = self.room.popularity
         self.popularity.hits = shared.hits if shared else None
         self.room.recall()
@@ -143,6 +151,7 @@ class Volume:
 
     def write(self, place: Reservation, at: int, data: bytes | memoryview) -> None:
         self.packs.write(place, at, data)
+        self.room.count_filled(len(data))
 
     def try_disk(self) -> None:
         """OSError: it does not work."""
@@ -216,6 +225,8 @@ class Volume:
     def found_bad(self, bad: BadExtent) -> None:
         """Forget what the scrubber has found."""
         self.tallies.damage[bad.damage] += 1
+        if bad.damage is Damage.STORE_FAILED:
+            self.disk_error(OSError(errno.EIO, os.strerror(errno.EIO)))
         self.drop_extent(bad.name, bad.generation, bad.pack, bad.offset, Eviction.CORRUPT)
 
     def note_scrubbed(self, pack: int) -> None:
@@ -255,6 +266,7 @@ class Volume:
                 self.packs.sync(pack)
             except OSError as error:  # what is not surely on the disk is not promised; the other packs are
                 failed = error
+                pack.journal_lacks = True  # it is not whole without them, nor will it be called so
                 continue
             try:
                 self.packs.flushed(pack, entries)

@@ -90,7 +90,8 @@ def test_after_a_half_life_everything_counts_half_and_shared_counters_fade_by_on
     popularity.age(1000.0 + 2 * HALF_LIFE, counters=False)
     assert hits.count(NAME) == left
     assert popularity.level == pytest.approx(1.0)
-    popularity.age(1000.0 + 1000 * HALF_LIFE, counters=True)
+    for day in range(3, 30):
+        popularity.age(1000.0 + day * HALF_LIFE, counters=True)
     assert hits.count(NAME) == 0
 
 
@@ -265,3 +266,78 @@ def test_a_full_counter_can_be_marked_and_is_full_after_the_first_hit(hits: HitC
     hits.mark_ahead(name)
     assert hits.touch(name)
     assert hits.count(name) == MOST
+
+
+def test_a_clock_that_is_set_ages_nothing(hits: HitCounters) -> None:
+    """A machine without a clock of its own starts in 1970, and NTP sets it a minute later."""
+    known = Popularity(GIB, MIB, 1_800_000_000.0, hits)
+    known.level = 3.0
+    kept = known.to_bytes(1_800_000_000.0)
+    popularity = Popularity(GIB, MIB, 0.0, hits)
+    popularity.restore(kept, 10.0)
+    for now in (10.0, 11.0, 60.0, 1_800_000_100.0, 1_800_000_101.0, 5.0, 6.0, 4_000_000_000.0, 1_800_000_200.0):
+        popularity.earn(MIB, now)
+        popularity.age(now, counters=True)
+    assert popularity.level == 3.0
+    assert popularity.half_life == HALF_LIFE
+    popularity.age(1_800_000_200.0 + HALF_LIFE, counters=True)
+    assert popularity.level == pytest.approx(1.5)
+
+
+def test_however_long_a_node_was_off_at_most_a_half_life_has_passed(hits: HitCounters) -> None:
+    known = Popularity(GIB, MIB, 1000.0, hits)
+    known.level = 4.0
+    kept = known.to_bytes(1000.0)
+    popularity = Popularity(GIB, MIB, 0.0, hits)
+    popularity.restore(kept, 4_000_000_000.0)
+    popularity.age(4_000_000_001.0, counters=True)
+    assert popularity.level == pytest.approx(2.0)
+
+
+def test_a_days_bytes_are_not_forgotten_when_the_clock_is_set(hits: HitCounters) -> None:
+    today = 20_000 * DAY_SECONDS + 3600.0
+    popularity = Popularity(GIB, MIB, today, hits)
+    budget = WriteBudget(1000, popularity)
+    budget.spend(600, today)
+    for now in (60.0, today + 60, today + 400 * DAY_SECONDS, today + 120):
+        assert budget.written(now) == 600
+    mark = budget.mark
+    budget = WriteBudget(1000, Popularity(GIB, MIB, 0.0, hits))
+    budget.recall(mark)
+    budget.spend(100, 30.0)  # a start in 1970
+    assert budget.written(today + 300) == 700
+    assert budget.written(today + DAY_SECONDS) == 0, "a midnight is one"
+    budget.spend(50, today + DAY_SECONDS)
+    mark = budget.mark
+    budget = WriteBudget(1000, Popularity(GIB, MIB, 0.0, hits))
+    budget.recall(mark)
+    assert budget.written(today + 5 * DAY_SECONDS) == 0, "it was off for some days"
+
+
+def test_a_fill_that_is_given_up_costs_nothing_of_the_days_bytes(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path, daily_writes=100 * MIB)
+    place = volume.reserve(MIB, NAME, b"/a")
+    volume.write(place, 0, bytes(1000))
+    volume.release(place)
+    assert volume.room.written_today == 1000
+    assert volume.popularity.credit < 1000
+    volume.close()
+
+
+@pytest.mark.parametrize("policy", [Policy.LRU, Policy.POPULAR])
+def test_when_the_days_bytes_are_used_up_nothing_is_appended_anew(
+    tmp_path: Path, hits: HitCounters, policy: Policy
+) -> None:
+    volume = open_volume(tmp_path, daily_writes=5 * MIB, policy=policy)
+    volume.popularity.hits = hits
+    for number in range(5):
+        put(volume, f"/{number}", 1, 900_000)
+        for _ in range(MOST):
+            hits.touch(name(volume, f"/{number}"))
+    volume.popularity.credit = 4.0 * MIB
+    volume.popularity.spent = 5.0 * MIB
+    volume.packs.seal_all()
+    while volume.evict_step():
+        pass
+    assert volume.tallies.rewritten_bytes == 0
+    volume.close()
