@@ -76,7 +76,7 @@ class Holdings:
             for number in usable:
                 sock, path = runtime.link(f"volume-{number}.link")
                 links.append(Link(number, stack.enter_context(sock), path))
-            hits_fd = create_hits_file()
+            hits_fd = create_hits_file(sum(volume.size for volume in settings.volumes))
             stack.callback(os.close, hits_fd)
             liveness = os.pipe()
             for fd in liveness:

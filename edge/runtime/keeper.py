@@ -69,6 +69,7 @@ async def run_keeper(child: ChildHandle) -> None:
         lambda bad: store.post(volume.found_bad, bad),
         lambda pack: store.post(volume.note_scrubbed, pack),
         volume.index.meta(b"scrubbed"),
+        lambda pack: store.post(volume.mend_journal, pack),
     )
 
     def adopt(new: Settings) -> None:

@@ -25,6 +25,7 @@ from edge.store.tables import (
     Placed,
     Side,
     Tables,
+    extent_key,
 )
 from edge.store.writing import Writing
 
@@ -118,6 +119,25 @@ class Index:
                     if extent is not None:
                         found.append(extent)
         return sorted(found, key=lambda extent: extent.start)
+
+    def is_damaged(self, placed: Placed) -> bool:
+        """Is there a row for what lies at a place that is not what was written?"""
+        tables = self._tables
+        with self._begin(tables) as txn:
+            raw = txn.get(placed.name, db=tables.names)
+            row = txn.get(extent_key(placed.generation, placed.start), db=tables.extents)
+        if raw is None:
+            return False
+        record = decode_stored(raw)
+        return record is None or (
+            record.generation == placed.generation and row is not None and decode_extent_row(row) is None
+        )
+
+    def is_whole(self, pack: int) -> bool:
+        """Is its journal known to be?"""
+        tables = self._tables
+        with self._begin(tables) as txn:
+            return txn.get(WHOLE + b"%d" % pack, db=tables.meta) is not None
 
     def key(self, name: bytes) -> bytes:
         """An object's key, empty if there is none: far cheaper than its record."""

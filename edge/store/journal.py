@@ -16,6 +16,7 @@ VERSION: Final = 1
 _HEADER: Final = struct.Struct("<8sHHI16s")
 HEADER_BYTES: Final = _HEADER.size
 ENTRY: Final = struct.Struct("<IIB")
+PIECE: Final = 4 << 20  # more than the longest entry takes
 SEARCH: Final = 80 << 10
 MAX_PAYLOAD: Final = 1 << 20  # a head is at most 64 KiB, sums of 64 slices 512 bytes: more is garbage
 
@@ -131,6 +132,24 @@ def read_journal(
         entry = _decode(kind, payload)
         if entry is not None:
             yield entry
+
+
+def is_whole(read: Callable[[int, int], bytes], pack: int, volume: uuid.UUID) -> bool:
+    """Is a sealed journal as it was written? Read in pieces by (length, offset); an entry is in memory at a time."""
+    raw, at, kind = read(PIECE, 0), HEADER_BYTES, 0
+    if not is_of(raw, pack, volume):
+        return False
+    begin, more = 0, len(raw) == PIECE
+    while True:
+        framed = _framed(raw, at - begin)
+        if framed is not None:
+            kind, _, end = framed
+            at = begin + end
+        elif more and begin != at:  # what is left of this piece is the beginning of an entry
+            raw, begin = read(PIECE, at), at
+            more = len(raw) == PIECE
+        else:
+            return at == begin + len(raw) and kind == EntryType.SEALED
 
 
 def _framed(raw: bytes, at: int) -> tuple[int, bytes, int] | None:

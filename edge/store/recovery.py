@@ -4,7 +4,7 @@ import os
 import uuid
 from contextlib import suppress
 
-from edge.errors import StoreError
+from edge.errors import FormatUnknown, StoreError
 from edge.store.disk import Disk
 from edge.store.files import is_full
 from edge.store.index import Index
@@ -67,10 +67,22 @@ def complete_newest(packs: Packs, index: Index, disk: Disk, volume: uuid.UUID, f
             _complete(pack, packs, index, disk, volume)
 
 
+def mend_journal(pack: Pack, packs: Packs, index: Index, disk: Disk, volume: uuid.UUID) -> None:
+    """Write a journal that has been damaged anew: what is good of it, and what the index has of the rest."""
+    entries: list[Entry] = []
+    with suppress(OSError, FormatUnknown):
+        raw = read_whole(disk, packs, pack.number)
+        entries = [e for e in read_journal(raw, pack.number, volume) if not isinstance(e, SealedEntry)]
+    _add_and_seal(entries, pack, packs, index, disk, volume)
+
+
 def _complete(pack: Pack, packs: Packs, index: Index, disk: Disk, volume: uuid.UUID) -> None:
     entries = list(read_journal(read_whole(disk, packs, pack.number), pack.number, volume))
-    if entries and isinstance(entries[-1], SealedEntry):
-        return
+    if not entries or not isinstance(entries[-1], SealedEntry):
+        _add_and_seal(entries, pack, packs, index, disk, volume)
+
+
+def _add_and_seal(entries: list[Entry], pack: Pack, packs: Packs, index: Index, disk: Disk, volume: uuid.UUID) -> None:
     known = {(e.generation, e.extent.start) for e in entries if isinstance(e, ExtentEntry)}
     objects = {(e.name, e.record.generation) for e in entries if isinstance(e, ObjectEntry)}
     missing: list[Entry] = []

@@ -112,7 +112,7 @@ class Room:
     def place(self, length: int, name: bytes, key: bytes) -> Reservation:
         """Room for a part of a fill, in the row where it belongs; StoreError: none; NotAdmitted: not worth it."""
         now = self._clock.wall()
-        score = self.popularity.observe(name, traits_of(key))
+        score = self.popularity.observe(name, traits_of(key, self.popularity.titles))
         try:
             self.budget.check(score, now)
         except NotAdmitted:
@@ -249,7 +249,7 @@ class Room:
         return self.popularity.hits.count(entry.name) if self.popularity.hits is not None else 0
 
     def _score(self, entry: Placed) -> float:
-        return self.popularity.observe(entry.name, traits_of(self._index.key(entry.name)))
+        return self.popularity.observe(entry.name, traits_of(self._index.key(entry.name), self.popularity.titles))
 
     def _append_anew(self, entry: Placed) -> bool:
         """Read, verify, write elsewhere, point the index there. False when it is not worth or not possible."""

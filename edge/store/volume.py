@@ -29,9 +29,11 @@ from edge.store.opening import End, Opened
 from edge.store.pack import Reservation
 from edge.store.purge import Purges
 from edge.store.record import Extent, Flag, Record
+from edge.store.recovery import mend_journal
 from edge.store.room import Room
 from edge.store.scrub import BadExtent, Inspector
 from edge.store.settings import VolumeHello, VolumeSettings, VolumeStats
+from edge.store.tables import Placed
 from edge.store.tallies import Tallies
 from edge.words import Damage, Eviction
 
@@ -225,9 +227,29 @@ class Volume:
     def found_bad(self, bad: BadExtent) -> None:
         """Forget what the scrubber has found."""
         self.tallies.damage[bad.damage] += 1
+        if bad.damage is Damage.INDEX:
+            self._forget_damaged(bad)
+            return
         if bad.damage is Damage.STORE_FAILED:
             self.disk_error(OSError(errno.EIO, os.strerror(errno.EIO)))
         self.drop_extent(bad.name, bad.generation, bad.pack, bad.offset, Eviction.CORRUPT)
+
+    def _forget_damaged(self, bad: BadExtent) -> None:
+        """A row that is not what was written has been none for who looked it up: the object is fetched again."""
+        placed = Placed(bad.pack, bad.offset, bad.name, bad.generation, bad.start, bad.length)
+        if self.index.is_damaged(placed):
+            with self.index.writing() as txn:
+                txn.forget_damaged(placed)
+            self.tallies.evicted(Eviction.CORRUPT, 1, bad.length)
+
+    def mend_journal(self, number: int) -> None:
+        """The scrubber has found a sealed journal damaged: a lost index would cost what it no more says."""
+        pack = self.packs.all.get(number)
+        if pack is None or pack.journal_fd >= 0:
+            return
+        self.tallies.damage[Damage.JOURNAL] += 1
+        if self._rebuild is None and self.index.is_whole(number):
+            mend_journal(pack, self.packs, self.index, self._opened.disk, self._opened.identity.volume)
 
     def note_scrubbed(self, pack: int) -> None:
         """A pass has got so far: after a start it goes on there."""
@@ -318,7 +340,8 @@ class Volume:
 
     def inspector(self) -> Inspector:
         """What reads this volume's extents from its disk, for another thread."""
-        return Inspector(self.directory, self.index, self._opened.disk, self.room.doubts)
+        opened = self._opened
+        return Inspector(self.directory, self.index, opened.disk, self.room.doubts, opened.identity.volume)
 
     def stats(self) -> VolumeStats:
         return VolumeStats(

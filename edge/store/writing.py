@@ -222,6 +222,22 @@ class Writing:
         self.remove_record(placed.name, record, [extent, *others])
         return [extent, *left]
 
+    def forget_damaged(self, placed: Placed) -> None:
+        """Delete rows that are not what was written, and what belongs to them; the object's key is not known."""
+        raw = self._txn.get(placed.name, db=self.names)
+        record = decode_stored(raw) if raw is not None else None
+        self._txn.delete(PLACE_KEY.pack(placed.pack, placed.offset), db=self.places)
+        if record is not None:
+            self._txn.delete(extent_key(placed.generation, placed.start), db=self.extents_table)
+            return
+        self._touch(placed.name)
+        self._txn.delete(placed.name, db=self.names)
+        generation = struct.pack(">Q", placed.generation)
+        with self._txn.cursor(db=self.extents_table) as cursor:
+            found = cursor.set_range(generation)
+            while found and cursor.key().startswith(generation):
+                found = cursor.delete()
+
     def _has_place(self, extent: Extent) -> bool:
         return self._txn.get(PLACE_KEY.pack(extent.pack, extent.offset), db=self.places) is not None
 

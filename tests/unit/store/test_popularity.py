@@ -13,13 +13,14 @@ from edge.clock import FakeClock
 from edge.errors import NotAdmitted, StoreError
 from edge.store.budget import DAY_SECONDS, WriteBudget
 from edge.store.eviction import Policy, Row, admit
-from edge.store.hits import BUCKETS, FULL, MOST, HitCounters, create_hits_file
+from edge.store.hits import BUCKETS, FULL, MOST, HitCounters, buckets_in, create_hits_file
 from edge.store.popularity import HALF_LIFE, HALF_LIFE_MOST, STEPS, Popularity
-from edge.store.traits import TITLES, Traits, traits_of
+from edge.store.traits import TITLES, Traits, titles_for, traits_of
 from edge.store.volume import Volume
 from edge.words import GIB, MIB
 from tests.support.volumes import name, open_volume, put, settings
 
+TB = 10**12
 NAME, OTHER = b"n" * 16, b"m" * 16
 
 
@@ -341,3 +342,53 @@ def test_when_the_days_bytes_are_used_up_nothing_is_appended_anew(
         pass
     assert volume.tallies.rewritten_bytes == 0
     volume.close()
+
+
+def test_counters_and_means_are_as_many_as_the_volumes_need_within_bounds() -> None:
+    sizes = {}
+    for size in (0, 8 * TB, 30 * TB, 10_000 * TB):
+        fd = create_hits_file(size)
+        sizes[size] = buckets_in(fd) >> 20, titles_for(size) >> 10
+        os.close(fd)
+    assert sizes == {0: (4, 64), 8 * TB: (4, 64), 30 * TB: (16, 256), 10_000 * TB: (64, 1024)}
+    assert len({traits_of(b"site/%d/720p/1.m4s" % n, titles_for(30 * TB)).title for n in range(100_000)}) > 80_000
+
+
+def test_what_was_learnt_is_kept_when_the_volume_becomes_larger_or_smaller() -> None:
+    small, large = create_hits_file(), create_hits_file(30 * TB)
+    one, other = HitCounters(small), HitCounters(large)
+    names = [n.to_bytes(4, "little") + bytes(12) for n in (1, BUCKETS - 1, 5 * BUCKETS + 7)]
+    for name_of_it in names:
+        one.touch(name_of_it)
+    known = Popularity(GIB, MIB, 0.0, one)
+    for _ in range(50):
+        known.observe(names[0], Traits(70, 1, 1))
+    score = known.observe(names[0], Traits(70, 1, 1))
+    kept = known.to_bytes(0.0)
+    grown = Popularity(30 * TB, MIB, 0.0, other)
+    grown.restore(kept, 0.0)
+    assert [other.count(each) for each in names] == [1, 1, 1]
+    assert grown.observe(names[0], Traits(70 + 65_536, 1, 1)) == pytest.approx(score, rel=0.05)
+    again = create_hits_file()
+    shrunk = Popularity(GIB, MIB, 0.0, HitCounters(again))
+    shrunk.restore(grown.to_bytes(0.0), 0.0)
+    assert shrunk.observe(names[0], Traits(70, 1, 1)) == pytest.approx(score, rel=0.1)
+    for fd in (small, large, again):
+        os.close(fd)
+
+
+def test_a_file_of_the_format_before_is_read(hits: HitCounters) -> None:
+    known = Popularity(GIB, MIB, 0.0, hits)
+    hits.touch(NAME)
+    for _ in range(50):
+        known.observe(NAME, Traits(70, 1, 1))
+    known.level = 2.0
+    body = zlib.decompress(known.to_bytes(0.0)[4:])
+    head = 8 + 9 * 8
+    old = zlib.compress(b"EDGEPOP2" + body[8:head] + body[head + 4 :])
+    fd = create_hits_file()
+    popularity = Popularity(GIB, MIB, 0.0, HitCounters(fd))
+    popularity.restore(zlib.crc32(old).to_bytes(4, "little") + old, 0.0)
+    assert popularity.level == 2.0
+    assert popularity.observe(NAME, Traits(70, 1, 1)) == known.observe(NAME, Traits(70, 1, 1))
+    os.close(fd)
