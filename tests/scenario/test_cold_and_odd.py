@@ -1,8 +1,8 @@
 """Cold and damaged data, full disks, stale answers, private and endless bodies: through a whole edge."""
 
 import asyncio
-import mmap
 import json
+import mmap
 import os
 import shutil
 import subprocess
