@@ -15,8 +15,9 @@ from edge.fill.messages import UNKNOWN, Head, HeadFlag
 from edge.fill.patience import let_players_go_first
 from edge.fill.placing import Tower
 from edge.fill.plan import Ask
+from edge.fill.rangeless import directory
 from edge.fill.readers import Run
-from edge.fill.shop import Shop, directory
+from edge.fill.shop import Shop
 from edge.fill.spread import FIRST, Spread
 from edge.fill.upload import Upload
 from edge.origin.client import OriginClient

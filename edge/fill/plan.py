@@ -165,6 +165,8 @@ def verify_partial(ask: Ask, response_fields: Fields, content_length: int | None
         raise _bad("206 to a request without Range")
     if fields.values(response_fields, b"content-encoding"):
         raise _bad("partial answer with Content-Encoding")
+    if (fields.first(response_fields, b"content-type") or b"").lower().startswith(b"multipart/byteranges"):
+        raise _bad("several parts for one")
     given = fields.values(response_fields, b"content-range")
     found = content_range.parse_content_range(given[0]) if len(given) == 1 else None
     if found is None or found.total is None:
