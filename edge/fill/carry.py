@@ -58,12 +58,22 @@ class Carrier:
 
     # -- one answer ------------------------------------------------------------------------------
 
-    async def take(self, response: UpstreamResponse | Spread) -> OriginError | None:
-        """Put the answer's body into the sink. Returns what broke it, None when it is complete or was stopped."""
+    async def take(self, response: UpstreamResponse | Spread, end: int = UNKNOWN) -> OriginError | None:
+        """Put the answer's body into the sink. Returns what broke it, None when it is complete or was stopped.
+
+        Beyond `end`, where the run goes on but this answer does not, or beyond its stop it is left there and then: a
+        surplus in chunks has no end of its own. So it is where a reader has come in this very moment: what was cut off
+        would be missing before what comes next.
+        """
         run = self._run
         try:
             async for chunk in response:
-                await self._put(chunk if run.stop_at == UNKNOWN else chunk[: run.stop_at - run.position])
+                stop = run.stop_at if end == UNKNOWN or run.stop_at < end else end
+                room = len(chunk) if stop == UNKNOWN else stop - run.position
+                await self._put(chunk[:room])
+                if len(chunk) > room:
+                    self._stopped = stop == run.stop_at and not self._done
+                    break
                 await self._wait_for_readers()
                 self._moved_at = self._shop.clock.monotonic()
                 if self._stopped:
@@ -72,7 +82,9 @@ class Carrier:
             return None if self._done else error
         if run.end == UNKNOWN and not self._stopped:
             run.end = run.stop_at = run.position
-        return None if self._done else OriginError(Reason.TRUNCATED, f"ended at {run.position} of {run.end}")
+        if self._done or self._stopped:
+            return None
+        return OriginError(Reason.TRUNCATED, f"ended at {run.position} of {run.end}")
 
     async def _put(self, data: bytes) -> None:
         run = self._run

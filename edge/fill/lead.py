@@ -98,7 +98,7 @@ class Lead:
                 carrier = await self._judging.judge(ask, response, run)
                 if carrier is not None:
                     self._follow(carrier, run)
-                    broken = await carrier.take(response)
+                    broken = await carrier.take(response, self._judging.answered)
             self._shop.spread.room()  # its connection is free
             if carrier is not None:
                 await carrier.complete(broken)
