@@ -209,5 +209,17 @@ def same_version(record: Record, etag: bytes, total: int) -> bool:
     return bool(record.flags & Flag.STRONG) and record.etag == etag and record.total == total
 
 
-def _bad(detail: str) -> OriginError:
-    return OriginError(Reason.BAD_RESPONSE, detail, retryable=False)
+class Refused(OriginError):
+    """A member does not bring the part that it was asked for, but says something else. Another one may bring it."""
+
+
+PASSING = frozenset({408, 425, 429})  # statuses below 500 that the same member may think better of
+
+
+def refused(status: int, what: str) -> Refused:
+    """A status in place of a part of what has begun to come."""
+    return Refused(Reason.BAD_RESPONSE, f"{status} to {what}", retryable=status >= 500 or status in PASSING)
+
+
+def _bad(detail: str) -> Refused:
+    return Refused(Reason.BAD_RESPONSE, detail, retryable=False)
