@@ -155,6 +155,20 @@ def test_any_bit_that_flips_in_a_row_of_the_index_is_found() -> None:
             assert decode(raw[:cut]) is None
 
 
+def test_one_flipped_bit_in_a_header_is_told_and_costs_no_entry_but_where_it_makes_a_later_version() -> None:
+    raw = header(3, VOLUME) + b"".join(encode_entry(entry) for entry in ENTRIES)
+    for bit in range(len(header(3, VOLUME)) * 8):
+        damaged = bytearray(raw)
+        damaged[bit // 8] ^= 1 << bit % 8
+        bad: list[int] = []
+        if bit // 8 == 8 and 0 < damaged[8] <= 8:
+            with pytest.raises(FormatUnknown, match="version"):
+                list(read_journal(bytes(damaged), 3, VOLUME))
+            continue
+        assert list(read_journal(bytes(damaged), 3, VOLUME, bad.append)) == ENTRIES
+        assert bad == ([] if bit // 8 in (10, 11) else [0]), "any row is right"
+
+
 def test_foreign_journals_are_not_read_and_unknown_versions_refused() -> None:
     raw = header(3, VOLUME) + encode_entry(ENTRIES[0])
     assert list(read_journal(raw, 4, VOLUME)) == []
