@@ -166,9 +166,9 @@ class Index:
         with self._begin(tables) as txn, txn.cursor(db=tables.extents) as cursor:
             if cursor.set_range(prefix):
                 for key, value in cursor:
+                    before = _behind(before, key)
                     if not key.startswith(prefix):
                         break
-                    before = _behind(before, key)
                     extent = decode_extent_row(key, value)
                     if extent is not None:
                         found.append(extent)

@@ -204,6 +204,26 @@ def test_an_index_that_the_last_keeper_died_of_is_rebuilt_and_counted(tmp_path: 
     volume.close()
 
 
+def test_a_worker_that_found_the_index_damaged_ends_the_keeper_that_has_it_and_no_later_one(tmp_path: Path) -> None:
+    ended: list[str] = []
+    live_twice(tmp_path)
+    made = settings(tmp_path)
+    volume = Volume.open(tmp_path / "v", made, clock=FakeClock(), boot="boot-1", end=ended.append)
+    volume.lose_index(volume.epoch - 1)
+    assert ended == []
+    volume.lose_index(volume.epoch)
+    assert ended == ["a worker has found the index damaged: it will be rebuilt"]
+    volume.close(clean=False)
+    for rebuilding in (True, False):
+        volume = open_volume(tmp_path)
+        assert volume.rebuilding == rebuilding
+        assert volume.tallies.take_damage() == ({Damage.INDEX_PAGES: 1} if rebuilding else {})
+        while volume.rebuild_step():
+            pass
+        prove_all(volume)
+        volume.close()
+
+
 # -- numbers ---------------------------------------------------------------------------------------
 
 
