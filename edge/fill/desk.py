@@ -405,10 +405,12 @@ class Desk:
         self._store.post(self._volume.delete, name, None, Eviction.INVALIDATED)
 
     def bad(self, message: Bad) -> None:
-        """A stored extent did not verify: drop it, so that it is fetched again."""
+        """A stored extent did not verify: drop it, so that it is fetched again. An index that is damaged is lost."""
         if message.reason is Reason.STORE_FAILED:
             self._store.post(self._store.disk_failed)
         if message.name == NO_NAME:
+            if message.reason is Reason.CORRUPT:
+                self._store.post(self._store.volume.lose_index, message.generation)
             return
         self.doom(message.name)  # a flight that knows the bad extent would point those who join it there again
         self._drops.drop(message)
