@@ -49,8 +49,10 @@ class Packs:
         self._volume = volume
         self.size = size
         disk.mkdir(self.directory)
-        found = self._found(".pack")
-        journals = self._found(".journal")
+        found, journals, leftovers = self._found()
+        for path in leftovers:
+            with suppress(OSError):
+                disk.unlink(path)
         for number, stat in sorted(found.items()):
             pack = Pack(number, stat.st_size, min(stat.st_size, stat.st_blocks * 512))
             pack.sealed = True  # never appended to by a later run
@@ -67,13 +69,26 @@ class Packs:
             else:
                 self.look_at_journal(pack)
 
-    def _found(self, ending: str) -> dict[int, os.stat_result]:
+    def _found(self) -> tuple[dict[int, os.stat_result], dict[int, os.stat_result], list[Path]]:
+        """Packs, journals, and what killed runs have left: drafts, and journals whose packs are gone."""
+        found: dict[int, os.stat_result] = {}
+        journals: dict[int, os.stat_result] = {}
+        leftovers: list[Path] = []
         with os.scandir(self.directory) as entries:
-            return {
-                int(entry.name.removesuffix(ending)): entry.stat()
-                for entry in entries
-                if entry.name.endswith(ending) and entry.name.removesuffix(ending).isdigit()
-            }
+            for entry in entries:
+                stem, _, kind = entry.name.partition(".")
+                if kind == "pack" and stem.isdigit():
+                    found[int(stem)] = entry.stat()
+                elif kind == "journal" and stem.isdigit():
+                    journals[int(stem)] = entry.stat()
+                elif kind == "new" and stem.isdigit():
+                    leftovers.append(self.directory / entry.name)
+        lonely = sorted(journals.keys() - found.keys())
+        return found, journals, leftovers + [self.journal_path(number) for number in lonely]
+
+    def hold_something(self) -> bool:
+        """Does a journal say that there is anything?"""
+        return any(pack.journal_at > HEADER_BYTES + SEALED_BYTES for pack in self.all.values())
 
     def journal_has(self, pack: Pack, length: int) -> None:
         """So long is its journal now."""

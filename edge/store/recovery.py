@@ -1,12 +1,12 @@
 """After a start with a trusted index: the journals are completed from it (DESIGN D4)."""
 
+import logging
 import os
 import uuid
 from contextlib import suppress
 
 from edge.errors import FormatUnknown, StoreError
 from edge.store.disk import Disk
-from edge.store.files import is_full
 from edge.store.index import Index
 from edge.store.journal import (
     Entry,
@@ -19,6 +19,8 @@ from edge.store.journal import (
 )
 from edge.store.pack import Pack
 from edge.store.packs import Packs
+
+log = logging.getLogger("edge.store")
 
 
 def read_whole(disk: Disk, packs: Packs, number: int) -> bytes:
@@ -40,17 +42,16 @@ def complete_journals(packs: Packs, index: Index, disk: Disk, volume: uuid.UUID)
     """
     known = index.whole_journals()
     packs.look_at_journals(known)
-    lacking = set()
+    left = set()
     for pack in list(packs.all.values()):
         if not pack.journal_whole:
             try:
                 _complete(pack, packs, index, disk, volume)
-            except OSError as error:
-                if not is_full(error):
-                    raise
-                lacking.add(pack.number)  # the index is good all the same, and the next start looks again
+            except OSError as error:  # the index is as good as before: the next start tries again
+                log.warning("the journal of pack %d cannot be completed: %s", pack.number, error)
+                left.add(pack.number)
     with suppress(StoreError), index.writing() as txn:  # a full one cannot note it: the next start looks again
-        for number in packs.all.keys() - known.keys() - lacking:
+        for number in packs.all.keys() - known.keys() - left:
             txn.note_whole(number, packs.all[number].row)
         for number in known.keys() - packs.all.keys():
             txn.forget_whole(number)
@@ -90,7 +91,7 @@ def _add_and_seal(entries: list[Entry], pack: Pack, packs: Packs, index: Index, 
     placed = index.placed(pack.number)
     while placed:
         for entry in placed:
-            used = max(used, entry.offset + entry.length)
+            used = max(used, min(entry.offset + entry.length, pack.size))
             record = index.record(entry.name)
             if record is None or record.generation != entry.generation:
                 continue
