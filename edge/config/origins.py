@@ -79,7 +79,9 @@ class OriginSection(Section):
 
 class UpstreamSection(Section):
     """One of several servers that misses are fetched from: the sibling that has the object, then shields, then origins.
-    With any of these, url, host and server_name of [origin] are not used; all else there is for each of them.
+    With any of these, url, host and server_name of [origin] are not used; all else there is for each of them that
+    does not say otherwise: a private CA and our certificate for shields, ca_file = "" and client_cert = "" for an
+    origin that everybody knows.
     """
 
     url: Url = Field(min_length=1, description="http://host[:port][/base/path] or https://...")
@@ -90,8 +92,20 @@ class UpstreamSection(Section):
     weight: float = Field(1.0, gt=0, le=1000, description="its share of the objects beside others of its role")
     host: Authority | None = Field(None, description="Host to send; the URL's own unless set")
     server_name: HostName | None = Field(None, description="name in the TLS handshake; the URL's own unless set")
+    ca_file: str | None = Field(None, description='PEM of its CA; unless set, that of [origin]; "" = the system\'s CAs')
+    verify: bool | None = Field(None, description="check its certificate; unless set, as [origin] says")
+    client_cert: str | None = Field(
+        None, description='PEM that shows it who asks; unless set, that of [origin] with its key; "" = none'
+    )
+    client_key: str | None = Field(None, min_length=1, description="PEM of that certificate's private key")
     probe: ProbePath | None = Field(None, description="see [origin]")
     s3_region: Label | None = Field(None, description="see [origin]")
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if self.client_key and not self.client_cert:
+            raise ValueError("client_key needs client_cert beside it")
+        return self
 
 
 class AdmissionSection(Section):

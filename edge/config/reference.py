@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from edge.config.explain import model_in
+from edge.config.origins import UpstreamSection
 from edge.config.schema import (
     FleetSection,
     OperatorSection,
@@ -34,6 +35,7 @@ INTRO: Final = """\
 USUAL: Final = SiteRules()
 EXAMPLES: Final[dict[tuple[type[BaseModel], str], object]] = {
     (ServerSection, "congestion_control"): "bbr",
+    (UpstreamSection, "verify"): False,
     (TlsSection, "cert"): "/etc/edge/cert.pem",
     (TlsSection, "key"): "/etc/edge/key.pem",
     (SiteSection, "name"): "films",

@@ -15,6 +15,7 @@ from edge.config.origins import AdmissionSection, OriginSection, UpstreamSection
 from edge.config.sites import SiteSection
 from edge.config.values import Label, Listen, Listens, Network, Seconds, Section, Size, Url, Wait
 from edge.origin.group import MemberRole
+from edge.origin.settings import Address
 
 WINDOW: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 CACHE_LEAST: Final = 16 * 2**20
@@ -298,10 +299,10 @@ class Settings(Section):
     @field_validator("upstream")
     @classmethod
     def _own_urls(cls, value: tuple[UpstreamSection, ...]) -> tuple[UpstreamSection, ...]:
-        urls = [upstream.url for upstream in value]
-        for url in urls:
-            if urls.count(url) > 1:
-                raise ValueError(f"two upstreams have the url {url!r}")
+        members = [Address.of(upstream.url).member for upstream in value]
+        for upstream, member in zip(value, members, strict=True):
+            if members.count(member) > 1:
+                raise ValueError(f"two upstreams have the url {upstream.url!r}")
         if len(value) > UPSTREAMS_MOST:
             raise ValueError(f"at most {UPSTREAMS_MOST} upstreams")
         if value and all(upstream.role is MemberRole.SIBLING for upstream in value):

@@ -74,7 +74,7 @@ class OriginClient:
         self._signer = signer
         self._admits = isinstance(signer, PassSigner)  # it is one of ours, and may refuse us
         self._host = (settings.host_header or "").encode() or self.pool.address.authority
-        self.member = f"{self.pool.address.host}:{self.pool.address.port}"
+        self.member = self.pool.address.member
 
     def __repr__(self) -> str:
         return f"<OriginClient {self.settings.url} {self.pool}>"

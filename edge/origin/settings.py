@@ -1,14 +1,17 @@
 """How an upstream is spoken to, and what it is asked."""
 
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 from urllib.parse import urlsplit
 
 from edge.access.passes import NOBODY, Context
 from edge.errors import ConfigError
 from edge.sockets import AS_IT_IS, SocketOptions
+
+IDENTITY_MOST: Final = 64  # bytes, see `rendezvous.score`
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,13 @@ class Address:
     @property
     def identity(self) -> bytes:
         """What it is called when objects are shared out: the same on every edge and after every restart."""
-        return self.authority[-64:]
+        whole = self.authority + self.base_path  # two buckets at one endpoint are two members
+        return whole if len(whole) <= IDENTITY_MOST else hashlib.blake2b(whole).digest()
+
+    @property
+    def member(self) -> str:
+        """What metrics and logs call it."""
+        return f"{self.host}:{self.port}{self.base_path.decode()}"
 
     @classmethod
     def of(cls, url: str) -> Self:

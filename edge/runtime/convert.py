@@ -63,11 +63,7 @@ def socket_options(said: ServerSection | OriginSection) -> SocketOptions:
 
 def tiers(settings: Settings) -> dict[str, Tier]:
     """What each member is, by the name under which keepers tell of it."""
-    found = {}
-    for said in members(settings):
-        address = Address.of(said.origin.url)
-        found[f"{address.host}:{address.port}"] = Tier(said.role.value)
-    return found
+    return {Address.of(said.origin.url).member: Tier(said.role.value) for said in members(settings)}
 
 
 def own(settings: Settings) -> Own | None:
@@ -103,6 +99,7 @@ def origin_settings(settings: Settings) -> OriginSettings:
 
 def _origin(settings: Settings, said: OriginSection | UpstreamSection) -> OriginSettings:
     origin = settings.origin
+    pair = origin if said.client_cert is None else said  # a certificate goes with its own key
     return OriginSettings(
         url=said.url,
         host_header=said.host,
@@ -119,10 +116,10 @@ def _origin(settings: Settings, said: OriginSection | UpstreamSection) -> Origin
         hedge=origin.hedge,
         far=origin.far,
         sockets=socket_options(origin),
-        ca_file=origin.ca_file,
-        verify=origin.verify,
-        client_cert=origin.client_cert,
-        client_key=origin.client_key,
+        ca_file=(origin.ca_file if said.ca_file is None else said.ca_file) or None,
+        verify=origin.verify if said.verify is None else said.verify,
+        client_cert=pair.client_cert or None,
+        client_key=pair.client_key,
         sni=said.server_name,
         probe=said.probe or origin.probe,
         probe_interval=origin.probe_interval,

@@ -154,9 +154,8 @@ def _score(key: bytes, member: SaidMember) -> float:
 
 
 def name_of_member(member: SaidMember) -> str:
-    """As metrics and logs have it: host and port."""
-    address = Address.of(member.origin.url)
-    return f"{address.host}:{address.port}"
+    """As metrics and logs have it: host, port and base path."""
+    return Address.of(member.origin.url).member
 
 
 def _state(member: SaidMember, states: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from edge.clock import FakeClock
 from edge.origin.breaker import FAILURES, OPEN_FIRST, START_SECONDS
 from edge.origin.client import OriginClient
 from edge.origin.group import Group, Member, MemberRole, Own, Selection
-from edge.origin.settings import OriginSettings
+from edge.origin.settings import Address, OriginSettings
 
 NAMES = [b"object %d" % number for number in range(4000)]
 
@@ -154,3 +154,21 @@ async def test_a_sibling_that_is_away_owns_nothing_and_only_its_objects_move() -
 async def test_who_is_asked_by_a_sibling_asks_no_other() -> None:
     group = sibling(FakeClock(), "a")
     assert all([c.pool.address.host for c in group.order(name, siblings=False)] == ["s.example"] for name in NAMES[:99])
+
+
+async def test_two_buckets_at_one_endpoint_are_two_members() -> None:
+    """They had one name, and with it one place among the members and one series in the metrics."""
+    clock = FakeClock()
+    made = [OriginClient(OriginSettings(f"https://s3.example/{name}"), clock) for name in ("films", "series")]
+    group = Group([Member(client) for client in made])
+    first = Counter(group.order(name)[0].settings.url[-5:] for name in NAMES)
+    assert first["films"] == pytest.approx(len(NAMES) / 2, rel=0.1)
+    assert [client.member for client in made] == ["s3.example:443/films", "s3.example:443/series"]
+
+
+def test_what_a_member_is_called_when_objects_are_shared_out_is_short_and_does_not_change() -> None:
+    long = "p" * 70
+    assert Address.of("http://a.example:80").identity == b"a.example"
+    found = {Address.of(f"http://a.example/{long}{end}").identity for end in "12"}
+    assert len(found) == 2
+    assert all(len(identity) <= 64 for identity in found)

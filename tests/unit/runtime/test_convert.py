@@ -230,6 +230,23 @@ def test_upstreams_are_members_with_the_settings_of_the_origin() -> None:
     assert shield.origin.connect_timeout == origin.origin.connect_timeout == 7
 
 
+def test_a_member_trusts_and_shows_what_it_says_itself_and_else_what_the_origin_says() -> None:
+    raw = {
+        "origin": {"ca_file": "fleet", "client_cert": "us", "client_key": "key", "verify": False},
+        "upstream": [
+            {"url": "https://a"},
+            {"url": "https://b", "ca_file": "", "client_cert": "", "verify": True},
+            {"url": "https://c", "ca_file": "other", "client_cert": "pair"},
+        ],
+    }
+    told = [
+        (said.origin.ca_file, said.origin.client_cert, said.origin.client_key, said.origin.verify)
+        for said in convert.members(Settings.model_validate(raw))
+    ]
+    # A certificate of its own never goes with the key of another.
+    assert told == [("fleet", "us", "key", False), (None, None, None, True), ("other", "pair", None, False)]
+
+
 def test_an_origin_alone_is_the_only_member_and_nothing_is_none() -> None:
     (only,) = convert.members(Settings.model_validate({"origin": {"url": "http://o", "host": "h"}}))
     assert only.origin == convert.origin_settings(Settings.model_validate({"origin": {"url": "http://o", "host": "h"}}))
@@ -240,6 +257,9 @@ def test_an_origin_alone_is_the_only_member_and_nothing_is_none() -> None:
     "upstream",
     [
         [{"url": "http://a"}, {"url": "http://a"}],
+        [{"url": "http://a/x"}, {"url": "http://a:80/x/"}],
+        [{"url": "http://a", "client_key": "k"}],
+        [{"url": "http://a", "client_key": "k", "client_cert": ""}],
         [{"url": ""}],
         [{"url": "http://a", "weight": 0.0}],
         [{"url": "http://a", "role": "sibling"}],
