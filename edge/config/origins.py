@@ -4,7 +4,19 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from edge.config.values import Authority, HostName, Label, Listens, Network, ProbePath, Section, Size, Url, Wait
+from edge.config.values import (
+    Authority,
+    HostName,
+    Label,
+    Listens,
+    Network,
+    ProbePath,
+    Section,
+    Size,
+    SocketsSection,
+    Url,
+    Wait,
+)
 from edge.origin.group import MemberRole, Selection
 
 
@@ -77,7 +89,7 @@ class OriginSection(Section):
         return self
 
 
-class UpstreamSection(Section):
+class UpstreamSection(SocketsSection):
     """One of several servers that misses are fetched from: the sibling that has the object, then shields, then origins.
     With any of these, url, host and server_name of [origin] are not used; all else there is for each of them that
     does not say otherwise: a private CA and our certificate for shields, ca_file = "" and client_cert = "" for an

@@ -13,6 +13,7 @@ from edge.config.explain import model_in
 from edge.config.origins import UpstreamSection
 from edge.config.schema import (
     FleetSection,
+    ListenerSection,
     OperatorSection,
     ScrubSection,
     ServerSection,
@@ -35,6 +36,11 @@ INTRO: Final = """\
 USUAL: Final = SiteRules()
 EXAMPLES: Final[dict[tuple[type[BaseModel], str], object]] = {
     (ServerSection, "congestion_control"): "bbr",
+    (UpstreamSection, "notsent_lowat"): 131072,
+    (UpstreamSection, "max_pacing_rate"): 10**8,
+    (ListenerSection, "listen"): "[::]:8080",
+    (ListenerSection, "notsent_lowat"): 131072,
+    (ListenerSection, "max_pacing_rate"): 10**8,
     (UpstreamSection, "verify"): False,
     (TlsSection, "cert"): "/etc/edge/cert.pem",
     (TlsSection, "key"): "/etc/edge/key.pem",
@@ -51,6 +57,8 @@ EXAMPLES: Final[dict[tuple[type[BaseModel], str], object]] = {
 }
 ORIGIN_EXAMPLES: Final[dict[str, object]] = {
     "congestion_control": "bbr",
+    "receive_buffer": 16 * 2**20,
+    "send_buffer": 16 * 2**20,
     "url": "http://origin.example:8080",
     "host": "films.example",
     "server_name": "origin.example",

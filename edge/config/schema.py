@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from edge.config.origins import AdmissionSection, OriginSection, UpstreamSection
 from edge.config.sites import SiteSection
-from edge.config.values import Label, Listen, Listens, Network, Seconds, Section, Size, Url, Wait
+from edge.config.values import Label, Listen, Listens, Network, Seconds, Section, Size, SocketsSection, Url, Wait
 from edge.origin.group import MemberRole
 from edge.origin.settings import Address
 
@@ -88,6 +88,15 @@ class ServerSection(Section):
         if not 2**8 <= self.max_line <= self.max_head:
             raise ValueError("max_line must be at least 256 and at most max_head")
         return self
+
+
+class ListenerSection(SocketsSection):
+    """Options of one address of listen or listen_plain, for what it accepts; what is left out is as [server] has it.
+
+    A shield paces what it sends to far edges, and not what it sends to those beside it.
+    """
+
+    listen: Listen = Field(description="the address, as [server] has it")
 
 
 class TlsSection(Section):
@@ -235,6 +244,7 @@ class Settings(Section):
     """The whole configuration."""
 
     server: ServerSection = Field(default_factory=ServerSection)
+    listener: Annotated[tuple[ListenerSection, ...], Field(strict=False)] = ()
     admin: AdminSection = Field(default_factory=AdminSection)
     cache: CacheSection = Field(default_factory=CacheSection)
     volume: Annotated[tuple[VolumeSection, ...], Field(strict=False)] = ()
@@ -272,6 +282,16 @@ class Settings(Section):
         if len(value) > VOLUMES_MOST:
             raise ValueError(f"at most {VOLUMES_MOST} volumes")
         return value
+
+    @model_validator(mode="after")
+    def _listeners_fit(self) -> Self:
+        said, addresses = [one.listen for one in self.listener], (*self.server.listen, *self.server.listen_plain)
+        for listen in said:
+            if listen not in addresses:
+                raise ValueError(f"listener.listen: {listen!r} is no address in listen or listen_plain of [server]")
+            if said.count(listen) > 1:
+                raise ValueError(f"two listeners have the address {listen!r}")
+        return self
 
     @model_validator(mode="after")
     def _admission_fits(self) -> Self:

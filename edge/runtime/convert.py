@@ -3,7 +3,7 @@
 import hashlib
 import ipaddress
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from edge.clock import Clock
 from edge.config.origins import OriginSection, UpstreamSection
 from edge.config.schema import ServerSection, Settings
 from edge.config.sites import KindSection, RuleSection, RulesSection, SiteSection
+from edge.config.values import SocketsSection
 from edge.control.roles import Operator, Role, digest_of
 from edge.control.window import Window
 from edge.delivery.serving import DeliverySettings
@@ -54,11 +55,19 @@ def members(settings: Settings) -> tuple[SaidMember, ...]:
     )
 
 
-def socket_options(said: ServerSection | OriginSection) -> SocketOptions:
-    """Of what players connect to, or of connections to the origin."""
-    return SocketOptions(
-        said.congestion_control, said.receive_buffer, said.send_buffer, said.notsent_lowat, said.max_pacing_rate
-    )
+def socket_options(said: ServerSection | OriginSection, own: SocketsSection | None = None) -> SocketOptions:
+    """Of what players connect to, or of connections to the origin; what is its `own` wins."""
+    options = {field.name: getattr(said, field.name) for field in fields(SocketOptions)}
+    if own is not None:
+        options |= {name: value for name in options if (value := getattr(own, name)) is not None}
+    options["congestion_control"] = options["congestion_control"] or None
+    return SocketOptions(**options)
+
+
+def listener_options(settings: Settings) -> tuple[SocketOptions, ...]:
+    """One for each of `Settings.listeners`."""
+    own = {said.listen: said for said in settings.listener}
+    return tuple(socket_options(settings.server, own.get(listen)) for _, listen, _ in settings.listeners)
 
 
 def tiers(settings: Settings) -> dict[str, Tier]:
@@ -115,7 +124,7 @@ def _origin(settings: Settings, said: OriginSection | UpstreamSection) -> Origin
         warm=origin.warm,
         hedge=origin.hedge,
         far=origin.far,
-        sockets=socket_options(origin),
+        sockets=socket_options(origin, said if isinstance(said, UpstreamSection) else None),
         ca_file=(origin.ca_file if said.ca_file is None else said.ca_file) or None,
         verify=origin.verify if said.verify is None else said.verify,
         client_cert=pair.client_cert or None,

@@ -14,11 +14,11 @@ from edge.config.units import write_duration
 from edge.errors import ConfigError
 from edge.observe.events import LIFE
 from edge.observe.meters import Meters
-from edge.runtime import convert
 from edge.runtime.child import loop_factory
 from edge.runtime.listeners import spoken
 from edge.server.expiry import ends_at
 from edge.server.tls import tls_send_path
+from edge.sockets import SocketOptions
 
 _life = logging.getLogger(LIFE)
 EXPIRY: Final = "edge_tls_certificate_expiry_timestamp_seconds"
@@ -92,10 +92,13 @@ def facts(
 
 def refused_controls(settings: Settings) -> Iterator[tuple[str, str, str]]:
     """Congestion controls that this machine does not have or allow: field, value, what mends it."""
-    for section, said in (("server", settings.server), ("origin", settings.origin)):
-        why = convert.socket_options(said).refusal()
+    said = [("server", settings.server.congestion_control), ("origin", settings.origin.congestion_control)]
+    said += [("listener", one.congestion_control) for one in settings.listener]
+    said += [("upstream", one.congestion_control) for one in settings.upstream]
+    for section, name in dict.fromkeys(said):
+        why = SocketOptions(name).refusal()
         if why is not None:
-            yield f"{section}.congestion_control", said.congestion_control or "", why
+            yield f"{section}.congestion_control", name or "", why
 
 
 def _send_paths(players: tuple[tuple[socket.socket, bool], ...]) -> Iterator[str]:

@@ -42,7 +42,12 @@ def look_at_fit(machine: Machine, settings: Settings, *, origin: bool = True) ->
         yield Finding("configuration", field, State.NOTE, f"{name} is left out", why)
     for tls in settings.tls:
         yield from _expiry(Path(tls.cert))
-    yield from _congestion_control(machine, settings.origin.congestion_control)
+    named = (
+        ("origin", settings.origin.congestion_control),
+        *(("upstream", one.congestion_control) for one in settings.upstream),
+    )
+    for section, wanted in dict.fromkeys(named):
+        yield from _congestion_control(machine, section, wanted)
     if origin:
         ways = [_way(said) for said in convert.members(settings)]
         yield from (finding for finding, _ in ways)
@@ -90,14 +95,14 @@ def _not_after(cert: Path) -> str:
     return str(decode(str(cert))["notAfter"])
 
 
-def _congestion_control(machine: Machine, wanted: str | None) -> Iterator[Finding]:
+def _congestion_control(machine: Machine, section: str, wanted: str | None) -> Iterator[Finding]:
     """Connections to upstreams ask for one of their own; where the kernel has it not, they go on with the usual one."""
     there = machine.sysctl("net.ipv4.tcp_available_congestion_control")
     if wanted and there is not None:
-        mend = f"modprobe tcp_{wanted}, or congestion_control in [origin] as one of: {there}"
+        mend = f"modprobe tcp_{wanted}, or congestion_control in [{section}] as one of: {there}"
         good = wanted in there.split()
         found = "the kernel has it" if good else "the kernel does not have it"
-        yield judged("configuration", f"origin.congestion_control {wanted}", found, good=good, mend=mend)
+        yield judged("configuration", f"{section}.congestion_control {wanted}", found, good=good, mend=mend)
 
 
 def _way(said: SaidMember) -> tuple[Finding, float]:

@@ -120,7 +120,7 @@ def test_who_would_be_asked_first_goes_by_the_key_and_the_others_follow(
         firsts.add(first)
         assert found["with"].startswith(f"Host: {first.removeprefix('https://').partition(':')[0]};")
         assert found["asks"] == f"GET /{number}.ts"
-        last = "origin.example:443 (origin), where it fails"
+        last = "origin.example:443/base (origin), where it fails"
         assert found["then"].endswith(last)
         assert found["then"].removesuffix(f", {last}") != first.removeprefix("https://")
     assert firsts == {"https://shield1.example:443 (shield)", "https://shield2.example:443 (shield)"}

@@ -253,6 +253,29 @@ def test_an_origin_alone_is_the_only_member_and_nothing_is_none() -> None:
     assert convert.members(Settings()) == ()
 
 
+def test_sockets_of_a_member_and_of_a_listener_have_their_own_options_over_those_of_all() -> None:
+    usual = {"congestion_control": "bbr", "send_buffer": "1MiB", "max_pacing_rate": "1MiB"}
+    own = {"congestion_control": "", "max_pacing_rate": 0, "notsent_lowat": "16KiB", "receive_buffer": "2MiB"}
+    raw = {
+        "server": {"listen": [":80", ":81"], "listen_plain": [":82"], **usual},
+        "listener": [{"listen": ":81", **own}],
+        "origin": usual,
+        "upstream": [{"url": "http://a"}, {"url": "http://b", **own}],
+    }
+    settings = Settings.model_validate(raw)
+    as_all = SocketOptions("bbr", 0, 2**20, 0, 2**20)
+    otherwise = SocketOptions(None, 2**21, 2**20, 2**14, 0)
+    assert [member.origin.sockets for member in convert.members(settings)] == [as_all, otherwise]
+    assert convert.listener_options(settings) == (as_all, otherwise, as_all)
+
+
+@pytest.mark.parametrize("listeners", [["[::]:80"], [":80", ":80"]])
+def test_options_are_for_addresses_that_there_are(listeners: list[str]) -> None:
+    raw = {"server": {"listen": [":80"]}, "listener": [{"listen": listen} for listen in listeners]}
+    with pytest.raises(ValidationError, match=r"no address in listen|two listeners have the address"):
+        Settings.model_validate(raw)
+
+
 @pytest.mark.parametrize(
     "upstream",
     [

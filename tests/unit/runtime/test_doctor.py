@@ -244,6 +244,9 @@ def test_a_congestion_control_that_the_kernel_does_not_have_is_noted(tmp_path: P
     found = of(look_at_fit(machine, said), "congestion_control")
     assert found.state is State.NOTE
     assert "modprobe tcp_bbr" in found.mend
+    for_one = settings(tmp_path, upstream=[{"url": "http://127.0.0.1:9", "congestion_control": "bbr"}])
+    found = of(look_at_fit(machine, for_one, origin=False), "upstream.congestion_control bbr")
+    assert (found.state, "in [upstream]" in found.mend) == (State.NOTE, True)
 
 
 def test_how_tls_bodies_leave_is_told_and_only_noted_where_a_certificate_asks_for_it(
