@@ -10,6 +10,7 @@ DAYS: Final = 86400.0
 KIB: Final = 1024
 MIB: Final = 1024 * 1024
 GIB: Final = 1024 * 1024 * 1024
+ORIGIN: Final = "origin"  # the upstream of sites that name none; metrics call it so
 
 
 class Role(StrEnum):

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from edge.config.explain import model_in
-from edge.config.origins import UpstreamSection
+from edge.config.origins import GroupSection, OriginSection, UpstreamSection
 from edge.config.schema import (
     FleetSection,
     ListenerSection,
@@ -36,6 +36,9 @@ INTRO: Final = """\
 USUAL: Final = SiteRules()
 EXAMPLES: Final[dict[tuple[type[BaseModel], str], object]] = {
     (ServerSection, "congestion_control"): "bbr",
+    (GroupSection, "name"): "films",
+    (UpstreamSection, "group"): "films",
+    (SiteSection, "upstream"): "films",
     (UpstreamSection, "notsent_lowat"): 131072,
     (UpstreamSection, "max_pacing_rate"): 10**8,
     (ListenerSection, "listen"): "[::]:8080",
@@ -102,7 +105,7 @@ def _keys(model: type[BaseModel], *, optional: bool) -> str:
         if model_in(field.annotation) is not None:
             continue
         unset = field.is_required() or field.default in (None, "")
-        value = _example(model, name) if unset else field.default
+        value = _example(model, name) if unset or (model, name) in EXAMPLES else field.default
         lines.append(f"# {field.description}")
         lines.append(f"{'#' if unset or optional else ''}{name} = {_value(field, value)}")
     return "\n".join(lines) + "\n"
@@ -112,7 +115,9 @@ def _example(model: type[BaseModel], name: str) -> object:
     """What stands for a key that has no default: of rules, what profile `video` has."""
     if (model, name) in EXAMPLES:
         return EXAMPLES[model, name]
-    return getattr(USUAL, name) if issubclass(model, RulesSection) else ORIGIN_EXAMPLES[name]
+    if issubclass(model, RulesSection):
+        return getattr(USUAL, name)
+    return ORIGIN_EXAMPLES.get(name) or OriginSection.model_fields[name].default
 
 
 def _meanings(model: type[BaseModel]) -> str:

@@ -9,6 +9,7 @@ A fetch's way:
 
 import asyncio
 import socket
+from collections import ChainMap, deque
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
@@ -43,10 +44,9 @@ from edge.fill.messages import (
 from edge.fill.purging import Purger
 from edge.fill.readers import Reader, Run
 from edge.fill.settings import FillSettings
-from edge.fill.shop import Shop
+from edge.fill.shop import Shop, Upstream
 from edge.fill.sinks import PackSink, ScratchBudget
 from edge.fill.wishes import Wishes
-from edge.origin.group import Group
 from edge.policy.rules import SiteRules
 from edge.store.names import name_of
 from edge.store.record import Flag, Record
@@ -55,6 +55,7 @@ from edge.tasks import Tasks
 from edge.words import Eviction, Kind, Reason
 
 SMALL_KINDS = 64  # how many (kind) memories of rangeless answers there can be: one per kind
+PAST = 3  # settings of before that are remembered: workers of as many may be finishing, see `runtime.reload`
 
 
 class FillMeters(Protocol):
@@ -74,12 +75,15 @@ class Desk:
         self,
         settings: FillSettings,
         store: StoreThread,
-        group: Group,
+        upstreams: Mapping[str, Upstream],
         sites: Mapping[str, SiteRules],
         clock: Clock,
         meters: FillMeters,
     ) -> None:
+        """`upstreams`: by the name under which the rules of sites choose them; at least one."""
         self._settings = settings
+        self._upstreams = dict(upstreams)
+        self._past = deque[tuple[dict[str, SiteRules], dict[str, Upstream]]](maxlen=PAST)
         self._store = store
         self._volume = store.volume
         self._sites = dict(sites)
@@ -94,9 +98,10 @@ class Desk:
         self._secret = hello.secret
         self._slice_size = hello.slice_size
         timer = clock.monotonic
-        self._shop = Shop(
-            settings=settings,
-            group=group,
+        first = next(iter(upstreams.values()))
+        self._shop = Shop(  # of what all have in common
+            settings=first.settings,
+            group=first.group,
             store=store,
             clock=clock,
             sites=sites,
@@ -110,8 +115,9 @@ class Desk:
             alone=TTLCache(settings.pass_memory, settings.pass_seconds, timer=timer),
             rangeless=TTLCache(SMALL_KINDS, settings.rangeless_seconds, timer=timer),
         )
+        self._shops = self._one_for_each(self._upstreams)
         self._finder = Finder(self._volume, clock, self._shop.rangeless, self._purger.seen, self._is_coming)
-        self._wishes = Wishes(lambda: self._shop, self.flights, self._finder, self._lead_ahead)
+        self._wishes = Wishes(self._shop_of, self.flights, self._finder, self._lead_ahead)
         self._drops = Drops(store, self.fetch, lambda reason: meters.corrupt(reason.value))
 
     def __repr__(self) -> str:
@@ -129,20 +135,39 @@ class Desk:
         link.channel.send(self._hello())
         return link
 
-    def adopt(self, settings: FillSettings, sites: Mapping[str, SiteRules], group: Group | None = None) -> None:
+    def adopt(self, settings: FillSettings, sites: Mapping[str, SiteRules], upstreams: Mapping[str, Upstream]) -> None:
         """Go by new settings from the next fetch on; what is under way keeps its own.
 
-        The rules of sites that are no more stay until the next time: workers of before still ask for them.
+        The rules of sites that are no more, and their upstreams, stay for a while: workers of before still ask, and
+        must not have one site's object from the upstream of another.
         """
-        before = self._shop
-        self._settings = settings
+        before = self._upstreams
+        self._past.appendleft((self._sites, before))
+        if any(name not in before or before[name].group is not one.group for name, one in upstreams.items()):
+            self._shop.rangeless.clear()
         hottest = Hottest(settings.sibling_hits, settings.sibling_window, self._clock)
+        first = next(iter(upstreams.values()))
+        self._settings = settings
         self._shop = replace(
-            before, hottest=hottest, settings=settings, sites={**self._sites, **sites}, group=group or before.group
+            self._shop,
+            hottest=hottest,
+            settings=first.settings,
+            sites=dict(ChainMap({**sites}, *(known for known, _ in self._past))),
+            group=first.group,
         )
-        self._sites = dict(sites)
-        if group is not None:
-            before.rangeless.clear()
+        self._shops = self._one_for_each(ChainMap({**upstreams}, *(known for _, known in self._past)))
+        self._sites, self._upstreams = dict(sites), dict(upstreams)
+
+    def _one_for_each(self, upstreams: Mapping[str, Upstream]) -> dict[str, Shop]:
+        shop = self._shop
+        return {
+            name: shop if one.group is shop.group else replace(shop, settings=one.settings, group=one.group)
+            for name, one in upstreams.items()
+        }
+
+    def _shop_of(self, fetch: Fetch) -> Shop:
+        """What is fetched for a site is fetched from its own upstream, and from no other."""
+        return self._shops[self._shop.rules(fetch.site, fetch.path).upstream]
 
     def link_lost(self, link: Link) -> None:
         """A worker has gone, perhaps in the middle of a look-up: what its slot in the index's reader table still holds
@@ -235,7 +260,7 @@ class Desk:
 
     def _is_borrowed(self, name: bytes, fetch: Fetch) -> bool:
         """Does a sibling keep it, and is it not asked for so often that we keep it, too?"""
-        if fetch.by_sibling or self._shop.group.owner(fetch.key) is None:
+        if fetch.by_sibling or self._shop_of(fetch).group.owner(fetch.key) is None:
             return False
         return not self._shop.hottest.noted(name, fetch.start)
 
@@ -265,12 +290,13 @@ class Desk:
         asked: Mode | None = None,
     ) -> Flight:
         """`asked`: how the worker asked, where the fetch itself was changed since."""
+        shop = self._shop_of(reader.fetch)
         flight = Flight(
             name,
             reader.fetch,
             self._settings,
             slice_size=self._slice_size,
-            clients=self._shop.group.order(
+            clients=shop.group.order(
                 reader.fetch.key, siblings=not reader.fetch.by_sibling and reader.fetch.method in plan.SHARED_METHODS
             ),
             on_idle=self._landed,
@@ -290,7 +316,7 @@ class Desk:
         else:
             link.readers[reader.fetch.id] = flight, reader
             flight.join(reader)
-        lead = Lead(self._shop, flight, stored, self, reader.upload)
+        lead = Lead(shop, flight, stored, self, reader.upload)
         known = shared and stored is not None and bool(stored.flags & Flag.STRONG) and self._finder.fresh(stored)
         if known and stored is not None and self._shop.rules(reader.fetch.site, reader.fetch.path).exact_ranges:
             lead.manner.missing = self._finder.gap(reader.fetch, stored)
@@ -312,7 +338,9 @@ class Desk:
                 asyncio.get_running_loop().call_soon(self.fetch, link, fetch)
         rules = self._shop.rules(flight.fetch.site, flight.fetch.path)
         sink = PackSink(flight, self._store, run.start, run.end, flight.whose)
-        carrier = Carrier(self._shop, flight, run, sink, record, record.kind, rules, keep=True, request=flight.fetch)
+        carrier = Carrier(
+            self._shop_of(flight.fetch), flight, run, sink, record, record.kind, rules, keep=True, request=flight.fetch
+        )
         run.task = self._tasks.spawn(carrier.start_run(), f"run {run.start}-{run.end}")
 
     # -- what a lead finds out (Tower) ------------------------------------------------------------

@@ -20,15 +20,17 @@ class Wishes:
     `lead` begins a flight without readers.
     """
 
-    def __init__(self, shop: Callable[[], Shop], flights: Mapping[bytes, Flight], finder: Finder, lead: Lead) -> None:
+    def __init__(
+        self, shop: Callable[[Fetch], Shop], flights: Mapping[bytes, Flight], finder: Finder, lead: Lead
+    ) -> None:
         self._shop, self._flights, self._finder, self._lead = shop, flights, finder, lead
 
     def __repr__(self) -> str:
-        return f"<Wishes {self._shop().ahead!r}>"
+        return f"<Wishes for {len(self._flights)} flights>"
 
     def take(self, link: Link, name: bytes, fetch: Fetch, stored: Record | None) -> None:
         """One wish: with a pin for more of the version that is being read, else for an object."""
-        shop = self._shop()
+        shop = self._shop(fetch)
         pool = shop.group.order(fetch.key)[0].pool
         if not pool.path.far or fetch.kind in shop.rangeless:
             return
@@ -40,7 +42,7 @@ class Wishes:
             self._read_on(link, name, fetch, stored, fetch.pin, pool)
 
     def _read_on(self, link: Link, name: bytes, fetch: Fetch, stored: Record | None, pin: Pin, pool: Pool) -> None:
-        shop, flight = self._shop(), self._flights.get(name)
+        shop, flight = self._shop(fetch), self._flights.get(name)
         if flight is not None:
             record = flight.record
             if record is not None and (record.etag, flight.total) == (pin.etag, pin.total):
@@ -54,7 +56,7 @@ class Wishes:
 
     def _prefetch(self, link: Link, name: bytes, fetch: Fetch, stored: Record | None, pool: Pool) -> None:
         """An object of which nothing is here."""
-        shop, flight = self._shop(), self._flights.get(name)
+        shop, flight = self._shop(fetch), self._flights.get(name)
         if flight is not None:
             shop.ahead.wish(flight, link, fetch.id)
             return

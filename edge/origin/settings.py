@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from edge.access.passes import NOBODY, Context
 from edge.errors import ConfigError
 from edge.sockets import AS_IT_IS, SocketOptions
+from edge.words import ORIGIN
 
 IDENTITY_MOST: Final = 64  # bytes, see `rendezvous.score`
 
@@ -19,7 +20,7 @@ class OriginSettings:
     """One upstream; times in seconds (CONVENTIONS section 1 gives the reasons)."""
 
     url: str
-    name: str = "origin"
+    name: str = ORIGIN  # of the upstream that it belongs to
     host_header: str | None = None
     connect_timeout: float = 3.0
     first_byte_timeout: float = 8.0

@@ -251,8 +251,9 @@ class ControlPlane:
         told["volume"] = self._label(place.volume)
         told["stored"] = stored_of(reader, record, body, now) if record is not None else None
         told["status"], told["because"] = outcome(record, told["stored"], now)
-        states = breakers(summed(self._supervisor.readers)["edge_circuit_breaker_state"])
-        told["asked"] = asked_of(self._supervisor.settings, place.key, states)
+        upstream = place.rules.upstream
+        states = breakers(summed(self._supervisor.readers)["edge_circuit_breaker_state"], upstream)
+        told["asked"] = asked_of(self._supervisor.settings, place.key, states, upstream)
         return told
 
     def config(self) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from edge.sockets import SocketOptions
 from edge.store.eviction import Policy
 from edge.store.scrub import ScrubSettings
 from edge.store.settings import VolumeSettings
+from edge.words import ORIGIN
 
 TOKEN_LEAST = 16  # characters: what `openssl rand -hex 16` gives has 32
 PATIENCE = 0.5  # a worker waits so much longer than the keeper's own budget, in seconds: the keeper's error says more
@@ -46,12 +47,12 @@ class SaidMember:
     s3: S3Settings | None = None
 
 
-def members(settings: Settings) -> tuple[SaidMember, ...]:
-    """Who misses are fetched from; at least one in a server."""
+def members(settings: Settings, group: str | None = None) -> tuple[SaidMember, ...]:
+    """Who misses are fetched from, of one upstream or of all; at least one in a server."""
     return tuple(
         SaidMember(_origin(settings, said), said.weight, said.role, _s3(settings, said))
         for said in settings.upstreams
-        if said is not _own(settings)
+        if group in (None, said.group) and said is not _own(settings, said.group)
     )
 
 
@@ -75,9 +76,9 @@ def tiers(settings: Settings) -> dict[str, Tier]:
     return {Address.of(said.origin.url).member: Tier(said.role.value) for said in members(settings)}
 
 
-def own(settings: Settings) -> Own | None:
-    """This server among its siblings; None if it has none."""
-    said = _own(settings)
+def own(settings: Settings, group: str = ORIGIN) -> Own | None:
+    """This server among its siblings in an upstream; None if it has none."""
+    said = _own(settings, group)
     return None if said is None else Own(Address.of(said.url).identity, said.weight)
 
 
@@ -95,10 +96,9 @@ def signer(said: SaidMember, keys: KeyFile | None, clock: Clock) -> Signer | Non
     return S3Signer(said.s3, clock, secure=Address.of(said.origin.url).secure) if said.s3 is not None else None
 
 
-def _own(settings: Settings) -> UpstreamSection | None:
-    url = settings.server.url
-    named = (said for said in settings.upstream if said.role is MemberRole.SIBLING and said.url == url)
-    return next(named, None)
+def _own(settings: Settings, group: str) -> UpstreamSection | None:
+    url, siblings = settings.server.url, [said for said in settings.upstream if said.role is MemberRole.SIBLING]
+    return next((said for said in siblings if (said.group, said.url) == (group, url)), None)
 
 
 def origin_settings(settings: Settings) -> OriginSettings:
@@ -107,10 +107,12 @@ def origin_settings(settings: Settings) -> OriginSettings:
 
 
 def _origin(settings: Settings, said: OriginSection | UpstreamSection) -> OriginSettings:
-    origin = settings.origin
+    group = said.group if isinstance(said, UpstreamSection) else ORIGIN
+    origin = settings.origin_of(group)
     pair = origin if said.client_cert is None else said  # a certificate goes with its own key
     return OriginSettings(
         url=said.url,
+        name=group,
         host_header=said.host,
         connect_timeout=origin.connect_timeout,
         first_byte_timeout=origin.first_byte_timeout,
@@ -185,8 +187,9 @@ def _bodies_allowed(settings: Settings) -> bool:
     return any(rules.methods != READS for site in sites for rules in (site, *(entry.rules for entry in site.paths)))
 
 
-def fill_settings(settings: Settings) -> FillSettings:
-    origin = settings.origin
+def fill_settings(settings: Settings, group: str = ORIGIN) -> FillSettings:
+    """Of fills from one upstream."""
+    origin = settings.origin_of(group)
     return FillSettings(
         resume_max=origin.resume_max,
         parallel_max=origin.parallel_max,
@@ -226,7 +229,8 @@ def _read_secret(field: str, path: str) -> str:
 
 def delivery_settings(settings: Settings, secret: bytes = b"") -> DeliverySettings:
     """`secret` = the volume's; what is made of it tells this node from others of the same name."""
-    budget = settings.origin.total_first_byte + PATIENCE
+    # One for all sites: it is there for a keeper that is gone, and keepers go by each upstream's own.
+    budget = max(settings.origin_of(group).total_first_byte for group in settings.groups or (ORIGIN,)) + PATIENCE
     node = settings.server.node
     mark = f"{node};n={hashlib.blake2b(b'loop', digest_size=6, key=secret).hexdigest()}" if secret else node
     ahead = settings.origin.read_ahead

@@ -19,6 +19,7 @@ from edge.runtime.listeners import spoken
 from edge.server.expiry import ends_at
 from edge.server.tls import tls_send_path
 from edge.sockets import SocketOptions
+from edge.words import ORIGIN
 
 _life = logging.getLogger(LIFE)
 EXPIRY: Final = "edge_tls_certificate_expiry_timestamp_seconds"
@@ -82,12 +83,20 @@ def facts(
         yield f"{field} = {name} is left out: {why}"
     for upstream in settings.upstreams:
         host = f", asked for as {upstream.host}" if upstream.host else ""
-        yield f"misses are fetched from {upstream.url}{host}"
+        group = "" if upstream.group == ORIGIN else f" of {upstream.group}"
+        yield f"misses{group} are fetched from {upstream.url}{host}"
+    for unasked in groups_unasked(settings):
+        yield f"no site goes to upstream {unasked}: upstream = {unasked!r} in a [[site]] would have it asked"
     if settings.log.access != "off":
         yield f"access log: {settings.log.access}, addresses: {settings.log.anonymise}"
     if descriptors is not None and descriptors < FEW_DESCRIPTORS:
         yield f"only {descriptors} open files are allowed here (ulimit -n): that bounds the players' connections"
     yield from _room(settings)
+
+
+def groups_unasked(settings: Settings) -> tuple[str, ...]:
+    """Upstreams that have members, and that no site goes to."""
+    return tuple(name for name in settings.groups if name not in settings.groups_asked)
 
 
 def refused_controls(settings: Settings) -> Iterator[tuple[str, str, str]]:

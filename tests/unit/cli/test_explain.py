@@ -136,6 +136,16 @@ def test_explain_and_a_running_server_agree_on_whom_to_ask(tmp_path: Path) -> No
         assert [member["member"] in said["then"] for member in asked[1:]] == [True, True]
 
 
+def test_which_upstream_a_url_goes_to_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "edge.toml").write_text(
+        '[origin]\nurl = "http://o.example"\n[[upstream]]\nurl = "http://f.example"\ngroup = "films"\n'
+        '[[site]]\nname = "a"\nupstream = "films"\n[[site.rule]]\npath = "/live/**"\nupstream = "origin"\n'
+    )
+    config = str(tmp_path / "edge.toml")
+    assert told(capsys, "--config", config, "http://a/x.ts")["upstream"] == "http://f.example:80 (origin of films)"
+    assert told(capsys, "--config", config, "http://a/live/x.ts")["upstream"] == "http://o.example:80 (origin)"
+
+
 @pytest.mark.parametrize("url", ["films.example/a", "ftp://a/b", "http:///a", "http://a b/"])
 def test_what_is_no_url_is_told(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", url]) == 2

@@ -9,6 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from edge.clock import FakeClock
+from edge.config.load import ConfigErrors, require_origin
+from edge.config.origins import GroupSection, OriginSection
 from edge.config.schema import Settings
 from edge.delivery.serving import DeliverySettings
 from edge.origin.group import MemberRole
@@ -135,8 +137,10 @@ def test_certificates_come_with_their_names() -> None:
     assert tls == (TlsCert(Path("a"), Path("b"), ("c",)), TlsCert(Path("d"), Path("e"), ()))
 
 
+FILMS = [{"url": "http://f", "group": "films"}]
 SITE = {
     "name": "s",
+    "upstream": "films",
     "hosts": ["H.example", "[::1]"],
     "drop_params": ["d"],
     "token_params": ["t"],
@@ -171,7 +175,7 @@ SITE = {
 
 
 def test_every_rule_of_a_site_arrives() -> None:
-    (rules,) = convert.site_rules(Settings.model_validate({"site": [SITE]}))
+    (rules,) = convert.site_rules(Settings.model_validate({"site": [SITE], "upstream": FILMS}))
     assert rules.hosts == ("h.example", "[::1]")
     assert (rules.drop_params, rules.token_params, rules.forward_fields) == (("d",), ("t",), ("F",))
     assert (rules.cors_origin, rules.preflight_max_age) == ("https://p.example", 3600)
@@ -184,9 +188,10 @@ def test_every_rule_of_a_site_arrives() -> None:
 
 
 def test_a_path_has_the_rules_of_the_first_pattern_that_matches_over_those_of_its_site() -> None:
-    (rules,) = convert.site_rules(Settings.model_validate({"site": [SITE]}))
+    (rules,) = convert.site_rules(Settings.model_validate({"site": [SITE], "upstream": FILMS}))
     live = rules.at(b"/live/a/b.ts")
     assert (live.negative_ttl, live.negative_ttl_live, live.drop_params) == (4, 2, ("d",))
+    assert live.upstream == "films"
     assert (live.defaults[Kind.SEGMENT].ttl, live.defaults[Kind.SEGMENT].stale_if_error) == (9, 6)
     assert rules.at(b"/vod/live/a") is rules
 
@@ -206,7 +211,7 @@ def test_two_nodes_of_one_name_are_told_apart_by_their_volumes() -> None:
 
 
 def test_what_a_site_leaves_out_of_a_kind_stays_as_usual() -> None:
-    (rules,) = convert.site_rules(Settings.model_validate({"site": [SITE | {"profile": "video"}]}))
+    (rules,) = convert.site_rules(Settings.model_validate({"site": [SITE | {"profile": "video"}], "upstream": FILMS}))
     mp4, usual = rules.defaults[Kind.MP4], DEFAULTS[Kind.MP4]
     assert (mp4.ttl, mp4.stale_while_revalidate, mp4.stale_if_error) == (usual.ttl, 60, usual.stale_if_error)
     segment = rules.defaults[Kind.SEGMENT]
@@ -228,6 +233,82 @@ def test_upstreams_are_members_with_the_settings_of_the_origin() -> None:
     assert (origin.origin.url, origin.weight, origin.role) == ("https://o", 1.0, MemberRole.ORIGIN)
     assert (origin.origin.host_header, origin.origin.sni) == ("films.example", "o.example")
     assert shield.origin.connect_timeout == origin.origin.connect_timeout == 7
+
+
+TWO = {
+    "origin": {"url": "http://o", "host": "h", "connect_timeout": "7s", "parallel_max": 9, "total_first_byte": "6s"},
+    "upstream": [{"url": "http://f", "group": "films"}, {"url": "http://g", "group": "films"}],
+    "group": [
+        {
+            "name": "films",
+            "connect_timeout": "1s",
+            "parallel_max": 1,
+            "total_first_byte": "9s",
+            "selection": "primary-backup",
+        }
+    ],
+}
+
+
+def test_an_upstream_of_its_own_has_the_settings_of_the_origin_but_for_what_its_group_says() -> None:
+    settings = Settings.model_validate(TWO)
+    assert settings.groups == ("origin", "films")
+    (origin,), films = (convert.members(settings, name) for name in settings.groups)
+    assert convert.members(settings) == (origin, *films)
+    assert (origin.origin.name, origin.origin.url, origin.origin.host_header) == ("origin", "http://o", "h")
+    assert [(one.origin.name, one.origin.url, one.origin.host_header) for one in films] == [
+        ("films", "http://f", None),
+        ("films", "http://g", None),
+    ]
+    assert [one.origin.connect_timeout for one in (origin, *films)] == [7, 1, 1]
+    assert [one.origin.first_byte_timeout for one in (origin, *films)] == [8, 8, 8]
+    assert [convert.fill_settings(settings, name).parallel_max for name in settings.groups] == [9, 1]
+    assert [settings.origin_of(name).selection.value for name in settings.groups] == ["rendezvous", "primary-backup"]
+    assert convert.delivery_settings(settings).first_byte_budget == 9.5  # no keeper's own budget is longer
+
+
+def test_each_setting_of_a_group_is_one_of_the_origin_and_holds_instead_of_it() -> None:
+    """A key that is added to the table and not to what is made of it shows here."""
+    own: dict[str, Any] = {"selection": "least-latency", "fallback": False, "probe": "/p", "hedge": False}
+    names = [name for name in GroupSection.model_fields if name != "name"]
+    own |= {name: 1 for name in names if name not in own}
+    settings = Settings.model_validate({"upstream": FILMS, "group": [{"name": "films", **own}]})
+    usual, changed = settings.origin, settings.origin_of("films")
+    assert {name for name in OriginSection.model_fields if getattr(usual, name) != getattr(changed, name)} == set(names)
+    (member,) = convert.members(settings, "films")
+    assert member.origin.probe == "/p"
+
+
+def test_where_a_file_names_members_of_the_origins_group_its_own_url_is_not_used() -> None:
+    named = [{"url": "http://a"}, {"url": "http://b", "group": "films"}]
+    settings = Settings.model_validate({"origin": {"url": "http://o"}, "upstream": named})
+    assert [one.url for one in settings.upstreams] == ["http://a", "http://b"]
+
+
+def test_which_upstreams_are_asked_follows_from_sites_and_their_rules() -> None:
+    sites = [{"name": "a", "upstream": "films", "rule": [{"path": "/x/**", "upstream": "origin"}]}, {"name": "b"}]
+    assert Settings.model_validate({"site": sites[:1], "upstream": FILMS}).groups_asked == ("films", "origin")
+    assert Settings.model_validate({"site": sites[1:], "upstream": FILMS}).groups_asked == ("origin",)
+    assert Settings.model_validate({"upstream": FILMS}).groups_asked == ("origin",)
+
+
+def test_a_server_needs_members_in_each_upstream_that_a_site_goes_to() -> None:
+    films = {"name": "a", "upstream": "films"}
+    require_origin(Settings.model_validate({"site": [films], "upstream": FILMS}))
+    with pytest.raises(ConfigErrors, match="say where misses are fetched"):
+        require_origin(Settings.model_validate({"site": [films, {"name": "b"}], "upstream": FILMS}))
+
+
+def test_siblings_are_in_each_group_that_they_serve() -> None:
+    own, other = ({"url": f"http://{name}", "role": "sibling"} for name in ("us", "them"))
+    films = [own | {"group": "films"}, other | {"group": "films"}, *FILMS]
+    raw = {"server": {"url": "http://us"}, "upstream": [*films, own, other, {"url": "http://o"}]}
+    settings = Settings.model_validate(raw)
+    for group in ("films", "origin"):
+        assert len(convert.members(settings, group)) == 2
+        assert convert.own(settings, group) == convert.own(settings)
+    with pytest.raises(ValidationError, match="in group films: this server's own"):
+        Settings.model_validate({"server": {"url": "http://us"}, "upstream": [films[1], *FILMS]})
 
 
 def test_a_member_trusts_and_shows_what_it_says_itself_and_else_what_the_origin_says() -> None:
