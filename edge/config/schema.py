@@ -354,10 +354,6 @@ class Settings(Section):
         for group in {upstream.group for upstream in value}:
             if all(upstream.role is MemberRole.SIBLING for upstream in value if upstream.group == group):
                 raise ValueError(f"siblings need a shield or an origin beside them (in group {group})")
-        roles = dict[str, MemberRole]()
-        for upstream, member in named:
-            if roles.setdefault(member, upstream.role) is not upstream.role:
-                raise ValueError(f"{upstream.url!r} has two roles: it is one server in all groups")
         return value
 
     @field_validator("group")
@@ -382,6 +378,14 @@ class Settings(Section):
                 near = difflib.get_close_matches(name, there, 1)
                 meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(there)}"
                 raise ValueError(f"site.upstream: no [[upstream]] is in group {name!r}; {meant}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_role(self) -> Self:
+        roles = dict[str, MemberRole]()
+        for upstream in self.upstreams:
+            if roles.setdefault(Address.of(upstream.url).member, upstream.role) is not upstream.role:
+                raise ValueError(f"{upstream.url!r} has two roles: it is one server in all groups")
         return self
 
     @model_validator(mode="after")

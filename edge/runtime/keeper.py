@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from edge.access.keys import stamp
 from edge.clock import Clock, SystemClock
 from edge.config.schema import Settings
 from edge.control.owed import from_json
@@ -54,7 +55,7 @@ async def run_keeper(child: ChildHandle) -> None:
     def upstreams(settings: Settings) -> dict[str, Upstream]:
         return {name: Upstream(convert.fill_settings(settings, name), group) for name, group in groups.items()}
 
-    told = _who(settings)
+    told = who_is_asked(settings)
     groups = {name: upstream(settings, name) for name in told}
     sites = {rules.name: rules for rules in convert.site_rules(settings)}
     desk = Desk(convert.fill_settings(settings), store, upstreams(settings), sites, clock, FillMeters(meters))
@@ -79,7 +80,7 @@ async def run_keeper(child: ChildHandle) -> None:
         nonlocal groups, told
         scrubber.adopt(convert.scrub_settings(new))
         sites = {rules.name: rules for rules in convert.site_rules(new)}
-        before, now = groups, _who(new)
+        before, now = groups, who_is_asked(new)
         groups = {name: before[name] if told.get(name) == who else upstream(new, name) for name, who in now.items()}
         told = now
         desk.adopt(convert.fill_settings(new), sites, upstreams(new))
@@ -112,12 +113,14 @@ async def run_keeper(child: ChildHandle) -> None:
     await store.close(clean=True)
 
 
-def _who(settings: Settings) -> dict[str, tuple[object, ...]]:
-    """All that each group is made of."""
+def who_is_asked(settings: Settings) -> dict[str, tuple[object, ...]]:
+    """All that each group is made of, with what its files have in them: a certificate is renewed in its place."""
     keys, found = settings.origin.keys_file, dict[str, tuple[object, ...]]()
     for name in settings.groups:
-        origin, own = settings.origin_of(name), convert.own(settings, name)
-        found[name] = convert.members(settings, name), origin.selection, origin.fallback, keys, own
+        members, origin, own = convert.members(settings, name), settings.origin_of(name), convert.own(settings, name)
+        files = [(said.origin.ca_file, said.origin.client_cert, said.origin.client_key) for said in members]
+        stamps = [stamp(Path(path)) for each in files for path in each if path]
+        found[name] = members, origin.selection, origin.fallback, keys, own, tuple(stamps)
     return found
 
 

@@ -63,6 +63,7 @@ CASES = [
     (UPSTREAM + '[[group]]\nname = "films"\n[[group]]\nname = "films"', "two groups have the name 'films'"),
     (UPSTREAM + UPSTREAM, "two upstreams have the url 'http://f'"),
     (UPSTREAM + '[[upstream]]\nurl = "http://f"\nrole = "shield"', "'http://f' has two roles: it is one server in all"),
+    (UPSTREAM + 'role = "shield"\n[origin]\nurl = "http://f:80/"', "'http://f' has two roles"),
     (UPSTREAM + '[[upstream]]\nurl = "http://g"\ngroup = "g"\nrole = "sibling"', "beside them (in group g)"),
     ('[upstream]\nurl = "http://a"', "line 1: upstream = '{...}': there may be several: write [[upstream]]"),
     ('[log]\nanonymise = "trunc"', "line 2: log.anonymise = 'trunc': must be one of: truncate, hash, off"),
