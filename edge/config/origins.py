@@ -114,6 +114,8 @@ class UpstreamSection(SocketsSection):
     client_key: str | None = Field(None, min_length=1, description="PEM of that certificate's private key")
     probe: ProbePath | None = Field(None, description="see [origin]")
     s3_region: Label | None = Field(None, description="see [origin]")
+    s3_credentials: str | None = Field(None, min_length=1, description="unless set, those of [origin]")
+    s3_profile: Label | None = Field(None, description="unless set, that of [origin]")
 
     @model_validator(mode="after")
     def _pair(self) -> Self:

@@ -9,6 +9,7 @@ from edge.config.schema import Settings
 from edge.errors import ConfigError, why
 from edge.origin.dial import tls_context
 from edge.origin.settings import OriginSettings
+from edge.origin.sigv4 import S3Settings
 from edge.runtime import convert
 from edge.server.tls import make_server_context
 
@@ -32,11 +33,16 @@ def wrong_files(settings: Settings) -> list[ConfigError]:
                 read_keys(Path(said))
         except ConfigError as wrong:
             errors.append(ConfigError(f"{section}.{wrong.field}", wrong.value, wrong.hint))
-    try:
-        for member in convert.members(settings):
-            convert.signer(member, None, SystemClock())
-    except ConfigError as wrong:
-        errors.append(ConfigError(f"origin.{wrong.field}", wrong.value, wrong.hint))
+    tried: set[S3Settings | None] = {None}
+    for member in convert.members(settings):
+        try:
+            if member.s3 not in tried:
+                convert.signer(member, None, SystemClock())
+        except ConfigError as wrong:
+            own = any(wrong.value == getattr(said, wrong.field) for said in settings.upstream)
+            section = "upstream" if own else "origin"
+            errors.append(ConfigError(f"{section}.{wrong.field}", wrong.value, wrong.hint))
+        tried.add(member.s3)
     try:
         convert.operators(settings)
     except ConfigError as wrong:

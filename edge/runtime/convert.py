@@ -86,7 +86,8 @@ def _s3(settings: Settings, said: UpstreamSection) -> S3Settings | None:
     region, origin = said.s3_region, settings.origin
     if region is None or said.role is not MemberRole.ORIGIN:
         return None
-    return S3Settings(region, Path(origin.s3_credentials) if origin.s3_credentials else None, origin.s3_profile)
+    credentials = said.s3_credentials or origin.s3_credentials
+    return S3Settings(region, Path(credentials) if credentials else None, said.s3_profile or origin.s3_profile)
 
 
 def signer(said: SaidMember, keys: KeyFile | None, clock: Clock) -> Signer | None:

@@ -57,6 +57,17 @@ def test_a_file_of_one_member_is_said_of_it_and_one_of_all_members_only_of_the_o
     assert told == [("origin.ca_file", shared), ("upstream.ca_file", own), ("upstream.client_cert", own)]
 
 
+def test_credentials_of_one_bucket_are_said_of_it_and_those_of_all_of_the_origin_once(tmp_path: Path) -> None:
+    shared, own = str(tmp_path / "shared"), str(tmp_path / "own")
+    usual = [{"url": f"https://{name}", "s3_region": "r"} for name in "ab"]
+    raw = {
+        "origin": {"s3_credentials": shared},
+        "upstream": [*usual, {"url": "https://c", "s3_region": "r", "s3_credentials": own}],
+    }
+    told = [(wrong.field, wrong.value) for wrong in wrong_files(Settings.model_validate(raw))]
+    assert told == [("origin.s3_credentials", shared), ("upstream.s3_credentials", own)]
+
+
 def test_files_that_serve_are_not_mentioned(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("one " + "1" * 32)

@@ -397,12 +397,14 @@ def test_only_origins_are_signed_for_s3_and_only_members_of_ours_are_told_of_pla
         "upstream": [
             {"url": "http://s", "role": "shield", "s3_region": "eu-north-1"},
             {"url": "https://b.s3.example", "s3_region": "eu-north-1"},
+            {"url": "https://c.s3.example", "s3_region": "r", "s3_credentials": "theirs", "s3_profile": "series"},
             {"url": "https://o"},
         ],
     }
-    shield, bucket, plain = convert.members(Settings.model_validate(raw))
+    shield, bucket, theirs, plain = convert.members(Settings.model_validate(raw))
     assert shield.s3 is None
     assert bucket.s3 == S3Settings("eu-north-1", file, "films")
+    assert theirs.s3 == S3Settings("r", Path("theirs"), "series")
     clock = FakeClock()
     assert isinstance(convert.signer(shield, None, clock), PassSigner)
     assert isinstance(convert.signer(bucket, None, clock), S3Signer)
