@@ -22,6 +22,7 @@ from edge.fill.pieces import Piece
 from edge.fill.readers import WAITING, Reader, Run
 from edge.fill.settings import FillSettings
 from edge.fill.spans import Spans
+from edge.origin.breaker import State
 from edge.origin.client import OriginClient
 from edge.origin.settings import Urgency
 from edge.store.record import Record, encode_record
@@ -167,6 +168,12 @@ class Flight:
         """The member that is asked has failed: the next one, if there is one."""
         self.clients.append(self.clients.pop(0))
         self.switched = len(self.clients) > 1
+
+    def leave_to_trials(self) -> None:
+        """What is asked in pieces tries no member that may be back, if another one serves."""
+        serving = next((one for one in self.clients if one.breaker.state is State.CLOSED), None)
+        if serving is not None and self.client.breaker.state is not State.CLOSED:
+            self.prefer(serving)
 
     # -- head ------------------------------------------------------------------------------------
 
