@@ -167,17 +167,24 @@ async def test_a_trial_is_another_requests_when_its_own_is_not_sent_or_has_left(
         await group.close()
 
 
-async def test_what_is_asked_in_pieces_tries_no_member_that_may_be_back(tmp_path: Path) -> None:
+async def test_what_is_asked_in_pieces_tries_no_member_that_may_be_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Dozens of them would wait for it at a time."""
-    large = os.urandom(3 * MIB)
+    monkeypatch.setattr("edge.origin.retry.TRIAL_WAIT", 20.0)
+    large, arrived, gate = os.urandom(3 * MIB), asyncio.Event(), asyncio.Event()
 
     async def serves(asked: Asked, wire: Wire) -> None:
+        if asked.target == "/1.ts":
+            arrived.set()
+            await gate.wait()
         await wire.send(answer(asked, large))
 
+    patient = replace(QUICK, first_byte_timeout=20.0, total_first_byte=30.0, stall_timeout=20.0)
     async with (
         RawServer(serves) as first,
         RawServer(serves) as second,
-        fill_bench(tmp_path, first.url, more=(second.url,)) as bench,
+        fill_bench(tmp_path, first.url, more=(second.url,), origin=patient) as bench,
     ):
         for member in bench.desk._shop.group.members:
             member.client.pool.path = FarPath()
@@ -186,14 +193,19 @@ async def test_what_is_asked_in_pieces_tries_no_member_that_may_be_back(tmp_path
         for _ in range(FAILURES):
             breaker.failed()
         breaker.probed(well=True)
-        asked = len(first.asked)
+        first.asked.clear()
         assert (await bench.get("/0.ts", MIB, 3 * MIB)).bytes() == large[MIB:]  # what is missing in the index
-        assert len(first.asked) == asked
+        assert first.asked == []
         assert breaker.state is State.HALF_OPEN
         bench.desk._shop.sizes[b""] = len(large)  # a neighbour's: pieces are asked for on this guess
-        assert (await bench.get("/1.ts")).bytes() == large
+        trying = bench.ask("/1.ts")
+        async with asyncio.timeout(20):
+            await arrived.wait()
+        assert (await bench.ask("/2.ts", 0, 1000).finish()).bytes() == large[:1000]
+        assert [asked.target for asked in first.asked] == ["/1.ts"]
+        gate.set()
+        assert (await trying.finish()).bytes() == large
         assert breaker.state is State.CLOSED
-        assert first.asked[asked].fields["range"].startswith("bytes=0-")
 
 
 @pytest.mark.parametrize("how", ["full", "too long"])
