@@ -73,6 +73,11 @@ class Breaker:
         return self.state is State.CLOSED or (self.state is State.HALF_OPEN and self._trial is None)
 
     @property
+    def failing(self) -> bool:
+        """Has it failed since its last answer?"""
+        return self._failures > 0
+
+    @property
     def share(self) -> float:
         """Of its weight: less than 1 for a while after it was away."""
         if self._closed_at is None:

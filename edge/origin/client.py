@@ -109,7 +109,7 @@ class OriginClient:
             if connection is None:
                 idle_most = None if request.retry else STILL_OPEN
                 connection = await self.pool.take(idle_most=idle_most, urgency=request.urgency, within=timeout)
-            reused = connection.kept
+            used = connection.exchanges > 0
             sent = self._note_asked(request)
             first_byte = self._first_byte_within(timeout, sent - begun)
             connection.begin(self._head(request, await self._signed(request)), request.method)
@@ -119,7 +119,8 @@ class OriginClient:
             try:
                 connection, head = await self._first_head(connection, request, first_byte)
             except OriginError:
-                if not (request.retry and reused and connection.untouched and connection.closed):
+                unseen = used or (connection.kept and not self.breaker.failing)  # one that is dying gets nothing twice
+                if not (request.retry and unseen and connection.untouched and connection.closed):
                     raise
                 self.pool.give_back(connection)
                 left = first_byte - (self.clock.monotonic() - sent)

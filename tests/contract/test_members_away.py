@@ -291,6 +291,24 @@ async def test_a_connection_opened_ahead_that_is_closed_at_its_first_use_is_repl
         await client.close()
 
 
+async def test_an_origin_that_resets_all_does_not_get_each_request_twice() -> None:
+    async def dying(asked: Asked, wire: Wire) -> None:
+        wire.reset()
+
+    async with RawServer(dying) as origin:
+        client = OriginClient(replace(QUICK, url=origin.url, far=0.0, warm=8), SystemClock())
+        for _ in range(2):
+            await client.pool.keep_warm()
+        assert client.pool.counts[1] == 8
+        for _ in range(FAILURES):
+            with pytest.raises(OriginError):
+                async with client.fetch(GET):
+                    pass
+        assert len(origin.asked) == FAILURES + 1
+        assert client.pool.counts[1] > 0
+        await client.close()
+
+
 async def test_what_may_be_sent_once_only_is_not_sent_again_on_another_connection() -> None:
     async def closes(asked: Asked, wire: Wire) -> None:
         wire.reset()
