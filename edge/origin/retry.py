@@ -42,10 +42,13 @@ async def open_with_retries(
     To go on to a member that serves costs nothing of the budget: when one of two shields dies, all that it was asked
     fails at the same moment, and a breaker keeps what follows from asking it. Where it is our own line that is full,
     it does cost: what one member cannot take would be too much for the next one, too.
-    A member that may be back is passed by while another request tries it. What a member only hands on, as a shield
-    does its origin's 503, is the answer: it has had its tries there, and others would ask the same origin.
+    A member that may be back is passed by while another request tries it, and by what can be sent once only. What a
+    member only hands on, as a shield does its origin's 503, is the answer: it has had its tries there, and others would
+    ask the same origin.
     Errors of the body, raised inside the caller's block, are the caller's: they are not retried here.
     """
+    if not request.retry:
+        clients = sorted(clients, key=lambda client: client.breaker.state is not State.CLOSED)
     settings = clients[0].settings
     deadline = clock.monotonic() + settings.total_first_byte
     tries = max(settings.retries + 1, min(len(clients), MEMBERS_MOST)) if request.retry else 1

@@ -203,6 +203,19 @@ async def test_a_member_that_may_be_back_is_tried_by_one_that_goes_on_early_and_
     assert alone.left == [SETTINGS.total_first_byte], "nobody else could be asked"
 
 
+async def test_what_can_be_sent_once_only_tries_nobody(bench: Bench) -> None:
+    one, other, post = Scripted(bench, 0), Scripted(bench, 200), UpstreamRequest(b"POST", b"/", retry=False)
+    for _ in range(FAILURES):
+        one.breaker.failed()
+    one.breaker.probed(well=True)
+    assert await bench.ask(one, other, request=post) == 200
+    assert bench.told == [other]
+    for _ in range(FAILURES):
+        other.breaker.failed()
+    assert await bench.ask(one, other, request=post) == 0
+    assert bench.told == [other, one], "nobody else serves"
+
+
 async def test_what_breaks_an_answer_that_was_given_out_is_not_tried_again_here(bench: Bench) -> None:
     client = Scripted(bench, 200)
     with pytest.raises(OriginError):
