@@ -86,6 +86,8 @@ def test_no_text_breaks_the_grammar(cache: str, key: str, detail: str) -> None:
         ([b"origin; fwd=miss; fwd-status=503", b"shield; detail=queue_full"], False),
         ([b"origin; fwd=miss; detail=x, shield; fwd=uri-miss; fwd-status=502"], True),
         ([b'shield; detail="a, b; hit"'], False),
+        ([b'shield; detail="a; hit; b"'], False),
+        ([b'shield; fwd=miss; fwd-status=503; detail="a, b"'], True),
         ([b'shield; detail="a \\", b; hit"'], False),
         ([b'"sh,ie;ld"; hit; key="/\\\\"'], True),
         ([b"hit"], False),
