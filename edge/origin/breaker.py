@@ -8,6 +8,8 @@ A check is a whole request that nobody waits for (`probe`): a connection that wa
 that hangs. The pause is short again only when a player's request has been answered rightly; where nobody asks, another
 check closes the breaker after a while.
 
+Bodies have a say of their own (`bodies`): after BROKEN ones in a row it opens, and a head alone does not close it.
+
 Where a member is probed, probes have a say of their own: after UNWELL failed ones in a row it is open, whatever its
 answers to players, until a probe succeeds; and a good one is as good as a check.
 
@@ -21,6 +23,7 @@ from enum import StrEnum
 from typing import Final, assert_never
 
 from edge.clock import Clock
+from edge.origin.bodies import Bodies
 
 FAILURES: Final = 5
 UNWELL: Final = 2  # failed probes in a row: one may be lost
@@ -59,6 +62,7 @@ class Breaker:
         self._trial: Trial | None = None
         self._closed_at: float | None = None
         self._bad_probes = 0
+        self._bodies = Bodies(clock)
 
     def __repr__(self) -> str:
         return f"<Breaker {self._member} {self.state.value} failures={self._failures} pause={self._pause:.0f}>"
@@ -137,7 +141,9 @@ class Breaker:
     # -- players' requests -----------------------------------------------------------------------
 
     def succeeded(self) -> None:
-        """It has answered."""
+        """It has answered: with a head, which says nothing where bodies break."""
+        if self._bodies.bad:
+            return
         self._failures, self._pause = 0, OPEN_FIRST
         if self._state is not State.CLOSED:
             self._closed_at = self._clock.monotonic()
@@ -161,6 +167,19 @@ class Breaker:
     def _wait_longer(self) -> None:
         self._pause = min(2 * self._pause, OPEN_MOST)
         self._check_at = self._clock.monotonic() + self._pause
+
+    # -- bodies ----------------------------------------------------------------------------------
+
+    def body_broke(self, size: int, *, begun: float | None = None) -> None:
+        """An answer's body has stalled, or was cut off after so many bytes. `begun`: see `failed`."""
+        if self._bodies.broke(size) and (begun is None or begun >= self._changed_at):
+            self._failures = max(self._failures, FAILURES - 1)
+            self.failed(f"its body broke after {size} bytes", begun=begun)
+
+    def body_came(self, size: int) -> None:
+        """An answer's body is whole."""
+        if self._bodies.came(size):
+            self.succeeded()
 
     # -- changes ---------------------------------------------------------------------------------
 

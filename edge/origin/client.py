@@ -105,6 +105,7 @@ class OriginClient:
         sending: asyncio.Task[None] | None = None
         answered = failed = False
         first_byte = 0.0
+        response: UpstreamResponse | None = None
         try:
             if connection is None:
                 idle_most = None if request.retry else STILL_OPEN
@@ -134,7 +135,7 @@ class OriginClient:
             answered = True
             relayed = self._admits and head.status in CANNOT_SERVE and relays(head.fields)
             self._note_answer(request, begun, 0 if relayed else head.status)
-            yield UpstreamResponse(
+            response = UpstreamResponse(
                 connection,
                 head,
                 self.observer,
@@ -144,6 +145,7 @@ class OriginClient:
                 response_time=self.clock.wall(),
                 relayed=relayed,
             )
+            yield response
         except OriginError as error:
             failed = True
             self.observer.error(error.reason.value)
@@ -151,6 +153,8 @@ class OriginClient:
                 self._note_failure(request, begun, first_byte, error)
             raise
         finally:
+            if response is not None and request.counts:
+                self._note_body(response, begun)
             if connection is not None:
                 if sending is not None and not sending.done():
                     sending.cancel()
@@ -193,6 +197,13 @@ class OriginClient:
             self.latency.silent(given)
         if request.counts:
             self.breaker.failed(str(error), begun=begun)
+
+    def _note_body(self, response: UpstreamResponse, begun: float) -> None:
+        """What its body did. Of one that nobody wanted to the end nothing is known."""
+        if response.broken:
+            self.breaker.body_broke(response.received, begun=begun)
+        elif response.whole:
+            self.breaker.body_came(response.received)
 
     def _let_go(self, connection: OriginConnection) -> None:
         """The exchange is over, perhaps before its end.
