@@ -107,6 +107,7 @@ class Damage(StrEnum):
     STORE_FAILED = "store_failed"  # the disk does not give it
     INDEX = "index"  # a row of the index without its checksum
     JOURNAL = "journal"  # a journal with a bad entry, or without its end; counted when an index is rebuilt
+    PURGES = "purges"  # an entry of the log of purges; counted at a start
 
 
 class Pending(Enum):

@@ -4,14 +4,18 @@ from edge.errors import StoreError
 from edge.store import files
 
 
+def newest_sequence(first_generation: int) -> int:
+    """None that was used before the first generation of a run is higher, whether the index is there or lost."""
+    return first_generation << 16
+
+
 class Numbers:
     """Both only ever grow, over all runs: the index may be lost, the counter's file is not."""
 
     def __init__(self, counter: files.Counter, first_generation: int, last_sequence: int) -> None:
         self._counter = counter
         self.generation = first_generation  # the next one
-        # Above all that any run before has used, also where the index is lost.
-        self.sequence = max(last_sequence + files.GENERATION_STEP, first_generation << 16)
+        self.sequence = max(last_sequence + files.GENERATION_STEP, newest_sequence(first_generation))
 
     def __repr__(self) -> str:
         return f"<Numbers generation={self.generation} sequence={self.sequence}>"

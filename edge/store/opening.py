@@ -20,6 +20,7 @@ from edge.store.bus import Bus
 from edge.store.disk import Disk
 from edge.store.index import Index
 from edge.store.live import LiveTable
+from edge.store.numbers import newest_sequence
 from edge.store.owned import clear, try_lock
 from edge.store.pack import EXTENT_LIMIT, pack_size_for
 from edge.store.packs import Packs
@@ -104,7 +105,8 @@ class Opened:
         self.counter = files.Counter(disk, directory / "counter")
         self.packs = Packs(directory, disk, self.counter, self.identity.volume, self.pack_size, self.extent_max)
         self.counter.at_least(max(self.packs.all, default=0) + 1, 0)
-        self.purges = PurgeLog(disk, directory / "purges", self.identity.volume, min(self.packs.all, default=0))
+        newest = newest_sequence(self.counter.generation_limit)
+        self.purges = PurgeLog(disk, directory / "purges", self.identity.volume, self.packs.all.keys(), newest)
         mark = files.read_mark(directory / "clean")
         trusted = mark is not None and (mark.clean or (mark.boot == boot and boot != ""))
         self.first_pack = self.counter.next_pack  # of this run; the packs of earlier runs are never appended to

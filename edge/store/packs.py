@@ -49,6 +49,7 @@ class Packs:
             pack.sealed = True  # never appended to by a later run
             self.all[number] = pack
             self.used_bytes += pack.used
+        self.rows_known = not self.all  # else when their journals have been looked at
 
     def look_at_journals(self, known: Mapping[int, int]) -> None:
         """Learn rows, and which journals lack their end; those that are `known` (with their rows) are not opened."""
@@ -57,6 +58,7 @@ class Packs:
                 pack.row, pack.journal_whole = Row(known[number]), True
             else:
                 self.look_at_journal(pack)
+        self.rows_known = True
 
     def _found(self) -> list[tuple[int, os.stat_result]]:
         with os.scandir(self.directory) as entries:
@@ -181,7 +183,8 @@ class Packs:
         into the journal of the newest pack of each.
         """
         for row in Row:
-            if row in self.actives or any(pack.row is row for pack in self.all.values()) or not self.all:
+            there = not self.rows_known or not self.all or any(pack.row is row for pack in self.all.values())
+            if there or row in self.actives:
                 self.log((self.actives.get(row) or self._begin(row)).number, entry)
 
     def to_flush(self) -> list[tuple[Pack, list[Entry]]]:

@@ -1,8 +1,9 @@
 """The purges of a volume: noted for ever, then done in steps."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
-from edge.policy.purges import Purge
+from edge.policy.purges import Purge, Scope
 from edge.store.numbers import Numbers
 from edge.store.opening import Opened
 from edge.store.purging import Purging
@@ -24,11 +25,23 @@ class Purges:
 
     def begin(self, whats: Sequence[Purge], before: int) -> Purging:
         """Note purges for ever and return what is to be done; OSError: it cannot be noted. See `Purging`."""
-        number, oldest = self._numbers.next_sequence(), min(self._opened.packs.all, default=0)
-        self.log.append(whats, number, self._opened.counter.next_pack - 1, oldest)
+        number = self._numbers.next_sequence()
+        self._log(whats, number)
         purging = self._purging(whats, number, before)
         purging.begin()
         return purging
+
+    def note(self, key: bytes, sequence: int) -> None:
+        """A deletion that no journal can take: other variants of its key go with it if the index is lost.
+
+        On a disk that has failed nothing can be made durable: requests go on.
+        """
+        with suppress(OSError):
+            self._log([Purge(Scope.KEY, key)], sequence)
+
+    def _log(self, whats: Sequence[Purge], sequence: int) -> None:
+        oldest = min(self._opened.packs.all, default=0)
+        self.log.append(whats, sequence, self._opened.counter.next_pack - 1, oldest)
 
     def count(self, whats: Sequence[Purge]) -> Purging:
         """The same, only counting."""

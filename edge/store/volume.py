@@ -63,7 +63,12 @@ class Volume:
         self.index_lost = opened.rebuild is not None  # at the start; it is rebuilt since
         self._numbers = Numbers(opened.counter, opened.first_generation, self.index.meta(b"sequence"))
         self.purges = Purges(opened, self.tallies, self._numbers)
-        self._commits = Commits(self.index, self.live, self.packs, self.room, self.tallies, self._numbers)
+        if self.purges.log.damaged:
+            self.tallies.damage[Damage.PURGES] += self.purges.log.damaged
+        self.room.revised = self.purges.log.revised
+        self._commits = Commits(
+            self.index, self.live, self.packs, self.room, self.tallies, self._numbers, lambda: self._rebuild
+        )
 
     @classmethod
     def open(
@@ -177,8 +182,11 @@ class Volume:
             txn.set_meta(b"sequence", sequence)
         if self._rebuild is not None:  # nor is an older one to come back, known by now or not
             self._rebuild.forget(name, sequence)
-        with suppress(StoreError):  # on a disk that has failed nothing can be made durable: requests go on
+        try:
             self.packs.log_for_certain(DeleteEntry(name, known.generation if known is not None else 0, sequence))
+        except StoreError:  # no pack can be begun for it; the log of purges needs none
+            if known is not None:
+                self.purges.note(known.key, sequence)
         if known is not None:
             self.tallies.evicted(reason, 1, sum(extent.length for extent in extents))
         return known is not None
@@ -294,6 +302,7 @@ class Volume:
         if not more:
             self._numbers.go_beyond(self._rebuild.sequence, self._rebuild.generation)
             self._rebuild = self._opened.rebuild = None
+            self.packs.rows_known = True
         return self._rebuild is not None
 
     @property
