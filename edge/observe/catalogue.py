@@ -212,8 +212,8 @@ CACHE: Final = (
     Metric(
         "edge_cache_corrupt_total",
         _C,
-        "What was stored and proved bad: extents, rows of the index, journals; it is dropped and fetched again. Entries "
-        "of the log of purges (`purges`): what the volume has is asked about before its next use.",
+        "What was stored and proved bad: extents, rows of the index, journals; it is dropped and fetched again. "
+        "Entries of the log of purges (`purges`): what the volume has is asked about before its next use.",
         (DAMAGE,),
     ),
     Metric(

@@ -95,7 +95,17 @@ def identity(disk: Disk, directory: Path) -> Identity:
 
 # What an empty directory may hold: a file system's own, and what a start that failed half-way left.
 OURS: Final = frozenset(
-    {"edge.lock", "server.lock", "lost+found", "volume.json.new", "control", "owed.json", "warm", "disk-try"}
+    {
+        "edge.lock",
+        "server.lock",
+        "lost+found",
+        "volume.json.new",
+        "control",
+        "owed.json",
+        "owed.json.new",
+        "warm",
+        "disk-try",
+    }
 )
 
 

@@ -25,11 +25,13 @@ from edge.store.numbers import Numbers
 from edge.store.opening import End, Opened
 from edge.store.pack import Reservation
 from edge.store.purge import Purges
+from edge.store.purgelog import EVERYTHING_STALE
 from edge.store.record import Extent, Flag, Record
 from edge.store.room import Room
 from edge.store.scrub import BadExtent, Inspector
 from edge.store.settings import VolumeHello, VolumeSettings, VolumeStats
 from edge.store.tallies import Tallies
+from edge.store.unmet import to_hello
 from edge.words import Damage, Eviction
 
 LOST_MOST = 100_000  # 10 MB
@@ -66,6 +68,8 @@ class Volume:
         if self.purges.log.damaged:
             self.tallies.damage[Damage.PURGES] += self.purges.log.damaged
         self.room.revised = self.purges.log.revised
+        if shared is not None:
+            self.purges.on_unmet = partial(shared.versions.hide, self._cell)
         self._commits = Commits(
             self.index, self.live, self.packs, self.room, self.tallies, self._numbers, lambda: self._rebuild
         )
@@ -89,6 +93,8 @@ class Volume:
             volume = cls(opened, clock, shared)
             volume.keep_generations()
             volume.purges.finish()
+            if volume.purges.log.damaged:
+                volume.left()
         except BaseException:
             opened.let_go()
             raise
@@ -96,7 +102,16 @@ class Volume:
 
     @property
     def hello(self) -> VolumeHello:
-        return replace(self._opened.hello, version_cell=self._cell, off=self.health.trust is Trust.OFF)
+        purges = self.purges
+        number, unmet = purges.unmet_number, to_hello(purges.unmet)  # in this order: a later number is told again
+        return replace(
+            self._opened.hello,
+            version_cell=self._cell,
+            off=self.health.trust is Trust.OFF,
+            writable=self.health.writable,
+            unmet=unmet,
+            unmet_number=number,
+        )
 
     @property
     def evictions(self) -> Tally[str]:
@@ -129,6 +144,11 @@ class Volume:
     def new_generation(self) -> int:
         """Never re-used. StoreError: none is left. May be called from the loop's thread."""
         return self._numbers.new_generation()
+
+    @property
+    def generation(self) -> int:
+        """The next one: what is stored now is older."""
+        return self._numbers.generation
 
     def keep_generations(self) -> None:
         """Have enough of them ready (store thread: it waits for the disk)."""
@@ -233,6 +253,19 @@ class Volume:
         if self._rebuild is not None or self.index.record(name) is not None:
             self.delete(name, None, Eviction.REPLACED)
         return self.live.put(name, record, body)
+
+    def distrust(self) -> None:
+        """All that is stored now is to be asked about before its next use: it cannot be known what it has missed.
+
+        It is from now on; the supervisor has it done for good, and by the next keeper if this one ends.
+        """
+        self.purges.hide([EVERYTHING_STALE])
+        self.left()
+
+    def left(self) -> None:
+        """Its objects are looked for elsewhere from now on."""
+        if self._versions is not None:
+            self._versions.leave(self._cell)
 
     def sweep_live(self) -> int:
         self.room.tend(ages_counters=self._ages_counters)
