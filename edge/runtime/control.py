@@ -49,6 +49,7 @@ WHATS_AT_ONCE: Final = 500  # of one message: a datagram has a limit
 KEEPER_SECONDS: Final = 10.0  # a keeper that has died is back by then
 PURGE_SECONDS: Final = 120.0
 OWED_SECONDS: Final = 0.5  # between two looks at what volumes owe
+PAY_AGAIN_SECONDS: Final = 5.0  # after a purge that failed on a volume whose disk is good (it is full, perhaps)
 
 log = logging.getLogger("edge.control")
 
@@ -260,6 +261,7 @@ class ControlPlane:
                 some = next([*alike] for _, alike in groupby(entries[:WHATS_AT_ONCE], lambda entry: entry[1].soft))
                 told = await volume.asker.forget(*dict.fromkeys(what for _, what in some))
                 if told.error:
+                    await asyncio.sleep(PAY_AGAIN_SECONDS)
                     return
                 await self.owed.paid(who, [id_ for id_, _ in some])
                 say(f"{self._label(number)} has done {len(some)} purges that it owed: {told.objects} objects")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import resource
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from edge.words import KIB
 from tests.support.edgeproc import Edge, client, running_edge
 from tests.support.load import homes, volume_of
 from tests.support.rawserver import Asked, RawServer, Wire, answer
@@ -123,3 +125,32 @@ async def test_a_volume_that_was_away_serves_nothing_as_fresh_that_was_purged_or
         async with running_edge(None, origin.url, *configuration(tmp_path, "a", "b"), workers=1) as edge:
             assert await play(edge) == found
             assert library.asked.total() == 0, "who was not away is not asked about"
+
+
+async def test_a_purge_that_no_volume_can_note_holds_at_once_and_is_done_when_they_can_be_written(
+    tmp_path: Path,
+) -> None:
+    library = Library()
+    async with RawServer(library) as origin:
+        flags = configuration(tmp_path, "a", "b")
+        async with running_edge(None, origin.url, *flags, workers=2) as edge:
+            await play(edge)
+            site = edge.url.replace("127.0.0.1", "default")
+            await purge(tmp_path, urls=[f"{site}/none/{n}.ts" for n in range(3000)])
+            for name in "ab":
+                assert (tmp_path / name / "purges").stat().st_size > 64 * KIB
+            for pid in edge.children("keeper"):  # so that it can grow no further; scratch windows can
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (64 * KIB, resource.RLIM_INFINITY))
+            library.changed = set(PATHS)
+            told = await purge(tmp_path, prefix=f"{site}/prefix/")
+            assert set(told["failed"]) == {str(tmp_path / name) for name in "ab"}
+            assert all("hidden until it can be done" in why for why in told["failed"].values())
+            for _ in range(4):  # of both workers
+                found = await play(edge)
+                assert {path for path in PATHS if found[path] == 2} == {path for path in PATHS if "/prefix/" in path}
+            for pid in edge.children("keeper"):
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            await nothing_owed(tmp_path)
+            assert await play(edge) == found
+        async with running_edge(None, origin.url, *flags, workers=1) as edge:
+            assert await play(edge) == found
