@@ -18,6 +18,7 @@ import secrets
 import threading
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -247,10 +248,10 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _uuid_in(directory: Path) -> str | None:
-    try:
-        return uuid.UUID(json.loads((directory / "volume.json").read_bytes())["volume"]).hex
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+    for name in ("volume.json", "volume.copy.json"):
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            return uuid.UUID(json.loads((directory / name).read_bytes())["volume"]).hex
+    return None
 
 
 def to_json(what: Purge) -> dict[str, Any]:

@@ -212,8 +212,8 @@ CACHE: Final = (
     Metric(
         "edge_cache_corrupt_total",
         _C,
-        "What was stored and proved bad: extents, rows of the index, journals; it is dropped and fetched again. "
-        "Entries of the log of purges (`purges`): what the volume has is asked about before its next use.",
+        "What was stored and proved bad: extents, rows of the index, journals, and an index as a whole. It is dropped "
+        "and fetched again, or built anew. Entries of the log of purges: what is stored is revalidated.",
         (DAMAGE,),
     ),
     Metric(

@@ -126,7 +126,15 @@ async def _open_volume(child: ChildHandle, clock: Clock) -> Volume:
     bus.install()
 
     def open_volume() -> Volume:
-        volume = Volume.open(directory, volume_settings, clock=clock, shared=shared, bus=bus, end=child.end_at_once)
+        volume = Volume.open(
+            directory,
+            volume_settings,
+            clock=clock,
+            shared=shared,
+            bus=bus,
+            end=child.end_at_once,
+            distrust=child.charter.distrust,
+        )
         if child.charter.gone_since and clock.monotonic() - child.charter.gone_since >= AWAY_SECONDS:
             owed.append(EVERYTHING_STALE)  # its objects have lived elsewhere meanwhile, perhaps in later versions
         if owed:  # seen by nobody from the start; the supervisor has them done, and strikes them out

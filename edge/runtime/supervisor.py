@@ -257,12 +257,14 @@ class Supervisor:
             self.places.remove(place)
 
     def _start(self, place: Place) -> Process:
-        """What a volume owes is hidden from its keeper's start on, until it is done."""
+        """What a volume owes is hidden from its keeper's start on, until it is done; an index is left alone that the
+        last keeper died of."""
         if place.role is Role.WORKER:
             return place.start(self._on_ready, say, self.nursery)
         owed, number = self._control.owed, place.charter.number
         entries = tuple(to_json(what) for _, what in owed.of(owed.who(self.settings.volume_label(number))))
-        place.charter = replace(place.charter, owed=entries, gone_since=self.keepers.gone_since(number))
+        gone_since = self.keepers.gone_since(number)
+        place.charter = replace(place.charter, owed=entries, gone_since=gone_since, distrust=place.broken)
 
         def on_ready() -> None:
             self._control.keeper_ready(number, away=self.keepers.found(number))

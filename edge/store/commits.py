@@ -49,7 +49,7 @@ class Commits:
         with self._index.writing() as txn:
             for name, record, extents in batch:
                 kept.append(self._commit(txn, name, record, extents, logged, ended))
-            txn.set_meta(b"sequence", self._numbers.sequence)
+            self._numbers.note(txn)
             txn.set_meta(SPENT, self._room.budget.mark)
         for end in ended:  # what has taken its place may leave before it, and its journal with it
             self._say_ended(end)
