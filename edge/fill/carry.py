@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from edge.errors import EdgeError, OriginError, StoreError
-from edge.fill import plan
+from edge.fill import plan, ways
 from edge.fill.flight import Flight
 from edge.fill.messages import UNKNOWN, Fetch
 from edge.fill.patience import let_players_go_first
@@ -158,11 +158,16 @@ class Carrier:
 
     def spread(self, start: int) -> Spread:
         """The rest of the run from `start` on, over several connections; not begun."""
-        fields = plan.base_fields(self._fetch, self._rules)
-        spread = Spread(
-            self._shop, self._flight.client, self._fetch, fields, start, self._run.end, lambda: self._urgency
-        )
+        fetch = self._asked_as()
+        fields = plan.base_fields(fetch, self._rules)
+        spread = Spread(self._shop, self._flight.client, fetch, fields, start, self._run.end, lambda: self._urgency)
         return self._serving(spread)
+
+    def _asked_as(self) -> Fetch:
+        """The fetch as it is asked for now, and by whose way."""
+        shortest = self._flight.nearest
+        self._run.way = ways.way_of(shortest) if ways.is_odd(shortest) else ()
+        return ways.by_way_of(self._fetch, shortest)
 
     def _serving(self, spread: Spread) -> Spread:
         spread.serves = lambda: self._flight.awaits(self._run)
@@ -251,8 +256,8 @@ class Carrier:
 
     def _request(self, ask: Ask) -> UpstreamRequest:
         etag = plan.strong_etag(stored_lines(self._record))
-        lines = (*plan.base_fields(self._fetch, self._rules), *ask.field(), (b"If-Range", etag))
-        fetch = self._fetch
+        fetch = self._asked_as()
+        lines = (*plan.base_fields(fetch, self._rules), *ask.field(), (b"If-Range", etag))
         return UpstreamRequest(
             b"GET", fetch.target, lines, retry=self._rules.retry, urgency=self._urgency, context=fetch.context
         )

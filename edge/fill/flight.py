@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from edge.fill import plan
+from edge.fill import plan, ways
 from edge.fill.messages import UNKNOWN, End, Fail, Fetch, Head, HeadFlag, Message, Mode
 from edge.fill.pieces import Piece
 from edge.fill.readers import WAITING, Reader, Run
@@ -168,6 +168,11 @@ class Flight:
         self.clients.append(self.clients.pop(0))
         self.switched = len(self.clients) > 1
 
+    @property
+    def nearest(self) -> Fetch:
+        """Of those who wait, the one who has come the shortest way: more is asked for as it would ask."""
+        return min((reader.fetch for reader in self.readers), key=ways.length, default=self.fetch)
+
     # -- head ------------------------------------------------------------------------------------
 
     def set_head(self, head: Head, record: Record, total: int) -> None:
@@ -284,10 +289,17 @@ class Flight:
             self.fail_reader(reader, status, reason, detail)
 
     def fail_run(self, run: Run, status: int, reason: Reason, detail: str) -> None:
-        """A run is broken for good: those who needed it fail, the others go on."""
+        """A run is broken for good: those who needed it fail, the others go on.
+
+        So do those who have come another way than it was asked by, if that is perhaps what was refused. With each run
+        that breaks like that those leave by whose way it was asked for, so there is an end.
+        """
         self.announce()
         for reader in list(self.readers):
             missing = self.missing(reader)
+            goes_on = self.ranges and reason is Reason.BAD_RESPONSE
+            if goes_on and not ways.is_as_long(ways.way_of(reader.fetch), run.way):
+                continue
             if missing is None or run.brings(missing[0]):
                 self.fail_reader(reader, status, reason, detail)
 
