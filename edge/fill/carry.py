@@ -48,7 +48,8 @@ class Carrier:
         self._record, self._kind, self._rules = record, kind, rules
         self._keep = keep
         self._fetch = request
-        self._spread: Spread | None = None
+        self._spread: Spread | None = None  # which brings what comes after the first answer
+        self._bringing: Spread | None = None  # the last one that was begun
         self._stopped = False
         self._moved_at = shop.clock.monotonic()  # since when it waits for more
 
@@ -138,6 +139,10 @@ class Carrier:
         if goes_on or next(flight.readers_of(run), None) is not None:
             run.stop_at = run.end
             return
+        if run.withdrawn:
+            asked = self._bringing.asked if self._bringing is not None else run.position
+            run.stop_at = min(run.end, max(self._next_border(), asked - asked % flight.slice_size))
+            return
         if run.end == UNKNOWN or not self._keep:
             run.stop_at = run.position
             return
@@ -170,9 +175,18 @@ class Carrier:
         return ways.by_way_of(self._fetch, shortest)
 
     def _serving(self, spread: Spread) -> Spread:
+        self._bringing = spread
         spread.serves = lambda: self._flight.awaits(self._run)
+        spread.until = self._until
         spread.is_unasked = lambda: self._flight.unasked
         return spread
+
+    def _until(self) -> int:
+        """Up to where more may be asked for now."""
+        if self._run.withdrawn:
+            self._set_stop()
+            return self._run.stop_at
+        return self._run.end
 
     @property
     def _urgency(self) -> Urgency:

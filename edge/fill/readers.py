@@ -105,14 +105,15 @@ class Reader:
 class Run:
     """A stretch that one origin request brings: [start, end), `position` is the next byte to come."""
 
-    __slots__ = ("ahead", "end", "moved", "position", "start", "stop_at", "task", "way")
+    __slots__ = ("ahead", "end", "moved", "position", "start", "stop_at", "task", "way", "withdrawn")
 
     def __init__(self, start: int, end: int, *, ahead: bool = False) -> None:
         self.start = start
         self.end = end
         self.position = start
         self.stop_at = end  # lowered to a slice border when nobody waits any more
-        self.ahead = ahead  # nobody has asked for it yet: it goes on all the same
+        self.ahead = ahead  # nobody has asked for it yet: it goes on all the same, while a lease lasts
+        self.withdrawn = False  # that is over: only what has been asked for of it may still come
         self.moved = asyncio.Event()  # a reader has read, joined or left
         self.task: asyncio.Task[None] | None = None
         self.way: Way = ()  # by which it was asked for last, if that is an odd one

@@ -69,6 +69,7 @@ class Spread:
         self._watching: asyncio.Task[None] | None = None
         self.serves: Callable[[], bool] = _somebody
         self.is_unasked: Callable[[], bool] = lambda: False  # of an object that nobody has asked for
+        self.until: Callable[[], int] = lambda: self._end  # where its run stops, if nobody wants all of it any more
         self.awaited = True  # by a player, now; `SpreadBudget` looks
         self._open = True
         shop.spread.enter(self)
@@ -77,9 +78,14 @@ class Spread:
         return f"<Spread {self.start}-{self._end} next={self._next} pieces={len(self._pieces)}>"
 
     @property
+    def asked(self) -> int:
+        """Up to where it has been asked for."""
+        return self._next
+
+    @property
     def wanting(self) -> int | None:
         """How many pieces are under way; None if no more are wanted now."""
-        done = not self._open or self._requests.broken is not None or self._next >= self._end
+        done = not self._open or self._requests.broken is not None or self._next >= min(self._end, self.until())
         return None if done or self._under_way >= self._shop.settings.parallel_max else self._under_way
 
     def begin(self) -> None:
