@@ -136,6 +136,7 @@ class Carrier:
     def _set_stop(self) -> None:
         flight, run = self._flight, self._run
         goes_on = run.ahead or (flight.background and (self._keep or not flight.unasked))
+        goes_on = goes_on or (flight.gathers and self._keep and run.end == flight.total)  # the other pieces come
         if goes_on or next(flight.readers_of(run), None) is not None:
             run.stop_at = run.end
             return

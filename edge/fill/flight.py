@@ -61,6 +61,7 @@ class Flight:
         self.may_fall_back = True  # its reader takes what is stored in place of an error
         self.asked_at = 0  # the number of the last purge before it asked
         self.ranges = False  # other stretches may be asked for and combined (strong validator, origin with ranges)
+        self.gathers = False  # of a segment that is asked for in pieces: all of it comes in one request
         self.over = False
         self.clients = clients  # whom to ask, the one that has answered last first
         self.switched = False  # another member goes on with what one has begun: it may have another version of it
