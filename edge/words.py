@@ -106,6 +106,7 @@ class Damage(StrEnum):
     TRUNCATED = "truncated"  # a pack that ends early, or is gone
     STORE_FAILED = "store_failed"  # the disk does not give it
     INDEX = "index"  # a row of the index without its checksum
+    INDEX_PAGES = "index_pages"  # pages of an index that make no index: it has been rebuilt
     JOURNAL = "journal"  # a journal with a bad entry, or without its end; counted when an index is rebuilt
 
 

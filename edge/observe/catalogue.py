@@ -212,7 +212,8 @@ CACHE: Final = (
     Metric(
         "edge_cache_corrupt_total",
         _C,
-        "What was stored and proved bad: extents, rows of the index, journals. It is dropped and fetched again.",
+        "What was stored and proved bad: extents, rows of the index, journals, and an index as a whole. It is dropped "
+        "and fetched again, or built anew.",
         (DAMAGE,),
     ),
     Metric(

@@ -62,6 +62,7 @@ class OriginConnection(asyncio.Protocol):
         self._transport: Any = None
         self._arrivals: select.poll | None = None
         self._loop = asyncio.get_running_loop()
+        self._parser: Any = None  # of the exchange under way, or of the last one
         self._reset()
         self.closed = False
         self.address: object = None  # where it leads, as the resolver has it
@@ -73,7 +74,6 @@ class OriginConnection(asyncio.Protocol):
         self._writable.set()
 
     def _reset(self) -> None:
-        self._parser: Any = httptools.HttpResponseParser(self)
         self._head = ResponseHead()
         self._head_bytes = 0
         self._interim = 0
@@ -294,6 +294,7 @@ class OriginConnection(asyncio.Protocol):
     def begin(self, head: bytes, method: bytes) -> None:
         """Send a request; then `head()` and `chunk()`."""
         self._reset()
+        self._parser = httptools.HttpResponseParser(self)
         self._busy = True
         self._method = method
         self.exchanges += 1
@@ -340,6 +341,11 @@ class OriginConnection(asyncio.Protocol):
         """May another request be sent: whole answer read, framing told its end, not a byte too many?"""
         ended = self._complete and self._ended_messages == 1 and self._head.framing is not Framing.CLOSE
         return not self.closed and ended and self._head.keep_alive and self._error is None
+
+    @property
+    def whole(self) -> bool:
+        """Has all of the answer come?"""
+        return self._complete and self._error is None
 
     @property
     def disturbed(self) -> bool:

@@ -48,6 +48,7 @@ class Charter:
     entry: str = ""
     runtime_dir: str = ""
     owed: tuple[dict[str, Any], ...] = ()  # purges that a volume has to do before it serves
+    distrust: bool = False  # the keeper before has died of what may be its index
     log_secret: str = field(default="", repr=False)
 
     @property

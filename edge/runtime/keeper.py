@@ -125,7 +125,15 @@ async def _open_volume(child: ChildHandle, clock: Clock) -> Volume:
     bus.install()
 
     def open_volume() -> Volume:
-        volume = Volume.open(directory, volume_settings, clock=clock, shared=shared, bus=bus, end=child.end_at_once)
+        volume = Volume.open(
+            directory,
+            volume_settings,
+            clock=clock,
+            shared=shared,
+            bus=bus,
+            end=child.end_at_once,
+            distrust=child.charter.distrust,
+        )
         for what in owed:
             volume.purges.do_now(what)
         return volume

@@ -251,12 +251,12 @@ class Supervisor:
             self.places.remove(place)
 
     def _start(self, place: Place) -> Process:
-        """A keeper does what its volume owes before it serves."""
+        """A keeper does what its volume owes before it serves, and leaves an index alone that the last one died of."""
         if place.role is Role.WORKER:
             return place.start(self._on_ready, say, self.nursery)
         owed, label = self._control.owed, self.settings.volume_label(place.charter.number)
         entries = tuple(owed.of(label))
-        place.charter = replace(place.charter, owed=entries)
+        place.charter = replace(place.charter, owed=entries, distrust=place.broken)
 
         def on_ready() -> None:
             owed.paid(label, len(entries))

@@ -37,7 +37,7 @@ class Commits:
         with self._index.writing() as txn:
             for name, record, extents in batch:
                 kept.append(self._commit(txn, name, record, extents, logged))
-            txn.set_meta(b"sequence", self._numbers.sequence)
+            self._numbers.note(txn)
             txn.set_meta(SPENT, self._room.budget.mark)
         for pack, entry in logged:
             self._packs.log(pack, entry)

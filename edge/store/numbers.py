@@ -2,10 +2,12 @@
 
 from edge.errors import StoreError
 from edge.store import files
+from edge.store.tables import NEXT_GENERATION, NEXT_PACK
+from edge.store.writing import Writing
 
 
 class Numbers:
-    """Both only ever grow, over all runs: the index may be lost, the counter's file is not."""
+    """Both only ever grow, over all runs: the counter's file says how far, and beside it the index, if one is lost."""
 
     def __init__(self, counter: files.Counter, first_generation: int, last_sequence: int) -> None:
         self._counter = counter
@@ -27,7 +29,13 @@ class Numbers:
     def keep(self) -> None:
         """Move the durable limit on while there is plenty left (store thread: it waits for the disk)."""
         if self.generation + files.GENERATION_STEP // 2 > self._counter.generation_limit:
-            self._counter.raise_limit()
+            self._counter.at_least(0, self.generation + files.GENERATION_STEP)
+
+    def note(self, txn: Writing) -> None:
+        """Write down what has been handed out, with what it was used for."""
+        txn.set_meta(b"sequence", self.sequence)
+        txn.set_meta(NEXT_GENERATION, self.generation)
+        txn.set_meta(NEXT_PACK, self._counter.next_pack)
 
     def next_sequence(self) -> int:
         self.sequence += 1

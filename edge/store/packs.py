@@ -44,7 +44,11 @@ class Packs:
         self._volume = volume
         self.size = size
         disk.mkdir(self.directory)
-        for number, stat in sorted(self._found()):
+        found, leftovers = self._found()
+        for path in leftovers:
+            with suppress(OSError):
+                disk.unlink(path)
+        for number, stat in sorted(found):
             pack = Pack(number, stat.st_size, min(stat.st_size, stat.st_blocks * 512))
             pack.sealed = True  # never appended to by a later run
             self.all[number] = pack
@@ -58,13 +62,30 @@ class Packs:
             else:
                 self.look_at_journal(pack)
 
-    def _found(self) -> list[tuple[int, os.stat_result]]:
+    def _found(self) -> tuple[list[tuple[int, os.stat_result]], list[Path]]:
+        """The packs, and what killed runs have left: drafts, and journals whose packs are gone."""
+        found: list[tuple[int, os.stat_result]] = []
+        leftovers: list[Path] = []
+        journals: set[str] = set()
         with os.scandir(self.directory) as entries:
-            return [
-                (int(entry.name[:-5]), entry.stat())
-                for entry in entries
-                if entry.name.endswith(".pack") and entry.name[:-5].isdigit()
-            ]
+            for entry in entries:
+                stem, _, kind = entry.name.partition(".")
+                if kind == "pack" and stem.isdigit():
+                    found.append((int(stem), entry.stat()))
+                elif kind == "journal" and stem.isdigit():
+                    journals.add(stem)
+                elif kind == "new" and stem.isdigit():
+                    leftovers.append(self.directory / entry.name)
+        lonely = journals - {f"{number:010d}" for number, _ in found}
+        return found, leftovers + [self.directory / f"{stem}.journal" for stem in sorted(lonely)]
+
+    def hold_something(self) -> bool:
+        """Does a journal say that there is anything?"""
+        for number in self.all:
+            with suppress(OSError):
+                if self.journal_path(number).stat().st_size > HEADER_BYTES + SEALED_BYTES:
+                    return True
+        return False
 
     def look_at_journal(self, pack: Pack) -> None:
         """Learn its row, and whether its last entry is there."""

@@ -84,6 +84,11 @@ class Reader:
         """The disk cannot give the index: nothing is found in it until it is opened anew."""
         return self._index.unreadable
 
+    @property
+    def damaged(self) -> bool:
+        """Do the index's pages make none? Then it has to be made anew."""
+        return self._index.damaged
+
     def _open(self, hello: VolumeHello) -> None:
         self.hello = hello
         self._directory = Path(hello.directory) / "packs"

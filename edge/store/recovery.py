@@ -1,5 +1,6 @@
 """After a start with a trusted index: the journals are completed from it (DESIGN D4)."""
 
+import logging
 import os
 import uuid
 from contextlib import suppress
@@ -18,6 +19,8 @@ from edge.store.journal import (
 )
 from edge.store.pack import Pack
 from edge.store.packs import Packs
+
+log = logging.getLogger("edge.store")
 
 
 def read_whole(disk: Disk, packs: Packs, number: int) -> bytes:
@@ -39,11 +42,16 @@ def complete_journals(packs: Packs, index: Index, disk: Disk, volume: uuid.UUID)
     """
     known = index.whole_journals()
     packs.look_at_journals(known)
+    left = set()
     for pack in list(packs.all.values()):
         if not pack.journal_whole:
-            _complete(pack, packs, index, disk, volume)
+            try:
+                _complete(pack, packs, index, disk, volume)
+            except OSError as error:  # the index is as good as before: the next start tries again
+                log.warning("the journal of pack %d cannot be completed: %s", pack.number, error)
+                left.add(pack.number)
     with suppress(StoreError), index.writing() as txn:  # a full one cannot note it: the next start looks again
-        for number in packs.all.keys() - known.keys():
+        for number in packs.all.keys() - known.keys() - left:
             txn.note_whole(number, packs.all[number].row)
         for number in known.keys() - packs.all.keys():
             txn.forget_whole(number)
@@ -71,7 +79,7 @@ def _complete(pack: Pack, packs: Packs, index: Index, disk: Disk, volume: uuid.U
     placed = index.placed(pack.number)
     while placed:
         for entry in placed:
-            used = max(used, entry.offset + entry.length)
+            used = max(used, min(entry.offset + entry.length, pack.size))
             record = index.record(entry.name)
             if record is None or record.generation != entry.generation:
                 continue

@@ -264,6 +264,9 @@ class StoreThread:
             if self.volume.rebuilding:
                 epoch = self.volume.epoch
                 self.volume.rebuild_step()
+                for _ in range(self.volume.take_disk_errors()):
+                    self.errors += 1
+                    self.disk_failed()
                 if self.volume.epoch != epoch:
                     self._loop.call_soon_threadsafe(self.on_trust, self.volume.health.trust)
             if now >= self._evict_after and self._lacks_room():

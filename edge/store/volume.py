@@ -44,12 +44,15 @@ class Volume:
         self.packs, self.index, self.live = opened.packs, opened.index, opened.live
         self.tallies = Tallies()
         self.health = Health()
+        self.disk_errors = 0  # that failed nobody's call
         self.room = Room(self.packs, self.index, opened.disk, self.settings, self.tallies, clock, self.flush_journals)
         self.popularity = self.room.popularity
         self.popularity.hits = shared.hits if shared else None
         self.room.recall()
         self._ages_counters = shared is None or shared.owner == KEEPER  # one keeper of a node does
         self.index.damaged = lambda: self.tallies.damage.update((Damage.INDEX,))
+        if opened.index_was_bad:
+            self.tallies.damage[Damage.INDEX_PAGES] += 1
         self._lost: dict[tuple[int, int], None] = {}  # places of bad extents that a failed disk did not let us forget
         self._cell = -1
         if shared is not None:
@@ -77,9 +80,10 @@ class Volume:
         boot: str | None = None,
         bus: Bus | None = None,
         end: End | None = None,
+        distrust: bool = False,
     ) -> "Volume":
-        """Open or make a volume; for the errors, and for `bus` and `end`, see `Opened.begin`."""
-        opened = Opened.begin(directory, settings, disk or Disk(), boot, bus, end)
+        """Open or make a volume; for the errors, and for `bus`, `end` and `distrust`, see `Opened.begin`."""
+        opened = Opened.begin(directory, settings, disk or Disk(), boot, bus, end, distrust=distrust)
         try:
             volume = cls(opened, clock, shared)
             volume.keep_generations()
@@ -291,10 +295,21 @@ class Volume:
             if self._versions is not None:
                 self._versions.move(self._cell, self.epoch)
         self.tallies.damage[Damage.JOURNAL] += self._rebuild.take_damaged()
+        self.disk_errors += self._rebuild.take_disk_errors()
         if not more:
             self._numbers.go_beyond(self._rebuild.sequence, self._rebuild.generation)
             self._rebuild = self._opened.rebuild = None
         return self._rebuild is not None
+
+    def take_disk_errors(self) -> int:
+        """Errors of the disk since the last call that were not raised: what met them goes on."""
+        taken, self.disk_errors = self.disk_errors, 0
+        return taken
+
+    def lose_index(self, epoch: int) -> None:
+        """A worker has found that pages of this index make no index. One before this has been lost already."""
+        if epoch == self.epoch:
+            self._opened.lose_index("a worker has found the index damaged")
 
     @property
     def epoch(self) -> int:
@@ -322,7 +337,7 @@ class Volume:
     def close(self, *, clean: bool = True) -> None:
         """Flush, mark and let go. `clean=False` leaves the directory as a crash of this process would.
 
-        OSError: the disk; it has been left like that, too.
+        OSError, StoreError: the disk; it has been left like that, too.
         """
         try:
             if clean:

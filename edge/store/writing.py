@@ -76,8 +76,9 @@ class Writing:
         return self._txn.get(name, db=self.names) is not None
 
     def extent(self, generation: int, start: int) -> Extent | None:
-        raw = self._txn.get(extent_key(generation, start), db=self.extents_table)
-        return decode_extent_row(raw) if raw is not None else None
+        key = extent_key(generation, start)
+        raw = self._txn.get(key, db=self.extents_table)
+        return decode_extent_row(key, raw) if raw is not None else None
 
     def put_record(self, name: bytes, record: Record) -> None:
         """Write a record; the side tables get their rows."""
@@ -108,7 +109,8 @@ class Writing:
         return record
 
     def _put_extent(self, generation: int, extent: Extent) -> None:
-        self._txn.put(extent_key(generation, extent.start), encode_extent_row(extent), db=self.extents_table)
+        key = extent_key(generation, extent.start)
+        self._txn.put(key, encode_extent_row(key, extent), db=self.extents_table)
 
     def move_extent(self, name: bytes, record: Record, old: Extent, new: Extent) -> None:
         """The same bytes lie elsewhere now."""

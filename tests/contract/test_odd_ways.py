@@ -11,6 +11,7 @@ from edge.access.passes import Context
 from edge.fill.messages import Fetch, Mode
 from edge.fill.settings import FillSettings
 from edge.fill.ways import by_way_of, is_as_long, is_odd, way_of
+from edge.policy.rules import SiteRules
 from edge.words import KIB, MIB, Kind, Reason
 from tests.support.fillbench import Got, fill_bench
 from tests.support.rawserver import Asked, RawServer, Wire, answer
@@ -124,11 +125,13 @@ async def test_a_stale_copy_stands_in_for_a_loop(tmp_path: Path) -> None:
         assert bench.stored("/a.ts") is not None
 
 
-async def test_later_runs_go_the_way_of_who_waits_for_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("retry", [True, False])
+async def test_later_runs_go_the_way_of_who_waits_for_them(tmp_path: Path, retry: bool) -> None:
+    """The run that was refused goes on that way; where nothing is tried again, another one does, and only for him."""
     shield = Shield(FILM)
     shield.gate.set()
-    settings = FillSettings(run_max=MIB)
-    async with RawServer(shield) as server, fill_bench(tmp_path, server.url, settings=settings) as bench:
+    settings, rules = FillSettings(run_max=MIB), SiteRules(retry=retry)
+    async with RawServer(shield) as server, fill_bench(tmp_path, server.url, settings=settings, rules=rules) as bench:
         await bench.get("/a.mp4", 0, MIB, fields=coming())
         shield.gate.clear()
         hostile = bench.ask("/a.mp4", MIB, 2 * MIB, fields=coming("evil"))
@@ -137,7 +140,7 @@ async def test_later_runs_go_the_way_of_who_waits_for_them(tmp_path: Path) -> No
         await player.headed()
         shield.gate.set()
         assert (await player.finish()).bytes() == FILM[MIB : 2 * MIB]
-        assert (await hostile.finish()).failed is not None
+        assert ((await hostile.finish()).failed is None) is retry
         await bench.settled()
         assert [asked.fields["cdn-loop"] for asked in server.asked] == ["edge", "evil, edge", "edge"]
 

@@ -418,7 +418,7 @@ def test_an_index_that_lmdb_has_given_up_is_dead_at_the_first_look(tmp_path: Pat
     volume = open_volume(tmp_path)
     put(volume, "/a", 1, 1000)
     died: list[bool] = []
-    volume.index.died = lambda: died.append(True)
+    volume.index.lost = lambda _: died.append(True)
     tables = volume.index._tables
 
     class Given:
