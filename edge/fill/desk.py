@@ -93,7 +93,7 @@ class Desk:
         self.links: set[Link] = set()
         self._flights = Flights()
         self._waiting: Waiting[Link] = Waiting()
-        self._purger = Purger(store, self._flights.all, self._doom)
+        self._purger = Purger(store, self._flights.all, self._doom, self.greet_all)
         hello = self._volume.hello
         self._secret = hello.secret
         self._slice_size = hello.slice_size
@@ -116,7 +116,7 @@ class Desk:
             rangeless=Rangeless(settings.rangeless_seconds, clock),
         )
         self._shops = self._one_for_each(self._upstreams)
-        self._finder = Finder(self._volume, clock, self._shop.rangeless.anywhere, self._purger.seen, self._is_coming)
+        self._finder = Finder(self._volume, clock, self._shop.rangeless.anywhere, self._purger.judged, self._is_coming)
         self._wishes = Wishes(self._shop_of, self.flights, self._finder, self._lead_ahead)
         self._drops = Drops(store, self.fetch, lambda reason: meters.corrupt(reason.value))
 
@@ -174,10 +174,11 @@ class Desk:
         would keep freed pages from being used again."""
         self.links.discard(link)
         self._shop.ahead.withdraw_all(link)
+        self._wishes.withdraw_all(link)
         self._shop.store.post(self._volume.index.reader_check)
 
     def greet_all(self) -> None:
-        """The volume's disk is trusted more, or less: workers ask whether objects live on it."""
+        """The volume's disk is trusted more, or less, or purges are unmet: workers go by that."""
         for link in self.links:
             link.channel.send(self._hello())
 
@@ -321,7 +322,9 @@ class Desk:
         if known and stored is not None and self._shop.rules(reader.fetch.site, reader.fetch.path).exact_ranges:
             lead.manner.missing = self._finder.gap(reader.fetch, stored)
         if known and stored is not None and lead.manner.missing is None:
-            lead.go_on(stored, ahead=mode is Mode.AHEAD)
+            lead.go_on(stored)
+            if mode is not Mode.AHEAD:  # else who wished for it says what is to be brought
+                flight.check_idle()
         else:
             self._tasks.spawn(lead.fly(), f"lead {name.hex()[:8]}")
         return flight
@@ -417,6 +420,7 @@ class Desk:
         if self._shop.landing.get(flight.name) is flight:
             del self._shop.landing[flight.name]
         self._shop.ahead.landed(flight)
+        self._wishes.landed(flight)
         for link, fetch in self._waiting.take(flight):
             if fetch.mode is Mode.REFRESH:
                 self.fetch(link, fetch)
@@ -437,7 +441,9 @@ class Desk:
         """A stored extent did not verify: drop it, so that it is fetched again. An index that is damaged is lost."""
         if message.reason is Reason.STORE_FAILED:
             self._store.post(self._store.disk_failed)
-        if message.name == NO_NAME:
+        if message.name == NO_NAME:  # a worker has left this volume, and will be back
+            self._store.post(self._volume.distrust)
+            self._store.post(asyncio.get_running_loop().call_soon_threadsafe, self.greet_all)
             if message.reason is Reason.CORRUPT:
                 self._store.post(self._store.volume.lose_index, message.generation)
             return
@@ -447,6 +453,7 @@ class Desk:
     def forget(self, link: Link, id_: int) -> None:
         """A fetch that waited for a drop, or for a landing, or that nobody has asked for yet, has been cancelled."""
         self._shop.ahead.withdraw(link, id_)
+        self._wishes.withdraw(link, id_)
         self._waiting.forget(link, id_)
         self._drops.forget(link, id_)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from edge.access.keys import stamp
 from edge.clock import Clock, SystemClock
 from edge.config.schema import Settings
-from edge.control.owed import from_json
+from edge.control.owed import AWAY_SECONDS, from_json
 from edge.fill.desk import Desk
 from edge.fill.shop import Upstream
 from edge.observe.meters import FillMeters, Meters, UpstreamMeters, measure_lag
@@ -23,6 +23,7 @@ from edge.runtime.heap import trim_now_and_then
 from edge.store.bus import Bus
 from edge.store.doubts import KEEPER
 from edge.store.hits import Shared
+from edge.store.purgelog import EVERYTHING_STALE
 from edge.store.scrub import Scrubber
 from edge.store.thread import StoreThread
 from edge.store.volume import Volume
@@ -145,8 +146,10 @@ async def _open_volume(child: ChildHandle, clock: Clock) -> Volume:
             end=child.end_at_once,
             distrust=child.charter.distrust,
         )
-        for what in owed:
-            volume.purges.do_now(what)
+        if child.charter.gone_since and clock.monotonic() - child.charter.gone_since >= AWAY_SECONDS:
+            owed.append(EVERYTHING_STALE)  # its objects have lived elsewhere meanwhile, perhaps in later versions
+        if owed:  # seen by nobody from the start; the supervisor has them done, and strikes them out
+            volume.purges.hide(owed)
         return volume
 
     return await loop.run_in_executor(None, open_volume)
@@ -162,5 +165,6 @@ def _accept(link: socket.socket, desk: Desk) -> None:
 
 async def _keep_warm(current: Callable[[], Iterable[Group]]) -> None:
     while True:
-        await asyncio.gather(*(group.keep_warm() for group in current()))
+        for group in current():
+            group.tend()
         await asyncio.sleep(WARM_SECONDS)
