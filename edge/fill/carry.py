@@ -270,6 +270,7 @@ class Carrier:
 
     async def _resume(self) -> OriginError | None:
         run, record, shop = self._run, self._record, self._shop
+        self._flight.leave_to_trials()
         if shop.settings.parallel_max > 1 and self._flight.client.pool.path.far and run.end - run.position > 2 * FIRST:
             self._asked = self._flight.client
             spread = self.spread(run.position)

@@ -180,6 +180,12 @@ class Flight:
         if client in self.clients and len(self.clients) > 1:
             self.clients.remove(client)
 
+    def leave_to_trials(self) -> None:
+        """What is asked in pieces tries no member that may be back, if another one serves."""
+        serving = next((one for one in self.clients if one.breaker.state is State.CLOSED), None)
+        if serving is not None and self.client.breaker.state is not State.CLOSED:
+            self.prefer(serving)
+
     # -- head ------------------------------------------------------------------------------------
 
     def set_head(self, head: Head, record: Record, total: int) -> None:

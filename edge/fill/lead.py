@@ -20,6 +20,7 @@ from edge.fill.readers import Run
 from edge.fill.shop import Shop
 from edge.fill.spread import FIRST, Spread
 from edge.fill.upload import Upload
+from edge.origin.breaker import State
 from edge.origin.client import OriginClient
 from edge.origin.retry import open_with_retries
 from edge.store.record import Record, encode_record
@@ -132,6 +133,8 @@ class Lead:
             return None
         if self._flight.unasked:
             return None  # nobody waits for it, and it may not even be there
+        if self._flight.client.breaker.state is not State.CLOSED:
+            return None  # one request tries a member that may be back, no more
         likely = self._shop.sizes.get(directory(self._fetch.path), 0)
         end = min(likely, ask.start + self._shop.settings.run_max)
         if not whole.whole and whole.end != UNKNOWN:

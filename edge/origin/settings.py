@@ -80,6 +80,7 @@ class UpstreamRequest:
     urgency: Urgency = Urgency.SEGMENT
     hedge: bool = False  # it may be sent a second time when its first byte is late
     context: Context = NOBODY  # for shields and siblings only
+    counts: bool = True  # what becomes of it says how the member serves; who checks a member judges that himself
 
 
 class Signer(Protocol):

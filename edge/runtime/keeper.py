@@ -151,5 +151,5 @@ def _accept(link: socket.socket, desk: Desk) -> None:
 
 async def _keep_warm(current: Callable[[], Group]) -> None:
     while True:
-        await current().keep_warm()
+        current().tend()
         await asyncio.sleep(WARM_SECONDS)

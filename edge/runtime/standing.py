@@ -129,11 +129,14 @@ def order_of(settings: Settings, key: bytes, states: Mapping[str, str]) -> list[
     tiers = [[member for member in members if member.role is role] for role in (MemberRole.SHIELD, MemberRole.ORIGIN)]
     if tiers[0] and not settings.origin.fallback:
         del tiers[1]
-    found: list[SaidMember] = []
+    able: list[SaidMember] = [owner] if owner is not None else []
+    others: list[SaidMember] = []
     for tier in tiers:
-        found += sorted(tier, key=lambda member: _score(key, member), reverse=True) if ranked else tier
-    found.sort(key=lambda member: _state(member, states) != State.CLOSED.value)
-    return ([owner] if owner is not None else []) + found
+        for member in sorted(tier, key=lambda member: _score(key, member), reverse=True) if ranked else tier:
+            state = _state(member, states)
+            serves = state == State.CLOSED.value or (not able and state == State.HALF_OPEN.value)
+            (able if serves else others).append(member)
+    return able + others
 
 
 def _owner(
@@ -143,8 +146,8 @@ def _owner(
     own = convert.own(settings)
     best, highest = None, score(key, own.identity, own.weight) if own is not None else 0.0
     for member in members:
-        closed = _state(member, states) == State.CLOSED.value
-        if member.role is MemberRole.SIBLING and closed and _score(key, member) > highest:
+        serves = _state(member, states) != State.OPEN.value
+        if member.role is MemberRole.SIBLING and serves and _score(key, member) > highest:
             best, highest = member, _score(key, member)
     return best
 

@@ -20,11 +20,10 @@ def test_bodies_that_break_in_a_row_open_the_breaker_though_each_had_a_head() ->
 
 
 def test_a_head_does_not_close_what_bodies_have_opened_but_a_body_does() -> None:
-    clock = FakeClock()
-    breaker = broken(clock)
-    clock.advance(OPEN_FIRST)
+    breaker = broken(FakeClock())
+    breaker.checked(well=True)
     breaker.succeeded()
-    assert breaker.state is not State.CLOSED
+    assert breaker.state is State.HALF_OPEN
     breaker.body_came(20_000)
     assert breaker.state is State.CLOSED
 
@@ -33,12 +32,30 @@ def test_a_body_that_breaks_at_its_trial_opens_it_for_longer() -> None:
     clock = FakeClock()
     breaker = broken(clock)
     clock.advance(OPEN_FIRST)
-    assert breaker.state is State.HALF_OPEN
+    assert breaker.check_due
+    breaker.checked(well=True)
+    begun = clock.monotonic()
     breaker.succeeded()
-    breaker.body_broke(10_000)
+    breaker.body_broke(10_000, begun=begun)
     assert breaker.state is State.OPEN
     clock.advance(OPEN_FIRST)
-    assert breaker.state is State.OPEN
+    assert not breaker.check_due
+    clock.advance(OPEN_FIRST)
+    assert breaker.check_due
+
+
+def test_what_was_asked_before_it_was_away_says_nothing_of_how_it_is_now() -> None:
+    clock = FakeClock()
+    breaker = broken(clock)
+    begun = clock.monotonic()
+    clock.advance(OPEN_FIRST)
+    breaker.checked(well=True)
+    breaker.body_broke(10_000, begun=begun)
+    assert breaker.state is State.HALF_OPEN
+    breaker.body_came(20_000)
+    for _ in range(BROKEN):
+        breaker.body_broke(10_000, begun=begun)
+    assert breaker.state is State.CLOSED
 
 
 def test_small_bodies_say_nothing_of_larger_ones_that_break() -> None:

@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 
 from edge.config.schema import Settings
+from edge.origin.breaker import FAILURES
 from edge.origin.group import Group, Member
 from edge.runtime import convert
 from edge.runtime.standing import asked_of, breakers, outcome, stored_of
@@ -98,6 +99,17 @@ def test_the_order_of_members_is_the_keepers_own() -> None:
         for number in range(50):
             key = b"films/%d" % number
             found = asked_of(settings, key, {})
+            assert [entry["member"] for entry in found] == [client.member for client in group.order(key)]
+        for number, each in enumerate(members):
+            for _ in range(FAILURES if number % 3 else 0):
+                each.client.breaker.failed()
+            if number % 3 == 1:
+                each.client.breaker.probed(well=True)
+        states = {each.client.member: each.client.breaker.state.value for each in members}
+        assert set(states.values()) == {"closed", "open", "half_open"}
+        for number in range(50):
+            key = b"films/%d" % number
+            found = asked_of(settings, key, states)
             assert [entry["member"] for entry in found] == [client.member for client in group.order(key)]
     owners = {asked_of(settings, b"films/%d" % number, {})[0]["role"] for number in range(50)}
     assert owners == {"sibling", "shield"}  # what is ours is asked of a shield
