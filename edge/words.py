@@ -108,6 +108,7 @@ class Damage(StrEnum):
     INDEX = "index"  # a row of the index without its checksum
     INDEX_PAGES = "index_pages"  # pages of an index that make no index: it has been rebuilt
     JOURNAL = "journal"  # a journal with a bad entry, or without its end; counted when an index is rebuilt
+    PURGES = "purges"  # an entry of the log of purges; counted at a start
 
 
 class Pending(Enum):

@@ -270,7 +270,6 @@ class Carrier:
 
     async def _resume(self) -> OriginError | None:
         run, record, shop = self._run, self._record, self._shop
-        self._flight.leave_to_trials()
         if shop.settings.parallel_max > 1 and self._flight.client.pool.path.far and run.end - run.position > 2 * FIRST:
             self._asked = self._flight.client
             spread = self.spread(run.position)
@@ -310,6 +309,7 @@ class Carrier:
         flight, run = self._flight, self._run
         try:
             await let_players_go_first(self._shop, flight)
+            flight.leave_to_trials()
             self._moved_at = self._shop.clock.monotonic()
             await self.complete(await self._resume())
         except EdgeError as error:

@@ -88,7 +88,7 @@ class Desk:
         self.links: set[Link] = set()
         self._flights = Flights()
         self._waiting: Waiting[Link] = Waiting()
-        self._purger = Purger(store, self._flights.all, self._doom)
+        self._purger = Purger(store, self._flights.all, self._doom, self.greet_all)
         hello = self._volume.hello
         self._secret = hello.secret
         self._slice_size = hello.slice_size
@@ -109,7 +109,7 @@ class Desk:
             alone=TTLCache(settings.pass_memory, settings.pass_seconds, timer=timer),
             rangeless=Rangeless(settings.rangeless_seconds, clock),
         )
-        self._finder = Finder(self._volume, clock, self._shop.rangeless.anywhere, self._purger.seen, self._is_coming)
+        self._finder = Finder(self._volume, clock, self._shop.rangeless.anywhere, self._purger.judged, self._is_coming)
         self._wishes = Wishes(lambda: self._shop, self.flights, self._finder, self._lead_ahead)
         self._drops = Drops(store, self.fetch, lambda reason: meters.corrupt(reason.value))
 
@@ -151,7 +151,7 @@ class Desk:
         self._shop.store.post(self._volume.index.reader_check)
 
     def greet_all(self) -> None:
-        """The volume's disk is trusted more, or less: workers ask whether objects live on it."""
+        """The volume's disk is trusted more, or less, or purges are unmet: workers go by that."""
         for link in self.links:
             link.channel.send(self._hello())
 
@@ -408,7 +408,9 @@ class Desk:
         """A stored extent did not verify: drop it, so that it is fetched again. An index that is damaged is lost."""
         if message.reason is Reason.STORE_FAILED:
             self._store.post(self._store.disk_failed)
-        if message.name == NO_NAME:
+        if message.name == NO_NAME:  # a worker has left this volume, and will be back
+            self._store.post(self._volume.distrust)
+            self._store.post(asyncio.get_running_loop().call_soon_threadsafe, self.greet_all)
             if message.reason is Reason.CORRUPT:
                 self._store.post(self._store.volume.lose_index, message.generation)
             return

@@ -168,7 +168,7 @@ class Breaker:
         self._pause = min(2 * self._pause, OPEN_MOST)
         self._check_at = self._clock.monotonic() + self._pause
 
-    # -- their bodies ----------------------------------------------------------------------------
+    # -- bodies ----------------------------------------------------------------------------------
 
     def body_broke(self, size: int, *, begun: float | None = None) -> None:
         """An answer's body has stalled, or was cut off after so many bytes. `begun`: see `failed`."""

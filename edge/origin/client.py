@@ -153,8 +153,8 @@ class OriginClient:
                 self._note_failure(request, begun, first_byte, error)
             raise
         finally:
-            if response is not None:
-                self._note_body(request, begun, response)
+            if response is not None and request.counts:
+                self._note_body(response, begun)
             if connection is not None:
                 if sending is not None and not sending.done():
                     sending.cancel()
@@ -198,10 +198,8 @@ class OriginClient:
         if request.counts:
             self.breaker.failed(str(error), begun=begun)
 
-    def _note_body(self, request: UpstreamRequest, begun: float, response: UpstreamResponse) -> None:
+    def _note_body(self, response: UpstreamResponse, begun: float) -> None:
         """What its body did. Of one that nobody wanted to the end nothing is known."""
-        if not request.counts:
-            return
         if response.broken:
             self.breaker.body_broke(response.received, begun=begun)
         elif response.whole:

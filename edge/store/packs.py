@@ -53,6 +53,7 @@ class Packs:
             pack.sealed = True  # never appended to by a later run
             self.all[number] = pack
             self.used_bytes += pack.used
+        self.rows_known = not self.all  # else when their journals have been looked at
 
     def look_at_journals(self, known: Mapping[int, int]) -> None:
         """Learn rows, and which journals lack their end; those that are `known` (with their rows) are not opened."""
@@ -61,6 +62,7 @@ class Packs:
                 pack.row, pack.journal_whole = Row(known[number]), True
             else:
                 self.look_at_journal(pack)
+        self.rows_known = True
 
     def _found(self) -> tuple[list[tuple[int, os.stat_result]], list[Path]]:
         """The packs, and what killed runs have left: drafts, and journals whose packs are gone."""
@@ -202,7 +204,8 @@ class Packs:
         into the journal of the newest pack of each.
         """
         for row in Row:
-            if row in self.actives or any(pack.row is row for pack in self.all.values()) or not self.all:
+            there = not self.rows_known or not self.all or any(pack.row is row for pack in self.all.values())
+            if there or row in self.actives:
                 self.log((self.actives.get(row) or self._begin(row)).number, entry)
 
     def to_flush(self) -> list[tuple[Pack, list[Entry]]]:

@@ -50,6 +50,7 @@ class Room:
         self.popularity = Popularity(settings.size_bytes, packs.size, clock.wall())
         self.budget = WriteBudget(settings.daily_writes, self.popularity)
         self.doubts = Doubts()
+        self.revised: Callable[[Record], Record | None] = lambda record: record  # as the purges noted so far leave it
         self._file, self._remembered = packs.directory.parent / "popularity", clock.wall()
         self._volume = volume_id(packs.directory.parent)
         self._packs, self._index, self._disk = packs, index, disk
@@ -208,6 +209,11 @@ class Room:
         extent = next((found for found in self._index.extents(record) if found.start == entry.start), None)
         if extent is None or extent.pack != entry.pack or not record.flags:
             return False
+        # A purge under way may not have come to it, and the log keeps it in mind for packs that were there before only.
+        revised = self.revised(record)
+        if revised is None:
+            return False
+        record = revised
         try:
             data = self._read_verified(record, extent)
             row = Row.KEPT if self._settings.policy is Policy.POPULAR else Row.NEW

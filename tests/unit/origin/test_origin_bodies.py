@@ -20,10 +20,11 @@ def test_bodies_that_break_in_a_row_open_the_breaker_though_each_had_a_head() ->
 
 
 def test_a_head_does_not_close_what_bodies_have_opened_but_a_body_does() -> None:
-    breaker = broken(FakeClock())
-    breaker.checked(well=True)
+    clock = FakeClock()
+    breaker = broken(clock)
+    clock.advance(OPEN_FIRST)
     breaker.succeeded()
-    assert breaker.state is State.HALF_OPEN
+    assert breaker.state is not State.CLOSED
     breaker.body_came(20_000)
     assert breaker.state is State.CLOSED
 
@@ -32,11 +33,13 @@ def test_a_body_that_breaks_at_its_trial_opens_it_for_longer() -> None:
     clock = FakeClock()
     breaker = broken(clock)
     clock.advance(OPEN_FIRST)
-    assert breaker.check_due
     breaker.checked(well=True)
-    begun = clock.monotonic()
+    trial = breaker.take_trial()
     breaker.succeeded()
-    breaker.body_broke(10_000, begun=begun)
+    assert breaker.state is State.HALF_OPEN
+    assert breaker.take_trial() is None, "its body has not come yet"
+    breaker.body_broke(10_000)
+    breaker.give_back(trial)
     assert breaker.state is State.OPEN
     clock.advance(OPEN_FIRST)
     assert not breaker.check_due
@@ -44,17 +47,19 @@ def test_a_body_that_breaks_at_its_trial_opens_it_for_longer() -> None:
     assert breaker.check_due
 
 
-def test_what_was_asked_before_it_was_away_says_nothing_of_how_it_is_now() -> None:
+def test_bodies_of_before_a_change_do_not_open_it_again() -> None:
     clock = FakeClock()
-    breaker = broken(clock)
     begun = clock.monotonic()
+    breaker = broken(clock)
     clock.advance(OPEN_FIRST)
     breaker.checked(well=True)
     breaker.body_broke(10_000, begun=begun)
     assert breaker.state is State.HALF_OPEN
     breaker.body_came(20_000)
+    assert breaker.state is State.CLOSED
     for _ in range(BROKEN):
         breaker.body_broke(10_000, begun=begun)
+    breaker.failed(begun=clock.monotonic())
     assert breaker.state is State.CLOSED
 
 
