@@ -120,7 +120,7 @@ class AdmissionSection(Section):
     )
     skew: Wait = Field(60.0, description="by how much clocks may differ; a pass is good for as long")
     nonces: int = Field(
-        100_000, ge=1000, le=10_000_000, description="passes that a worker remembers, so that none serves it twice"
+        100_000, ge=1000, le=10_000_000, description="passes that are remembered, so that none serves twice"
     )
 
     @property

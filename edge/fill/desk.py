@@ -148,6 +148,7 @@ class Desk:
         would keep freed pages from being used again."""
         self.links.discard(link)
         self._shop.ahead.withdraw_all(link)
+        self._wishes.withdraw_all(link)
         self._shop.store.post(self._volume.index.reader_check)
 
     def greet_all(self) -> None:
@@ -294,7 +295,9 @@ class Desk:
         if known and stored is not None and self._shop.rules(reader.fetch.site, reader.fetch.path).exact_ranges:
             lead.manner.missing = self._finder.gap(reader.fetch, stored)
         if known and stored is not None and lead.manner.missing is None:
-            lead.go_on(stored, ahead=mode is Mode.AHEAD)
+            lead.go_on(stored)
+            if mode is not Mode.AHEAD:  # else who wished for it says what is to be brought
+                flight.check_idle()
         else:
             self._tasks.spawn(lead.fly(), f"lead {name.hex()[:8]}")
         return flight
@@ -388,6 +391,7 @@ class Desk:
         if self._shop.landing.get(flight.name) is flight:
             del self._shop.landing[flight.name]
         self._shop.ahead.landed(flight)
+        self._wishes.landed(flight)
         for link, fetch in self._waiting.take(flight):
             if fetch.mode is Mode.REFRESH:
                 self.fetch(link, fetch)
@@ -420,6 +424,7 @@ class Desk:
     def forget(self, link: Link, id_: int) -> None:
         """A fetch that waited for a drop, or for a landing, or that nobody has asked for yet, has been cancelled."""
         self._shop.ahead.withdraw(link, id_)
+        self._wishes.withdraw(link, id_)
         self._waiting.forget(link, id_)
         self._drops.forget(link, id_)
 

@@ -71,11 +71,8 @@ class Lead:
                 raise
             await self._ask(run)
 
-    def go_on(self, stored: Record, *, ahead: bool) -> None:
-        """The head is in the index and fresh, only slices are missing: their runs ask with If-Range.
-
-        `ahead`: nobody waits for them yet.
-        """
+    def go_on(self, stored: Record) -> None:
+        """The head is in the index and fresh, only slices are missing: their runs ask with If-Range."""
         flight = self._flight
         for extent in self._shop.store.volume.extents(stored):
             flight.covered.add(extent.start, extent.end)
@@ -83,9 +80,6 @@ class Lead:
         flags = HeadFlag.STORED | HeadFlag.PARTIAL  # another answer to a run is none: it breaks off
         head = Head(0, flags, CacheStatus.MISS, stored.total, "", 0.0, encode_record(stored))
         flight.set_head(head, stored, stored.total)
-        if ahead:
-            flight.fetch_ahead(self._fetch.start, self._fetch.end)
-        flight.check_idle()
 
     async def _ask(self, run: Run) -> None:
         ask = self.manner.first_ask()

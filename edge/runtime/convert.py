@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edge.access.admission import Admission, AdmissionSettings
 from edge.access.keys import KeyFile
+from edge.access.nonces import NonceFile
 from edge.clock import Clock
 from edge.config.origins import OriginSection, UpstreamSection
 from edge.config.schema import ServerSection, Settings
@@ -228,11 +229,15 @@ def delivery_settings(settings: Settings, secret: bytes = b"") -> DeliverySettin
     return DeliverySettings(node, mark.encode(), hops_most=hops, first_byte_budget=budget, read_ahead=ahead)
 
 
-def admission(settings: Settings) -> Admission | None:
-    """Who may ask, as each worker judges it; ConfigError: the keys cannot be read."""
+def admission(settings: Settings, runtime_dir: str = "") -> Admission | None:
+    """Who may ask, as each worker judges it; ConfigError: the keys cannot be read.
+
+    `runtime_dir`: where workers share what they have seen.
+    """
     said = settings.admission
     if not said.on:
         return None
+    shared = NonceFile(Path(runtime_dir), said.nonces) if said.keys_file and runtime_dir else None
     return Admission(
         AdmissionSettings(
             keys=KeyFile(Path(said.keys_file)) if said.keys_file else None,
@@ -243,7 +248,8 @@ def admission(settings: Settings) -> Admission | None:
             skew=said.skew,
             nonces=said.nonces,
             hops=settings.server.max_hops,
-        )
+        ),
+        shared,
     )
 
 
