@@ -30,6 +30,7 @@ class OriginError(EdgeError):
     source = Source.ORIGIN
     status = 502
     retryable = True
+    spent = False  # it has had all its tries, wherever: nobody begins them anew
 
     def __init__(self, reason: Reason, detail: str = "", *, retryable: bool | None = None) -> None:
         super().__init__(f"{reason.value}: {detail}" if detail else reason.value)

@@ -41,6 +41,7 @@ from edge.fill.messages import (
     Mode,
 )
 from edge.fill.purging import Purger
+from edge.fill.rangeless import Rangeless
 from edge.fill.readers import Reader, Run
 from edge.fill.settings import FillSettings
 from edge.fill.shop import Shop
@@ -53,8 +54,6 @@ from edge.store.record import Flag, Record
 from edge.store.thread import StoreThread
 from edge.tasks import Tasks
 from edge.words import Eviction, Kind, Reason
-
-SMALL_KINDS = 64  # how many (kind) memories of rangeless answers there can be: one per kind
 
 
 class FillMeters(Protocol):
@@ -108,9 +107,9 @@ class Desk:
             ahead=Ahead(clock, meters.prefetch, self._volume.popularity.hits),
             live=LiveDirectories(clock),
             alone=TTLCache(settings.pass_memory, settings.pass_seconds, timer=timer),
-            rangeless=TTLCache(SMALL_KINDS, settings.rangeless_seconds, timer=timer),
+            rangeless=Rangeless(settings.rangeless_seconds, clock),
         )
-        self._finder = Finder(self._volume, clock, self._shop.rangeless, self._purger.seen, self._is_coming)
+        self._finder = Finder(self._volume, clock, self._shop.rangeless.anywhere, self._purger.seen, self._is_coming)
         self._wishes = Wishes(lambda: self._shop, self.flights, self._finder, self._lead_ahead)
         self._drops = Drops(store, self.fetch, lambda reason: meters.corrupt(reason.value))
 

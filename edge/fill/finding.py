@@ -1,6 +1,6 @@
 """What the index has of what a fetch asks for, and whether that is enough."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 
 from edge.clock import Clock
 from edge.fill.messages import UNKNOWN, Fetch
@@ -12,17 +12,19 @@ from edge.store.names import name_of
 from edge.store.record import Flag, Record
 from edge.store.variants import lists_of, variant_name
 from edge.store.volume import Volume
-from edge.words import Kind
 
 
 class Finder:
-    """`seen` judges a record by the purges that are under way; `is_coming`: is an answer of this name on its way?"""
+    """`seen` judges a record by the purges that are under way; `is_coming`: is an answer of this name on its way?
+
+    `rangeless`: is there a member that cannot bring parts of what a fetch asks for?
+    """
 
     def __init__(
         self,
         volume: Volume,
         clock: Clock,
-        rangeless: Container[Kind],
+        rangeless: Callable[[Fetch], bool],
         seen: Callable[[Record], Record | None],
         is_coming: Callable[[bytes], bool],
     ) -> None:
@@ -64,9 +66,7 @@ class Finder:
 
     def cannot_complete(self, fetch: Fetch, stored: Record) -> bool:
         """Slices are missing, and this upstream has no ranges: the whole is fetched anew."""
-        if fetch.kind not in self._rangeless:
-            return False
-        return not self._have(stored).has(0, stored.total)
+        return self._rangeless(fetch) and not self._have(stored).has(0, stored.total)
 
     def satisfied(self, fetch: Fetch, stored: Record | None, *, whole: bool, entire: bool) -> bool:
         """Has the index by now what the worker did not find? `whole` = it is in the table of short-lived answers.

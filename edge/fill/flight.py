@@ -22,6 +22,7 @@ from edge.fill.pieces import Piece
 from edge.fill.readers import WAITING, Reader, Run
 from edge.fill.settings import FillSettings
 from edge.fill.spans import Spans
+from edge.origin.breaker import State
 from edge.origin.client import OriginClient
 from edge.origin.settings import Urgency
 from edge.store.record import Record, encode_record
@@ -66,7 +67,7 @@ class Flight:
         self.ranges = False  # other stretches may be asked for and combined (strong validator, origin with ranges)
         self.over = False
         self.clients = clients  # whom to ask, the one that has answered last first
-        self.switched = False  # another member goes on with what one has begun: it may have another version of it
+        self.giver: OriginClient | None = None  # of the head: another member may have another version
         self.background = False  # a refresh, or fetched ahead: it goes on though nobody waits
         self.unasked = False  # fetched ahead, and nobody has asked for it yet
         self._on_idle = on_idle
@@ -158,21 +159,33 @@ class Flight:
 
     def prefer(self, client: OriginClient) -> None:
         """It has answered: what follows is asked of it."""
-        if self.clients[0] is not client:
+        if self.clients[0] is not client and client in self.clients:
             self.clients.remove(client)
             self.clients.insert(0, client)
-            self.switched = self.head is not None
 
     def next_client(self) -> None:
         """The member that is asked has failed: the next one, if there is one."""
         self.clients.append(self.clients.pop(0))
-        self.switched = len(self.clients) > 1
+
+    def pass_over(self, broken: OriginClient) -> bool:
+        """A body of this member has broken: is another one there, that serves as far as anybody knows? It is next."""
+        for number, client in enumerate(self.clients):
+            if client is not broken and client.breaker.state is State.CLOSED:
+                self.clients = self.clients[number:] + self.clients[:number]
+                return True
+        return False
+
+    def leave_out(self, client: OriginClient) -> None:
+        """It has another version of what one has begun: it is asked no more, if there are others."""
+        if client in self.clients and len(self.clients) > 1:
+            self.clients.remove(client)
 
     # -- head ------------------------------------------------------------------------------------
 
     def set_head(self, head: Head, record: Record, total: int) -> None:
         """The judged head: every reader hears it, and those whose promised version it is not fail."""
         self.head, self.record, self.total = head, record, total
+        self.giver = self.client
         for reader in list(self.readers):
             self._greet(reader)
         for reader in list(self.readers):  # only now: what one of them is told of the body is told to all

@@ -16,9 +16,10 @@ from edge.fill.manner import AskAgain, Manner
 from edge.fill.messages import UNKNOWN, Head, HeadFlag
 from edge.fill.placing import Placing, Tower, aged
 from edge.fill.plan import Ask
+from edge.fill.rangeless import directory
 from edge.fill.readers import Run
 from edge.fill.records import explicit_freshness, stored_lines
-from edge.fill.shop import Shop, directory
+from edge.fill.shop import Shop
 from edge.fill.sinks import MemorySink
 from edge.http import fields
 from edge.http.target import parse_target
@@ -91,6 +92,23 @@ class Judging:
             self._manner.range_given_up = True  # an empty object has no bytes 0-
             raise AskAgain
 
+    def _ask_otherwise(self, ask: Ask) -> None:
+        """A part has come that cannot be used. If the range was of our own making, another request may do better:
+        without it, or for what a player asked, no more and no less."""
+        manner, fetch = self._manner, self._fetch
+        if ask.whole or manner.as_asked:
+            return
+        if manner.missing is not None:
+            manner.missing, manner.unconditional = None, True
+            raise AskAgain
+        if not fetch.ranged:
+            manner.range_given_up = True
+            raise AskAgain
+        if ask != Ask(fetch.start, fetch.end, fetch.suffix, whole=False):
+            self._separate(PARTIAL)
+            manner.as_asked = manner.unconditional = True
+            raise AskAgain
+
     def _may_stand_in(self, stored: Record) -> bool:
         if self._rules.exact_ranges and self._manner.get and not self._has_all(stored):
             return False
@@ -109,7 +127,7 @@ class Judging:
 
     def _fits(self, ask: Ask, response: UpstreamResponse) -> bool:
         """A plain cache hands a part on that is not what was asked: its client can read Content-Range itself."""
-        cuts = response.status == PARTIAL and self._rules.exact_ranges
+        cuts = response.status == PARTIAL and self._rules.exact_ranges and self._manner.missing is None
         return not cuts or plan.fits(ask, response.fields, response.content_length)
 
     async def _bring(self, ask: Ask, response: UpstreamResponse, run: Run) -> Carrier:
@@ -123,8 +141,7 @@ class Judging:
         if response.framing is Framing.CLOSE:
             verdict = replace(verdict, store=False)  # an end and a break look the same: never kept
         if response.status == PARTIAL and not etag and not self._fetch.ranged and not self._manner.as_asked:
-            self._shop.rangeless[self._fetch.kind] = True  # parts of it cannot be combined: asked for whole from now on
-            self._manner.range_given_up = True
+            self._manner.range_given_up = True  # parts of it cannot be combined
             raise AskAgain
         if response.status == PARTIAL and not etag and verdict.store:
             verdict = self._by_itself(verdict)
@@ -138,7 +155,8 @@ class Judging:
         self.answered = end
         if response.status == PARTIAL and verdict.store and not alone and etag:
             end = self._manner.reach(ask, end, total)
-        if total != UNKNOWN and response.status in (200, PARTIAL):
+        guessable = total != UNKNOWN and response.status in (200, PARTIAL)
+        if guessable and not self._shop.rangeless.at(response.member, self._fetch):
             self._shop.sizes[directory(self._fetch.path)] = total
         run.start, run.end, run.position = start, end, start
         run.stop_at = end
@@ -187,16 +205,23 @@ class Judging:
     def _stretch(self, ask: Ask, response: UpstreamResponse) -> tuple[int, int, int]:
         """(start, end, total) of the body in the object; UNKNOWN where nobody knows yet."""
         if response.status == PARTIAL:
-            part = plan.verify_partial(ask, response.fields, response.content_length)
+            try:
+                part = plan.verify_partial(ask, response.fields, response.content_length)
+            except OriginError:
+                self._ask_otherwise(ask)
+                raise
             return part.start, part.end, part.total
         length = UNKNOWN if response.content_length is None else response.content_length
         if response.status in BODILESS:
             length = 0
         # The whole may be sent where the range covers it (RFC 9110 section 14.2): that says nothing of ranges.
         covered = ask.start == 0 and not ask.suffix and 0 <= length <= ask.end
-        rangeless = response.status == 200 and not ask.whole and not self._manner.as_asked and not covered
-        if rangeless and not self._rules.exact_ranges:
-            self._shop.rangeless[self._fetch.kind] = True
+        ignored = not ask.whole and not self._manner.as_asked and not covered and not self._rules.exact_ranges
+        # What came for a range could not be used, and this can: an empty object's 416 says nothing of ranges either.
+        given_up = self._manner.range_given_up and length != 0
+        if response.status == 200 and (ignored or given_up):
+            self._shop.rangeless.note(response.member, self._fetch)
+            self._shop.sizes.pop(directory(self._fetch.path), None)  # no pieces on a guess when it is forgotten
         if self._fetch.method == b"HEAD":
             return 0, 0, length
         return 0, length, length

@@ -15,8 +15,9 @@ from edge.fill.messages import UNKNOWN, Head, HeadFlag
 from edge.fill.patience import let_players_go_first
 from edge.fill.placing import Tower
 from edge.fill.plan import Ask
+from edge.fill.rangeless import directory
 from edge.fill.readers import Run
-from edge.fill.shop import Shop, directory
+from edge.fill.shop import Shop
 from edge.fill.spread import FIRST, Spread
 from edge.fill.upload import Upload
 from edge.origin.client import OriginClient
@@ -97,7 +98,7 @@ class Lead:
                 carrier = await self._judging.judge(ask, response, run)
                 if carrier is not None:
                     self._follow(carrier, run)
-                    broken = await carrier.take(response)
+                    broken = await carrier.take(response, self._judging.answered)
             self._shop.spread.room()  # its connection is free
             if carrier is not None:
                 await carrier.complete(broken)

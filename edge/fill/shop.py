@@ -11,12 +11,13 @@ from edge.fill.ahead import Ahead
 from edge.fill.flight import Flight
 from edge.fill.hottest import Hottest
 from edge.fill.live import LiveDirectories
+from edge.fill.rangeless import Rangeless
 from edge.fill.settings import FillSettings
 from edge.fill.sinks import ScratchBudget
 from edge.origin.group import Group
 from edge.policy.rules import SiteRules
 from edge.store.thread import StoreThread
-from edge.words import KIB, Kind
+from edge.words import KIB
 
 LOOK: Final = 0.01  # seconds for which who waits is known: each piece asks
 TWICE_SHARE: Final = 0.04  # of all bytes asked for in pieces: what a bad moment needs, many good ones have saved
@@ -99,7 +100,7 @@ class Shop:
     hottest: Hottest
     ahead: Ahead
     alone: TTLCache[bytes, bool]  # names whose answers are not shareable
-    rangeless: TTLCache[Kind, bool]  # kinds for which this upstream ignores Range, or has no strong validator
+    rangeless: Rangeless
     live: LiveDirectories
     spread: SpreadBudget = field(default_factory=SpreadBudget)
     sizes: LRUCache[bytes, int] = field(
@@ -109,8 +110,3 @@ class Shop:
     def rules(self, site: str, path: bytes) -> SiteRules:
         """What holds for a path of a site."""
         return (self.sites.get(site) or next(iter(self.sites.values()))).at(path)
-
-
-def directory(path: bytes) -> bytes:
-    """Segments of one rendition lie beside each other, and are about equally long."""
-    return path.rpartition(b"/")[0]

@@ -30,7 +30,7 @@ class Wishes:
         """One wish: with a pin for more of the version that is being read, else for an object."""
         shop = self._shop()
         pool = shop.group.order(fetch.key)[0].pool
-        if not pool.path.far or fetch.kind in shop.rangeless:
+        if not pool.path.far or shop.rangeless.anywhere(fetch):
             return
         if shop.rules(fetch.site, fetch.path).exact_ranges:
             return  # a plain cache asks for nothing that nobody has asked for

@@ -4,6 +4,8 @@
     open       others are asked before it; after a while, longer each time, it is half-open
     half-open  one request may try it: an answer closes the breaker, a failure opens it again
 
+Bodies have a say of their own (`bodies`): after BROKEN ones in a row it opens, and a head alone does not close it.
+
 Where a member is probed, probes have a say of their own: after UNWELL failed ones in a row it is open, whatever its
 answers to players, until a probe succeeds.
 
@@ -16,6 +18,7 @@ from enum import StrEnum
 from typing import Final
 
 from edge.clock import Clock
+from edge.origin.bodies import Bodies
 
 FAILURES: Final = 5
 UNWELL: Final = 2  # failed probes in a row: one may be lost
@@ -45,6 +48,7 @@ class Breaker:
         self._trial_at: float | None = None
         self._closed_at: float | None = None
         self._bad_probes = 0
+        self._bodies = Bodies(clock)
 
     def __repr__(self) -> str:
         return f"<Breaker {self.state.value} failures={self._failures}>"
@@ -84,7 +88,9 @@ class Breaker:
             self.succeeded()
 
     def succeeded(self) -> None:
-        """It has answered."""
+        """It has answered: with a head, which says nothing where bodies break."""
+        if self._bodies.bad:
+            return
         if self._open_until is not None:
             self._closed_at = self._clock.monotonic()
         self._failures, self._open_until, self._trial_at, self._open_for = 0, None, None, OPEN_FIRST
@@ -98,3 +104,16 @@ class Breaker:
         if state is State.HALF_OPEN or (state is State.CLOSED and self._failures >= FAILURES):
             self._open_until = self._clock.monotonic() + self._open_for
             self._trial_at = None
+
+    # -- bodies ----------------------------------------------------------------------------------
+
+    def body_broke(self, size: int) -> None:
+        """An answer's body has stalled, or was cut off after so many bytes."""
+        if self._bodies.broke(size):
+            self._failures = max(self._failures, FAILURES - 1)
+            self.failed()
+
+    def body_came(self, size: int) -> None:
+        """An answer's body is whole."""
+        if self._bodies.came(size):
+            self.succeeded()

@@ -96,6 +96,7 @@ class OriginClient:
         connection = on
         sending: asyncio.Task[None] | None = None
         answered = failed = False
+        response: UpstreamResponse | None = None
         try:
             if connection is None:
                 idle_most = None if request.retry else STILL_OPEN
@@ -123,7 +124,7 @@ class OriginClient:
                 self.breaker.failed()
             else:
                 self.breaker.succeeded()
-            yield UpstreamResponse(
+            response = UpstreamResponse(
                 connection,
                 head,
                 self.observer,
@@ -132,6 +133,7 @@ class OriginClient:
                 request_time=asked,
                 response_time=self.clock.wall(),
             )
+            yield response
         except OriginError as error:
             failed = True
             self.observer.error(error.reason.value)
@@ -139,6 +141,8 @@ class OriginClient:
                 self.breaker.failed()
             raise
         finally:
+            if response is not None:
+                self._note_body(response)
             if connection is not None:
                 if sending is not None and not sending.done():
                     sending.cancel()
@@ -147,6 +151,13 @@ class OriginClient:
                     self.pool.give_back(connection)
                 else:
                     self._let_go(connection)
+
+    def _note_body(self, response: UpstreamResponse) -> None:
+        """What its body did. Of one that nobody wanted to the end nothing is known."""
+        if response.broken:
+            self.breaker.body_broke(response.received)
+        elif response.whole:
+            self.breaker.body_came(response.received)
 
     def _let_go(self, connection: OriginConnection) -> None:
         """The exchange is over, perhaps before its end.

@@ -343,6 +343,11 @@ class OriginConnection(asyncio.Protocol):
         return not self.closed and ended and self._head.keep_alive and self._error is None
 
     @property
+    def whole(self) -> bool:
+        """Has all of the answer come?"""
+        return self._complete and self._error is None
+
+    @property
     def disturbed(self) -> bool:
         """Has anything come since the last answer, bytes or an end, that the loop has not told of yet?
 
