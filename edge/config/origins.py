@@ -50,7 +50,7 @@ class OriginSection(Section):
     total_first_byte: Wait = Field(9.5, description="the same over all tries: players give up at 10 s")
     stall_timeout: Wait = Field(5.0, description="silence in a body after which it is resumed")
     retries: int = Field(2, ge=0, le=10, description="further tries, 100-400 ms apart")
-    resume_max: int = Field(3, ge=0, le=20, description="broken bodies in a row without one new byte")
+    resume_max: int = Field(3, ge=0, le=20, description="broken bodies in a row without 64 KiB of progress")
     max_connections: int = Field(
         384, ge=1, le=10_000, description="connections at the same time; bodies in pieces take three quarters at most"
     )

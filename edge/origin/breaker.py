@@ -172,7 +172,9 @@ class Breaker:
 
     def body_broke(self, size: int, *, begun: float | None = None) -> None:
         """An answer's body has stalled, or was cut off after so many bytes. `begun`: see `failed`."""
-        if self._bodies.broke(size) and (begun is None or begun >= self._changed_at):
+        if begun is not None and begun < self._changed_at:
+            return
+        if self._bodies.broke(size):
             self._failures = max(self._failures, FAILURES - 1)
             self.failed(f"its body broke after {size} bytes", begun=begun)
 
