@@ -5,7 +5,7 @@ import random
 from dataclasses import replace
 
 from edge.errors import EdgeError, OriginError, StoreError
-from edge.fill import plan
+from edge.fill import plan, ways
 from edge.fill.flight import Flight
 from edge.fill.messages import UNKNOWN, Fetch
 from edge.fill.patience import let_players_go_first
@@ -52,7 +52,8 @@ class Carrier:
         self._record, self._kind, self._rules = record, kind, rules
         self._keep = keep
         self._fetch = request
-        self._spread: Spread | None = None
+        self._spread: Spread | None = None  # which brings what comes after the first answer
+        self._bringing: Spread | None = None  # the last one that was begun
         self._stopped = False
         self._asked = flight.client  # last, for bytes of this run
         self._moved_at = shop.clock.monotonic()  # since when it waits for more
@@ -152,8 +153,13 @@ class Carrier:
     def _set_stop(self) -> None:
         flight, run = self._flight, self._run
         goes_on = run.ahead or (flight.background and (self._keep or not flight.unasked))
+        goes_on = goes_on or (flight.gathers and self._keep and run.end == flight.total)  # the other pieces come
         if goes_on or next(flight.readers_of(run), None) is not None:
             run.stop_at = run.end
+            return
+        if run.withdrawn:
+            asked = self._bringing.asked if self._bringing is not None else run.position
+            run.stop_at = min(run.end, max(self._next_border(), asked - asked % flight.slice_size))
             return
         if run.end == UNKNOWN or not self._keep:
             run.stop_at = run.position
@@ -175,17 +181,31 @@ class Carrier:
 
     def spread(self, start: int) -> Spread:
         """The rest of the run from `start` on, over several connections; not begun."""
-        fields = plan.base_fields(self._fetch, self._rules)
-        spread = Spread(
-            self._shop, self._flight.client, self._fetch, fields, start, self._run.end, lambda: self._urgency
-        )
+        fetch = self._asked_as()
+        fields = plan.base_fields(fetch, self._rules)
+        spread = Spread(self._shop, self._flight.client, fetch, fields, start, self._run.end, lambda: self._urgency)
         return self._serving(spread)
 
+    def _asked_as(self) -> Fetch:
+        """The fetch as it is asked for now, and by whose way."""
+        shortest = self._flight.nearest
+        self._run.way = ways.way_of(shortest) if ways.is_odd(shortest) else ()
+        return ways.by_way_of(self._fetch, shortest)
+
     def _serving(self, spread: Spread) -> Spread:
+        self._bringing = spread
         spread.serves = lambda: self._flight.awaits(self._run)
+        spread.until = self._until
         spread.is_unasked = lambda: self._flight.unasked
         spread.members = lambda: self._flight.clients
         return spread
+
+    def _until(self) -> int:
+        """Up to where more may be asked for now."""
+        if self._run.withdrawn:
+            self._set_stop()
+            return self._run.stop_at
+        return self._run.end
 
     @property
     def _urgency(self) -> Urgency:
@@ -288,8 +308,8 @@ class Carrier:
 
     def _request(self, ask: Ask) -> UpstreamRequest:
         etag = plan.strong_etag(stored_lines(self._record))
-        lines = (*plan.base_fields(self._fetch, self._rules), *ask.field(), (b"If-Range", etag))
-        fetch = self._fetch
+        fetch = self._asked_as()
+        lines = (*plan.base_fields(fetch, self._rules), *ask.field(), (b"If-Range", etag))
         return UpstreamRequest(
             b"GET", fetch.target, lines, retry=self._rules.retry, urgency=self._urgency, context=fetch.context
         )
@@ -309,6 +329,7 @@ class Carrier:
         flight, run = self._flight, self._run
         try:
             await let_players_go_first(self._shop, flight)
+            flight.leave_to_trials()
             self._moved_at = self._shop.clock.monotonic()
             await self.complete(await self._resume())
         except EdgeError as error:

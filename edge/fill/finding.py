@@ -15,7 +15,8 @@ from edge.store.volume import Volume
 
 
 class Finder:
-    """`seen` judges a record by the purges that are under way; `is_coming`: is an answer of this name on its way?
+    """`seen` judges a record (is it in the table of short-lived answers?) by the purges that are under way or unmet;
+    `is_coming`: is an answer of this name on its way?
 
     `rangeless`: is there a member that cannot bring parts of what a fetch asks for?
     """
@@ -25,7 +26,7 @@ class Finder:
         volume: Volume,
         clock: Clock,
         rangeless: Callable[[Fetch], bool],
-        seen: Callable[[Record], Record | None],
+        seen: Callable[[Record, bool], Record | None],
         is_coming: Callable[[bytes], bool],
     ) -> None:
         self._volume = volume
@@ -56,7 +57,7 @@ class Finder:
     def look_up(self, name: bytes) -> tuple[Record | None, bool]:
         live = self._volume.lookup_live(name)
         stored = live[0] if live is not None else self._volume.lookup(name)
-        return (self._seen(stored) if stored is not None else None), live is not None
+        return (self._seen(stored, live is not None) if stored is not None else None), live is not None
 
     def usable(self, fetch: Fetch, stored: Record | None, *, whole: bool) -> Record | None:
         """A part without a strong validator is of no use to who wants more of it: nothing can be added to it."""

@@ -7,7 +7,7 @@ stored already is in `revise`, what becomes of a body in `placing`.
 from dataclasses import replace
 
 from edge.errors import OriginError
-from edge.fill import plan, revise
+from edge.fill import plan, revise, ways
 from edge.fill.ahead import LARGEST
 from edge.fill.carry import Carrier
 from edge.fill.finding import gap
@@ -39,7 +39,8 @@ NOT_MODIFIED = 304
 PARTIAL = 206
 RANGE_NOT_SATISFIABLE = 416
 BODILESS = frozenset({204, 205, NOT_MODIFIED})
-SERVER_ERRORS = frozenset({500, 502, 503, 504})  # RFC 5861 section 4: those that a stale answer may stand in for
+# RFC 5861 section 4: those that a stale answer may stand in for. A loop is one more: nobody is there who could answer.
+STOOD_IN_FOR = frozenset({500, 502, 503, 504, ways.LOOP_DETECTED})
 
 
 class Judging:
@@ -56,6 +57,7 @@ class Judging:
         self._manner = manner
         self._fetch = flight.fetch
         self._placing = Placing(shop, flight, stored, tower, rules, manner)
+        self._odd = False  # it is perhaps not the object that is refused, but the way that the request has come
         self.answered = 0
 
     async def judge(self, ask: Ask, response: UpstreamResponse, run: Run) -> Carrier | None:
@@ -65,12 +67,13 @@ class Judging:
         """
         self._check_satisfied(ask, response)
         stored, status = self._stored, response.status
+        self._lets_others_ask(status)
         if is_unsafe(self._fetch.method):
             await revise.invalidate(self._shop, self._fetch, response, self._rules, self._tower.doom)
             return await self._answer_unsafe(response, run)
         if status == NOT_MODIFIED:
             return await self._not_modified(response, run)
-        if stored is not None and status in SERVER_ERRORS and self._may_stand_in(stored):
+        if stored is not None and status in STOOD_IN_FOR and self._may_stand_in(stored):
             raise OriginError(Reason.BAD_RESPONSE, f"the origin answered {status}")
         if self._fetch.method == b"HEAD":
             if stored is not None:
@@ -80,6 +83,20 @@ class Judging:
         elif not self._manner.get or not self._fits(ask, response):
             return await self._hand_on(response, run)
         return await self._bring(ask, response, run)
+
+    def _lets_others_ask(self, status: int) -> None:
+        """A refusal that the leader's way here may have led to is for who has come that way: others lead it anew.
+
+        They do so in one flight again, led by who has come the shortest way.
+        """
+        flight, fetch = self._flight, self._fetch
+        if status not in ways.REFUSALS or not ways.is_odd(fetch):
+            return
+        self._odd = True
+        flight.joinable = False
+        way = ways.way_of(fetch)
+        others = [each for each in flight.readers if not ways.is_as_long(ways.way_of(each.fetch), way)]
+        self._tower.redirect(flight, sorted(others, key=lambda each: ways.length(each.fetch)))
 
     def _check_satisfied(self, ask: Ask, response: UpstreamResponse) -> None:
         """A range of our own making that cannot be satisfied is nothing to tell a player of."""
@@ -138,7 +155,7 @@ class Judging:
         kind = self._kind(response)
         verdict = self._verdict(response, kind)
         etag = plan.strong_etag(response.fields) if response.status in (200, PARTIAL) else b""
-        if response.framing is Framing.CLOSE:
+        if response.framing is Framing.CLOSE or self._odd:
             verdict = replace(verdict, store=False)  # an end and a break look the same: never kept
         if response.status == PARTIAL and not etag and not self._fetch.ranged and not self._manner.as_asked:
             self._manner.range_given_up = True  # parts of it cannot be combined

@@ -20,6 +20,7 @@ from edge.fill.readers import Run
 from edge.fill.shop import Shop
 from edge.fill.spread import FIRST, Spread
 from edge.fill.upload import Upload
+from edge.origin.breaker import State
 from edge.origin.client import OriginClient
 from edge.origin.retry import open_with_retries
 from edge.store.record import Record, encode_record
@@ -70,11 +71,8 @@ class Lead:
                 raise
             await self._ask(run)
 
-    def go_on(self, stored: Record, *, ahead: bool) -> None:
-        """The head is in the index and fresh, only slices are missing: their runs ask with If-Range.
-
-        `ahead`: nobody waits for them yet.
-        """
+    def go_on(self, stored: Record) -> None:
+        """The head is in the index and fresh, only slices are missing: their runs ask with If-Range."""
         flight = self._flight
         for extent in self._shop.store.volume.extents(stored):
             flight.covered.add(extent.start, extent.end)
@@ -82,9 +80,6 @@ class Lead:
         flags = HeadFlag.STORED | HeadFlag.PARTIAL  # another answer to a run is none: it breaks off
         head = Head(0, flags, CacheStatus.MISS, stored.total, "", 0.0, encode_record(stored))
         flight.set_head(head, stored, stored.total)
-        if ahead:
-            flight.fetch_ahead(self._fetch.start, self._fetch.end)
-        flight.check_idle()
 
     async def _ask(self, run: Run) -> None:
         ask = self.manner.first_ask()
@@ -132,6 +127,8 @@ class Lead:
             return None
         if self._flight.unasked:
             return None  # nobody waits for it, and it may not even be there
+        if self._flight.client.breaker.state is not State.CLOSED:
+            return None  # one request tries a member that may be back, no more
         likely = self._shop.sizes.get(directory(self._fetch.path), 0)
         end = min(likely, ask.start + self._shop.settings.run_max)
         if not whole.whole and whole.end != UNKNOWN:

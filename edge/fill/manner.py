@@ -73,6 +73,10 @@ class Manner:
         self.near_ask = ask
         far = settings.parallel_max > 1 and client.pool.path.far and not rangeless
         if not far:
+            if ask.whole or not plan.is_edges_piece(fetch, run_max=settings.run_max):
+                return ask
+            self._flight.gathers = True
+            self.near_ask = ask = Ask(0, settings.run_max, whole=False)
             return ask
         likely = self._shop.sizes.get(directory(fetch.path), 0)
         return plan.first_piece(ask, fetch, FIRST if likely <= ask.start + FIRST else BEGINNING)

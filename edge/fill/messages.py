@@ -8,7 +8,7 @@ from edge.access.passes import NOBODY, Context
 from edge.policy.purges import Purge
 from edge.words import CacheStatus, Kind, Reason
 
-PROTOCOL: Final = 4
+PROTOCOL: Final = 5
 UNKNOWN: Final = -1  # a length or an end that nobody knows yet
 
 

@@ -60,6 +60,12 @@ def first_ask(fetch: Fetch, *, slice_size: int, run_max: int, rangeless: bool) -
     return Ask(start, end, whole=False)
 
 
+def is_edges_piece(fetch: Fetch, *, run_max: int) -> bool:
+    """Is it a part of a segment that an edge of ours brings in pieces, so that it wants the rest in a moment?"""
+    in_run = fetch.ranged and not fetch.suffix and fetch.end != UNKNOWN and fetch.end <= run_max
+    return in_run and fetch.kind is Kind.SEGMENT and fetch.pin is None and fetch.context.hops > 1
+
+
 _URGENCY = {
     Kind.PLAYLIST: Urgency.LIST,
     Kind.MANIFEST: Urgency.LIST,

@@ -1,4 +1,4 @@
-"""What every fill of a keeper works with; made once, in `desk`."""
+"""What every fill of a keeper works with; made in `desk`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -84,9 +84,17 @@ class SpreadBudget:
             bodies[number].begin()
 
 
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where some sites' misses are fetched, and how."""
+
+    settings: FillSettings
+    group: Group
+
+
 @dataclass(slots=True)
 class Shop:
-    """What a fill works with; one per keeper, wired in `desk`."""
+    """What a fill works with; one per upstream, wired in `desk`. All but `settings` and `group` is the keeper's own."""
 
     settings: FillSettings
     group: Group

@@ -69,6 +69,7 @@ class Spread:
         self._watching: asyncio.Task[None] | None = None
         self.serves: Callable[[], bool] = _somebody
         self.is_unasked: Callable[[], bool] = lambda: False  # of an object that nobody has asked for
+        self.until: Callable[[], int] = lambda: self._end  # where its run stops, if nobody wants all of it any more
         self.members: Callable[[], Sequence[OriginClient]] = lambda: (client,)  # that may bring it, this one among them
         self.awaited = True  # by a player, now; `SpreadBudget` looks
         self._open = True
@@ -78,10 +79,17 @@ class Spread:
         return f"<Spread {self.start}-{self._end} next={self._next} pieces={len(self._pieces)}>"
 
     @property
+    def asked(self) -> int:
+        """Up to where it has been asked for."""
+        return self._next
+
+    @property
     def wanting(self) -> int | None:
         """How many pieces are under way; None if no more are wanted now. Of a member that has gone there are none:
         the body ends short, and another one goes on with it."""
-        done = not self._open or self._requests.broken is not None or self._next >= self._end or self._requests.is_left
+        if not self._open or self._requests.broken is not None or self._requests.is_left:
+            return None
+        done = self._next >= min(self._end, self.until())
         return None if done or self._under_way >= self._shop.settings.parallel_max else self._under_way
 
     def begin(self) -> None:

@@ -213,7 +213,7 @@ CACHE: Final = (
         "edge_cache_corrupt_total",
         _C,
         "What was stored and proved bad: extents, rows of the index, journals, and an index as a whole. It is dropped "
-        "and fetched again, or built anew.",
+        "and fetched again, or built anew. Entries of the log of purges: what is stored is revalidated.",
         (DAMAGE,),
     ),
     Metric(

@@ -68,6 +68,7 @@ class OriginConnection(asyncio.Protocol):
         self.address: object = None  # where it leads, as the resolver has it
         self.idle_since = 0.0
         self.exchanges = 0
+        self.kept = False  # it has waited for a request, and may have been closed meanwhile
         self.idle_most = settings.keepalive  # less, if the upstream says that it closes earlier
         self.window = Window()  # learnt by who iterates pieces: it looks at the clock anyway
         self._writable = asyncio.Event()
@@ -368,10 +369,15 @@ class OriginConnection(asyncio.Protocol):
     def rest(self, now: float) -> None:
         """The exchange is over and the connection goes back to the pool."""
         self._busy = False
-        self.idle_since = now
+        self.wait_for_use(now)
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
+
+    def wait_for_use(self, now: float) -> None:
+        """It lies in the pool from now on."""
+        self.kept = True
+        self.idle_since = now
 
     async def head(self, timeout: float) -> ResponseHead:
         """Wait for the answer's head; OriginError FIRST_BYTE_TIMEOUT, BAD_RESPONSE, CONNECT_FAILED, TRUNCATED."""

@@ -21,6 +21,7 @@ class UpstreamResponse:
         stall_timeout: float,
         request_time: float,
         response_time: float,
+        relayed: bool = False,
     ) -> None:
         self.status = head.status
         self.fields = tuple(head.fields)
@@ -29,6 +30,7 @@ class UpstreamResponse:
         self.content_length = head.content_length
         self.head_bytes = head.size
         self.member = member
+        self.relayed = relayed  # that it cannot be served was said by whom the member had asked
         self.request_time = request_time
         self.response_time = response_time
         self._connection = connection

@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import socket
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from edge.runtime.handover import Handover
 from edge.runtime.inherited import Inherited
 from edge.runtime.listeners import bind
 from edge.runtime.rundir import RuntimeDirectory
+from edge.sockets import SocketOptions
 from edge.store.disk import Disk
 from edge.store.files import is_full, take_lock
 from edge.store.hits import create_hits_file
@@ -61,8 +63,7 @@ class Holdings:
             usable, missing, locks = _lock_all(settings, stack)
             _try_paths(settings)
             players = []
-            options = convert.socket_options(settings.server)
-            for field, listen, tls in settings.listeners:
+            for (field, listen, tls), options in _listeners(settings):
                 players.append((stack.enter_context(inherited.bind(listen, field, options)), tls))
             admin = stack.enter_context(inherited.bind(settings.admin.listen, "admin.listen"))
             runtime = _runtime_directory(Path(settings.volumes[usable[0]].path))
@@ -135,9 +136,8 @@ class Holdings:
         """
         ours = list(zip(self.addresses, self.players, strict=True))
         found = []
-        options = convert.socket_options(settings.server)
         with ExitStack() as stack:
-            for field, listen, tls in settings.listeners:
+            for (field, listen, tls), options in _listeners(settings):
                 known = next((entry for entry in ours if entry[0] == listen), None)
                 if known is not None:
                     ours.remove(known)
@@ -153,8 +153,7 @@ class Holdings:
         for sock, _ in self.players:
             if sock not in kept:
                 sock.close()
-        options = convert.socket_options(settings.server)
-        for sock, _ in players:
+        for (sock, _), options in zip(players, convert.listener_options(settings), strict=True):
             options.apply(sock)  # those that we had already
         self.players = players
         self.addresses = tuple(listen for _, listen, _ in settings.listeners)
@@ -166,6 +165,11 @@ class Holdings:
 
     def close(self) -> None:
         self.stack.close()
+
+
+def _listeners(settings: Settings) -> Iterator[tuple[tuple[str, str, bool], SocketOptions]]:
+    """`Settings.listeners`, each with its options."""
+    return zip(settings.listeners, convert.listener_options(settings), strict=True)
 
 
 def raise_descriptor_limit() -> int | None:

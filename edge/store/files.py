@@ -195,6 +195,7 @@ OURS: Final = frozenset(
         "volume.copy.json.new",
         "control",
         "owed.json",
+        "owed.json.new",
         "warm",
         "disk-try",
     }

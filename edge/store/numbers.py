@@ -6,14 +6,18 @@ from edge.store.tables import NEXT_GENERATION, NEXT_PACK
 from edge.store.writing import Writing
 
 
+def newest_sequence(first_generation: int) -> int:
+    """None that was used before the first generation of a run is higher, whether the index is there or lost."""
+    return first_generation << 16
+
+
 class Numbers:
     """Both only ever grow, over all runs: the counter's file says how far, and beside it the index, if one is lost."""
 
     def __init__(self, counter: files.Counter, first_generation: int, last_sequence: int) -> None:
         self._counter = counter
         self.generation = first_generation  # the next one
-        # Above all that any run before has used, also where the index is lost.
-        self.sequence = max(last_sequence + files.GENERATION_STEP, first_generation << 16)
+        self.sequence = max(last_sequence + files.GENERATION_STEP, newest_sequence(first_generation))
 
     def __repr__(self) -> str:
         return f"<Numbers generation={self.generation} sequence={self.sequence}>"

@@ -21,6 +21,7 @@ from edge.store.disk import Disk
 from edge.store.index import Index
 from edge.store.journal import HEADER_BYTES, is_of
 from edge.store.live import LiveTable
+from edge.store.numbers import newest_sequence
 from edge.store.owned import clear, try_lock
 from edge.store.pack import EXTENT_LIMIT, pack_size_for
 from edge.store.packs import Packs
@@ -143,7 +144,8 @@ class Opened:
         mark = files.read_mark(directory / MARK)
         last = mark or files.read_mark(directory / LOST_MARK)
         self._learn_numbers(last)
-        self.purges = PurgeLog(disk, directory / "purges", self.identity.volume, min(self.packs.all, default=0))
+        newest = newest_sequence(self.counter.generation_limit)
+        self.purges = PurgeLog(disk, directory / "purges", self.identity.volume, self.packs.all.keys(), newest)
         # While the system has a file in memory it has what was written to it, whoever was killed. Else packs since the
         # last clean stop are verified before first use.
         same_boot = mark is not None and mark.boot == self._boot and self._boot != ""

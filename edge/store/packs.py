@@ -60,6 +60,7 @@ class Packs:
             self.used_bytes += pack.used
             if number in journals:
                 self.journal_has(pack, journals[number].st_size)
+        self.rows_known = not self.all  # else when their journals have been looked at
 
     def look_at_journals(self, known: Mapping[int, int]) -> None:
         """Learn rows, and which journals lack their end; those that are `known` (with their rows) are not opened."""
@@ -68,6 +69,7 @@ class Packs:
                 pack.row, pack.journal_whole = Row(known[number]), True
             else:
                 self.look_at_journal(pack)
+        self.rows_known = True
 
     def _found(self) -> tuple[dict[int, os.stat_result], dict[int, os.stat_result], list[Path]]:
         """Packs, journals, and what killed runs have left: drafts, and journals whose packs are gone."""
@@ -211,7 +213,8 @@ class Packs:
         into the journal of the newest pack of each.
         """
         for row in Row:
-            if row in self.actives or any(pack.row is row for pack in self.all.values()) or not self.all:
+            there = not self.rows_known or not self.all or any(pack.row is row for pack in self.all.values())
+            if there or row in self.actives:
                 self.log((self.actives.get(row) or self._begin(row)).number, entry)
 
     def to_flush(self) -> list[tuple[Pack, list[Entry]]]:

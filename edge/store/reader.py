@@ -26,7 +26,8 @@ from edge.store.presence import Presence
 from edge.store.record import Extent, Record, blocks, decode_stored
 from edge.store.residency import Residency
 from edge.store.settings import VolumeHello
-from edge.store.version import EPOCH_SHIFT, epoch_mark, marked_epoch
+from edge.store.unmet import from_hello
+from edge.store.version import EPOCH_SHIFT, UNMET_MOST, UNMET_SHIFT, epoch_mark, marked_epoch
 from edge.words import KIB, MIB
 
 MEMO: Final = 10_000  # decoded records kept; a record costs about 1.5 KiB
@@ -91,6 +92,7 @@ class Reader:
 
     def _open(self, hello: VolumeHello) -> None:
         self.hello = hello
+        self._unmet = from_hello(hello.unmet)  # purges that are not in the index yet
         self._directory = Path(hello.directory) / "packs"
         self._cell = hello.version_cell
         self._volume = volume_id(Path(hello.directory))
@@ -110,6 +112,7 @@ class Reader:
         If they cannot be opened, the volume counts as unreadable.
         """
         index, live, old = self._index, self._live, self.hello
+        self._unmet = from_hello(hello.unmet)
         self._memo.clear()
         self._live_memo.clear()
         self._verified.clear()
@@ -167,12 +170,18 @@ class Reader:
             return known[1]
         if version >> EPOCH_SHIFT > 0 and version >> EPOCH_SHIFT != self._epoch_mark:
             self._follow(version >> EPOCH_SHIFT)
+        if version >= 0 and version >> UNMET_SHIFT & UNMET_MOST != self.hello.unmet_number:
+            return None  # the hello that says what is not to be seen is on its way
         raw = self._index.raw(name)
         if raw is None:
             return None
         record = known[1] if known is not None and known[0] == raw else decode_stored(raw)
         if record is None:  # damaged: the keeper finds the same, and the object is fetched again
             return None
+        if self._unmet is not None:
+            record = self._unmet.revised(record)
+            if record is None:
+                return None
         if known is None and not self._door.admits(name):
             return record
         self._memo[name] = raw, record, version

@@ -59,6 +59,7 @@ class Room:
         self.budget = WriteBudget(settings.daily_writes, self.popularity)
         self.doubts = Doubts()
         self.failed: Callable[[Exception], object] = _nobody_is_told  # of the disk's errors while appending anew
+        self.revised: Callable[[Record], Record | None] = lambda record: record  # as the purges noted so far leave it
         self._file, self._remembered = packs.directory.parent / "popularity", clock.wall()
         self._volume = volume_id(packs.directory.parent)
         self._packs, self._index, self._disk = packs, index, disk
@@ -260,6 +261,11 @@ class Room:
         if extent is None or extent.pack != entry.pack or not record.flags:
             return False
         row = Row.KEPT if self._settings.policy is Policy.POPULAR else Row.NEW
+        # A purge under way may not have come to it, and the log keeps it in mind for packs that were there before only.
+        revised = self.revised(record)
+        if revised is None:
+            return False
+        record = revised
         try:
             data = self._read_verified(record, extent)
             place = self._packs.reserve(extent.length, row)

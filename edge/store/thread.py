@@ -122,6 +122,11 @@ class StoreThread:
                 self._room.clear()
 
     @property
+    def hangs(self) -> bool:
+        """Is the thread held up in a call?"""
+        return self._patience.over
+
+    @property
     def waiting(self) -> int:
         """Calls that wait for the thread."""
         return len(self._queue)
@@ -314,6 +319,8 @@ class StoreThread:
             health.failed(time.monotonic())
         else:
             if not self._patience.over:  # else that has been counted
+                if before is Trust.OFF:  # its objects have lived elsewhere meanwhile, perhaps in later versions
+                    self.volume.distrust()
                 health.works()
         self._say(before)
 
@@ -321,4 +328,6 @@ class StoreThread:
         trust = self.volume.health.trust
         if trust is not before:
             log.error("the disk of %s: %s", self.volume.directory, trust.value)
+            if trust is Trust.OFF:
+                self.volume.left()
             self._loop.call_soon_threadsafe(self.on_trust, trust)

@@ -28,6 +28,7 @@ from edge.store.numbers import Numbers
 from edge.store.opening import End, Opened
 from edge.store.pack import Reservation
 from edge.store.purge import Purges
+from edge.store.purgelog import EVERYTHING_STALE
 from edge.store.record import Extent, Flag, Record
 from edge.store.recovery import mend_journal
 from edge.store.room import Room
@@ -35,6 +36,7 @@ from edge.store.scrub import BadExtent, Inspector
 from edge.store.settings import VolumeHello, VolumeSettings, VolumeStats
 from edge.store.tables import Placed
 from edge.store.tallies import Tallies
+from edge.store.unmet import to_hello
 from edge.words import Damage, Eviction
 
 LOST_MOST = 100_000  # 10 MB
@@ -77,7 +79,14 @@ class Volume:
         self.index_lost = opened.rebuild is not None  # at the start; it is rebuilt since
         self._numbers = Numbers(opened.counter, opened.first_generation, self.index.meta(b"sequence"))
         self.purges = Purges(opened, self.tallies, self._numbers)
-        self._commits = Commits(self.index, self.live, self.packs, self.room, self.tallies, self._numbers)
+        if self.purges.log.damaged:
+            self.tallies.damage[Damage.PURGES] += self.purges.log.damaged
+        self.room.revised = self.purges.log.revised
+        if shared is not None:
+            self.purges.on_unmet = partial(shared.versions.hide, self._cell)
+        self._commits = Commits(
+            self.index, self.live, self.packs, self.room, self.tallies, self._numbers, lambda: self._rebuild
+        )
 
     @classmethod
     def open(
@@ -100,6 +109,8 @@ class Volume:
             with suppress_full():
                 volume.keep_generations()
             volume.purges.finish()
+            if volume.purges.log.damaged:
+                volume.left()
         except BaseException:
             opened.let_go()
             raise
@@ -107,7 +118,16 @@ class Volume:
 
     @property
     def hello(self) -> VolumeHello:
-        return replace(self._opened.hello, version_cell=self._cell, off=self.health.trust is Trust.OFF)
+        purges = self.purges
+        number, unmet = purges.unmet_number, to_hello(purges.unmet)  # in this order: a later number is told again
+        return replace(
+            self._opened.hello,
+            version_cell=self._cell,
+            off=self.health.trust is Trust.OFF,
+            writable=self.health.writable,
+            unmet=unmet,
+            unmet_number=number,
+        )
 
     @property
     def evictions(self) -> Tally[str]:
@@ -140,6 +160,11 @@ class Volume:
     def new_generation(self) -> int:
         """Never re-used. StoreError: none is left. May be called from the loop's thread."""
         return self._numbers.new_generation()
+
+    @property
+    def generation(self) -> int:
+        """The next one: what is stored now is older."""
+        return self._numbers.generation
 
     def keep_generations(self) -> None:
         """Have enough of them ready (store thread: it waits for the disk)."""
@@ -195,8 +220,11 @@ class Volume:
             txn.set_meta(b"sequence", sequence)
         if self._rebuild is not None:  # nor is an older one to come back, known by now or not
             self._rebuild.forget(name, sequence)
-        with suppress(StoreError):  # on a disk that has failed nothing can be made durable: requests go on
+        try:
             self.packs.log_for_certain(DeleteEntry(name, known.generation if known is not None else 0, sequence))
+        except StoreError:  # no pack can be begun for it; the log of purges needs none
+            if known is not None:
+                self.purges.note(known.key, sequence)
         if known is not None:
             self.tallies.evicted(reason, 1, sum(extent.length for extent in extents))
         return known is not None
@@ -265,6 +293,19 @@ class Volume:
         if self._rebuild is not None or self.index.record(name) is not None:
             self.delete(name, None, Eviction.REPLACED)
         return self.live.put(name, record, body)
+
+    def distrust(self) -> None:
+        """All that is stored now is to be asked about before its next use: it cannot be known what it has missed.
+
+        It is from now on; the supervisor has it done for good, and by the next keeper if this one ends.
+        """
+        self.purges.hide([EVERYTHING_STALE])
+        self.left()
+
+    def left(self) -> None:
+        """Its objects are looked for elsewhere from now on."""
+        if self._versions is not None:
+            self._versions.leave(self._cell)
 
     def sweep_live(self) -> int:
         self.room.tend(ages_counters=self._ages_counters)
@@ -336,6 +377,7 @@ class Volume:
         if not more:
             self._numbers.go_beyond(self._rebuild.sequence, self._rebuild.generation)
             self._rebuild = self._opened.rebuild = None
+            self.packs.rows_known = True
         return self._rebuild is not None
 
     def take_disk_errors(self) -> int:

@@ -14,6 +14,7 @@ from tests.fault.test_bad_disks import two_volumes
 from tests.support.crashdisk import crashdisk, missing, mounted_image
 from tests.support.edgeproc import Edge, client, describing_origin, running_edge
 from tests.support.load import Load
+from tests.unit.store.test_torn_pages import PAGE, pages
 
 mounts = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
@@ -107,6 +108,35 @@ async def test_the_index_that_a_keeper_died_of_is_built_anew_and_not_that_of_one
                 await asyncio.sleep(0.1)
         assert set(await ask_all(edge, load)) == {"HIT"}
         assert load.failed == []
+
+
+@pytest.mark.timeout(120)
+async def test_pages_that_make_no_index_under_a_running_edge_fail_no_request_and_have_it_built_anew(
+    tmp_path: Path,
+) -> None:
+    async with describing_origin() as origin, running_edge(tmp_path / "c", origin.url, workers=1) as edge:
+        load = Load(edge, 1)
+        await ask_all(edge, load)
+        await asyncio.sleep(2)
+        keepers, workers = edge.children("keeper"), edge.children("worker")
+        (path,) = (tmp_path / "c").glob("index-*/data.mdb")
+        with path.open("r+b") as file:
+            raw = file.read()
+            for start, _ in pages(raw):
+                file.seek(start)
+                file.write(bytes(PAGE))
+        async with asyncio.timeout(60):
+            while await edge.metric(f'edge_cache_corrupt_total{{reason="{Damage.INDEX_PAGES}"}}') < 1:
+                await ask_all(edge, load)
+            while await edge.metric("edge_cache_index_load_progress_ratio") < 1:
+                await asyncio.sleep(0.1)
+        assert load.failed == []
+        assert edge.children("keeper") != keepers
+        assert edge.children("worker") == workers
+        assert any("index" in line and "damaged" in line for line in edge.lines)
+        await ask_all(edge, load)
+        assert set(await ask_all(edge, load)) == {"HIT"}
+        assert await edge.metric(f'edge_cache_corrupt_total{{reason="{Damage.INDEX_PAGES}"}}') == 1
 
 
 @mounts

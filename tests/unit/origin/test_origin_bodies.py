@@ -33,12 +33,34 @@ def test_a_body_that_breaks_at_its_trial_opens_it_for_longer() -> None:
     clock = FakeClock()
     breaker = broken(clock)
     clock.advance(OPEN_FIRST)
-    assert breaker.state is State.HALF_OPEN
+    breaker.checked(well=True)
+    trial = breaker.take_trial()
     breaker.succeeded()
+    assert breaker.state is State.HALF_OPEN
+    assert breaker.take_trial() is None, "its body has not come yet"
     breaker.body_broke(10_000)
+    breaker.give_back(trial)
     assert breaker.state is State.OPEN
     clock.advance(OPEN_FIRST)
-    assert breaker.state is State.OPEN
+    assert not breaker.check_due
+    clock.advance(OPEN_FIRST)
+    assert breaker.check_due
+
+
+def test_bodies_of_before_a_change_do_not_open_it_again() -> None:
+    clock = FakeClock()
+    begun = clock.monotonic()
+    breaker = broken(clock)
+    clock.advance(OPEN_FIRST)
+    breaker.checked(well=True)
+    breaker.body_broke(10_000, begun=begun)
+    assert breaker.state is State.HALF_OPEN
+    breaker.body_came(20_000)
+    assert breaker.state is State.CLOSED
+    for _ in range(BROKEN):
+        breaker.body_broke(10_000, begun=begun)
+    breaker.failed(begun=clock.monotonic())
+    assert breaker.state is State.CLOSED
 
 
 def test_small_bodies_say_nothing_of_larger_ones_that_break() -> None:

@@ -175,3 +175,13 @@ def test_what_died_of_its_own_memory_is_told_from_what_was_ended(code: int, brok
     place = Place(Charter("keeper", 0, Settings(), (), 0, 0, 0, 0))
     place.vacate(code)
     assert place.broken == broken
+
+
+def test_it_is_known_until_another_one_serves() -> None:
+    place = Place(Charter("keeper", 0, Settings(), (), 0, 0, 0, 0))
+    place.vacate(-11)
+    place.vacate(3)  # its successor could not begin
+    assert place.broken
+    place.ready = True
+    place.vacate(-9)
+    assert not place.broken
