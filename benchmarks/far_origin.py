@@ -4,7 +4,8 @@
 
 Each server under test has a path, an origin and a cache of its own, and meets the same pattern of losses (seed).
 Rows are congestion control of the origin x loss x viewers. Printed: first and last byte, p50 and p95, and what crossed
-the path per byte that the viewers got (TCP payload at the near end, retransmissions that arrived twice included).
+the path per byte that the viewers got (TCP payload at the near end, retransmissions that arrived twice included); and
+what a small request to the origin itself took meanwhile: a round trip with what stands in the path's queue.
 
   edge          `edge serve` as it is configured by default, or with --edge-config FILE
   shield        the same behind a shield of ours next to the origin, which sends with BBR whatever the origin does; not
@@ -75,6 +76,7 @@ class Result:
 
     unit: Unit
     samples: tuple[Sample, ...]
+    beside: tuple[float, ...]  # round trips meanwhile
     crossed: int
     forwarder_share: float  # of a core
 
@@ -120,7 +122,8 @@ def run(unit: Unit, args: argparse.Namespace) -> Result:
         directory = stack.enter_context(bench.scratch_directory())
         origin_url = stack.enter_context(bench.origin(path.server.address, core=None, inside=path.server.prefix))
         url = stack.enter_context(target(unit.cache, path, directory / "c", origin_url, args.edge_config))
-        command = [sys.executable, "-m", "benchmarks.far_viewer", url, "--viewers", str(unit.viewers)]
+        command = [sys.executable, "-m", "benchmarks.far_viewer", url, "--origin", origin_url]
+        command += ["--viewers", str(unit.viewers)]
         command += ["--size", str(args.size), "--segments", str(args.segments), "--seconds", str(args.seconds)]
         command += ["--warm", str(args.warm), "--warm-seconds", str(args.warm_seconds)]
         if unit.cache.startswith("pieces-"):
@@ -135,9 +138,10 @@ def run(unit: Unit, args: argparse.Namespace) -> Result:
             sys.exit(f"{unit}: the viewers ended with {viewer.returncode}")
         time.sleep(SETTLE)
         after, took = path.crossed(), time.monotonic() - begun
-    samples = tuple(Sample(**sample) for sample in json.loads(told))
+    seen = json.loads(told)
+    samples = tuple(Sample(**sample) for sample in seen["samples"])
     share = (after.cpu_seconds - before.cpu_seconds) / took
-    return Result(unit, samples, after.body_bytes - before.body_bytes, share)
+    return Result(unit, samples, tuple(seen["beside"]), after.body_bytes - before.body_bytes, share)
 
 
 def run_in_time(unit: Unit, args: argparse.Namespace, until: float) -> Result | None:
@@ -161,6 +165,8 @@ def summary(results: list[Result]) -> dict[str, Any]:
         for name, values in (("first", [s.first for s in good]), ("last", [s.last for s in good])):
             found[name] = {"p50": statistics.median(values), "p95": quantile(values, 0.95), "all": values}
         found["origin_per_viewer_byte"] = sum(r.crossed for r in results) / sum(r.viewed for r in results)
+    if beside := [seconds for result in results for seconds in result.beside]:
+        found["beside"] = {"p50": statistics.median(beside), "p95": quantile(beside, 0.95), "all": beside}
     found["forwarder_share"] = max(result.forwarder_share for result in results)
     return found
 
@@ -181,11 +187,11 @@ Row = tuple[str, float, int]
 Rows = dict[Row, dict[str, dict[str, Any]]]
 
 
-def seconds_of(found: dict[str, Any], byte: str) -> str:
-    """The median and the 95th percentile of a first or last byte, and of how few segments if they are few."""
-    if byte not in found:
+def seconds_of(found: dict[str, Any], what: str) -> str:
+    """The median and the 95th percentile of a first or last byte or a round trip, and of how few if they are few."""
+    if what not in found:
         return "-"
-    values = found[byte]
+    values = found[what]
     few = f" ({len(values['all'])})" if len(values["all"]) < FEW else ""
     return f"{values['p50']:.3g} / {values['p95']:.3g}{few}"
 
@@ -206,6 +212,7 @@ def tables(rows: Rows) -> str:
     return "\n\n".join((
         table(rows, "last byte p50 / p95, s", lambda found: seconds_of(found, "last")),
         table(rows, "first byte p50 / p95, s", lambda found: seconds_of(found, "first")),
+        table(rows, "small request beside it p50 / p95, s", lambda found: seconds_of(found, "beside")),
         table(rows, amplified, lambda found: f"{found['origin_per_viewer_byte']:.3f}" if "last" in found else "-"),
     ))  # fmt: skip
 

@@ -3,6 +3,8 @@
 Each viewer has one connection and fetches cold segments one after another. Warm-up first (small objects, then
 segments: a connection's congestion window has to have met losses), then the line `warm` on stdout and a wait for a
 line on stdin, then the samples as JSON. Every byte is proven; a wrong one ends the process.
+Beside them a small object is asked of the origin itself ten times a second over one connection: what a round trip takes
+meanwhile, the queue of the path included.
 With --pieces there is no cache at all: each segment is fetched from the origin in pieces over connections of the
 viewer's own. That is the least that parallel ranges can do here, and what caches are measured against.
 """
@@ -37,6 +39,8 @@ class Sample:
     size: int
     failed: str = ""
 
+
+BESIDE_SECONDS: Final = 0.1  # between two small requests
 
 FOR_EVER: Final = float("inf")
 
@@ -126,8 +130,22 @@ class Viewer:
             await self.watch(size, left, most)
 
 
-async def view(args: argparse.Namespace) -> list[Sample]:
+async def round_trips(url: str, found: list[float]) -> None:
+    """Seconds to the first byte of a small object, each asked for after the one before; until cancelled."""
+    timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENCE)
+    async with aiohttp.ClientSession(url, timeout=timeout) as http:
+        for name in itertools.count():
+            begun = time.perf_counter()
+            async with http.get(f"/s/1/beside-{name}.ts") as got:
+                found.append(time.perf_counter() - begun)
+                await got.read()
+            await asyncio.sleep(BESIDE_SECONDS)
+
+
+async def view(args: argparse.Namespace) -> tuple[list[Sample], list[float]]:
+    """What the viewers saw, and the round trips meanwhile."""
     names = itertools.count()
+    beside: list[float] = []
     timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENCE)
     sessions = [aiohttp.ClientSession(timeout=timeout) for _ in range(args.viewers)]
     try:
@@ -135,11 +153,14 @@ async def view(args: argparse.Namespace) -> list[Sample]:
         await asyncio.gather(*(viewer.warm_up(args.size, args.warm_seconds, args.warm) for viewer in viewers))
         print("warm", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
+        looking = asyncio.create_task(round_trips(args.origin, beside))
         found = await asyncio.gather(*(viewer.watch(args.size, args.seconds, args.segments) for viewer in viewers))
+        looking.cancel()
+        await asyncio.wait([looking])
     finally:
         for session in sessions:
             await session.close()
-    return [sample for samples in found for sample in samples]
+    return [sample for samples in found for sample in samples], beside[1:]  # the first one had to connect
 
 
 async def _fetch_of(args: argparse.Namespace, session: aiohttp.ClientSession) -> Fetch:
@@ -154,6 +175,7 @@ async def _fetch_of(args: argparse.Namespace, session: aiohttp.ClientSession) ->
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url")
+    parser.add_argument("--origin", required=True, metavar="URL", help="asked directly for small objects beside it")
     parser.add_argument("--viewers", type=int, default=1)
     parser.add_argument("--size", type=int, default=4_000_000, help="bytes of a segment")
     parser.add_argument("--segments", type=int, default=10, help="of each viewer at most")
@@ -161,8 +183,8 @@ def main() -> int:
     parser.add_argument("--warm", type=int, default=4, help="segments before the first that counts ...")
     parser.add_argument("--warm-seconds", type=float, default=15.0, help="... and after which no more of them is begun")
     parser.add_argument("--pieces", default="", metavar="CONNECTIONSxKIB", help="from the origin itself, in pieces")
-    samples = asyncio.run(view(parser.parse_args()))
-    print(json.dumps([asdict(sample) for sample in samples]))
+    samples, beside = asyncio.run(view(parser.parse_args()))
+    print(json.dumps({"samples": [asdict(sample) for sample in samples], "beside": beside}))
     return 0
 
 

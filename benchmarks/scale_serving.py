@@ -1,8 +1,10 @@
 """What players notice of a rebuild: hits, misses and how soon these are stored, during it and after it.
 
-A volume of many objects is started without an index that is trusted. While a builder makes a new one, some connections
-ask for objects from memory, others for new ones; whoever has got a new one asks for it again at once, which is a hit as
-soon as its commit is done. The same load once more when the index is complete.
+A whole edge is started on a volume of many objects that has no index, and answers before it knows them. While a builder
+makes a new one, some connections ask for objects from memory, others for new ones; whoever has got a new one asks for
+it again at once, which is a hit as soon as its commit is done. The same load once more when the index is complete; then
+the edge is ended and started again with the index that it has. Starts are those of `edge serve` as a whole, beside the
+same with an empty cache; memory is what a process holds for itself.
 
     python -m benchmarks.scale_serving [--records 2000000] [--json FILE]
 """
@@ -12,11 +14,13 @@ import asyncio
 import json
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import aiohttp
 
-from benchmarks.bench import edge, machine, origin, scratch_directory
+from benchmarks.bench import Server, edge, edge_processes, fetch, machine, origin, scratch_directory
 from benchmarks.scale import SEGMENT, write_journals
 from edge.words import KIB
 
@@ -95,18 +99,45 @@ async def play(url: str, admin: str) -> dict[str, float]:
     return found
 
 
+def memory(server: Server) -> dict[str, float]:
+    """MiB of its processes that no file backs."""
+    found: dict[str, float] = {}
+    for pid in edge_processes(server.process.pid):
+        status = Path(f"/proc/{pid}/status").read_text()
+        kind = status.partition("Name:")[2].split()[0].split("-")[1]
+        found[f"{kind}_MiB"] = found.get(f"{kind}_MiB", 0.0) + int(status.partition("RssAnon:")[2].split()[0]) / 1024
+    return found
+
+
+@contextmanager
+def started(directory: Path, origin_url: str, size: int, found: dict[str, float], when: str) -> Iterator[Server]:
+    """A running edge; notes how long it was from its command to an answer."""
+    begun = time.monotonic()
+    with edge(directory, origin_url, "--cache-size", str(size), core=None) as server:
+        fetch(server.url + f"/s/2000/{when}.ts")
+        found[f"start_{when}_s"] = time.monotonic() - begun
+        yield server
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=2_000_000)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     size = args.records * SEGMENT * 2
-    with scratch_directory() as scratch, origin() as url:
+    found: dict[str, float] = {}
+    with scratch_directory() as scratch, origin(core=None) as url:
+        with started(scratch / "empty", url, size, found, "empty"):
+            pass
         directory = scratch / "e"
         directory.mkdir()
         write_journals(directory, args.records)
-        with edge(directory, url, "--cache-size", str(size), core=None) as ours:
-            found = asyncio.run(play(ours.url, ours.admin))  # type: ignore[attr-defined]
+        with started(directory, url, size, found, "without_index") as server:
+            found |= asyncio.run(play(server.url, server.admin))  # type: ignore[attr-defined]
+            found["rebuilt_per_s"] = args.records / found["during_s"]
+            found |= {f"rebuilt_{name}": held for name, held in memory(server).items()}
+        with started(directory, url, size, found, "with_index") as server:
+            found |= {f"started_{name}": held for name, held in memory(server).items()}
     for key, value in found.items():
         print(f"{key:28}{value:12,.2f}")
     if args.json:

@@ -30,6 +30,7 @@ class OriginError(EdgeError):
     source = Source.ORIGIN
     status = 502
     retryable = True
+    spent = False  # it has had all its tries, wherever: nobody begins them anew
 
     def __init__(self, reason: Reason, detail: str = "", *, retryable: bool | None = None) -> None:
         super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
@@ -51,6 +52,10 @@ class StoreError(EdgeError):
     """The disk or the index failed; never a reason to fail a request that can be served without them."""
 
     reason = Reason.STORE_FAILED
+
+
+class IndexFull(StoreError):
+    """The index has no page left in its map: something must leave first."""
 
 
 class NotAdmitted(StoreError):

@@ -10,6 +10,7 @@ DAYS: Final = 86400.0
 KIB: Final = 1024
 MIB: Final = 1024 * 1024
 GIB: Final = 1024 * 1024 * 1024
+ORIGIN: Final = "origin"  # the upstream of sites that name none; metrics call it so
 
 
 class Role(StrEnum):
@@ -106,7 +107,9 @@ class Damage(StrEnum):
     TRUNCATED = "truncated"  # a pack that ends early, or is gone
     STORE_FAILED = "store_failed"  # the disk does not give it
     INDEX = "index"  # a row of the index without its checksum
-    JOURNAL = "journal"  # a journal with a bad entry, or without its end; counted when an index is rebuilt
+    INDEX_PAGES = "index_pages"  # pages of an index that make no index: it has been rebuilt
+    JOURNAL = "journal"  # a journal with a bad entry, or without its end; found by a rebuild or the scrubber
+    PURGES = "purges"  # an entry of the log of purges; counted at a start
 
 
 class Pending(Enum):

@@ -3,20 +3,23 @@
 Three proofs: a signed pass, a client certificate, an address. One of those that are asked for is enough, or all are
 needed. A pass that is signed and wrong is refused whatever else is shown.
 
-What the memory of nonces covers: one process, and its last `nonces` requests at least. A pass that somebody has
-caught can thus be used once more with each of the other workers, within the skew, for the same method and target:
-what it opens is what it opened before. Where that matters, TLS keeps passes from being caught.
+What the memory of nonces covers: the last `nonces` requests at least of all workers of a server, for as long as it
+runs, whatever becomes of its workers. A pass that somebody has caught can be used once more when the whole server has
+been stopped and started within the skew, and at another server, for the same method and target: what it opens is what
+it opened before. Where that matters, TLS keeps passes from being caught.
 """
 
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hmac import compare_digest
+from math import ceil
 from typing import Final
 
 from cachetools import LRUCache
 
 from edge.access.keys import KeyFile
+from edge.access.nonces import NonceFile, Nonces
 from edge.access.passes import NONCE_BYTES, Context, Pass, read_pass, signature_of
 from edge.errors import EdgeError
 from edge.words import Refusal
@@ -48,34 +51,13 @@ class AdmissionSettings:
     hops: int = 8
 
 
-class Nonces:
-    """Those that were seen: two halves, the older one forgotten when the younger is full or has lasted long enough."""
-
-    def __init__(self, most: int, seconds: float) -> None:
-        self._most, self._seconds = most, seconds
-        self._young: set[bytes] = set()
-        self._old: set[bytes] = set()
-        self._since = 0.0
-
-    def __repr__(self) -> str:
-        return f"<Nonces {len(self._young)}+{len(self._old)}>"
-
-    def seen(self, nonce: bytes, now: float) -> bool:
-        """Was it seen before? It is from now on."""
-        if len(self._young) >= self._most or now - self._since > self._seconds:
-            outlived = now - self._since > 2 * self._seconds
-            self._old, self._young, self._since = set() if outlived else self._young, set(), now
-        if nonce in self._young or nonce in self._old:
-            return True
-        self._young.add(nonce)
-        return False
-
-
 class Admission:
     """Told of each request of a listener."""
 
-    def __init__(self, settings: AdmissionSettings) -> None:
+    def __init__(self, settings: AdmissionSettings, shared: NonceFile | None = None) -> None:
+        """`shared`: what other processes have seen; it goes with what this one has seen itself."""
         self._settings = settings
+        self._shared = shared
         # A pass is good from `skew` before its time to `skew` after it.
         self._nonces = Nonces(settings.nonces, 2 * settings.skew)
         self._near: LRUCache[str, bool] = LRUCache(ADDRESSES)
@@ -132,6 +114,9 @@ class Admission:
         if len(said.nonce) < NONCE_BYTES:
             raise Refused(Refusal.MALFORMED)
         if self._nonces.seen(said.nonce, monotonic):
+            raise Refused(Refusal.REPLAY)
+        good_until = ceil(said.time + settings.skew)
+        if self._shared is not None and self._shared.seen(said.nonce, good_until, wall):
             raise Refused(Refusal.REPLAY)
         return True
 

@@ -48,7 +48,7 @@ class KeyFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp = _stamp(path)
+        self._stamp = stamp(path)
         self._looked_at = float("-inf")
         self._use(read_keys(path))
 
@@ -72,17 +72,17 @@ class KeyFile:
         if now - self._looked_at < LOOK_SECONDS:
             return
         self._looked_at = now
-        stamp = _stamp(self._path)
-        if stamp == self._stamp:
+        found = stamp(self._path)
+        if found == self._stamp:
             return
-        self._stamp = stamp
+        self._stamp = found
         try:
             self._use(read_keys(self._path))
         except ConfigError as error:
             log.error("the keys stay as they were: %s", error)
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def stamp(path: Path) -> tuple[int, int, int] | None:
     """Changes when a file is written or replaced."""
     try:
         about = os.stat(path)

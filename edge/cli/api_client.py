@@ -126,7 +126,10 @@ def _socket_of(args: argparse.Namespace) -> str:
             raise Refused(str(wrong)) from wrong
     for directory in directories:
         try:
-            return str((directory / "control").read_text().strip())
+            named = directory / "control"
+            return (
+                str(named.readlink()) if named.is_symlink() else str(named.read_text().strip())
+            )  # see `holdings._point_to`
         except OSError:
             continue
     named = ", ".join(map(str, directories))

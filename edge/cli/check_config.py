@@ -53,10 +53,16 @@ def run(args: argparse.Namespace) -> int:
 def summary(settings: Settings) -> str:
     """What a server with these settings would do, one line a fact."""
     from edge.config.units import write_size
+    from edge.runtime.report import groups_unasked
+    from edge.words import ORIGIN
 
     listens = [f"{'https' if tls else 'http'}://{listen}" for _, listen, tls in settings.listeners]
     volumes = ", ".join(f"{write_size(volume.size)} in {volume.path}" for volume in settings.volumes)
-    sites = [f"{site.name} ({', '.join(site.hosts) or 'any host'})" for site in settings.site]
+    sites = [f"{site.name} ({', '.join(site.hosts) or 'any host'}){_whence(site.upstream)}" for site in settings.site]
+    urls = {name: ", ".join(one.url for one in settings.upstreams if one.group == name) for name in settings.groups}
+    origin = urls.pop(ORIGIN, "" if ORIGIN not in settings.groups_asked else "none yet: give it with --origin")
+    upstreams = [text for text in (origin, *(f"{name}: {text}" for name, text in urls.items())) if text]
+    unasked = [f"no site goes to upstream {name}" for name in groups_unasked(settings)]
     return "\n".join(
         f"  {name:10}{text}"
         for name, text in (
@@ -64,8 +70,13 @@ def summary(settings: Settings) -> str:
             ("admin", f"http://{settings.admin.listen}"),
             ("workers", str(settings.server.workers or "one per core")),
             ("cache", volumes),
-            ("origin", ", ".join(upstream.url for upstream in settings.upstreams) or "none yet: give it with --origin"),
+            ("origin", "; ".join(upstreams)),
             ("sites", "; ".join(sites) or "one for every host"),
             ("log", settings.log.access),
+            *(("note", text) for text in unasked),
         )
     )
+
+
+def _whence(upstream: str | None) -> str:
+    return f" from {upstream}" if upstream else ""

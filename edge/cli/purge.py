@@ -57,7 +57,7 @@ def _purge(client: api_client.Client, args: argparse.Namespace) -> int:
         verb = "would go" if told["dry_run"] else "are stale" if told["soft"] else "are gone"
         print(f"{told['objects']} objects, {told['length'] / 1e6:.1f} MB, {verb} ({told['seconds']:.3f} s)")
     for volume, why in told["failed"].items():
-        print(f"{volume}: not done, it will be before it serves anew: {why}", file=sys.stderr)
+        print(f"{volume}: owed, it will be done as soon as that can be written: {why}", file=sys.stderr)
     for url, why in told["unread"].items():
         print(f"{url} could not be read, and what it names is as before: {why}", file=sys.stderr)
     reached = _fleet(told["fleet"], waited=args.wait) if args.fleet else True

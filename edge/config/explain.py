@@ -64,7 +64,7 @@ def hint(problem: Any) -> str:
         return _one_of(problem.get("input"), _choices(context))
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return _table_not_value(location, problem.get("input"))
-    if kind == "tuple_type" and location in (("site",), ("tls",)):
+    if kind == "tuple_type" and len(location) == 1:
         return f"there may be several: write [[{location[0]}]]"
     if kind in LIMITS:
         limit, words = LIMITS[kind]

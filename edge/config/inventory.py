@@ -6,6 +6,7 @@ from typing import Any
 
 from edge.config.locations import EDGE, SHIELD, Fleet, LocationSection, NodeSection
 from edge.config.units import write_size
+from edge.words import ORIGIN
 
 NOTE = "# Rendered by `edge locations render`: change locations.toml instead.\n"
 
@@ -66,12 +67,18 @@ def _lines(fleet: Fleet, location: LocationSection, node: NodeSection) -> Iterat
     for disk in location.disk:
         yield f'\n[[volume]]\npath = {_text(disk.path)}\nsize = "{write_size(disk.size)}"'
     shields = fleet.shields_of(location)
-    for sibling in siblings:
-        yield f'\n[[upstream]]\nurl = {_text(_url(fleet, sibling))}\nrole = "sibling"'
-    for shield in shields:
-        yield f'\n[[upstream]]\nurl = {_text(_url(fleet, shield))}\nrole = "shield"'
-    for origin in fleet.origins if not shields else ():
-        yield f'\n[[upstream]]\nurl = {_text(origin)}\nrole = "origin"'
+    for group, origins in ((ORIGIN, fleet.origins), *fleet.groups.items()):
+        for sibling in siblings:
+            yield _upstream(_url(fleet, sibling), "sibling", group)
+        for shield in shields:
+            yield _upstream(_url(fleet, shield), SHIELD, group)
+        for origin in origins if not shields else ():
+            yield _upstream(origin, "origin", group)
+
+
+def _upstream(url: str, role: str, group: str) -> str:
+    named = "" if group == ORIGIN else f"\ngroup = {_text(group)}"
+    return f'\n[[upstream]]\nurl = {_text(url)}\nrole = "{role}"{named}'
 
 
 def files(fleet: Fleet, rest: str = "") -> Mapping[str, str]:

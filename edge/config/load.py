@@ -72,8 +72,8 @@ def _validated(
 
 
 def require_origin(settings: Settings) -> None:
-    """A server needs an origin: said here, since a file may be checked without one."""
-    if not settings.upstreams:
+    """A server needs an origin where sites go to it: said here, since a file may be checked without one."""
+    if not set(settings.groups_asked) <= set(settings.groups):
         hint = "say where misses are fetched: --origin URL, url in section [origin], or [[upstream]]"
         raise ConfigErrors([ConfigError("origin.url", "", hint)])
 

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from edge.config.load import load_document
 from edge.config.values import HostName, Label, Section, Size, Url
+from edge.words import ORIGIN
 
 SHIELD, EDGE = "shield", "edge"
 
@@ -65,10 +66,20 @@ class Fleet(Section):
     origins: Annotated[tuple[Url, ...], Field(strict=False)] = Field(
         min_length=1, description="asked by who has no parents"
     )
+    groups: dict[Label, Annotated[tuple[Url, ...], Field(strict=False, min_length=1)]] = Field(
+        default_factory=dict, description="the same for sites whose upstream is this group"
+    )
     players_port: int = Field(80, ge=1, le=65535, description="of every node")
     shields_port: int = Field(8080, ge=1, le=65535, description="on which shields and siblings are asked: plain HTTP")
     admin_port: int = Field(9180, ge=1, le=65535, description="which Prometheus scrapes")
     location: Annotated[tuple[LocationSection, ...], Field(strict=False)] = Field(min_length=1)
+
+    @field_validator("groups")
+    @classmethod
+    def _others(cls, groups: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        if ORIGIN in groups:
+            raise ValueError(f"those of group {ORIGIN} stand in origins")
+        return groups
 
     @field_validator("location")
     @classmethod

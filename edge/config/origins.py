@@ -4,8 +4,21 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from edge.config.values import Authority, HostName, Label, Listens, Network, ProbePath, Section, Size, Url, Wait
+from edge.config.values import (
+    Authority,
+    HostName,
+    Label,
+    Listens,
+    Network,
+    ProbePath,
+    Section,
+    Size,
+    SocketsSection,
+    Url,
+    Wait,
+)
 from edge.origin.group import MemberRole, Selection
+from edge.words import ORIGIN
 
 
 class OriginSection(Section):
@@ -37,7 +50,7 @@ class OriginSection(Section):
     total_first_byte: Wait = Field(9.5, description="the same over all tries: players give up at 10 s")
     stall_timeout: Wait = Field(5.0, description="silence in a body after which it is resumed")
     retries: int = Field(2, ge=0, le=10, description="further tries, 100-400 ms apart")
-    resume_max: int = Field(3, ge=0, le=20, description="broken bodies in a row without one new byte")
+    resume_max: int = Field(3, ge=0, le=20, description="broken bodies in a row without 64 KiB of progress")
     max_connections: int = Field(
         384, ge=1, le=10_000, description="connections at the same time; bodies in pieces take three quarters at most"
     )
@@ -77,9 +90,11 @@ class OriginSection(Section):
         return self
 
 
-class UpstreamSection(Section):
+class UpstreamSection(SocketsSection):
     """One of several servers that misses are fetched from: the sibling that has the object, then shields, then origins.
-    With any of these, url, host and server_name of [origin] are not used; all else there is for each of them.
+    Those of one group make one upstream, and sites choose theirs by its name. With any in group origin, url, host and
+    server_name of [origin] are not used; all else there is for each of them that does not say otherwise: a private CA
+    and our certificate for shields, ca_file = "" and client_cert = "" for an origin that everybody knows.
     """
 
     url: Url = Field(min_length=1, description="http://host[:port][/base/path] or https://...")
@@ -87,11 +102,54 @@ class UpstreamSection(Section):
         MemberRole.ORIGIN,
         description="sibling: keeps a share of the objects of one data centre; shield: asked before any origin; origin",
     )
+    group: Label = Field(ORIGIN, description="the upstream that it is a member of, see upstream in [[site]]")
     weight: float = Field(1.0, gt=0, le=1000, description="its share of the objects beside others of its role")
     host: Authority | None = Field(None, description="Host to send; the URL's own unless set")
     server_name: HostName | None = Field(None, description="name in the TLS handshake; the URL's own unless set")
+    ca_file: str | None = Field(None, description='PEM of its CA; unless set, that of [origin]; "" = the system\'s CAs')
+    verify: bool | None = Field(None, description="check its certificate; unless set, as [origin] says")
+    client_cert: str | None = Field(
+        None, description='PEM that shows it who asks; unless set, that of [origin] with its key; "" = none'
+    )
+    client_key: str | None = Field(None, min_length=1, description="PEM of that certificate's private key")
     probe: ProbePath | None = Field(None, description="see [origin]")
     s3_region: Label | None = Field(None, description="see [origin]")
+    s3_credentials: str | None = Field(None, min_length=1, description="unless set, those of [origin]")
+    s3_profile: Label | None = Field(None, description="unless set, that of [origin]")
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if self.client_key and not self.client_cert:
+            raise ValueError("client_key needs client_cert beside it")
+        return self
+
+
+class GroupSection(Section):
+    """What holds for the members of one group of [[upstream]] instead of what [origin] says; all but name may be left
+    out, and so may the whole table.
+    """
+
+    name: Label = Field(description="the group")
+    selection: Annotated[Selection, Field(strict=False)] | None = Field(
+        None, description="rendezvous (by object), primary-backup or least-latency"
+    )
+    fallback: bool | None = Field(None, description="false: where there are shields, origins are never asked instead")
+    probe: ProbePath | None = Field(None, description="asked for now and then, after each member's own path")
+    probe_interval: Wait | None = Field(None, description="between two of them")
+    connect_timeout: Wait | None = Field(None, description="how long one connection may take, TLS included")
+    first_byte_timeout: Wait | None = Field(None, description="from a request to its answer's head, each try")
+    total_first_byte: Wait | None = Field(None, description="the same over all tries")
+    stall_timeout: Wait | None = Field(None, description="silence in a body after which it is resumed")
+    retries: int | None = Field(None, ge=0, le=10, description="further tries")
+    resume_max: int | None = Field(None, ge=0, le=20, description="broken bodies in a row without one new byte")
+    max_connections: int | None = Field(None, ge=1, le=10_000, description="of each member at the same time")
+    queue: int | None = Field(None, ge=0, le=100_000, description="requests that may wait for one ...")
+    queue_timeout: Wait | None = Field(None, description="... for so long")
+    keepalive: Wait | None = Field(None, description="how long an idle connection is kept")
+    far: Wait | None = Field(None, description="round trip from which on bodies come over several connections at once")
+    parallel_max: int | None = Field(None, ge=1, le=128, description="so many of them for one body; 1 = never more")
+    warm: int | None = Field(None, ge=0, le=1000, description="connections kept open ahead of each member in use")
+    hedge: bool | None = Field(None, description="a late first byte may be asked for twice")
 
 
 class AdmissionSection(Section):
@@ -120,7 +178,7 @@ class AdmissionSection(Section):
     )
     skew: Wait = Field(60.0, description="by how much clocks may differ; a pass is good for as long")
     nonces: int = Field(
-        100_000, ge=1000, le=10_000_000, description="passes that a worker remembers, so that none serves it twice"
+        100_000, ge=1000, le=10_000_000, description="passes that are remembered, so that none serves twice"
     )
 
     @property

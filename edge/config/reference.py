@@ -10,8 +10,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from edge.config.explain import model_in
+from edge.config.origins import GroupSection, OriginSection, UpstreamSection
 from edge.config.schema import (
     FleetSection,
+    ListenerSection,
     OperatorSection,
     ScrubSection,
     ServerSection,
@@ -34,6 +36,15 @@ INTRO: Final = """\
 USUAL: Final = SiteRules()
 EXAMPLES: Final[dict[tuple[type[BaseModel], str], object]] = {
     (ServerSection, "congestion_control"): "bbr",
+    (GroupSection, "name"): "films",
+    (UpstreamSection, "group"): "films",
+    (SiteSection, "upstream"): "films",
+    (UpstreamSection, "notsent_lowat"): 131072,
+    (UpstreamSection, "max_pacing_rate"): 10**8,
+    (ListenerSection, "listen"): "[::]:8080",
+    (ListenerSection, "notsent_lowat"): 131072,
+    (ListenerSection, "max_pacing_rate"): 10**8,
+    (UpstreamSection, "verify"): False,
     (TlsSection, "cert"): "/etc/edge/cert.pem",
     (TlsSection, "key"): "/etc/edge/key.pem",
     (SiteSection, "name"): "films",
@@ -49,6 +60,8 @@ EXAMPLES: Final[dict[tuple[type[BaseModel], str], object]] = {
 }
 ORIGIN_EXAMPLES: Final[dict[str, object]] = {
     "congestion_control": "bbr",
+    "receive_buffer": 16 * 2**20,
+    "send_buffer": 16 * 2**20,
     "url": "http://origin.example:8080",
     "host": "films.example",
     "server_name": "origin.example",
@@ -92,7 +105,7 @@ def _keys(model: type[BaseModel], *, optional: bool) -> str:
         if model_in(field.annotation) is not None:
             continue
         unset = field.is_required() or field.default in (None, "")
-        value = _example(model, name) if unset else field.default
+        value = _example(model, name) if unset or (model, name) in EXAMPLES else field.default
         lines.append(f"# {field.description}")
         lines.append(f"{'#' if unset or optional else ''}{name} = {_value(field, value)}")
     return "\n".join(lines) + "\n"
@@ -102,7 +115,9 @@ def _example(model: type[BaseModel], name: str) -> object:
     """What stands for a key that has no default: of rules, what profile `video` has."""
     if (model, name) in EXAMPLES:
         return EXAMPLES[model, name]
-    return getattr(USUAL, name) if issubclass(model, RulesSection) else ORIGIN_EXAMPLES[name]
+    if issubclass(model, RulesSection):
+        return getattr(USUAL, name)
+    return ORIGIN_EXAMPLES.get(name) or OriginSection.model_fields[name].default
 
 
 def _meanings(model: type[BaseModel]) -> str:

@@ -4,6 +4,7 @@ Values are taken strictly: a number in quotes is no number, and "yes" is not tru
 another name for a setting; `runtime.convert` knows both.
 """
 
+import difflib
 import os
 import re
 from typing import Annotated, Any, Final, Literal, Self
@@ -11,10 +12,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
-from edge.config.origins import AdmissionSection, OriginSection, UpstreamSection
+from edge.config.origins import AdmissionSection, GroupSection, OriginSection, UpstreamSection
 from edge.config.sites import SiteSection
-from edge.config.values import Label, Listen, Listens, Network, Seconds, Section, Size, Url, Wait
+from edge.config.values import Label, Listen, Listens, Network, Seconds, Section, Size, SocketsSection, Url, Wait
 from edge.origin.group import MemberRole
+from edge.origin.settings import Address
+from edge.words import ORIGIN
 
 WINDOW: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 CACHE_LEAST: Final = 16 * 2**20
@@ -87,6 +90,15 @@ class ServerSection(Section):
         if not 2**8 <= self.max_line <= self.max_head:
             raise ValueError("max_line must be at least 256 and at most max_head")
         return self
+
+
+class ListenerSection(SocketsSection):
+    """Options of one address of listen or listen_plain, for what it accepts; what is left out is as [server] has it.
+
+    A shield paces what it sends to far edges, and not what it sends to those beside it.
+    """
+
+    listen: Listen = Field(description="the address, as [server] has it")
 
 
 class TlsSection(Section):
@@ -234,6 +246,7 @@ class Settings(Section):
     """The whole configuration."""
 
     server: ServerSection = Field(default_factory=ServerSection)
+    listener: Annotated[tuple[ListenerSection, ...], Field(strict=False)] = ()
     admin: AdminSection = Field(default_factory=AdminSection)
     cache: CacheSection = Field(default_factory=CacheSection)
     volume: Annotated[tuple[VolumeSection, ...], Field(strict=False)] = ()
@@ -241,6 +254,7 @@ class Settings(Section):
     admission: AdmissionSection = Field(default_factory=AdmissionSection)
     origin: OriginSection = Field(default_factory=OriginSection)
     upstream: Annotated[tuple[UpstreamSection, ...], Field(strict=False)] = ()
+    group: Annotated[tuple[GroupSection, ...], Field(strict=False)] = ()
     operator: Annotated[tuple[OperatorSection, ...], Field(strict=False)] = ()
     fleet: FleetSection = Field(default_factory=FleetSection)
     log: LogSection = Field(default_factory=LogSection)
@@ -273,6 +287,16 @@ class Settings(Section):
         return value
 
     @model_validator(mode="after")
+    def _listeners_fit(self) -> Self:
+        said, addresses = [one.listen for one in self.listener], (*self.server.listen, *self.server.listen_plain)
+        for listen in said:
+            if listen not in addresses:
+                raise ValueError(f"listener.listen: {listen!r} is no address in listen or listen_plain of [server]")
+            if said.count(listen) > 1:
+                raise ValueError(f"two listeners have the address {listen!r}")
+        return self
+
+    @model_validator(mode="after")
     def _admission_fits(self) -> Self:
         said = self.admission
         addresses = (*self.server.listen, *self.server.listen_plain)
@@ -290,29 +314,88 @@ class Settings(Section):
     def upstreams(self) -> tuple[UpstreamSection, ...]:
         """None, if nothing says where misses are fetched."""
         origin = self.origin
-        if self.upstream or not origin.url:
+        if not origin.url or any(upstream.group == ORIGIN for upstream in self.upstream):
             return self.upstream
         names = ("url", "host", "server_name", "probe", "s3_region")
-        return (UpstreamSection(**{name: getattr(origin, name) for name in names}),)
+        return (UpstreamSection(**{name: getattr(origin, name) for name in names}), *self.upstream)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The names of the upstreams that have members, as they are first named."""
+        return tuple(dict.fromkeys(upstream.group for upstream in self.upstreams))
+
+    @property
+    def groups_asked(self) -> tuple[str, ...]:
+        """The names of the upstreams that sites and their rules go to."""
+        asked = dict[str, None]()
+        for site in self.site:
+            own = site.upstream or ORIGIN
+            asked |= dict.fromkeys((own, *(rule.upstream or own for rule in site.rule)))
+        return tuple(asked) or (ORIGIN,)
+
+    def origin_of(self, group: str) -> OriginSection:
+        """What holds for the members of a group: [origin], and what its [[group]] says instead."""
+        own = next((said for said in self.group if said.name == group), None)
+        if own is None:
+            return self.origin
+        changed = {name: value for name in GroupSection.model_fields if (value := getattr(own, name)) is not None}
+        del changed["name"]
+        return self.origin.model_copy(update=changed)
 
     @field_validator("upstream")
     @classmethod
     def _own_urls(cls, value: tuple[UpstreamSection, ...]) -> tuple[UpstreamSection, ...]:
-        urls = [upstream.url for upstream in value]
-        for url in urls:
-            if urls.count(url) > 1:
-                raise ValueError(f"two upstreams have the url {url!r}")
+        named = [(upstream, Address.of(upstream.url).member) for upstream in value]
+        for upstream, member in named:
+            if sum(other == member and one.group == upstream.group for one, other in named) > 1:
+                raise ValueError(f"two upstreams have the url {upstream.url!r}")
         if len(value) > UPSTREAMS_MOST:
             raise ValueError(f"at most {UPSTREAMS_MOST} upstreams")
-        if value and all(upstream.role is MemberRole.SIBLING for upstream in value):
-            raise ValueError("siblings need a shield or an origin beside them")
+        for group in {upstream.group for upstream in value}:
+            if all(upstream.role is MemberRole.SIBLING for upstream in value if upstream.group == group):
+                raise ValueError(f"siblings need a shield or an origin beside them (in group {group})")
+        return value
+
+    @field_validator("group")
+    @classmethod
+    def _own_names(cls, value: tuple[GroupSection, ...]) -> tuple[GroupSection, ...]:
+        names = [said.name for said in value]
+        for name in names:
+            if name == ORIGIN:
+                raise ValueError(f"what holds for group {ORIGIN} stands in [origin]")
+            if names.count(name) > 1:
+                raise ValueError(f"two groups have the name {name!r}")
         return value
 
     @model_validator(mode="after")
+    def _groups_have_members(self) -> Self:
+        there = sorted({upstream.group for upstream in self.upstream} | {ORIGIN})
+        for said in self.group:
+            if said.name not in there:
+                raise ValueError(f"group {said.name!r} has no members: no [[upstream]] says group = {said.name!r}")
+        for name in self.groups_asked:
+            if name not in there:  # that of origin may be yet to be given, by a flag
+                near = difflib.get_close_matches(name, there, 1)
+                meant = f"did you mean {near[0]}?" if near else f"there are: {', '.join(there)}"
+                raise ValueError(f"site.upstream: no [[upstream]] is in group {name!r}; {meant}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_role(self) -> Self:
+        roles = dict[str, MemberRole]()
+        for upstream in self.upstreams:
+            if roles.setdefault(Address.of(upstream.url).member, upstream.role) is not upstream.role:
+                raise ValueError(f"{upstream.url!r} has two roles: it is one server in all groups")
+        return self
+
+    @model_validator(mode="after")
     def _one_of_them(self) -> Self:
-        siblings = [upstream.url for upstream in self.upstream if upstream.role is MemberRole.SIBLING]
-        if siblings and self.server.url not in siblings:
-            raise ValueError("server.url must be the url of one [[upstream]] of role sibling: this server's own")
+        for group in {upstream.group for upstream in self.upstream}:
+            members = [upstream for upstream in self.upstream if upstream.group == group]
+            siblings = [upstream.url for upstream in members if upstream.role is MemberRole.SIBLING]
+            if siblings and self.server.url not in siblings:
+                wanted = f"the url of one [[upstream]] of role sibling in group {group}"
+                raise ValueError(f"server.url must be {wanted}: this server's own")
         return self
 
     @property

@@ -31,6 +31,9 @@ class LiveSection(Section):
 class RulesSection(Section):
     """What a site can say of its objects; what is left out stays as the profile has it."""
 
+    upstream: Label | None = Field(
+        None, description="group of [[upstream]] that misses are fetched from; origin = [origin], and who has no group"
+    )
     drop_params: Names | None = Field(None, description='query parameters outside the cache key; "utm_*": by beginning')
     token_params: Names | None = Field(None, description="the same for signed URLs")
     keep_params: Names | None = Field(None, description="if any: only these are in the cache key")

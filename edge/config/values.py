@@ -75,6 +75,7 @@ PathPattern = Annotated[str, _written_like(PATH, 'write a path that begins with 
 ProbePath = Annotated[str, _written_like(re.compile(r"/[\x21-\x7e]*"), 'write a path that begins with "/"')]
 Url = Annotated[str, AfterValidator(_url)]
 Network = Annotated[str, AfterValidator(_network)]
+Congestion = Annotated[str, _written_like(re.compile(rf"(?:{LABEL.pattern})?"), "write the kernel's name for it: bbr")]
 Listens = Annotated[tuple[Listen, ...], Field(strict=False)]
 
 
@@ -82,3 +83,17 @@ class Section(BaseModel):
     """An unknown key is an error, a value of another type too."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SocketsSection(Section):
+    """How the kernel sends and receives on some of the sockets; what is left out is as for all of them."""
+
+    congestion_control: Congestion | None = Field(
+        None, description='how they send; unless set, as for all, and so are the others here; "" = as the kernel does'
+    )
+    receive_buffer: Size | None = Field(None, description="bytes; 0 = the kernel's own, which grows with the path")
+    send_buffer: Size | None = Field(None, description="the same towards the other end")
+    notsent_lowat: Size | None = Field(None, description="unsent bytes that the kernel takes ahead; 0 = its own choice")
+    max_pacing_rate: Size | None = Field(
+        None, description="bytes a second that a connection sends at most; 0 = no bound"
+    )

@@ -58,7 +58,7 @@ class FleetTold(Ask):
 
 
 class PurgeTold(Ask):
-    """What was purged, on this node. `failed`: volumes that did not confirm: there the old may still be served."""
+    """What was purged, on this node. `failed`: volumes that did not confirm; it is owed, and done when they can."""
 
     objects: int
     length: int = Field(description="bytes of bodies that they had stored")
@@ -66,7 +66,11 @@ class PurgeTold(Ask):
     soft: bool
     dry_run: bool
     named: int = Field(description="URLs, prefixes or tags that the ask came to")
-    failed: dict[str, str] = Field(default_factory=dict)
+    failed: dict[str, str] = Field(
+        default_factory=dict,
+        description="volumes that did not confirm, and why. What it names is hidden where their keeper lives, and is "
+        "forgotten (made stale) for good as soon as their disk can be written, or before their next keeper serves",
+    )
     unread: dict[str, str] = Field(
         default_factory=dict, description="lists within a title that could not be read, and why: what they name stays"
     )

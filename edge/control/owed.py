@@ -1,58 +1,257 @@
-"""Purges that a volume has not confirmed: it hears them before it serves again.
+"""Purges that a volume has not confirmed: nobody is served what they name until it has.
 
-A volume that is away (its disk, its keeper) while a purge is asked must not come back with what was purged.
+A volume that is away (its disk, its keeper, out of the configuration) while a purge is asked must not come back with
+what was purged, nor with versions that the others have replaced meanwhile. So there is a book of what each volume owes,
+by the uuid in its `volume.json`:
+  - a purge that a volume cannot note, or does not hear; it is asked again until it confirms
+  - everything made stale, once a volume was away: which of its objects the others have fetched anew nobody knows
+The book lies in the directory of each volume that can be used, whichever is dead. At a start their copies make one: of
+what any of them says is owed, what any of them says is paid is struck out. A volume that one of the copies does not
+know has been away for too long, or was never with the others: all that it has is made stale, too.
 """
 
+import asyncio
 import base64
 import json
 import os
-from collections.abc import Sequence
+import secrets
+import threading
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from edge.policy.purges import Purge, Scope
+from edge.store.purgelog import EVERYTHING_STALE
 
-MOST: Final = 10_000  # beyond it a volume owes everything: it comes back empty
+NAME: Final = "owed.json"
+FORMAT: Final = 2
+MOST: Final = 10_000  # purges of a volume; beyond it, it owes everything: it comes back empty
+KNOWN_SECONDS: Final = 30 * 86_400.0  # for so long after it was seen last a volume is known
+KNOWN_MOST: Final = 64  # volumes
+PAID_MOST: Final = 20_000  # what is done twice does no harm
+SAVE_SECONDS: Final = 2.0  # for so long a disk that does not answer is waited for
+AWAY_SECONDS: Final = 5.0  # without a keeper: workers look elsewhere after twice as long
+EVERYTHING: Final = Purge(Scope.PREFIX, b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A volume that has been with us: where, and when last (unix)."""
+
+    path: str
+    seen: float
 
 
 class Owed:
-    """By volume label; kept in a file, since the server may be restarted while the volume is away."""
+    """`volumes`: label and directory of all that are configured; `usable`: labels of those that can be had now."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._by_volume: dict[str, list[dict[str, Any]]] = {}
-        if path.exists():
-            self._by_volume = json.loads(path.read_text())
+    def __init__(self, volumes: Mapping[str, Path], usable: Collection[str], now: float) -> None:
+        self._directories, self._usable = dict(volumes), tuple(usable)
+        self._known: dict[str, Known] = {}
+        self._owed: dict[str, dict[str, Purge]] = {}  # by volume: id -> what, oldest first
+        self._paid: dict[str, None] = {}  # ids
+        self._turn = asyncio.Lock()
+        self._busy: set[str] = set()  # labels of volumes whose disk has not answered yet
+        copies = {label: copy for label in usable if (copy := _read(volumes[label] / NAME)) is not None}
+        for copy in copies.values():
+            self._merge(copy)
+        self._who = {label: self._identify(label) for label in volumes}
+        self._judge(copies, now)
+        for label in self._usable:
+            _try_to_write(self._directories[label], self._document())
 
     def __repr__(self) -> str:
-        return f"<Owed { {volume: len(entries) for volume, entries in self._by_volume.items()} }>"
+        return f"<Owed { {who: len(entries) for who, entries in self._owed.items()} }>"
 
-    def add(self, volume: str, whats: Sequence[Purge]) -> None:
-        entries = self._by_volume.setdefault(volume, [])
-        entries += [to_json(what) for what in whats]
+    # -- what the copies come to -----------------------------------------------------------------
+
+    def _merge(self, copy: dict[str, Any]) -> None:
+        for who, said in (copy["volumes"] or {}).items():
+            known = Known(str(said["path"]), float(said["seen"]))
+            if who not in self._known or self._known[who].seen < known.seen:
+                self._known[who] = known
+        for who, entries in copy["owed"].items():
+            self._owed.setdefault(who, {}).update({id_: from_json(what) for id_, what in entries.items()})
+        self._paid.update(dict.fromkeys(copy["paid"]))
+        for entries in self._owed.values():
+            for id_ in self._paid.keys() & entries.keys():
+                del entries[id_]
+
+    def _identify(self, label: str) -> str:
+        """A volume's uuid; where it cannot be read, that which was in its place, else the place."""
+        directory = self._directories[label]
+        place = f"path:{directory}"
+        who = _uuid_in(directory) if label in self._usable else None
+        if who is None:
+            there = [(known.seen, who) for who, known in self._known.items() if known.path == str(directory)]
+            return max(there)[1] if there else place
+        for called in (place, f"path:{label}"):  # of it, or of one that was there before: more than enough is no harm
+            if called in self._owed:
+                self._owed.setdefault(who, {}).update(self._owed.pop(called))
+        return who
+
+    def _judge(self, copies: Mapping[str, dict[str, Any]], now: float) -> None:
+        """Who has been away, or is now; forget who has been for too long."""
+        here = {self._who[label] for label in self._usable}
+        unreadable = any(copy["volumes"] == {} for copy in copies.values())
+        for label in self._usable:
+            who = self._who[label]
+            if who.startswith("path:"):  # it is yet to be made
+                continue
+            others = [copy["volumes"] for other, copy in copies.items() if other != label]
+            if unreadable or any(volumes is not None and who not in volumes for volumes in others):
+                self._owe(who, [EVERYTHING_STALE])
+            self._known[who] = Known(str(self._directories[label]), now)
+        newest = sorted(self._known, key=lambda who: self._known[who].seen, reverse=True)
+        for number, who in enumerate(newest):
+            if who not in here and (number >= KNOWN_MOST or now - self._known[who].seen > KNOWN_SECONDS):
+                del self._known[who]
+                self._owed.pop(who, None)
+        for who in self._owed.keys() - self._known.keys() - set(self._who.values()):
+            del self._owed[who]
+        for who in self.absent():
+            self._owe(who, [EVERYTHING_STALE])
+
+    # -- asking ----------------------------------------------------------------------------------
+
+    def who(self, label: str) -> str:
+        """What a configured volume is called here."""
+        return self._who[label]
+
+    def absent(self) -> list[str]:
+        """Volumes that are known, or configured, and not here."""
+        here = {self._who[label] for label in self._usable}
+        return list(dict.fromkeys(who for who in (*self._known, *self._who.values()) if who not in here))
+
+    def of(self, who: str) -> list[tuple[str, Purge]]:
+        """What a volume owes, oldest first, each with its id."""
+        return list(self._owed.get(who, {}).items())
+
+    # -- changing --------------------------------------------------------------------------------
+
+    def _owe(self, who: str, whats: Iterable[Purge], *, again: bool = False) -> None:
+        """`again`: also what is owed already, since it may just be being paid."""
+        entries = self._owed.setdefault(who, {})
+        there = set() if again else set(entries.values())
+        entries.update({secrets.token_hex(8): what for what in whats if what not in there})
         if len(entries) > MOST:
-            entries[:] = [to_json(Purge(Scope.PREFIX, b""))]
-        self._save()
+            entries.clear()
+            entries[secrets.token_hex(8)] = EVERYTHING
 
-    def of(self, volume: str) -> list[dict[str, Any]]:
-        """What a volume owes, oldest first, as `from_json` takes it."""
-        return list(self._by_volume.get(volume, ()))
+    async def add(self, volumes: Iterable[str], whats: Sequence[Purge]) -> bool:
+        """False: it could be written nowhere, and holds as long as this process lives."""
+        for who in volumes:
+            self._owe(who, whats, again=True)
+        return await self._save()
 
-    def paid(self, volume: str, count: int) -> None:
-        """The volume has done the first `count` of them."""
-        if count and volume in self._by_volume:
-            del self._by_volume[volume][:count]
-            if not self._by_volume[volume]:
-                del self._by_volume[volume]
-            self._save()
+    async def paid(self, who: str, ids: Iterable[str]) -> None:
+        """The volume has confirmed these."""
+        entries = self._owed.get(who, {})
+        for id_ in ids:
+            if entries.pop(id_, None) is not None:
+                self._paid[id_] = None
+        for id_ in list(self._paid)[:-PAID_MOST]:
+            del self._paid[id_]
+        if not entries:
+            self._owed.pop(who, None)
+        await self._save()
 
-    def _save(self) -> None:
-        draft = self._path.with_suffix(".new")
-        with draft.open("w") as file:
-            json.dump(self._by_volume, file)
+    async def present(self, label: str, now: float) -> None:
+        """Its keeper is there: a new volume has a name by now."""
+        before = self._who[label]
+        who = _uuid_in(self._directories[label])
+        if who is not None and who != before:
+            self._who[label] = who
+            self._known[who] = Known(str(self._directories[label]), now)
+            if before.startswith("path:") and before in self._owed:
+                self._owed.setdefault(who, {}).update(self._owed.pop(before))
+            await self._save()
+
+    # -- copies ----------------------------------------------------------------------------------
+
+    def _document(self) -> bytes:
+        said = {
+            "format": FORMAT,
+            "volumes": {who: {"path": known.path, "seen": known.seen} for who, known in self._known.items()},
+            "owed": {
+                who: {id_: to_json(what) for id_, what in entries.items()}
+                for who, entries in self._owed.items()
+                if entries
+            },
+            "paid": list(self._paid),
+        }
+        return json.dumps(said).encode()
+
+    async def _save(self) -> bool:
+        async with self._turn:
+            raw = self._document()
+            writing = [self._write(label, raw) for label in self._usable if label not in self._busy]
+            if not writing:
+                return False
+            done, _ = await asyncio.wait(writing, timeout=SAVE_SECONDS)
+            return any(future.result() for future in done)
+
+    def _write(self, label: str, raw: bytes) -> "asyncio.Future[bool]":
+        """In a thread of its own, which nobody waits for at the end: its disk may never answer."""
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[bool] = loop.create_future()
+        self._busy.add(label)
+
+        def tell(done: bool) -> None:
+            self._busy.discard(label)
+            if not written.done():
+                written.set_result(done)
+
+        def write() -> None:
+            done = _try_to_write(self._directories[label], raw)
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(tell, done)
+
+        threading.Thread(target=write, name="owed", daemon=True).start()
+        return written
+
+
+def _try_to_write(directory: Path, raw: bytes) -> bool:
+    draft = directory / f"{NAME}.new"
+    try:
+        with draft.open("wb") as file:
+            file.write(raw)
             file.flush()
             os.fdatasync(file.fileno())
-        os.replace(draft, self._path)
+        os.replace(draft, directory / NAME)
+    except OSError:
+        return False
+    return True
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A copy; None: there is none. One that cannot be read knows of nobody (`volumes` empty)."""
+    try:
+        said = json.loads(path.read_bytes())
+        if "format" not in said:  # of before: label -> purges; it tells nothing of who was there
+            owed = {f"path:{label}": {secrets.token_hex(8): what for what in whats} for label, whats in said.items()}
+            return {"volumes": None, "owed": owed, "paid": []}
+        volumes, owed = dict(said["volumes"]), dict(said["owed"])
+        for entries in owed.values():
+            for what in entries.values():
+                from_json(what)
+        for known in volumes.values():
+            Known(str(known["path"]), float(known["seen"]))
+        return {"volumes": volumes, "owed": owed, "paid": list(said["paid"])}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {"volumes": {}, "owed": {}, "paid": []}
+
+
+def _uuid_in(directory: Path) -> str | None:
+    for name in ("volume.json", "volume.copy.json"):
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            return uuid.UUID(json.loads((directory / name).read_bytes())["volume"]).hex
+    return None
 
 
 def to_json(what: Purge) -> dict[str, Any]:

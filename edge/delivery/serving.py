@@ -11,8 +11,8 @@ from edge.delivery.answer import How, Prepared, Wording, error
 from edge.delivery.body import ObjectBody
 from edge.delivery.memory import Memory
 from edge.delivery.places import Place
+from edge.delivery.reading_ahead import ReadingAhead
 from edge.delivery.selection import Selection, select_parts
-from edge.delivery.sequels import Sequels
 from edge.fill.asking import Asker, Asking
 from edge.fill.messages import UNKNOWN, Fetch, Mode, Pin
 from edge.http.conditionals import Outcome, evaluate, parse_preconditions
@@ -79,7 +79,7 @@ class Serving(ABC):
         self.wording = Wording(settings.node)
         self._default = default
         self._prepared: Memory[bytes, Prepared] = Memory(settings.prepared)
-        self._sequels = Sequels(settings.read_ahead)
+        self._ahead = ReadingAhead(self, settings.read_ahead)
 
     def refuse(
         self,
@@ -155,8 +155,8 @@ class Serving(ABC):
             start, end = chosen.start, chosen.end
             head = prepared.part(start, end, how, now)
             code = 206
-            if (place.kind is MP4 or place.kind is SEGMENT) and record.generation:
-                self._read_ahead(exchange, place, record, start, end)
+            if (place.kind is MP4 or place.kind is SEGMENT) and record.generation and not _whole(record):
+                self._ahead.began(exchange, place, record, start, end)
         exchange.context = Told(place, code, how, prepared)
         if body is not None:
             exchange.respond(head, body[start:end], length=end - start)
@@ -166,16 +166,6 @@ class Serving(ABC):
             exchange.respond(head, b"", length=end - start)
         else:
             self._respond(exchange, place, record, head, start, end, asking)
-
-    def _read_ahead(self, exchange: Exchange, place: Place, record: Record, start: int, end: int) -> None:
-        """Have the keeper fetch what this player will ask for next."""
-        whole = record.first is not None and record.first.length >= record.total
-        stretch = None if whole else self._sequels.next(place.name, start, end, record.total)
-        if stretch is not None:
-            pin = Pin(record.generation, record.total, record.etag)
-            start, end = stretch
-            fetch = self.fetch_of(exchange.request, place, start=start, end=end, ranged=True, pin=pin, mode=Mode.AHEAD)
-            self.volumes[place.volume].asker.tell(fetch)
 
     def _respond(
         self,
@@ -360,6 +350,11 @@ class Serving(ABC):
             context=context_of(request),
             by_sibling=asks_as_sibling(request.get(FIELD_LOW)),
         )
+
+
+def _whole(record: Record) -> bool:
+    """Is all of it stored, in one piece?"""
+    return record.first is not None and record.first.length >= record.total
 
 
 def context_of(request: Request) -> Context:

@@ -1,19 +1,22 @@
 """Bringing one run's bytes: from the origin's answer into the sink, resumed where it breaks, kept at the end."""
 
 import asyncio
+import random
 from dataclasses import replace
 
 from edge.errors import EdgeError, OriginError, StoreError
-from edge.fill import plan
+from edge.fill import plan, ways
 from edge.fill.flight import Flight
 from edge.fill.messages import UNKNOWN, Fetch
 from edge.fill.patience import let_players_go_first
 from edge.fill.plan import Ask
 from edge.fill.readers import Run
 from edge.fill.records import described_by_content, stored_lines
+from edge.fill.requests import CHANGED, PAUSE
 from edge.fill.shop import Shop
 from edge.fill.sinks import MemorySink, PackSink, ScratchSink, Sink, Unheard
 from edge.fill.spread import FIRST, Spread
+from edge.fill.tries import Tries
 from edge.origin.breaker import State
 from edge.origin.response import UpstreamResponse
 from edge.origin.retry import open_with_retries
@@ -24,7 +27,8 @@ from edge.store.variants import lay_mark
 from edge.words import Eviction, Kind, Reason
 
 RESUMABLE = frozenset({
-    Reason.TRUNCATED, Reason.STALLED, Reason.CONNECT_FAILED, Reason.CONNECT_TIMEOUT, Reason.FIRST_BYTE_TIMEOUT
+    Reason.TRUNCATED, Reason.STALLED, Reason.CONNECT_FAILED, Reason.CONNECT_TIMEOUT, Reason.FIRST_BYTE_TIMEOUT,
+    Reason.NOT_ADMITTED
 })  # fmt: skip
 
 
@@ -48,8 +52,10 @@ class Carrier:
         self._record, self._kind, self._rules = record, kind, rules
         self._keep = keep
         self._fetch = request
-        self._spread: Spread | None = None
+        self._spread: Spread | None = None  # which brings what comes after the first answer
+        self._bringing: Spread | None = None  # the last one that was begun
         self._stopped = False
+        self._asked = flight.client  # last, for bytes of this run
         self._moved_at = shop.clock.monotonic()  # since when it waits for more
 
     @property
@@ -58,12 +64,22 @@ class Carrier:
 
     # -- one answer ------------------------------------------------------------------------------
 
-    async def take(self, response: UpstreamResponse | Spread) -> OriginError | None:
-        """Put the answer's body into the sink. Returns what broke it, None when it is complete or was stopped."""
+    async def take(self, response: UpstreamResponse | Spread, end: int = UNKNOWN) -> OriginError | None:
+        """Put the answer's body into the sink. Returns what broke it, None when it is complete or was stopped.
+
+        Beyond `end`, where the run goes on but this answer does not, or beyond its stop it is left there and then: a
+        surplus in chunks has no end of its own. So it is where a reader has come in this very moment: what was cut off
+        would be missing before what comes next.
+        """
         run = self._run
         try:
             async for chunk in response:
-                await self._put(chunk if run.stop_at == UNKNOWN else chunk[: run.stop_at - run.position])
+                stop = run.stop_at if end == UNKNOWN or run.stop_at < end else end
+                room = len(chunk) if stop == UNKNOWN else stop - run.position
+                await self._put(chunk[:room])
+                if len(chunk) > room:
+                    self._stopped = stop == run.stop_at and not self._done
+                    break
                 await self._wait_for_readers()
                 self._moved_at = self._shop.clock.monotonic()
                 if self._stopped:
@@ -72,7 +88,9 @@ class Carrier:
             return None if self._done else error
         if run.end == UNKNOWN and not self._stopped:
             run.end = run.stop_at = run.position
-        return None if self._done else OriginError(Reason.TRUNCATED, f"ended at {run.position} of {run.end}")
+        if self._done or self._stopped:
+            return None
+        return OriginError(Reason.TRUNCATED, f"ended at {run.position} of {run.end}")
 
     async def _put(self, data: bytes) -> None:
         run = self._run
@@ -135,8 +153,13 @@ class Carrier:
     def _set_stop(self) -> None:
         flight, run = self._flight, self._run
         goes_on = run.ahead or (flight.background and (self._keep or not flight.unasked))
+        goes_on = goes_on or (flight.gathers and self._keep and run.end == flight.total)  # the other pieces come
         if goes_on or next(flight.readers_of(run), None) is not None:
             run.stop_at = run.end
+            return
+        if run.withdrawn:
+            asked = self._bringing.asked if self._bringing is not None else run.position
+            run.stop_at = min(run.end, max(self._next_border(), asked - asked % flight.slice_size))
             return
         if run.end == UNKNOWN or not self._keep:
             run.stop_at = run.position
@@ -158,16 +181,31 @@ class Carrier:
 
     def spread(self, start: int) -> Spread:
         """The rest of the run from `start` on, over several connections; not begun."""
-        fields = plan.base_fields(self._fetch, self._rules)
-        spread = Spread(
-            self._shop, self._flight.client, self._fetch, fields, start, self._run.end, lambda: self._urgency
-        )
+        fetch = self._asked_as()
+        fields = plan.base_fields(fetch, self._rules)
+        spread = Spread(self._shop, self._flight.client, fetch, fields, start, self._run.end, lambda: self._urgency)
         return self._serving(spread)
 
+    def _asked_as(self) -> Fetch:
+        """The fetch as it is asked for now, and by whose way."""
+        shortest = self._flight.nearest
+        self._run.way = ways.way_of(shortest) if ways.is_odd(shortest) else ()
+        return ways.by_way_of(self._fetch, shortest)
+
     def _serving(self, spread: Spread) -> Spread:
+        self._bringing = spread
         spread.serves = lambda: self._flight.awaits(self._run)
+        spread.until = self._until
         spread.is_unasked = lambda: self._flight.unasked
+        spread.members = lambda: self._flight.clients
         return spread
+
+    def _until(self) -> int:
+        """Up to where more may be asked for now."""
+        if self._run.withdrawn:
+            self._set_stop()
+            return self._run.stop_at
+        return self._run.end
 
     @property
     def _urgency(self) -> Urgency:
@@ -188,8 +226,11 @@ class Carrier:
     async def complete(self, broken: OriginError | None) -> None:
         """Resume until the run is complete, then keep it; a break that cannot be mended fails its readers."""
         try:
-            if self._spread is not None and broken is not None and self._run.position == self._spread.start:
-                broken = await self._take_spread(self._spread)
+            if self._spread is not None and broken is not None:
+                if self._run.position == self._spread.start:
+                    broken = await self._take_spread(self._spread)
+                else:
+                    await self._spread.close()  # what comes before it has to come first
             await self._complete(broken)
         finally:
             if self._spread is not None:
@@ -202,33 +243,47 @@ class Carrier:
             self._sink.release()
 
     async def _complete(self, broken: OriginError | None) -> None:
-        tries = 0
+        flight, tries = self._flight, Tries(self._run.position, began=True)
         while broken is not None:
-            reached = self._run.position
-            resumable = self._resumable(broken) and tries < self._shop.settings.resume_max
-            if resumable and (tries or self._flight.client.breaker.state is not State.CLOSED):
-                self._flight.next_client()  # it has brought nothing since it was asked to go on, or nobody anything
-            if not resumable or (tries and not self._flight.client.may_retry()):
+            resumable = self._resumable(broken) and tries.count < self._shop.settings.resume_max
+            if resumable:
+                self._choose(broken, tries.count)
+            if not resumable or (tries.count and not flight.client.may_retry()):
                 await self._give_up(broken)
                 return
-            tries += 1
-            self._flight.client.observer.resume()
+            if tries.count:
+                await asyncio.sleep(PAUSE * (tries.count + random.random()))
+            flight.client.observer.resume()
             broken = await self._resume()
-            if self._run.position > reached:
-                tries = 0
+            tries.broke(self._run.position)
         await self._keep_all()
+
+    def _choose(self, broken: OriginError, tries: int) -> None:
+        """Who goes on: another member that serves, if there is one; else the same, or where it brings nothing the next
+        one, though that is away, too."""
+        flight = self._flight
+        if broken.reason is Reason.OBJECT_CHANGED:
+            flight.leave_out(self._asked)
+            return
+        served = flight.pass_over(self._asked)
+        if not served and (tries or flight.client.breaker.state is not State.CLOSED):
+            flight.next_client()
 
     def _resumable(self, broken: OriginError) -> bool:
         """May the body go on after this break?
 
-        At the only member not what has had its tries there, nor is a late answer waited for longer than any may take.
+        Not what has had its tries; at the only member not what it refuses, nor is a late answer waited for longer than
+        any may take.
         """
+        if broken.spent:
+            return False
         if len(self._flight.clients) == 1:
             late = broken.reason is Reason.FIRST_BYTE_TIMEOUT
             waited = self._shop.clock.monotonic() - self._moved_at
             if not broken.retryable or (late and waited >= self._flight.client.settings.total_first_byte):
                 return False
-        if broken.reason not in RESUMABLE:
+        elsewhere = broken.reason is Reason.OBJECT_CHANGED and self._asked is not self._flight.giver
+        if broken.reason not in RESUMABLE and not isinstance(broken, plan.Refused) and not elsewhere:
             return False
         etag = plan.strong_etag(stored_lines(self._record))
         return self._rules.retry and bool(etag) and self._run.end != UNKNOWN and self._fetch.method == b"GET"
@@ -236,6 +291,7 @@ class Carrier:
     async def _resume(self) -> OriginError | None:
         run, record, shop = self._run, self._record, self._shop
         if shop.settings.parallel_max > 1 and self._flight.client.pool.path.far and run.end - run.position > 2 * FIRST:
+            self._asked = self._flight.client
             spread = self.spread(run.position)
             spread.confirm(record.etag, record.total, run.end)
             return await self._take_spread(spread)
@@ -244,6 +300,7 @@ class Carrier:
             asking = open_with_retries(tuple(self._flight.clients), self._request(ask), self._shop.clock)
             async with asking as (client, response):
                 self._flight.prefer(client)
+                self._asked = client
                 self._check_same(ask, response, record)
                 return await self.take(response)
         except OriginError as error:
@@ -251,8 +308,8 @@ class Carrier:
 
     def _request(self, ask: Ask) -> UpstreamRequest:
         etag = plan.strong_etag(stored_lines(self._record))
-        lines = (*plan.base_fields(self._fetch, self._rules), *ask.field(), (b"If-Range", etag))
-        fetch = self._fetch
+        fetch = self._asked_as()
+        lines = (*plan.base_fields(fetch, self._rules), *ask.field(), (b"If-Range", etag))
         return UpstreamRequest(
             b"GET", fetch.target, lines, retry=self._rules.retry, urgency=self._urgency, context=fetch.context
         )
@@ -260,8 +317,9 @@ class Carrier:
     def _check_same(self, ask: Ask, response: UpstreamResponse, record: Record) -> None:
         """Only bytes of the same version may follow (DESIGN section 12); anything else means that it changed."""
         if response.status != 206:
-            reason = Reason.OBJECT_CHANGED if response.status in (200, 412, 416) else Reason.BAD_RESPONSE
-            raise OriginError(reason, f"{response.status} to a continued request", retryable=False)
+            if response.status not in CHANGED:
+                raise plan.refused(response.status, "a continued request")
+            raise OriginError(Reason.OBJECT_CHANGED, f"{response.status} to a continued request", retryable=False)
         part = plan.verify_partial(ask, response.fields, response.content_length)
         if (plan.strong_etag(response.fields), part.total) != (record.etag, self._flight.total):
             raise OriginError(Reason.OBJECT_CHANGED, "another version", retryable=False)
@@ -271,6 +329,7 @@ class Carrier:
         flight, run = self._flight, self._run
         try:
             await let_players_go_first(self._shop, flight)
+            flight.leave_to_trials()
             self._moved_at = self._shop.clock.monotonic()
             await self.complete(await self._resume())
         except EdgeError as error:
@@ -282,7 +341,7 @@ class Carrier:
             flight.end_run(run)
 
     async def _give_up(self, broken: OriginError) -> None:
-        if broken.reason is Reason.OBJECT_CHANGED and not self._flight.switched:
+        if broken.reason is Reason.OBJECT_CHANGED and self._asked is self._flight.giver:
             self._flight.joinable = False
             await self._forget()
         self._flight.announce()

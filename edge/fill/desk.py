@@ -9,6 +9,7 @@ A fetch's way:
 
 import asyncio
 import socket
+from collections import ChainMap, deque
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
@@ -41,12 +42,12 @@ from edge.fill.messages import (
     Mode,
 )
 from edge.fill.purging import Purger
+from edge.fill.rangeless import Rangeless
 from edge.fill.readers import Reader, Run
 from edge.fill.settings import FillSettings
-from edge.fill.shop import Shop
+from edge.fill.shop import Shop, Upstream
 from edge.fill.sinks import PackSink, ScratchBudget
 from edge.fill.wishes import Wishes
-from edge.origin.group import Group
 from edge.policy.rules import SiteRules
 from edge.store.names import name_of
 from edge.store.record import Flag, Record
@@ -54,7 +55,7 @@ from edge.store.thread import StoreThread
 from edge.tasks import Tasks
 from edge.words import Eviction, Kind, Reason
 
-SMALL_KINDS = 64  # how many (kind) memories of rangeless answers there can be: one per kind
+PAST = 3  # settings of before that are remembered: workers of as many may be finishing, see `runtime.reload`
 
 
 class FillMeters(Protocol):
@@ -74,12 +75,15 @@ class Desk:
         self,
         settings: FillSettings,
         store: StoreThread,
-        group: Group,
+        upstreams: Mapping[str, Upstream],
         sites: Mapping[str, SiteRules],
         clock: Clock,
         meters: FillMeters,
     ) -> None:
+        """`upstreams`: by the name under which the rules of sites choose them; at least one."""
         self._settings = settings
+        self._upstreams = dict(upstreams)
+        self._past = deque[tuple[dict[str, SiteRules], dict[str, Upstream]]](maxlen=PAST)
         self._store = store
         self._volume = store.volume
         self._sites = dict(sites)
@@ -89,14 +93,15 @@ class Desk:
         self.links: set[Link] = set()
         self._flights = Flights()
         self._waiting: Waiting[Link] = Waiting()
-        self._purger = Purger(store, self._flights.all, self._doom)
+        self._purger = Purger(store, self._flights.all, self._doom, self.greet_all)
         hello = self._volume.hello
         self._secret = hello.secret
         self._slice_size = hello.slice_size
         timer = clock.monotonic
-        self._shop = Shop(
-            settings=settings,
-            group=group,
+        first = next(iter(upstreams.values()))
+        self._shop = Shop(  # of what all have in common
+            settings=first.settings,
+            group=first.group,
             store=store,
             clock=clock,
             sites=sites,
@@ -108,10 +113,11 @@ class Desk:
             ahead=Ahead(clock, meters.prefetch, self._volume.popularity.hits),
             live=LiveDirectories(clock),
             alone=TTLCache(settings.pass_memory, settings.pass_seconds, timer=timer),
-            rangeless=TTLCache(SMALL_KINDS, settings.rangeless_seconds, timer=timer),
+            rangeless=Rangeless(settings.rangeless_seconds, clock),
         )
-        self._finder = Finder(self._volume, clock, self._shop.rangeless, self._purger.seen, self._is_coming)
-        self._wishes = Wishes(lambda: self._shop, self.flights, self._finder, self._lead_ahead)
+        self._shops = self._one_for_each(self._upstreams)
+        self._finder = Finder(self._volume, clock, self._shop.rangeless.anywhere, self._purger.judged, self._is_coming)
+        self._wishes = Wishes(self._shop_of, self.flights, self._finder, self._lead_ahead)
         self._drops = Drops(store, self.fetch, lambda reason: meters.corrupt(reason.value))
 
     def __repr__(self) -> str:
@@ -129,30 +135,50 @@ class Desk:
         link.channel.send(self._hello())
         return link
 
-    def adopt(self, settings: FillSettings, sites: Mapping[str, SiteRules], group: Group | None = None) -> None:
+    def adopt(self, settings: FillSettings, sites: Mapping[str, SiteRules], upstreams: Mapping[str, Upstream]) -> None:
         """Go by new settings from the next fetch on; what is under way keeps its own.
 
-        The rules of sites that are no more stay until the next time: workers of before still ask for them.
+        The rules of sites that are no more, and their upstreams, stay for a while: workers of before still ask, and
+        must not have one site's object from the upstream of another.
         """
-        before = self._shop
-        self._settings = settings
+        before = self._upstreams
+        self._past.appendleft((self._sites, before))
+        if any(name not in before or before[name].group is not one.group for name, one in upstreams.items()):
+            self._shop.rangeless.clear()
         hottest = Hottest(settings.sibling_hits, settings.sibling_window, self._clock)
+        first = next(iter(upstreams.values()))
+        self._settings = settings
         self._shop = replace(
-            before, hottest=hottest, settings=settings, sites={**self._sites, **sites}, group=group or before.group
+            self._shop,
+            hottest=hottest,
+            settings=first.settings,
+            sites=dict(ChainMap({**sites}, *(known for known, _ in self._past))),
+            group=first.group,
         )
-        self._sites = dict(sites)
-        if group is not None:
-            before.rangeless.clear()
+        self._shops = self._one_for_each(ChainMap({**upstreams}, *(known for _, known in self._past)))
+        self._sites, self._upstreams = dict(sites), dict(upstreams)
+
+    def _one_for_each(self, upstreams: Mapping[str, Upstream]) -> dict[str, Shop]:
+        shop = self._shop
+        return {
+            name: shop if one.group is shop.group else replace(shop, settings=one.settings, group=one.group)
+            for name, one in upstreams.items()
+        }
+
+    def _shop_of(self, fetch: Fetch) -> Shop:
+        """What is fetched for a site is fetched from its own upstream, and from no other."""
+        return self._shops[self._shop.rules(fetch.site, fetch.path).upstream]
 
     def link_lost(self, link: Link) -> None:
         """A worker has gone, perhaps in the middle of a look-up: what its slot in the index's reader table still holds
         would keep freed pages from being used again."""
         self.links.discard(link)
         self._shop.ahead.withdraw_all(link)
+        self._wishes.withdraw_all(link)
         self._shop.store.post(self._volume.index.reader_check)
 
     def greet_all(self) -> None:
-        """The volume's disk is trusted more, or less: workers ask whether objects live on it."""
+        """The volume's disk is trusted more, or less, or purges are unmet: workers go by that."""
         for link in self.links:
             link.channel.send(self._hello())
 
@@ -235,7 +261,7 @@ class Desk:
 
     def _is_borrowed(self, name: bytes, fetch: Fetch) -> bool:
         """Does a sibling keep it, and is it not asked for so often that we keep it, too?"""
-        if fetch.by_sibling or self._shop.group.owner(fetch.key) is None:
+        if fetch.by_sibling or self._shop_of(fetch).group.owner(fetch.key) is None:
             return False
         return not self._shop.hottest.noted(name, fetch.start)
 
@@ -265,12 +291,13 @@ class Desk:
         asked: Mode | None = None,
     ) -> Flight:
         """`asked`: how the worker asked, where the fetch itself was changed since."""
+        shop = self._shop_of(reader.fetch)
         flight = Flight(
             name,
             reader.fetch,
             self._settings,
             slice_size=self._slice_size,
-            clients=self._shop.group.order(
+            clients=shop.group.order(
                 reader.fetch.key, siblings=not reader.fetch.by_sibling and reader.fetch.method in plan.SHARED_METHODS
             ),
             on_idle=self._landed,
@@ -290,12 +317,14 @@ class Desk:
         else:
             link.readers[reader.fetch.id] = flight, reader
             flight.join(reader)
-        lead = Lead(self._shop, flight, stored, self, reader.upload)
+        lead = Lead(shop, flight, stored, self, reader.upload)
         known = shared and stored is not None and bool(stored.flags & Flag.STRONG) and self._finder.fresh(stored)
         if known and stored is not None and self._shop.rules(reader.fetch.site, reader.fetch.path).exact_ranges:
             lead.manner.missing = self._finder.gap(reader.fetch, stored)
         if known and stored is not None and lead.manner.missing is None:
-            lead.go_on(stored, ahead=mode is Mode.AHEAD)
+            lead.go_on(stored)
+            if mode is not Mode.AHEAD:  # else who wished for it says what is to be brought
+                flight.check_idle()
         else:
             self._tasks.spawn(lead.fly(), f"lead {name.hex()[:8]}")
         return flight
@@ -312,7 +341,9 @@ class Desk:
                 asyncio.get_running_loop().call_soon(self.fetch, link, fetch)
         rules = self._shop.rules(flight.fetch.site, flight.fetch.path)
         sink = PackSink(flight, self._store, run.start, run.end, flight.whose)
-        carrier = Carrier(self._shop, flight, run, sink, record, record.kind, rules, keep=True, request=flight.fetch)
+        carrier = Carrier(
+            self._shop_of(flight.fetch), flight, run, sink, record, record.kind, rules, keep=True, request=flight.fetch
+        )
         run.task = self._tasks.spawn(carrier.start_run(), f"run {run.start}-{run.end}")
 
     # -- what a lead finds out (Tower) ------------------------------------------------------------
@@ -389,6 +420,7 @@ class Desk:
         if self._shop.landing.get(flight.name) is flight:
             del self._shop.landing[flight.name]
         self._shop.ahead.landed(flight)
+        self._wishes.landed(flight)
         for link, fetch in self._waiting.take(flight):
             if fetch.mode is Mode.REFRESH:
                 self.fetch(link, fetch)
@@ -406,10 +438,14 @@ class Desk:
         self._store.post(self._volume.delete, name, None, Eviction.INVALIDATED)
 
     def bad(self, message: Bad) -> None:
-        """A stored extent did not verify: drop it, so that it is fetched again."""
+        """A stored extent did not verify: drop it, so that it is fetched again. An index that is damaged is lost."""
         if message.reason is Reason.STORE_FAILED:
             self._store.post(self._store.disk_failed)
-        if message.name == NO_NAME:
+        if message.name == NO_NAME:  # a worker has left this volume, and will be back
+            self._store.post(self._volume.distrust)
+            self._store.post(asyncio.get_running_loop().call_soon_threadsafe, self.greet_all)
+            if message.reason is Reason.CORRUPT:
+                self._store.post(self._store.volume.lose_index, message.generation)
             return
         self.doom(message.name)  # a flight that knows the bad extent would point those who join it there again
         self._drops.drop(message)
@@ -417,6 +453,7 @@ class Desk:
     def forget(self, link: Link, id_: int) -> None:
         """A fetch that waited for a drop, or for a landing, or that nobody has asked for yet, has been cancelled."""
         self._shop.ahead.withdraw(link, id_)
+        self._wishes.withdraw(link, id_)
         self._waiting.forget(link, id_)
         self._drops.forget(link, id_)
 

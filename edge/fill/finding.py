@@ -1,6 +1,6 @@
 """What the index has of what a fetch asks for, and whether that is enough."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 
 from edge.clock import Clock
 from edge.fill.messages import UNKNOWN, Fetch
@@ -12,18 +12,21 @@ from edge.store.names import name_of
 from edge.store.record import Flag, Record
 from edge.store.variants import lists_of, variant_name
 from edge.store.volume import Volume
-from edge.words import Kind
 
 
 class Finder:
-    """`seen` judges a record by the purges that are under way; `is_coming`: is an answer of this name on its way?"""
+    """`seen` judges a record (is it in the table of short-lived answers?) by the purges that are under way or unmet;
+    `is_coming`: is an answer of this name on its way?
+
+    `rangeless`: is there a member that cannot bring parts of what a fetch asks for?
+    """
 
     def __init__(
         self,
         volume: Volume,
         clock: Clock,
-        rangeless: Container[Kind],
-        seen: Callable[[Record], Record | None],
+        rangeless: Callable[[Fetch], bool],
+        seen: Callable[[Record, bool], Record | None],
         is_coming: Callable[[bytes], bool],
     ) -> None:
         self._volume = volume
@@ -54,7 +57,7 @@ class Finder:
     def look_up(self, name: bytes) -> tuple[Record | None, bool]:
         live = self._volume.lookup_live(name)
         stored = live[0] if live is not None else self._volume.lookup(name)
-        return (self._seen(stored) if stored is not None else None), live is not None
+        return (self._seen(stored, live is not None) if stored is not None else None), live is not None
 
     def usable(self, fetch: Fetch, stored: Record | None, *, whole: bool) -> Record | None:
         """A part without a strong validator is of no use to who wants more of it: nothing can be added to it."""
@@ -64,9 +67,7 @@ class Finder:
 
     def cannot_complete(self, fetch: Fetch, stored: Record) -> bool:
         """Slices are missing, and this upstream has no ranges: the whole is fetched anew."""
-        if fetch.kind not in self._rangeless:
-            return False
-        return not self._have(stored).has(0, stored.total)
+        return self._rangeless(fetch) and not self._have(stored).has(0, stored.total)
 
     def satisfied(self, fetch: Fetch, stored: Record | None, *, whole: bool, entire: bool) -> bool:
         """Has the index by now what the worker did not find? `whole` = it is in the table of short-lived answers.

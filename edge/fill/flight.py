@@ -11,23 +11,21 @@ what a reader asked is covered, by pieces or by the index.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final
 
-from edge.fill import plan
+from edge.fill import plan, ways
+from edge.fill.leases import By, Leases
 from edge.fill.messages import UNKNOWN, End, Fail, Fetch, Head, HeadFlag, Message, Mode
 from edge.fill.pieces import Piece
 from edge.fill.readers import WAITING, Reader, Run
 from edge.fill.settings import FillSettings
 from edge.fill.spans import Spans
+from edge.origin.breaker import State
 from edge.origin.client import OriginClient
 from edge.origin.settings import Urgency
 from edge.store.record import Record, encode_record
 from edge.words import Reason
-
-AHEAD_MOST: Final = 8  # stretches to be brought ahead that wait for others; an older one was for a reader long gone
 
 
 class Flight:
@@ -64,14 +62,16 @@ class Flight:
         self.may_fall_back = True  # its reader takes what is stored in place of an error
         self.asked_at = 0  # the number of the last purge before it asked
         self.ranges = False  # other stretches may be asked for and combined (strong validator, origin with ranges)
+        self.gathers = False  # of a segment that is asked for in pieces: all of it comes in one request
         self.over = False
         self.clients = clients  # whom to ask, the one that has answered last first
-        self.switched = False  # another member goes on with what one has begun: it may have another version of it
+        self.giver: OriginClient | None = None  # of the head: another member may have another version
         self.background = False  # a refresh, or fetched ahead: it goes on though nobody waits
         self.unasked = False  # fetched ahead, and nobody has asked for it yet
         self._on_idle = on_idle
         self._start_run = start_run
-        self._ahead: deque[tuple[int, int]] = deque(maxlen=AHEAD_MOST)
+        self.leased: set[By] = set()  # who has a lease, or had one and has not withdrawn it
+        self._leases = Leases()
         self._grown: dict[int, Piece] = {}
         self._unannounced = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -158,21 +158,44 @@ class Flight:
 
     def prefer(self, client: OriginClient) -> None:
         """It has answered: what follows is asked of it."""
-        if self.clients[0] is not client:
+        if self.clients[0] is not client and client in self.clients:
             self.clients.remove(client)
             self.clients.insert(0, client)
-            self.switched = self.head is not None
 
     def next_client(self) -> None:
         """The member that is asked has failed: the next one, if there is one."""
         self.clients.append(self.clients.pop(0))
-        self.switched = len(self.clients) > 1
+
+    def pass_over(self, broken: OriginClient) -> bool:
+        """A body of this member has broken: is another one there, that serves as far as anybody knows? It is next."""
+        for number, client in enumerate(self.clients):
+            if client is not broken and client.breaker.state is State.CLOSED:
+                self.clients = self.clients[number:] + self.clients[:number]
+                return True
+        return False
+
+    def leave_out(self, client: OriginClient) -> None:
+        """It has another version of what one has begun: it is asked no more, if there are others."""
+        if client in self.clients and len(self.clients) > 1:
+            self.clients.remove(client)
+
+    def leave_to_trials(self) -> None:
+        """What is asked in pieces tries no member that may be back, if another one serves."""
+        serving = next((one for one in self.clients if one.breaker.state is State.CLOSED), None)
+        if serving is not None and self.client.breaker.state is not State.CLOSED:
+            self.prefer(serving)
+
+    @property
+    def nearest(self) -> Fetch:
+        """Of those who wait, the one who has come the shortest way: more is asked for as it would ask."""
+        return min((reader.fetch for reader in self.readers), key=ways.length, default=self.fetch)
 
     # -- head ------------------------------------------------------------------------------------
 
     def set_head(self, head: Head, record: Record, total: int) -> None:
         """The judged head: every reader hears it, and those whose promised version it is not fail."""
         self.head, self.record, self.total = head, record, total
+        self.giver = self.client
         for reader in list(self.readers):
             self._greet(reader)
         for reader in list(self.readers):  # only now: what one of them is told of the body is told to all
@@ -284,10 +307,17 @@ class Flight:
             self.fail_reader(reader, status, reason, detail)
 
     def fail_run(self, run: Run, status: int, reason: Reason, detail: str) -> None:
-        """A run is broken for good: those who needed it fail, the others go on."""
+        """A run is broken for good: those who needed it fail, the others go on.
+
+        So do those who have come another way than it was asked by, if that is perhaps what was refused. With each run
+        that breaks like that those leave by whose way it was asked for, so there is an end.
+        """
         self.announce()
         for reader in list(self.readers):
             missing = self.missing(reader)
+            goes_on = self.ranges and reason is Reason.BAD_RESPONSE
+            if goes_on and not ways.is_as_long(ways.way_of(reader.fetch), run.way):
+                continue
             if missing is None or run.brings(missing[0]):
                 self.fail_reader(reader, status, reason, detail)
 
@@ -321,27 +351,45 @@ class Flight:
                 return
             gap = self.covered.gap(bringing.end, reader.end)
 
-    def fetch_ahead(self, start: int, end: int) -> None:
-        """Bring what somebody will ask for, in as few runs as there are holes; what is too much now comes after it."""
-        if self.head is not None and self.ranges and not self.over:
-            self._ahead.append((start, end))
-            self._begin_ahead()
+    def fetch_ahead(self, by: By, start: int, end: int) -> bool:
+        """Bring what somebody will ask for, in as few runs as there are holes; what is too much now comes after it.
+
+        `by` names the lease that this begins or goes on with. False: nothing can be brought.
+        """
+        if self.head is None or not self.ranges or self.over:
+            return False
+        self.leased.add(by)
+        self._leases.extend(by, start, end, self.runs)
+        self._begin_ahead()
+        return True
+
+    def withdraw(self, by: By) -> None:
+        """A lease is over: what was brought for it alone is not asked for any further."""
+        self.leased.discard(by)
+        self._leases.withdraw(by, self.runs)
+        self.wake_runs()
 
     def _begin_ahead(self) -> None:
-        while self._ahead:
-            start, end = self._ahead[0]
-            gap = self.covered.gap(start, min(end, self.total))
-            while gap is not None:
-                low = gap[0]
-                bringing = next((run for run in self.runs if run.brings(low)), None)
-                if bringing is None:
-                    if len(self.runs) >= self.settings.runs_per_flight // 2:
-                        return
-                    bringing = self._begin(*gap, ahead=True)
-                if bringing.end == UNKNOWN:
-                    break
-                gap = self.covered.gap(bringing.end, min(end, self.total))
-            self._ahead.popleft()
+        for waiting in self._leases.waiting:
+            while waiting:
+                if not self._begin_stretch(*waiting[0]):
+                    return
+                waiting.popleft()
+
+    def _begin_stretch(self, start: int, end: int) -> bool:
+        """Have all of it brought; False: not all of it now, there are too many runs."""
+        gap = self.covered.gap(start, min(end, self.total))
+        while gap is not None:
+            low = gap[0]
+            bringing = next((run for run in self.runs if run.brings(low)), None)
+            if bringing is None:
+                if len(self.runs) >= self.settings.runs_per_flight // 2:
+                    return False
+                bringing = self._begin(*gap, ahead=True)
+            if bringing.end == UNKNOWN:
+                break
+            gap = self.covered.gap(bringing.end, min(end, self.total))
+        return True
 
     def _begin(self, start: int, end: int, *, ahead: bool = False) -> Run:
         low = max(start - start % self.slice_size, self.covered.before(start))
@@ -367,13 +415,13 @@ class Flight:
         for reader in list(self.readers):
             self._finish_if_covered(reader)
             self.look_after(reader)
-        if self._ahead and not self.over:
+        if not self.over:
             self._begin_ahead()
         self.check_idle()
 
     def ends_with(self, run: Run) -> bool:
         """Is this run the last thing that it brings, as far as anybody knows?"""
-        return self.runs == [run] and not self._ahead
+        return self.runs == [run] and not self._leases.waiting
 
     def readers_of(self, run: Run) -> Iterator[Reader]:
         """Those who still want bytes that this run is to bring."""

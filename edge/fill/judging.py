@@ -7,7 +7,7 @@ stored already is in `revise`, what becomes of a body in `placing`.
 from dataclasses import replace
 
 from edge.errors import OriginError
-from edge.fill import plan, revise
+from edge.fill import plan, revise, ways
 from edge.fill.ahead import LARGEST
 from edge.fill.carry import Carrier
 from edge.fill.finding import gap
@@ -16,9 +16,10 @@ from edge.fill.manner import AskAgain, Manner
 from edge.fill.messages import UNKNOWN, Head, HeadFlag
 from edge.fill.placing import Placing, Tower, aged
 from edge.fill.plan import Ask
+from edge.fill.rangeless import directory
 from edge.fill.readers import Run
 from edge.fill.records import explicit_freshness, stored_lines
-from edge.fill.shop import Shop, directory
+from edge.fill.shop import Shop
 from edge.fill.sinks import MemorySink
 from edge.http import fields
 from edge.http.target import parse_target
@@ -38,7 +39,8 @@ NOT_MODIFIED = 304
 PARTIAL = 206
 RANGE_NOT_SATISFIABLE = 416
 BODILESS = frozenset({204, 205, NOT_MODIFIED})
-SERVER_ERRORS = frozenset({500, 502, 503, 504})  # RFC 5861 section 4: those that a stale answer may stand in for
+# RFC 5861 section 4: those that a stale answer may stand in for. A loop is one more: nobody is there who could answer.
+STOOD_IN_FOR = frozenset({500, 502, 503, 504, ways.LOOP_DETECTED})
 
 
 class Judging:
@@ -55,6 +57,7 @@ class Judging:
         self._manner = manner
         self._fetch = flight.fetch
         self._placing = Placing(shop, flight, stored, tower, rules, manner)
+        self._odd = False  # it is perhaps not the object that is refused, but the way that the request has come
         self.answered = 0
 
     async def judge(self, ask: Ask, response: UpstreamResponse, run: Run) -> Carrier | None:
@@ -64,12 +67,13 @@ class Judging:
         """
         self._check_satisfied(ask, response)
         stored, status = self._stored, response.status
+        self._lets_others_ask(status)
         if is_unsafe(self._fetch.method):
             await revise.invalidate(self._shop, self._fetch, response, self._rules, self._tower.doom)
             return await self._answer_unsafe(response, run)
         if status == NOT_MODIFIED:
             return await self._not_modified(response, run)
-        if stored is not None and status in SERVER_ERRORS and self._may_stand_in(stored):
+        if stored is not None and status in STOOD_IN_FOR and self._may_stand_in(stored):
             raise OriginError(Reason.BAD_RESPONSE, f"the origin answered {status}")
         if self._fetch.method == b"HEAD":
             if stored is not None:
@@ -80,6 +84,20 @@ class Judging:
             return await self._hand_on(response, run)
         return await self._bring(ask, response, run)
 
+    def _lets_others_ask(self, status: int) -> None:
+        """A refusal that the leader's way here may have led to is for who has come that way: others lead it anew.
+
+        They do so in one flight again, led by who has come the shortest way.
+        """
+        flight, fetch = self._flight, self._fetch
+        if status not in ways.REFUSALS or not ways.is_odd(fetch):
+            return
+        self._odd = True
+        flight.joinable = False
+        way = ways.way_of(fetch)
+        others = [each for each in flight.readers if not ways.is_as_long(ways.way_of(each.fetch), way)]
+        self._tower.redirect(flight, sorted(others, key=lambda each: ways.length(each.fetch)))
+
     def _check_satisfied(self, ask: Ask, response: UpstreamResponse) -> None:
         """A range of our own making that cannot be satisfied is nothing to tell a player of."""
         if response.status != RANGE_NOT_SATISFIABLE:
@@ -89,6 +107,23 @@ class Judging:
             raise AskAgain
         if not ask.whole and not self._fetch.ranged:
             self._manner.range_given_up = True  # an empty object has no bytes 0-
+            raise AskAgain
+
+    def _ask_otherwise(self, ask: Ask) -> None:
+        """A part has come that cannot be used. If the range was of our own making, another request may do better:
+        without it, or for what a player asked, no more and no less."""
+        manner, fetch = self._manner, self._fetch
+        if ask.whole or manner.as_asked:
+            return
+        if manner.missing is not None:
+            manner.missing, manner.unconditional = None, True
+            raise AskAgain
+        if not fetch.ranged:
+            manner.range_given_up = True
+            raise AskAgain
+        if ask != Ask(fetch.start, fetch.end, fetch.suffix, whole=False):
+            self._separate(PARTIAL)
+            manner.as_asked = manner.unconditional = True
             raise AskAgain
 
     def _may_stand_in(self, stored: Record) -> bool:
@@ -109,7 +144,7 @@ class Judging:
 
     def _fits(self, ask: Ask, response: UpstreamResponse) -> bool:
         """A plain cache hands a part on that is not what was asked: its client can read Content-Range itself."""
-        cuts = response.status == PARTIAL and self._rules.exact_ranges
+        cuts = response.status == PARTIAL and self._rules.exact_ranges and self._manner.missing is None
         return not cuts or plan.fits(ask, response.fields, response.content_length)
 
     async def _bring(self, ask: Ask, response: UpstreamResponse, run: Run) -> Carrier:
@@ -120,11 +155,10 @@ class Judging:
         kind = self._kind(response)
         verdict = self._verdict(response, kind)
         etag = plan.strong_etag(response.fields) if response.status in (200, PARTIAL) else b""
-        if response.framing is Framing.CLOSE:
+        if response.framing is Framing.CLOSE or self._odd:
             verdict = replace(verdict, store=False)  # an end and a break look the same: never kept
         if response.status == PARTIAL and not etag and not self._fetch.ranged and not self._manner.as_asked:
-            self._shop.rangeless[self._fetch.kind] = True  # parts of it cannot be combined: asked for whole from now on
-            self._manner.range_given_up = True
+            self._manner.range_given_up = True  # parts of it cannot be combined
             raise AskAgain
         if response.status == PARTIAL and not etag and verdict.store:
             verdict = self._by_itself(verdict)
@@ -138,7 +172,8 @@ class Judging:
         self.answered = end
         if response.status == PARTIAL and verdict.store and not alone and etag:
             end = self._manner.reach(ask, end, total)
-        if total != UNKNOWN and response.status in (200, PARTIAL):
+        guessable = total != UNKNOWN and response.status in (200, PARTIAL)
+        if guessable and not self._shop.rangeless.at(response.member, self._fetch):
             self._shop.sizes[directory(self._fetch.path)] = total
         run.start, run.end, run.position = start, end, start
         run.stop_at = end
@@ -187,16 +222,23 @@ class Judging:
     def _stretch(self, ask: Ask, response: UpstreamResponse) -> tuple[int, int, int]:
         """(start, end, total) of the body in the object; UNKNOWN where nobody knows yet."""
         if response.status == PARTIAL:
-            part = plan.verify_partial(ask, response.fields, response.content_length)
+            try:
+                part = plan.verify_partial(ask, response.fields, response.content_length)
+            except OriginError:
+                self._ask_otherwise(ask)
+                raise
             return part.start, part.end, part.total
         length = UNKNOWN if response.content_length is None else response.content_length
         if response.status in BODILESS:
             length = 0
         # The whole may be sent where the range covers it (RFC 9110 section 14.2): that says nothing of ranges.
         covered = ask.start == 0 and not ask.suffix and 0 <= length <= ask.end
-        rangeless = response.status == 200 and not ask.whole and not self._manner.as_asked and not covered
-        if rangeless and not self._rules.exact_ranges:
-            self._shop.rangeless[self._fetch.kind] = True
+        ignored = not ask.whole and not self._manner.as_asked and not covered and not self._rules.exact_ranges
+        # What came for a range could not be used, and this can: an empty object's 416 says nothing of ranges either.
+        given_up = self._manner.range_given_up and length != 0
+        if response.status == 200 and (ignored or given_up):
+            self._shop.rangeless.note(response.member, self._fetch)
+            self._shop.sizes.pop(directory(self._fetch.path), None)  # no pieces on a guess when it is forgotten
         if self._fetch.method == b"HEAD":
             return 0, 0, length
         return 0, length, length

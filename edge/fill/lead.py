@@ -15,10 +15,12 @@ from edge.fill.messages import UNKNOWN, Head, HeadFlag
 from edge.fill.patience import let_players_go_first
 from edge.fill.placing import Tower
 from edge.fill.plan import Ask
+from edge.fill.rangeless import directory
 from edge.fill.readers import Run
-from edge.fill.shop import Shop, directory
+from edge.fill.shop import Shop
 from edge.fill.spread import FIRST, Spread
 from edge.fill.upload import Upload
+from edge.origin.breaker import State
 from edge.origin.client import OriginClient
 from edge.origin.retry import open_with_retries
 from edge.store.record import Record, encode_record
@@ -69,11 +71,8 @@ class Lead:
                 raise
             await self._ask(run)
 
-    def go_on(self, stored: Record, *, ahead: bool) -> None:
-        """The head is in the index and fresh, only slices are missing: their runs ask with If-Range.
-
-        `ahead`: nobody waits for them yet.
-        """
+    def go_on(self, stored: Record) -> None:
+        """The head is in the index and fresh, only slices are missing: their runs ask with If-Range."""
         flight = self._flight
         for extent in self._shop.store.volume.extents(stored):
             flight.covered.add(extent.start, extent.end)
@@ -81,9 +80,6 @@ class Lead:
         flags = HeadFlag.STORED | HeadFlag.PARTIAL  # another answer to a run is none: it breaks off
         head = Head(0, flags, CacheStatus.MISS, stored.total, "", 0.0, encode_record(stored))
         flight.set_head(head, stored, stored.total)
-        if ahead:
-            flight.fetch_ahead(self._fetch.start, self._fetch.end)
-        flight.check_idle()
 
     async def _ask(self, run: Run) -> None:
         ask = self.manner.first_ask()
@@ -97,7 +93,7 @@ class Lead:
                 carrier = await self._judging.judge(ask, response, run)
                 if carrier is not None:
                     self._follow(carrier, run)
-                    broken = await carrier.take(response)
+                    broken = await carrier.take(response, self._judging.answered)
             self._shop.spread.room()  # its connection is free
             if carrier is not None:
                 await carrier.complete(broken)
@@ -131,6 +127,8 @@ class Lead:
             return None
         if self._flight.unasked:
             return None  # nobody waits for it, and it may not even be there
+        if self._flight.client.breaker.state is not State.CLOSED:
+            return None  # one request tries a member that may be back, no more
         likely = self._shop.sizes.get(directory(self._fetch.path), 0)
         end = min(likely, ask.start + self._shop.settings.run_max)
         if not whole.whole and whole.end != UNKNOWN:

@@ -2,7 +2,7 @@
 
 An answer that does not serve may change this, and the flight asks again (`AskAgain`); each of the four ways to change
 it can happen once, so a flight asks a bounded number of times:
-  range_given_up  ranges do not help here: the whole is asked for
+  range_given_up  what came for a range of our own making cannot be used: the whole is asked for
   unconditional   what is stored does not matter any more
   as_asked        the answer is its one reader's alone: asked for as he asked
   missing = None  what is stored is out of date: not only its hole is asked for
@@ -12,7 +12,8 @@ from edge.fill import plan
 from edge.fill.flight import Flight
 from edge.fill.messages import UNKNOWN, Mode
 from edge.fill.plan import Ask
-from edge.fill.shop import Shop, directory
+from edge.fill.rangeless import directory
+from edge.fill.shop import Shop
 from edge.fill.spread import BEGINNING, FIRST
 from edge.fill.upload import Upload
 from edge.origin.settings import UpstreamRequest
@@ -66,11 +67,16 @@ class Manner:
             return Ask(start, UNKNOWN if to_the_end else end, whole=False)
         if self._rules.exact_ranges:
             return Ask(fetch.start, fetch.end, fetch.suffix, whole=False) if fetch.ranged else plan.WHOLE
-        rangeless = fetch.kind in self._shop.rangeless
+        client = self._flight.client
+        rangeless = self._shop.rangeless.at(client.member, fetch)
         ask = plan.first_ask(fetch, slice_size=self._shop.slice_size, run_max=settings.run_max, rangeless=rangeless)
         self.near_ask = ask
-        far = settings.parallel_max > 1 and self._flight.client.pool.path.far and not rangeless
+        far = settings.parallel_max > 1 and client.pool.path.far and not rangeless
         if not far:
+            if ask.whole or not plan.is_edges_piece(fetch, run_max=settings.run_max):
+                return ask
+            self._flight.gathers = True
+            self.near_ask = ask = Ask(0, settings.run_max, whole=False)
             return ask
         likely = self._shop.sizes.get(directory(fetch.path), 0)
         return plan.first_piece(ask, fetch, FIRST if likely <= ask.start + FIRST else BEGINNING)

@@ -8,7 +8,7 @@ from edge.access.passes import NOBODY, Context
 from edge.policy.purges import Purge
 from edge.words import CacheStatus, Kind, Reason
 
-PROTOCOL: Final = 4
+PROTOCOL: Final = 5
 UNKNOWN: Final = -1  # a length or an end that nobody knows yet
 
 
@@ -173,7 +173,11 @@ NO_NAME: Final = bytes(16)
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """A stored extent did not verify, or its pack is gone; NO_NAME: the volume's disk has failed, nothing is named."""
+    """A stored extent did not verify, or its pack is gone.
+
+    NO_NAME: nothing is named. The volume's disk has failed, or with CORRUPT, its index is damaged; `generation` is the
+    epoch of that index.
+    """
 
     name: bytes
     generation: int

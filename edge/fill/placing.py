@@ -104,7 +104,7 @@ class Placing:
             for extent in shop.store.volume.extents(stored):
                 flight.covered.add(extent.start, extent.end)
         combined = bool(etag) and total != UNKNOWN and response.status in (200, PARTIAL)
-        flight.ranges = keep and combined and kind not in shop.rangeless
+        flight.ranges = keep and combined and not shop.rangeless.at(response.member, self._fetch)
         flags = (HeadFlag.STORED if keep else HeadFlag(0)) | (HeadFlag.ALONE if alone else HeadFlag(0))
         flags |= HeadFlag.PARTIAL if response.status == PARTIAL else HeadFlag(0)
         flags |= aged(response.fields) if not (self._manner.completes and continues) else HeadFlag.AGED

@@ -60,6 +60,12 @@ def first_ask(fetch: Fetch, *, slice_size: int, run_max: int, rangeless: bool) -
     return Ask(start, end, whole=False)
 
 
+def is_edges_piece(fetch: Fetch, *, run_max: int) -> bool:
+    """Is it a part of a segment that an edge of ours brings in pieces, so that it wants the rest in a moment?"""
+    in_run = fetch.ranged and not fetch.suffix and fetch.end != UNKNOWN and fetch.end <= run_max
+    return in_run and fetch.kind is Kind.SEGMENT and fetch.pin is None and fetch.context.hops > 1
+
+
 _URGENCY = {
     Kind.PLAYLIST: Urgency.LIST,
     Kind.MANIFEST: Urgency.LIST,
@@ -165,6 +171,8 @@ def verify_partial(ask: Ask, response_fields: Fields, content_length: int | None
         raise _bad("206 to a request without Range")
     if fields.values(response_fields, b"content-encoding"):
         raise _bad("partial answer with Content-Encoding")
+    if (fields.first(response_fields, b"content-type") or b"").lower().startswith(b"multipart/byteranges"):
+        raise _bad("several parts for one")
     given = fields.values(response_fields, b"content-range")
     found = content_range.parse_content_range(given[0]) if len(given) == 1 else None
     if found is None or found.total is None:
@@ -207,5 +215,17 @@ def same_version(record: Record, etag: bytes, total: int) -> bool:
     return bool(record.flags & Flag.STRONG) and record.etag == etag and record.total == total
 
 
-def _bad(detail: str) -> OriginError:
-    return OriginError(Reason.BAD_RESPONSE, detail, retryable=False)
+class Refused(OriginError):
+    """A member does not bring the part that it was asked for, but says something else. Another one may bring it."""
+
+
+PASSING = frozenset({408, 425, 429})  # statuses below 500 that the same member may think better of
+
+
+def refused(status: int, what: str) -> Refused:
+    """A status in place of a part of what has begun to come."""
+    return Refused(Reason.BAD_RESPONSE, f"{status} to {what}", retryable=status >= 500 or status in PASSING)
+
+
+def _bad(detail: str) -> Refused:
+    return Refused(Reason.BAD_RESPONSE, detail, retryable=False)

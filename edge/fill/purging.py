@@ -4,17 +4,23 @@
      and not kept; readers that have not got its head yet ask anew, the others get what they were promised
   2. the store notes the purge, durably, and forgets in steps; what was queued for it before is forgotten with it
   3. only then is the purge acknowledged
+Where it cannot be noted (the disk is read-only, fails, does not answer), what it names is hidden from everybody,
+workers included, as long as this keeper lives or until the same purge is done; whoever asked is told, and asks again.
 A flight whose tags are not known yet is judged by them when its head comes.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
+from edge.errors import StoreError
 from edge.fill.flight import Flight
 from edge.policy.purges import Purge, Scope
 from edge.store.record import Flag, Record
 from edge.store.thread import StoreThread
+
+HANG_SECONDS: Final = 5.0  # no purge alone holds the thread up for so long in one step
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +35,16 @@ class Purger:
     """One per desk. `flights` gives all that are under way, `doom` takes one out of date."""
 
     def __init__(
-        self, store: StoreThread, flights: Callable[[], Iterable[Flight]], doom: Callable[[Flight], None]
+        self,
+        store: StoreThread,
+        flights: Callable[[], Iterable[Flight]],
+        doom: Callable[[Flight], None],
+        greet: Callable[[], None],
     ) -> None:
         self._store = store
         self._flights = flights
         self._doom = doom
+        self._greet = greet  # tells workers what is hidden
         self._turn = asyncio.Lock()
         self._under_way: list[tuple[Sequence[Purge], int]] = []  # and the first generation that is newer
         self._by_tag: list[tuple[int, Purge]] = []  # and its number; for flights that asked before it
@@ -43,22 +54,47 @@ class Purger:
         return f"<Purger number={self.number} under_way={self._under_way}>"
 
     async def purge(self, whats: Sequence[Purge]) -> Forgot:
-        """Forget, or make stale, what is meant; OSError or StoreError: not all of it, or not for ever."""
-        volume = self._store.volume
-        before = volume.new_generation()
+        """Forget, or make stale, what is meant; StoreError: not for ever yet, but from now on nobody is served it."""
+        before = self._store.volume.generation
         self.number += 1
         entry = whats, before
         self._under_way.append(entry)
         self._doom_flights(whats)
+        hidden: list[int] = []
+        patience = asyncio.get_running_loop().call_later(HANG_SECONDS, self._hide_if_hung, whats, hidden)
         try:
-            async with self._turn:  # one at a time: what is done at a start after a crash goes by their order
-                purging = await self._store.call_patiently(volume.purges.begin, whats, before)
-                while await self._store.call_patiently(purging.step):
-                    pass
-                await self._store.call_patiently(volume.purges.end, purging.sequence)
+            return await self._purge(whats, before, hidden)
+        except (OSError, StoreError) as error:
+            await self._hide(whats, before)
+            raise StoreError(f"hidden until it can be done: {error}") from error
         finally:
+            patience.cancel()
             self._under_way.remove(entry)
+
+    async def _purge(self, whats: Sequence[Purge], before: int, hidden: list[int]) -> Forgot:
+        purges, call = self._store.volume.purges, self._store.call_patiently
+        async with self._turn:  # one at a time: what is done at a start after a crash goes by their order
+            if not self._store.volume.health.writable:
+                raise StoreError("the volume is not written to: its disk has failed")
+            purging = await call(purges.begin, whats, before)
+            while await call(purging.step):
+                pass
+            await call(purges.end, purging.sequence)
+            if await call(purges.met, whats, max([purging.sequence, *hidden])):
+                self._greet()
         return Forgot(purging.objects, purging.length)
+
+    async def _hide(self, whats: Sequence[Purge], before: int) -> None:
+        purges = self._store.volume.purges
+        await self._store.call_patiently(purges.hide, whats)
+        await self._store.call_patiently(purges.forget_live, whats, before)
+        self._greet()
+
+    def _hide_if_hung(self, whats: Sequence[Purge], hidden: list[int]) -> None:
+        """A disk that does not answer keeps the thread from hiding anything: nobody waits for it."""
+        if self._store.hangs:
+            hidden.append(self._store.volume.purges.hide(whats))
+            self._greet()
 
     async def count(self, whats: Sequence[Purge]) -> Forgot:
         """What a purge would forget now."""
@@ -89,3 +125,8 @@ class Purger:
                     return None
                 record = replace(record, flags=record.flags | Flag.STALE)
         return record
+
+    def judged(self, record: Record, live: bool) -> Record | None:
+        """The same by those that are unmet as well, which short-lived answers have been judged by."""
+        seen = self.seen(record)
+        return seen if seen is None or live else self._store.volume.purges.unmet.revised(seen)

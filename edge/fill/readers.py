@@ -8,6 +8,7 @@ from edge.fill.messages import UNKNOWN, Fetch, Message
 from edge.fill.pieces import ScratchPiece
 from edge.fill.settings import FillSettings
 from edge.fill.upload import Upload
+from edge.fill.ways import Way
 from edge.words import MIB
 
 AHEAD_SECONDS: Final = 3.0
@@ -104,16 +105,18 @@ class Reader:
 class Run:
     """A stretch that one origin request brings: [start, end), `position` is the next byte to come."""
 
-    __slots__ = ("ahead", "end", "moved", "position", "start", "stop_at", "task")
+    __slots__ = ("ahead", "end", "moved", "position", "start", "stop_at", "task", "way", "withdrawn")
 
     def __init__(self, start: int, end: int, *, ahead: bool = False) -> None:
         self.start = start
         self.end = end
         self.position = start
         self.stop_at = end  # lowered to a slice border when nobody waits any more
-        self.ahead = ahead  # nobody has asked for it yet: it goes on all the same
+        self.ahead = ahead  # nobody has asked for it yet: it goes on all the same, while a lease lasts
+        self.withdrawn = False  # that is over: only what has been asked for of it may still come
         self.moved = asyncio.Event()  # a reader has read, joined or left
         self.task: asyncio.Task[None] | None = None
+        self.way: Way = ()  # by which it was asked for last, if that is an odd one
 
     def __repr__(self) -> str:
         return f"<Run {self.start}-{self.end} at {self.position}>"

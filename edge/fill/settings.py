@@ -20,7 +20,7 @@ class FillSettings:
     announce_seconds: float = 0.005  # ... or after so long
     parallel_max: int = 96  # pieces of one run under way at a time, on a far path
     spread_total: int = 256 * MIB  # held in pieces by all fills together; beyond it each goes on with one
-    resume_max: int = 3  # broken bodies in a row without one new byte
+    resume_max: int = 3  # broken bodies in a row without 64 KiB of progress
     pause_limit: float = 10.0  # a run whose readers do not read gives its connection back
     scratch_window: int = 1 * MIB
     scratch_per_request: int = 4 * MIB

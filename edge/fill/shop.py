@@ -1,4 +1,4 @@
-"""What every fill of a keeper works with; made once, in `desk`."""
+"""What every fill of a keeper works with; made in `desk`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,12 +11,13 @@ from edge.fill.ahead import Ahead
 from edge.fill.flight import Flight
 from edge.fill.hottest import Hottest
 from edge.fill.live import LiveDirectories
+from edge.fill.rangeless import Rangeless
 from edge.fill.settings import FillSettings
 from edge.fill.sinks import ScratchBudget
 from edge.origin.group import Group
 from edge.policy.rules import SiteRules
 from edge.store.thread import StoreThread
-from edge.words import KIB, Kind
+from edge.words import KIB
 
 LOOK: Final = 0.01  # seconds for which who waits is known: each piece asks
 TWICE_SHARE: Final = 0.04  # of all bytes asked for in pieces: what a bad moment needs, many good ones have saved
@@ -83,9 +84,17 @@ class SpreadBudget:
             bodies[number].begin()
 
 
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where some sites' misses are fetched, and how."""
+
+    settings: FillSettings
+    group: Group
+
+
 @dataclass(slots=True)
 class Shop:
-    """What a fill works with; one per keeper, wired in `desk`."""
+    """What a fill works with; one per upstream, wired in `desk`. All but `settings` and `group` is the keeper's own."""
 
     settings: FillSettings
     group: Group
@@ -99,7 +108,7 @@ class Shop:
     hottest: Hottest
     ahead: Ahead
     alone: TTLCache[bytes, bool]  # names whose answers are not shareable
-    rangeless: TTLCache[Kind, bool]  # kinds for which this upstream ignores Range, or has no strong validator
+    rangeless: Rangeless
     live: LiveDirectories
     spread: SpreadBudget = field(default_factory=SpreadBudget)
     sizes: LRUCache[bytes, int] = field(
@@ -109,8 +118,3 @@ class Shop:
     def rules(self, site: str, path: bytes) -> SiteRules:
         """What holds for a path of a site."""
         return (self.sites.get(site) or next(iter(self.sites.values()))).at(path)
-
-
-def directory(path: bytes) -> bytes:
-    """Segments of one rendition lie beside each other, and are about equally long."""
-    return path.rpartition(b"/")[0]

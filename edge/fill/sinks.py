@@ -86,6 +86,10 @@ class MemorySink:
         self._flight.announce()
 
 
+def _failed(done: "asyncio.Future[Reservation]") -> bool:
+    return done.cancelled() or done.exception() is not None
+
+
 class PackSink:
     """Bytes go into reserved extents, written by the store's thread; a piece grows when `pwrite` has returned."""
 
@@ -114,7 +118,7 @@ class PackSink:
         """The fill is over: its packs may be sealed and evicted, as far as it is concerned."""
         self._close_extent()
         reserving, self._reserving = self._reserving, None
-        if reserving is not None and not reserving.cancel() and reserving.exception() is None:
+        if reserving is not None and not reserving.cancel() and not _failed(reserving):
             self._places.append(reserving.result())
         for place in self._places:
             self._store.post(self._store.volume.release, place)
@@ -140,12 +144,13 @@ class PackSink:
         self._close_extent()
         wanted = self._step if self._end is None else self._end - self._position
         self._step *= 2
-        reserving, self._reserving = self._reserving or self._reserve(wanted), None
+        self._reserving = self._reserving or self._reserve(wanted)
         try:
-            place = await reserving
+            place = await self._reserving  # cancelled, it may have its place all the same: `release` looks
         except (StoreError, OSError) as error:
-            self.error = error
+            self._reserving, self.error = None, error
             return
+        self._reserving = None
         self._laying = _Laying(place, self._position, self._flight.slice_size)
         self._flight.add_piece(self._laying.piece)
 

@@ -11,7 +11,7 @@ begin on a guess, before the head of the object is known (`confirm` tells it the
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -58,7 +58,7 @@ class Spread:
     ) -> None:
         self._shop = shop
         self._client = client
-        self._requests = PieceRequests(shop, client, fetch, fields, urgency, self._wake)
+        self._requests = PieceRequests(shop, client, fetch, fields, urgency, self._wake, lambda: self.members())
         self.start = start
         self._end = end
         self._next = start
@@ -69,6 +69,8 @@ class Spread:
         self._watching: asyncio.Task[None] | None = None
         self.serves: Callable[[], bool] = _somebody
         self.is_unasked: Callable[[], bool] = lambda: False  # of an object that nobody has asked for
+        self.until: Callable[[], int] = lambda: self._end  # where its run stops, if nobody wants all of it any more
+        self.members: Callable[[], Sequence[OriginClient]] = lambda: (client,)  # that may bring it, this one among them
         self.awaited = True  # by a player, now; `SpreadBudget` looks
         self._open = True
         shop.spread.enter(self)
@@ -77,9 +79,17 @@ class Spread:
         return f"<Spread {self.start}-{self._end} next={self._next} pieces={len(self._pieces)}>"
 
     @property
+    def asked(self) -> int:
+        """Up to where it has been asked for."""
+        return self._next
+
+    @property
     def wanting(self) -> int | None:
-        """How many pieces are under way; None if no more are wanted now."""
-        done = not self._open or self._requests.broken is not None or self._next >= self._end
+        """How many pieces are under way; None if no more are wanted now. Of a member that has gone there are none:
+        the body ends short, and another one goes on with it."""
+        if not self._open or self._requests.broken is not None or self._requests.is_left:
+            return None
+        done = self._next >= min(self._end, self.until())
         return None if done or self._under_way >= self._shop.settings.parallel_max else self._under_way
 
     def begin(self) -> None:

@@ -3,8 +3,11 @@
 import re
 from typing import Final
 
+from edge.http import fields
+
 _TOKEN: Final = re.compile(r"[A-Za-z*][A-Za-z0-9:/!#$%&'*+.^_`|~-]*")
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 def item(text: str) -> str:
@@ -53,3 +56,13 @@ def format_member(
     if detail is not None:
         parts.append(f"detail={item(detail)}")
     return "; ".join(parts).encode()
+
+
+def relays(given: fields.Fields) -> bool:
+    """Was an answer handed on, from upstream or from the cache, by the cache that wrote the last member?
+
+    One of a cache's own making has neither `fwd-status` nor `hit` (sections 2.1 and 2.3).
+    """
+    said = _STRING.sub(b'""', fields.combined(given, b"cache-status") or b"").rpartition(b",")[2]
+    parameters = [parameter.partition(b"=")[0].strip(b" \t") for parameter in said.split(b";")[1:]]
+    return b"fwd-status" in parameters or b"hit" in parameters

@@ -149,8 +149,8 @@ CACHE: Final = (
         "Objects that were to be fetched before anybody asked for them, by what became of that.",
         (Label("result", ("used", "unused", "cancelled", "failed", "refused")),),
     ),
-    Metric("edge_cache_size_bytes", _G, "Bytes that packs take.", (VOLUME,), lasting=True),
-    Metric("edge_cache_max_size_bytes", _G, "Bytes that packs may take.", (VOLUME,), lasting=True),
+    Metric("edge_cache_size_bytes", _G, "Bytes that packs, journals and index take.", (VOLUME,), lasting=True),
+    Metric("edge_cache_max_size_bytes", _G, "Bytes that they may take.", (VOLUME,), lasting=True),
     Metric("edge_cache_objects", _G, "Objects in the index.", (VOLUME,), lasting=True),
     Metric(
         "edge_cache_index_load_progress_ratio",
@@ -212,7 +212,8 @@ CACHE: Final = (
     Metric(
         "edge_cache_corrupt_total",
         _C,
-        "What was stored and proved bad: extents, rows of the index, journals. It is dropped and fetched again.",
+        "What was stored and proved bad: extents, rows of the index, journals, and an index as a whole. It is dropped "
+        "and fetched again, or built anew. Entries of the log of purges: what is stored is revalidated.",
         (DAMAGE,),
     ),
     Metric(

@@ -1,29 +1,39 @@
 """A breaker for each member of an upstream: closed, open, half-open.
 
     closed     it is asked; after FAILURES in a row it opens
-    open       others are asked before it; after a while, longer each time, it is half-open
-    half-open  one request may try it: an answer closes the breaker, a failure opens it again
+    open       others are asked before it; after a pause, longer each time, it is checked in the background
+    half-open  a check was answered: one request at a time tries it; an answer closes the breaker, a failure opens it
+
+A check is a whole request that nobody waits for (`probe`): a connection that was accepted says nothing of a member
+that hangs. The pause is short again only when a player's request has been answered rightly; where nobody asks, another
+check closes the breaker after a while.
+
+Bodies have a say of their own (`bodies`): after BROKEN ones in a row it opens, and a head alone does not close it.
 
 Where a member is probed, probes have a say of their own: after UNWELL failed ones in a row it is open, whatever its
-answers to players, until a probe succeeds.
+answers to players, until a probe succeeds; and a good one is as good as a check.
 
 It orders members and refuses nobody: where all are open, the first of them is asked all the same (the budget of
 retries keeps that within bounds), so that an upstream that is back serves at once. After it has closed, a member's
 share grows over a while: it may have lost its cache.
 """
 
+import logging
 from enum import StrEnum
-from typing import Final
+from typing import Final, assert_never
 
 from edge.clock import Clock
+from edge.origin.bodies import Bodies
 
 FAILURES: Final = 5
 UNWELL: Final = 2  # failed probes in a row: one may be lost
-OPEN_FIRST: Final = 1.0  # seconds
+OPEN_FIRST: Final = 1.0  # seconds until the first check
 OPEN_MOST: Final = 16.0
-TRIAL_SECONDS: Final = 10.0  # a trial that has not ended by then is given up: another may try
+UNTRIED: Final = 30.0  # seconds half-open: where no player tries it, a second check has to do
 START_SECONDS: Final = 30.0  # until a member that was away has its whole share again
 START_SHARE: Final = 0.1
+
+log = logging.getLogger("edge.origin")
 
 
 class State(StrEnum):
@@ -34,28 +44,42 @@ class State(StrEnum):
     HALF_OPEN = "half_open"
 
 
-class Breaker:
-    """Told of each answer and failure of one member. Times are monotonic."""
+class Trial:
+    """Who holds it may send a request to a member that may be back."""
 
-    def __init__(self, clock: Clock) -> None:
+
+class Breaker:
+    """Told of each answer and failure of one member, and tells the log of each change. Times are monotonic."""
+
+    def __init__(self, clock: Clock, member: str = "") -> None:
         self._clock = clock
+        self._member = member
+        self._state = State.CLOSED  # as requests of players and checks have found it
+        self._changed_at = float("-inf")
         self._failures = 0
-        self._open_until: float | None = None
-        self._open_for = OPEN_FIRST
-        self._trial_at: float | None = None
+        self._pause = OPEN_FIRST
+        self._check_at = 0.0
+        self._trial: Trial | None = None
         self._closed_at: float | None = None
         self._bad_probes = 0
+        self._bodies = Bodies(clock)
 
     def __repr__(self) -> str:
-        return f"<Breaker {self.state.value} failures={self._failures}>"
+        return f"<Breaker {self._member} {self.state.value} failures={self._failures} pause={self._pause:.0f}>"
 
     @property
     def state(self) -> State:
-        if self._bad_probes >= UNWELL:
-            return State.OPEN
-        if self._open_until is None:
-            return State.CLOSED
-        return State.OPEN if self._clock.monotonic() < self._open_until else State.HALF_OPEN
+        return State.OPEN if self._bad_probes >= UNWELL else self._state
+
+    @property
+    def serves(self) -> bool:
+        """Closed, or half-open and not being tried yet."""
+        return self.state is State.CLOSED or (self.state is State.HALF_OPEN and self._trial is None)
+
+    @property
+    def failing(self) -> bool:
+        """Has it failed since its last answer?"""
+        return self._failures > 0
 
     @property
     def share(self) -> float:
@@ -64,37 +88,119 @@ class Breaker:
             return 1.0
         return min(1.0, max(START_SHARE, (self._clock.monotonic() - self._closed_at) / START_SECONDS))
 
-    def take_trial(self) -> bool:
-        """Half-open: may this request try it? One at a time."""
-        now = self._clock.monotonic()
-        if self._trial_at is not None and now - self._trial_at < TRIAL_SECONDS:
-            return False
-        self._trial_at = now
-        return True
+    # -- trials and checks -----------------------------------------------------------------------
 
-    def probed(self, *, well: bool) -> None:
-        """A probe has ended."""
+    def take_trial(self) -> Trial | None:
+        """Half-open: may this request try it? One at a time; it is to be given back whatever becomes of the request."""
+        if self.state is not State.HALF_OPEN or self._trial is not None:
+            return None
+        self._trial = Trial()
+        return self._trial
+
+    def give_back(self, trial: Trial | None) -> None:
+        """Its request has ended, or was never sent: another may try, if the breaker is still half-open."""
+        if trial is self._trial:
+            self._trial = None
+
+    @property
+    def check_due(self) -> bool:
+        """Is the pause over, or has nobody tried it for long?"""
+        now = self._clock.monotonic()
+        if self._state is State.OPEN:
+            return now >= self._check_at
+        return self._state is State.HALF_OPEN and self._trial is None and now >= self._changed_at + UNTRIED
+
+    def checked(self, *, well: bool, why: str = "a check was answered") -> None:
+        """A check has ended, well or for the reason `why` not."""
+        if self._state is State.CLOSED:
+            return
+        if not well:
+            if self._state is State.HALF_OPEN:
+                self._become(State.OPEN, why)
+            self._wait_longer()
+        elif self._state is State.OPEN:
+            self._become(State.HALF_OPEN, why)
+        elif self.check_due:
+            self._closed_at, self._failures = self._clock.monotonic(), 0
+            self._become(State.CLOSED, f"nobody has tried it for long; {why}")
+
+    def probed(self, *, well: bool, why: str = "a probe was answered") -> None:
+        """A probe has ended, well or for the reason `why` not."""
+        before = self.state
         if not well:
             self._bad_probes += 1
+            self._tell(before, f"{self._bad_probes} probes failed: {why}")
             return
         unwell, self._bad_probes = self._bad_probes >= UNWELL, 0
-        if unwell:
+        if self._state is not State.CLOSED:
+            self.checked(well=True, why=why)
+        elif unwell:
             self._closed_at = self._clock.monotonic()
-        if unwell or self._open_until is not None:
-            self.succeeded()
+            self._tell(before, why)
+
+    # -- players' requests -----------------------------------------------------------------------
 
     def succeeded(self) -> None:
-        """It has answered."""
-        if self._open_until is not None:
+        """It has answered: with a head, which says nothing where bodies break."""
+        if self._bodies.bad:
+            return
+        self._failures, self._pause = 0, OPEN_FIRST
+        if self._state is not State.CLOSED:
             self._closed_at = self._clock.monotonic()
-        self._failures, self._open_until, self._trial_at, self._open_for = 0, None, None, OPEN_FIRST
+            self._become(State.CLOSED, "a request was answered")
 
-    def failed(self) -> None:
-        """No connection, no answer in time, or one that says that it cannot serve."""
+    def failed(self, why: str = "", *, begun: float | None = None) -> None:
+        """No connection, no answer in time, or one that says that it cannot serve.
+
+        `begun`: when it was asked. What was asked before the last change says nothing of how it is now.
+        """
+        if begun is not None and begun < self._changed_at:
+            return
         self._failures += 1
-        state = self.state
-        if state is State.HALF_OPEN:
-            self._open_for = min(2 * self._open_for, OPEN_MOST)
-        if state is State.HALF_OPEN or (state is State.CLOSED and self._failures >= FAILURES):
-            self._open_until = self._clock.monotonic() + self._open_for
-            self._trial_at = None
+        if self._state is State.HALF_OPEN:
+            self._become(State.OPEN, f"the request that tried it: {why}")
+            self._wait_longer()
+        elif self._state is State.CLOSED and self._failures >= FAILURES:
+            self._become(State.OPEN, f"{self._failures} requests in a row, the last one: {why}")
+            self._check_at = self._clock.monotonic() + self._pause
+
+    def _wait_longer(self) -> None:
+        self._pause = min(2 * self._pause, OPEN_MOST)
+        self._check_at = self._clock.monotonic() + self._pause
+
+    # -- bodies ----------------------------------------------------------------------------------
+
+    def body_broke(self, size: int, *, begun: float | None = None) -> None:
+        """An answer's body has stalled, or was cut off after so many bytes. `begun`: see `failed`."""
+        if begun is not None and begun < self._changed_at:
+            return
+        if self._bodies.broke(size):
+            self._failures = max(self._failures, FAILURES - 1)
+            self.failed(f"its body broke after {size} bytes", begun=begun)
+
+    def body_came(self, size: int) -> None:
+        """An answer's body is whole."""
+        if self._bodies.came(size):
+            self.succeeded()
+
+    # -- changes ---------------------------------------------------------------------------------
+
+    def _become(self, state: State, why: str) -> None:
+        before = self.state
+        self._state, self._trial, self._changed_at = state, None, self._clock.monotonic()
+        self._tell(before, why)
+
+    def _tell(self, before: State, why: str) -> None:
+        now = self.state
+        if now is before:
+            return
+        match now:
+            case State.OPEN:
+                what = "is away: it is asked after all others"
+            case State.HALF_OPEN:
+                what = "may be back: one request tries it"
+            case State.CLOSED:
+                what = "is back: it gets its objects back bit by bit"
+            case _:
+                assert_never(now)
+        log.warning("upstream %s %s (breaker %s: %s)", self._member, what, now.value.replace("_", "-"), why)

@@ -3,16 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 from edge.access.passes import FIELD_LOW
 from edge.clock import Clock
 from edge.errors import OriginError
 from edge.http import fields
+from edge.http.cache_status import relays
 from edge.origin.breaker import Breaker
 from edge.origin.budget import retry_budget
 from edge.origin.connection import OriginConnection, ResponseHead
+from edge.origin.dial import FAIR
 from edge.origin.hedge import Hedge, race
+from edge.origin.latency import Latency
 from edge.origin.pool import Observer, Pool
 from edge.origin.resolve import Resolver
 from edge.origin.response import UpstreamResponse
@@ -23,6 +27,8 @@ from edge.words import Reason
 
 DRAIN_TRIPS: Final = 8  # round trips within which the end of an answer that nobody wants comes, or is broken off
 CANNOT_SERVE: Final = frozenset({502, 503, 504})
+OUR_OWN: Final = frozenset({Reason.QUEUE_FULL, Reason.QUEUE_TIMEOUT})  # these say nothing of a member: it was not asked
+ROOT: Final = UpstreamRequest(b"GET", b"/")
 WITH_CONTENT: Final = frozenset({b"POST", b"PUT", b"PATCH"})  # who sends none says so (RFC 9110 section 8.6)
 STILL_OPEN: Final = 2.0  # seconds: upstreams keep idle connections for five and more
 
@@ -68,13 +74,15 @@ class OriginClient:
         self.pool = Pool(settings, clock, self.observer, resolver)
         self._retries = retry_budget(clock)
         self._hedge = Hedge(clock)
-        self.breaker = Breaker(clock)
+        self.latency = Latency(clock)
         self.clock = clock
         self._tasks = Tasks("origin")
         self._signer = signer
         self._admits = isinstance(signer, PassSigner)  # it is one of ours, and may refuse us
         self._host = (settings.host_header or "").encode() or self.pool.address.authority
-        self.member = f"{self.pool.address.host}:{self.pool.address.port}"
+        self.member = self.pool.address.member
+        self.breaker = Breaker(clock, self.member)
+        self.asked_last = ROOT  # by a player
 
     def __repr__(self) -> str:
         return f"<OriginClient {self.settings.url} {self.pool}>"
@@ -85,22 +93,26 @@ class OriginClient:
     ) -> AsyncIterator[UpstreamResponse]:
         """One try, `on` a connection that was taken already if there is one. OriginError says what failed.
 
-        `timeout` bounds the wait for the head; a kept connection that dies before the first byte of an answer is
-        replaced by a new one at once (RFC 9112 section 9.3.1), which is not a try. Leaving before the body's end
-        closes the connection, unless it is far and what is left is on its way already.
+        `timeout` bounds all that is waited for until the head has come: our turn, a connection, the head. A kept
+        connection that dies before the first byte of an answer is replaced by a new one at once (RFC 9112 section
+        9.3.1), which is not a try. Leaving before the body's end closes the connection, unless it is far and what is
+        left is on its way already.
         """
-        first_byte = min(timeout or self.settings.first_byte_timeout, self.settings.first_byte_timeout)
         begun = self.clock.monotonic()
         asked = self.clock.wall()
         self._retries.earn()
         connection = on
         sending: asyncio.Task[None] | None = None
         answered = failed = False
+        first_byte = 0.0
+        response: UpstreamResponse | None = None
         try:
             if connection is None:
                 idle_most = None if request.retry else STILL_OPEN
-                connection = await self.pool.take(idle_most=idle_most, urgency=request.urgency)
-            reused = connection.exchanges > 0
+                connection = await self.pool.take(idle_most=idle_most, urgency=request.urgency, within=timeout)
+            used = connection.exchanges > 0
+            sent = self._note_asked(request)
+            first_byte = self._first_byte_within(timeout, sent - begun)
             connection.begin(self._head(request, await self._signed(request)), request.method)
             if request.body is not None:
                 sending = self._tasks.spawn(connection.send_body(request.body), "request body")
@@ -108,22 +120,22 @@ class OriginClient:
             try:
                 connection, head = await self._first_head(connection, request, first_byte)
             except OriginError:
-                if not (request.retry and reused and connection.untouched and connection.closed):
+                unseen = used or (connection.kept and not self.breaker.failing)  # one that is dying gets nothing twice
+                if not (request.retry and unseen and connection.untouched and connection.closed):
                     raise
                 self.pool.give_back(connection)
-                connection = await self._send(request, idle_most=0)
-                head = await connection.head(max(first_byte - (self.clock.monotonic() - begun), 0.0))
+                left = first_byte - (self.clock.monotonic() - sent)
+                connection = await self._send(request, idle_most=0, within=left)
+                head = await connection.head(max(first_byte - (self.clock.monotonic() - sent), 0.0))
             self._check_admitted(head)
             self.observer.ttfb(self.clock.monotonic() - begun)
             if request.hedge:
                 self._hedge.note(self.clock.monotonic() - begun)
             self.observer.request(head.status)
             answered = True
-            if head.status in CANNOT_SERVE:
-                self.breaker.failed()
-            else:
-                self.breaker.succeeded()
-            yield UpstreamResponse(
+            relayed = self._admits and head.status in CANNOT_SERVE and relays(head.fields)
+            self._note_answer(request, begun, 0 if relayed else head.status)
+            response = UpstreamResponse(
                 connection,
                 head,
                 self.observer,
@@ -131,14 +143,18 @@ class OriginClient:
                 stall_timeout=self.settings.stall_timeout,
                 request_time=asked,
                 response_time=self.clock.wall(),
+                relayed=relayed,
             )
+            yield response
         except OriginError as error:
             failed = True
             self.observer.error(error.reason.value)
             if not answered and error.retryable:
-                self.breaker.failed()
+                self._note_failure(request, begun, first_byte, error)
             raise
         finally:
+            if response is not None and request.counts:
+                self._note_body(response, begun)
             if connection is not None:
                 if sending is not None and not sending.done():
                     sending.cancel()
@@ -147,6 +163,47 @@ class OriginClient:
                     self.pool.give_back(connection)
                 else:
                     self._let_go(connection)
+
+    # -- what is learned of the member -----------------------------------------------------------
+
+    def _note_asked(self, request: UpstreamRequest) -> float:
+        """It is sent now."""
+        self.latency.asked()
+        if request.counts and request.method == b"GET":
+            self.asked_last = request
+        return self.clock.monotonic()
+
+    def _first_byte_within(self, timeout: float | None, passed: float) -> float:
+        most = self.settings.first_byte_timeout
+        return most if timeout is None else max(0.0, min(most, timeout - passed))
+
+    def _note_answer(self, request: UpstreamRequest, begun: float, status: int) -> None:
+        """Its head has come. `status` 0: what it says was said by whom the member had asked."""
+        failed = status in CANNOT_SERVE
+        if request.body is None and not failed:
+            self.latency.answered(self.clock.monotonic() - begun)
+        if request.counts and failed:
+            self.breaker.failed(f"answered {status}", begun=begun)
+        elif request.counts:
+            self.breaker.succeeded()
+
+    def _note_failure(self, request: UpstreamRequest, begun: float, given: float, error: OriginError) -> None:
+        """`given`: seconds for the head. What our own line is the cause of is no failure: it was full, or took them."""
+        if error.reason in OUR_OWN:
+            return
+        if error.reason is Reason.FIRST_BYTE_TIMEOUT:
+            if given < min(FAIR, self.settings.first_byte_timeout / 2):
+                return
+            self.latency.silent(given)
+        if request.counts:
+            self.breaker.failed(str(error), begun=begun)
+
+    def _note_body(self, response: UpstreamResponse, begun: float) -> None:
+        """What its body did. Of one that nobody wanted to the end nothing is known."""
+        if response.broken:
+            self.breaker.body_broke(response.received, begun=begun)
+        elif response.whole:
+            self.breaker.body_came(response.received)
 
     def _let_go(self, connection: OriginConnection) -> None:
         """The exchange is over, perhaps before its end.
@@ -174,8 +231,10 @@ class OriginClient:
         finally:
             self.pool.give_back(connection)
 
-    async def _send(self, request: UpstreamRequest, idle_most: float | None = None) -> OriginConnection:
-        connection = await self.pool.take(idle_most=idle_most, urgency=request.urgency)
+    async def _send(
+        self, request: UpstreamRequest, idle_most: float | None = None, within: float | None = None
+    ) -> OriginConnection:
+        connection = await self.pool.take(idle_most=idle_most, urgency=request.urgency, within=within)
         try:
             connection.begin(self._head(request, await self._signed(request)), request.method)
         except BaseException:
@@ -205,7 +264,9 @@ class OriginClient:
         if not self.pool.spare or not self._hedge.take():
             return connection, await connection.head(left - after)
         self.observer.hedge()
-        return await race(self._tasks, connection, left - after, lambda: self._send(request), self.pool.give_back)
+        left -= after
+        send = partial(self._send, request, within=left)
+        return await race(self._tasks, connection, left, send, self.pool.give_back)
 
     def _check_admitted(self, head: ResponseHead) -> None:
         """A shield or a sibling that does not let us in is as good as away: that is no answer for a player."""
@@ -240,17 +301,6 @@ class OriginClient:
             return False
         self.observer.retry()
         return True
-
-    async def probe(self) -> None:
-        """Can it be connected to? Its breaker hears of it."""
-        try:
-            connection = await self.pool.dialer.open()
-        except OriginError as error:
-            self.observer.error(error.reason.value)
-            self.breaker.failed()
-        else:
-            connection.close()
-            self.breaker.succeeded()
 
     def observe(self, observer: Observer) -> None:
         """Count with `observer` from now on."""

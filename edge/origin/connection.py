@@ -62,18 +62,19 @@ class OriginConnection(asyncio.Protocol):
         self._transport: Any = None
         self._arrivals: select.poll | None = None
         self._loop = asyncio.get_running_loop()
+        self._parser: Any = None  # of the exchange under way, or of the last one
         self._reset()
         self.closed = False
         self.address: object = None  # where it leads, as the resolver has it
         self.idle_since = 0.0
         self.exchanges = 0
+        self.kept = False  # it has waited for a request, and may have been closed meanwhile
         self.idle_most = settings.keepalive  # less, if the upstream says that it closes earlier
         self.window = Window()  # learnt by who iterates pieces: it looks at the clock anyway
         self._writable = asyncio.Event()
         self._writable.set()
 
     def _reset(self) -> None:
-        self._parser: Any = httptools.HttpResponseParser(self)
         self._head = ResponseHead()
         self._head_bytes = 0
         self._interim = 0
@@ -294,6 +295,7 @@ class OriginConnection(asyncio.Protocol):
     def begin(self, head: bytes, method: bytes) -> None:
         """Send a request; then `head()` and `chunk()`."""
         self._reset()
+        self._parser = httptools.HttpResponseParser(self)
         self._busy = True
         self._method = method
         self.exchanges += 1
@@ -342,6 +344,11 @@ class OriginConnection(asyncio.Protocol):
         return not self.closed and ended and self._head.keep_alive and self._error is None
 
     @property
+    def whole(self) -> bool:
+        """Has all of the answer come?"""
+        return self._complete and self._error is None
+
+    @property
     def disturbed(self) -> bool:
         """Has anything come since the last answer, bytes or an end, that the loop has not told of yet?
 
@@ -362,10 +369,15 @@ class OriginConnection(asyncio.Protocol):
     def rest(self, now: float) -> None:
         """The exchange is over and the connection goes back to the pool."""
         self._busy = False
-        self.idle_since = now
+        self.wait_for_use(now)
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
+
+    def wait_for_use(self, now: float) -> None:
+        """It lies in the pool from now on."""
+        self.kept = True
+        self.idle_since = now
 
     async def head(self, timeout: float) -> ResponseHead:
         """Wait for the answer's head; OriginError FIRST_BYTE_TIMEOUT, BAD_RESPONSE, CONNECT_FAILED, TRUNCATED."""

@@ -18,6 +18,7 @@ from edge.origin.settings import Address, OriginSettings
 from edge.words import Reason
 
 ADDRESSES_IN_TIME: Final = 3  # how many that are silent may be tried within one connect time-out
+FAIR: Final = 1.0  # seconds: who was given less to answer, since our own line took the rest, has not failed
 
 
 class Dialer:
@@ -40,13 +41,20 @@ class Dialer:
     def __repr__(self) -> str:
         return f"<Dialer {self._names}>"
 
-    async def open(self) -> OriginConnection:
-        """A connection that is ready for a request, within the connect time-out."""
+    async def open(self, within: float | None = None) -> OriginConnection:
+        """A connection that is ready for a request, within the connect time-out or `within` seconds.
+
+        FIRST_BYTE_TIMEOUT: there was less time than it takes to say that the upstream does not connect.
+        """
+        most = self._settings.connect_timeout
+        limit = most if within is None else max(0.0, min(most, within))
         try:
-            async with asyncio.timeout(self._settings.connect_timeout):
-                return await self._connect(await self._names.addresses())
+            async with asyncio.timeout(limit):
+                return await self._connect(await self._names.addresses(), limit)
         except TimeoutError:
-            detail = f"no connection in {self._settings.connect_timeout:.1f} s"
+            detail = f"no connection in {limit:.1f} s"
+            if limit < min(FAIR, most):
+                raise OriginError(Reason.FIRST_BYTE_TIMEOUT, detail) from None
             raise OriginError(Reason.CONNECT_TIMEOUT, detail) from None
         except OSError as error:  # ssl.SSLError is one too
             raise OriginError(Reason.CONNECT_FAILED, str(error)) from error
@@ -62,9 +70,9 @@ class Dialer:
     async def close(self) -> None:
         await self._names.close()
 
-    async def _connect(self, addresses: list[Any]) -> OriginConnection:
+    async def _connect(self, addresses: list[Any], seconds: float) -> OriginConnection:
         """The first address that answers, each having its share of the time."""
-        share = self._settings.connect_timeout / min(len(addresses), ADDRESSES_IN_TIME)
+        share = seconds / min(len(addresses), ADDRESSES_IN_TIME)
         order = list(addresses)  # others may connect, and put a failed address last, meanwhile
         for entry in order[:-1]:
             try:

@@ -5,7 +5,7 @@ Siblings share the objects out among themselves and us, by rendezvous hash: the 
 shield, and a sibling that is away owns nothing until it is back.
 """
 
-import logging
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,8 +14,7 @@ from edge.origin.breaker import State
 from edge.origin.client import OriginClient
 from edge.origin.probe import Prober
 from edge.policy.rendezvous import score
-
-log = logging.getLogger("edge.origin")
+from edge.tasks import Tasks
 
 
 class MemberRole(StrEnum):
@@ -31,7 +30,7 @@ class Selection(StrEnum):
 
     RENDEZVOUS = "rendezvous"  # by object: each has a member of its own, and few move when one comes or goes
     PRIMARY_BACKUP = "primary-backup"  # as they are written; the next one only when the first fails
-    LEAST_LATENCY = "least-latency"
+    LEAST_LATENCY = "least-latency"  # as their first bytes came lately
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +74,9 @@ class Group:
             [member for member in self.members if member.role is role]
             for role in (MemberRole.SHIELD, MemberRole.ORIGIN)
         )
-        self._probers = [
-            Prober(client, client.settings.probe, client.settings.probe_interval, client.clock)
-            for client in (member.client for member in self.members)
-            if client.settings.probe is not None
-        ]
-        self._away: set[str] = set()
+        self._probers = [Prober(member.client, checks=len(self.members) > 1) for member in self.members]
+        self._warming: dict[OriginClient, asyncio.Task[None]] = {}
+        self._tasks = Tasks("upstream")
         self._tiers = [shields, origins] if fallback or not shields else [shields]
 
     @classmethod
@@ -96,13 +92,14 @@ class Group:
         best, highest = None, score(key, self._own.identity, self._own.weight) if self._own is not None else 0.0
         for sibling in self._siblings:
             wanted = _score(key, sibling)
-            if wanted > highest and sibling.client.breaker.state is State.CLOSED:
+            if wanted > highest and sibling.client.breaker.serves:
                 best, highest = sibling, wanted
         return best
 
     def order(self, key: bytes, *, siblings: bool = True) -> list[OriginClient]:
-        """Who is to be asked for this object, the first one first. `key`: the same on every edge.
+        """Who is to be asked for this object, the first one first. `key`: the same on every edge. Changes nothing.
 
+        One that may be back is the first of its objects; `open_with_retries` has one request at a time try it.
         `siblings` False: a sibling asks us, and it had its reason.
         """
         if len(self.members) == 1:
@@ -112,9 +109,8 @@ class Group:
         others: list[OriginClient] = []
         for tier in self._tiers:
             for member in self._ranked(key, tier):
-                breaker, first = member.client.breaker, not able
-                state = breaker.state
-                serves = state is State.CLOSED or (state is State.HALF_OPEN and first and breaker.take_trial())
+                breaker = member.client.breaker
+                serves = breaker.state is State.CLOSED or (not able and breaker.serves)
                 (able if serves else others).append(member.client)
         return able + others
 
@@ -134,26 +130,28 @@ class Group:
 
     # -- all of them -----------------------------------------------------------------------------
 
-    async def keep_warm(self) -> None:
-        """Call it each second: see `Pool.keep_warm`; members are probed, those that are away are tried."""
+    def look(self) -> None:
+        """Call it often: members are probed, those that are away are checked, when that is due."""
         for prober in self._probers:
             prober.look()
-        self._tell()
+
+    def tend(self) -> list[asyncio.Task[None]]:
+        """Call it each second: `look`, and have connections kept, see `Pool.keep_warm`.
+
+        Each member has a round of its own: one that takes no connections holds up no other.
+        """
+        self.look()
+        begun = []
         for member in self.members:
             client = member.client
-            if len(self.members) > 1 and client.breaker.state is State.HALF_OPEN and client.breaker.take_trial():
-                await client.probe()
-            else:
-                await client.pool.keep_warm()
+            if client not in self._warming or self._warming[client].done():
+                self._warming[client] = self._tasks.spawn(client.pool.keep_warm(), f"warm {client.member}")
+                begun.append(self._warming[client])
+        return begun
 
-    def _tell(self) -> None:
-        """Log who has gone and who is back."""
-        away = {member.client.member for member in self.members if member.client.breaker.state is not State.CLOSED}
-        for name in sorted(away - self._away):
-            log.warning("upstream %s is away: it is asked after all others", name)
-        for name in sorted(self._away - away):
-            log.warning("upstream %s is back: it gets its objects back bit by bit", name)
-        self._away = away
+    async def keep_warm(self) -> None:
+        """The same, and wait for the rounds that begin now."""
+        await asyncio.gather(*self.tend())
 
     def retire(self) -> None:
         """Keep nothing any more: each connection is closed when its exchange is over."""
@@ -161,6 +159,7 @@ class Group:
             member.client.pool.retire()
 
     async def close(self) -> None:
+        await self._tasks.close()
         for prober in self._probers:
             await prober.close()
         for member in self.members:
@@ -172,4 +171,4 @@ def _score(key: bytes, member: Member) -> float:
 
 
 def _latency(member: Member) -> float:
-    return member.client.pool.path.rtt or 0.0  # one that nobody knows yet is tried
+    return member.client.latency.expected(member.client.pool.path.rtt)

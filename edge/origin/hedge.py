@@ -7,7 +7,6 @@ second                 another connection, the same request > the other connecti
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Final
 
 from edge.clock import Clock
@@ -69,9 +68,12 @@ async def race(
     """
     rivals: list[OriginConnection] = []
 
+    loop = asyncio.get_running_loop()
+    until = loop.time() + left
+
     async def ask_again() -> Won:
         rivals.append(await second())
-        return rivals[0], await rivals[0].head(left)
+        return rivals[0], await rivals[0].head(max(0.0, until - loop.time()))
 
     async def wait_on() -> Won:
         return first, await first.head(left)
@@ -92,11 +94,15 @@ async def race(
     finally:
         for task in running:
             task.cancel()
-        with suppress(asyncio.CancelledError):
+        try:
             await asyncio.gather(*running, return_exceptions=True)
-        for connection in rivals if winner is first else [first] if winner is not None else rivals:
-            connection.close()
-            drop(connection)
+        except asyncio.CancelledError:
+            winner = None  # nobody takes what has come; who called still has the first connection
+            raise
+        finally:
+            for connection in rivals if winner in (None, first) else [first]:
+                connection.close()
+                drop(connection)
 
 
 async def _quiet(answer: Awaitable[Won]) -> Won | OriginError:

@@ -31,18 +31,19 @@ class Line:
         self.taken += 1
         return True
 
-    async def enter(self, urgency: Urgency) -> None:
-        """Take a place, at once or when our turn has come; OriginError QUEUE_FULL, QUEUE_TIMEOUT."""
+    async def enter(self, urgency: Urgency, within: float | None = None) -> None:
+        """Take a place, at once or when our turn has come, `within` seconds; OriginError QUEUE_FULL, QUEUE_TIMEOUT."""
         if self.enter_at_once():
             return
         if self.waiting >= self._limit:
             self._make_room(urgency)
+        patience = self._patience if within is None else max(0.0, min(self._patience, within))
         self._came += 1
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._heap, (urgency, self._came, turn))
         self.waiting += 1
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(patience):
                 await turn
         except BaseException as error:
             if turn.cancelled():  # it was still in line
@@ -50,7 +51,7 @@ class Line:
             elif turn.exception() is None:
                 self.leave()  # our turn came in the same moment: hand it on
             if isinstance(error, TimeoutError):
-                raise OriginError(Reason.QUEUE_TIMEOUT, f"waited {self._patience:.0f} s") from None
+                raise OriginError(Reason.QUEUE_TIMEOUT, f"waited {patience:.1f} s") from None
             raise
 
     def leave(self) -> None:

@@ -130,24 +130,28 @@ class Pool:
             connection = await self._open()
         finally:
             self._line.leave()
-        connection.idle_since = self._clock.monotonic()
+        connection.wait_for_use(self._clock.monotonic())
         if self._closed:
             connection.close()
         else:
             self._idle.appendleft(connection)  # those that have been used are warmer
 
-    async def take(self, *, idle_most: float | None = None, urgency: Urgency = Urgency.SEGMENT) -> OriginConnection:
+    async def take(
+        self, *, idle_most: float | None = None, urgency: Urgency = Urgency.SEGMENT, within: float | None = None
+    ) -> OriginConnection:
         """A connection that is ready for a request; OriginError: QUEUE_*, CONNECT_*.
 
         `idle_most`: how long it may have been idle, in seconds (0: a new one); one kept for longer may be on its way
-        to being closed by the upstream.
+        to being closed by the upstream. `within`: seconds for all of it, if that is less than the line and a connect
+        may take.
         """
-        self._last_taken = self._clock.monotonic()
-        await self._line.enter(urgency)
+        begun = self._last_taken = self._clock.monotonic()
+        await self._line.enter(urgency, within)
         try:
             connection = self._best(self.settings.keepalive if idle_most is None else idle_most)
             if connection is None:
-                connection = await self._open()
+                passed = self._clock.monotonic() - begun
+                connection = await self._open(None if within is None else within - passed)
         except BaseException:
             self._line.leave()
             raise
@@ -235,11 +239,11 @@ class Pool:
                 return None  # the others have been idle for longer
         return None
 
-    async def _open(self) -> OriginConnection:
+    async def _open(self, within: float | None = None) -> OriginConnection:
         begun = self._clock.monotonic()
         self._opening += 1
         try:
-            connection = await self.dialer.open()
+            connection = await self.dialer.open(within)
         finally:
             self._opening -= 1
         self.observer.connected(self._clock.monotonic() - begun)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+from edge.errors import OriginError
 from edge.origin.connection import Framing, OriginConnection, ResponseHead
 from edge.origin.pool import Observer
 from edge.origin.window import Window
@@ -20,6 +21,7 @@ class UpstreamResponse:
         stall_timeout: float,
         request_time: float,
         response_time: float,
+        relayed: bool = False,
     ) -> None:
         self.status = head.status
         self.fields = tuple(head.fields)
@@ -28,11 +30,13 @@ class UpstreamResponse:
         self.content_length = head.content_length
         self.head_bytes = head.size
         self.member = member
+        self.relayed = relayed  # that it cannot be served was said by whom the member had asked
         self.request_time = request_time
         self.response_time = response_time
         self._connection = connection
         self._observer = observer
         self._stall_timeout = stall_timeout
+        self.broken = False  # its body has stalled, or was cut off
 
     def __repr__(self) -> str:
         return f"<UpstreamResponse {self.status} {self.framing} {self._connection.received} bytes>"
@@ -43,11 +47,20 @@ class UpstreamResponse:
         return self._connection.received
 
     @property
+    def whole(self) -> bool:
+        """Has all of it come?"""
+        return self._connection.whole
+
+    @property
     def window(self) -> Window:
         """What its connection is seen to bring in a round trip."""
         return self._connection.window
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while (chunk := await self._connection.chunk(self._stall_timeout)) is not None:
-            self._observer.bytes(len(chunk))
-            yield chunk
+        try:
+            while (chunk := await self._connection.chunk(self._stall_timeout)) is not None:
+                self._observer.bytes(len(chunk))
+                yield chunk
+        except OriginError:
+            self.broken = True
+            raise

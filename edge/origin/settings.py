@@ -1,14 +1,18 @@
 """How an upstream is spoken to, and what it is asked."""
 
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 from urllib.parse import urlsplit
 
 from edge.access.passes import NOBODY, Context
 from edge.errors import ConfigError
 from edge.sockets import AS_IT_IS, SocketOptions
+from edge.words import ORIGIN
+
+IDENTITY_MOST: Final = 64  # bytes, see `rendezvous.score`
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,7 @@ class OriginSettings:
     """One upstream; times in seconds (CONVENTIONS section 1 gives the reasons)."""
 
     url: str
-    name: str = "origin"
+    name: str = ORIGIN  # of the upstream that it belongs to
     host_header: str | None = None
     connect_timeout: float = 3.0
     first_byte_timeout: float = 8.0
@@ -80,6 +84,7 @@ class UpstreamRequest:
     urgency: Urgency = Urgency.SEGMENT
     hedge: bool = False  # it may be sent a second time when its first byte is late
     context: Context = NOBODY  # for shields and siblings only
+    counts: bool = True  # what becomes of it says how the member serves; who checks a member judges that himself
 
 
 class Signer(Protocol):
@@ -102,7 +107,13 @@ class Address:
     @property
     def identity(self) -> bytes:
         """What it is called when objects are shared out: the same on every edge and after every restart."""
-        return self.authority[-64:]
+        whole = self.authority + self.base_path  # two buckets at one endpoint are two members
+        return whole if len(whole) <= IDENTITY_MOST else hashlib.blake2b(whole).digest()
+
+    @property
+    def member(self) -> str:
+        """What metrics and logs call it."""
+        return f"{self.host}:{self.port}{self.base_path.decode()}"
 
     @classmethod
     def of(cls, url: str) -> Self:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from edge.words import DAYS, HOURS, MINUTES, Kind
+from edge.words import DAYS, HOURS, MINUTES, ORIGIN, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ class SiteRules:
     profile: str = "video"
     hosts: tuple[str, ...] = ()
     paths: "tuple[PathRules, ...]" = ()  # what holds instead for some paths; the first that matches
+    upstream: str = ORIGIN  # where misses are fetched
     defaults: Mapping[Kind, KindDefaults] = field(default_factory=lambda: DEFAULTS)
     live: LiveDefaults = LiveDefaults()
     negative_ttl: float = 10.0

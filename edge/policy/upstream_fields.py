@@ -53,6 +53,9 @@ REPLACED: Final = frozenset(
 )
 FRAMING: Final = frozenset({b"content-length", b"content-range", b"age"})
 HOPS_MOST: Final = 8  # a region's shield, an origin's shield and siblings beside each are four
+LOOP_BYTES: Final = (
+    4096  # of CDN-Loop: a host's name and a parameter each, and less than any server's limit for a field
+)
 BETWEEN_US: Final = frozenset({b"edge-pass"})  # an origin that sent it would make shields seem to refuse edges
 CORS_PREFIX: Final = b"access-control-"
 _NAME: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 section 5.6.2
@@ -110,12 +113,14 @@ def trace_fields(client_fields: Fields) -> list[tuple[bytes, bytes]]:
 def in_a_loop(client_fields: Fields, mark: bytes, hops_most: int = HOPS_MOST) -> bool:
     """Has this request been here before (RFC 8586 section 2)? CDN-Loop names each node that passed it on.
 
-    More than `hops_most` of them are a loop too: perhaps one of nodes that change their names. A member with our name
-    and another parameter is a node of the same name; without one it may be us.
+    More than `hops_most` of them are a loop too: perhaps one of nodes that change their names. So is what is longer
+    than that many could be: it would be refused further up. A member with our name and another parameter is a node of
+    the same name; without one it may be us.
     """
     ours = [part.strip(b" \t").lower() for part in mark.split(b";")]
-    members = header.list_members(header.values(client_fields, b"cdn-loop"))
-    if len(members) > hops_most:
+    given = header.values(client_fields, b"cdn-loop")
+    members = header.list_members(given)
+    if len(members) > hops_most or sum(map(len, given)) > LOOP_BYTES:
         return True
     for member in members:
         theirs = [part.strip(b" \t").lower() for part in member.split(b";")]

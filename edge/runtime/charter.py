@@ -47,7 +47,9 @@ class Charter:
     listeners: tuple[tuple[int, bool], ...] = ()
     entry: str = ""
     runtime_dir: str = ""
-    owed: tuple[dict[str, Any], ...] = ()  # purges that a volume has to do before it serves
+    owed: tuple[dict[str, Any], ...] = ()  # purges that a volume has yet to do: nobody is served what they name
+    gone_since: float = 0.0  # monotonic: since then this keeper's volume has had none; 0: it is the first one
+    distrust: bool = False  # the keeper before has died of what may be its index
     log_secret: str = field(default="", repr=False)
 
     @property

@@ -8,6 +8,8 @@ from edge.clock import SystemClock
 from edge.config.schema import Settings
 from edge.errors import ConfigError, why
 from edge.origin.dial import tls_context
+from edge.origin.settings import OriginSettings
+from edge.origin.sigv4 import S3Settings
 from edge.runtime import convert
 from edge.server.tls import make_server_context
 
@@ -24,23 +26,23 @@ def wrong_files(settings: Settings) -> list[ConfigError]:
             make_server_context(convert.server_settings(settings).tls, Path(client_ca) if client_ca else None)
         except ConfigError as wrong:
             errors.append(wrong)
-    try:
-        tls_context(convert.origin_settings(settings))
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        origin = settings.origin
-        field = "origin.client_cert" if origin.client_cert else "origin.ca_file"
-        errors.append(ConfigError(field, origin.client_cert or origin.ca_file, f"cannot be used: {why(error)}"))
+    errors += _wrong_upstream_tls(settings)
     for section, said in (("origin", settings.origin.keys_file), ("admission", settings.admission.keys_file)):
         try:
             if said:
                 read_keys(Path(said))
         except ConfigError as wrong:
             errors.append(ConfigError(f"{section}.{wrong.field}", wrong.value, wrong.hint))
-    try:
-        for member in convert.members(settings):
-            convert.signer(member, None, SystemClock())
-    except ConfigError as wrong:
-        errors.append(ConfigError(f"origin.{wrong.field}", wrong.value, wrong.hint))
+    tried: set[S3Settings | None] = {None}
+    for member in convert.members(settings):
+        try:
+            if member.s3 not in tried:
+                convert.signer(member, None, SystemClock())
+        except ConfigError as wrong:
+            own = any(wrong.value == getattr(said, wrong.field) for said in settings.upstream)
+            section = "upstream" if own else "origin"
+            errors.append(ConfigError(f"{section}.{wrong.field}", wrong.value, wrong.hint))
+        tried.add(member.s3)
     try:
         convert.operators(settings)
     except ConfigError as wrong:
@@ -52,6 +54,30 @@ def wrong_files(settings: Settings) -> list[ConfigError]:
     except ConfigError as wrong:
         errors.append(wrong)
     return errors
+
+
+def _wrong_upstream_tls(settings: Settings) -> list[ConfigError]:
+    """Each file is tried once: what members have from [origin] is said of [origin]."""
+    errors, tried = list[ConfigError](), set[OriginSettings]()
+    said = [("origin", convert.origin_settings(settings))]
+    said += [("upstream", member.origin) for member in convert.members(settings)]
+    for section, one in said:
+        authority = OriginSettings("", ca_file=one.ca_file)
+        pair = OriginSettings("", client_cert=one.client_cert, client_key=one.client_key)
+        if authority not in tried:
+            errors += _unusable(f"{section}.ca_file", one.ca_file, authority)
+        if pair not in tried:
+            errors += _unusable(f"{section}.client_cert", one.client_cert, pair)
+        tried |= {authority, pair}
+    return errors
+
+
+def _unusable(field: str, value: str | None, settings: OriginSettings) -> list[ConfigError]:
+    try:
+        tls_context(settings)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        return [ConfigError(field, value, f"cannot be used: {why(error)}")]
+    return []
 
 
 def _missing_packages(settings: Settings) -> list[ConfigError]:

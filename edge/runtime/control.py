@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +37,7 @@ from edge.runtime.standing import asked_of, breakers, outcome, stored_of
 from edge.runtime.volumes import Volumes
 from edge.store.doubts import SUPERVISOR
 from edge.store.hits import Shared
+from edge.store.purgelog import EVERYTHING_STALE
 from edge.store.record import Flag
 from edge.tasks import Tasks
 from edge.words import Reason, Role
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 WHATS_AT_ONCE: Final = 500  # of one message: a datagram has a limit
 KEEPER_SECONDS: Final = 10.0  # a keeper that has died is back by then
 PURGE_SECONDS: Final = 120.0
+OWED_SECONDS: Final = 0.5  # between two looks at what volumes owe
+PAY_AGAIN_SECONDS: Final = 5.0  # after a purge that failed on a volume whose disk is good (it is full, perhaps)
 
 log = logging.getLogger("edge.control")
 
@@ -62,7 +66,11 @@ class ControlPlane:
         self._known: tuple[Settings, Places] | None = None
         self._operators: tuple[Settings, tuple[Operator, ...]] | None = None
         state = Path(holdings.state_dir)
-        self.owed = Owed(state / "owed.json")
+        self._numbers = [link.volume for link in holdings.links]  # of volumes that can be used
+        directories = {self._label(n): Path(said.path) for n, said in enumerate(supervisor.settings.volumes)}
+        self.owed = Owed(directories, [self._label(number) for number in self._numbers], self._clock.wall())
+        self._shared = Shared.of(holdings.hits_fd, SUPERVISOR)
+        self._paying: set[int] = set()
         self.warmth = Warmth(state / "warm", self._bring, self._read, self._clock)
         here = Here(lambda: self._supervisor.settings, self.purge_these, self.warmth)
         self._publisher = Publisher(here, bus_settings(supervisor.settings), state, supervisor.meters, self._clock)
@@ -74,6 +82,7 @@ class ControlPlane:
         """Go on with the warm jobs of before."""
         self.warmth.start()
         self._publisher.start()
+        self._tasks.spawn(self._watch(), "owed")
 
     async def close(self, *, stays: bool) -> None:
         """`stays`: another program goes on in this process."""
@@ -95,8 +104,7 @@ class ControlPlane:
     async def _links(self) -> Volumes:
         if self._volumes is None:
             links = [(link.volume, link.path) for link in self._holdings.links]
-            shared = Shared.of(self._holdings.hits_fd, SUPERVISOR)
-            self._volumes = Volumes(self._supervisor.settings, links, self._clock, shared, self._tasks)
+            self._volumes = Volumes(self._supervisor.settings, links, self._clock, self._shared, self._tasks)
         try:
             async with asyncio.timeout(KEEPER_SECONDS):
                 await self._volumes.greeted()
@@ -174,14 +182,12 @@ class ControlPlane:
 
     async def purge_these(self, whats: Sequence[Purge], ask: PurgeAsk, began: float) -> PurgeTold:
         await self._links()
-        numbers = [link.volume for link in self._holdings.links]
-        results = await asyncio.gather(*(self._purge_on(number, whats, dry=ask.dry_run) for number in numbers))
+        results = await asyncio.gather(*(self._purge_on(number, whats, dry=ask.dry_run) for number in self._numbers))
         failed = {label: why for label, _, _, why in results if why}
         if not ask.dry_run:
-            for number in set(range(len(self._supervisor.settings.volumes))) - set(numbers):
-                self.owed.add(self._label(number), whats)  # it was left out at the start: nobody serves from it
-            for label in failed:
-                self.owed.add(label, whats)
+            late = [*self.owed.absent(), *(self.owed.who(label) for label in failed)]
+            if late and not await self.owed.add(late, whats):
+                failed = {label: f"{why}; nor can it be written down that it is owed" for label, why in failed.items()}
             self._supervisor.meters.count("edge_purges_total", "failed" if failed else "done")
         seconds = self._clock.monotonic() - began
         return PurgeTold(
@@ -208,6 +214,61 @@ class ControlPlane:
                 return label, objects, length, told.error
             objects, length, at = objects + told.objects, length + told.length, at + WHATS_AT_ONCE
         return label, objects, length, ""
+
+    # -- what is owed ----------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """See who is away, and have volumes do what they owe as soon as they can."""
+        while True:
+            await asyncio.sleep(OWED_SECONDS)
+            for number in self._numbers:
+                if self._shared.versions.take_left(number):
+                    await self.owed.add([self.owed.who(self._label(number))], [EVERYTHING_STALE])
+                elif self._supervisor.keepers.has_just_gone(number):
+                    await self._was_away(number)
+                self._pay_soon(number)
+
+    async def _was_away(self, number: int) -> None:
+        """The others have had its objects meanwhile, perhaps in later versions."""
+        label = self._label(number)
+        say(f"{label} was away: all that it has is asked about before its next use")
+        await self.owed.add([self.owed.who(label)], [EVERYTHING_STALE])
+
+    def keeper_ready(self, number: int, *, away: bool) -> None:
+        """A volume has its keeper; `away`: for too long it had none."""
+        self._tasks.spawn(self._receive(number, away=away), "owed")
+
+    async def _receive(self, number: int, *, away: bool) -> None:
+        await self.owed.present(self._label(number), self._clock.wall())
+        if away:
+            await self._was_away(number)
+        self._pay_soon(number)
+
+    def _pay_soon(self, number: int) -> None:
+        if number not in self._paying and self.owed.of(self.owed.who(self._label(number))):
+            self._paying.add(number)
+            self._tasks.spawn(self._pay(number), "pay")
+
+    async def _pay(self, number: int) -> None:
+        """All that a volume owes, as long as it can be written. What it does not confirm is tried again."""
+        who = self.owed.who(self._label(number))
+        try:
+            volumes = await self._links()
+            while entries := self.owed.of(who):
+                volume = volumes.serving.get(number)
+                if volume is None or not volume.asker.up or not volume.reader.hello.writable:
+                    return
+                some = next([*alike] for _, alike in groupby(entries[:WHATS_AT_ONCE], lambda entry: entry[1].soft))
+                told = await volume.asker.forget(*dict.fromkeys(what for _, what in some))
+                if told.error:
+                    await asyncio.sleep(PAY_AGAIN_SECONDS)
+                    return
+                await self.owed.paid(who, [id_ for id_, _ in some])
+                say(f"{self._label(number)} has done {len(some)} purges that it owed: {told.objects} objects")
+        except (ConnectionError, EdgeError):
+            pass
+        finally:
+            self._paying.discard(number)
 
     def _label(self, number: int) -> str:
         return self._supervisor.settings.volume_label(number)
@@ -251,8 +312,9 @@ class ControlPlane:
         told["volume"] = self._label(place.volume)
         told["stored"] = stored_of(reader, record, body, now) if record is not None else None
         told["status"], told["because"] = outcome(record, told["stored"], now)
-        states = breakers(summed(self._supervisor.readers)["edge_circuit_breaker_state"])
-        told["asked"] = asked_of(self._supervisor.settings, place.key, states)
+        upstream = place.rules.upstream
+        states = breakers(summed(self._supervisor.readers)["edge_circuit_breaker_state"], upstream)
+        told["asked"] = asked_of(self._supervisor.settings, place.key, states, upstream)
         return told
 
     def config(self) -> dict[str, Any]:

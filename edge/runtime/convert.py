@@ -3,16 +3,18 @@
 import hashlib
 import ipaddress
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from ipaddress import ip_network
 from pathlib import Path
 
 from edge.access.admission import Admission, AdmissionSettings
 from edge.access.keys import KeyFile
+from edge.access.nonces import NonceFile
 from edge.clock import Clock
 from edge.config.origins import OriginSection, UpstreamSection
 from edge.config.schema import ServerSection, Settings
 from edge.config.sites import KindSection, RuleSection, RulesSection, SiteSection
+from edge.config.values import SocketsSection
 from edge.control.roles import Operator, Role, digest_of
 from edge.control.window import Window
 from edge.delivery.serving import DeliverySettings
@@ -30,6 +32,7 @@ from edge.sockets import SocketOptions
 from edge.store.eviction import Policy
 from edge.store.scrub import ScrubSettings
 from edge.store.settings import VolumeSettings
+from edge.words import ORIGIN
 
 TOKEN_LEAST = 16  # characters: what `openssl rand -hex 16` gives has 32
 PATIENCE = 0.5  # a worker waits so much longer than the keeper's own budget, in seconds: the keeper's error says more
@@ -45,34 +48,38 @@ class SaidMember:
     s3: S3Settings | None = None
 
 
-def members(settings: Settings) -> tuple[SaidMember, ...]:
-    """Who misses are fetched from; at least one in a server."""
+def members(settings: Settings, group: str | None = None) -> tuple[SaidMember, ...]:
+    """Who misses are fetched from, of one upstream or of all; at least one in a server."""
     return tuple(
         SaidMember(_origin(settings, said), said.weight, said.role, _s3(settings, said))
         for said in settings.upstreams
-        if said is not _own(settings)
+        if group in (None, said.group) and said is not _own(settings, said.group)
     )
 
 
-def socket_options(said: ServerSection | OriginSection) -> SocketOptions:
-    """Of what players connect to, or of connections to the origin."""
-    return SocketOptions(
-        said.congestion_control, said.receive_buffer, said.send_buffer, said.notsent_lowat, said.max_pacing_rate
-    )
+def socket_options(said: ServerSection | OriginSection, own: SocketsSection | None = None) -> SocketOptions:
+    """Of what players connect to, or of connections to the origin; what is its `own` wins."""
+    options = {field.name: getattr(said, field.name) for field in fields(SocketOptions)}
+    if own is not None:
+        options |= {name: value for name in options if (value := getattr(own, name)) is not None}
+    options["congestion_control"] = options["congestion_control"] or None
+    return SocketOptions(**options)
+
+
+def listener_options(settings: Settings) -> tuple[SocketOptions, ...]:
+    """One for each of `Settings.listeners`."""
+    own = {said.listen: said for said in settings.listener}
+    return tuple(socket_options(settings.server, own.get(listen)) for _, listen, _ in settings.listeners)
 
 
 def tiers(settings: Settings) -> dict[str, Tier]:
     """What each member is, by the name under which keepers tell of it."""
-    found = {}
-    for said in members(settings):
-        address = Address.of(said.origin.url)
-        found[f"{address.host}:{address.port}"] = Tier(said.role.value)
-    return found
+    return {Address.of(said.origin.url).member: Tier(said.role.value) for said in members(settings)}
 
 
-def own(settings: Settings) -> Own | None:
-    """This server among its siblings; None if it has none."""
-    said = _own(settings)
+def own(settings: Settings, group: str = ORIGIN) -> Own | None:
+    """This server among its siblings in an upstream; None if it has none."""
+    said = _own(settings, group)
     return None if said is None else Own(Address.of(said.url).identity, said.weight)
 
 
@@ -80,7 +87,8 @@ def _s3(settings: Settings, said: UpstreamSection) -> S3Settings | None:
     region, origin = said.s3_region, settings.origin
     if region is None or said.role is not MemberRole.ORIGIN:
         return None
-    return S3Settings(region, Path(origin.s3_credentials) if origin.s3_credentials else None, origin.s3_profile)
+    credentials = said.s3_credentials or origin.s3_credentials
+    return S3Settings(region, Path(credentials) if credentials else None, said.s3_profile or origin.s3_profile)
 
 
 def signer(said: SaidMember, keys: KeyFile | None, clock: Clock) -> Signer | None:
@@ -90,10 +98,9 @@ def signer(said: SaidMember, keys: KeyFile | None, clock: Clock) -> Signer | Non
     return S3Signer(said.s3, clock, secure=Address.of(said.origin.url).secure) if said.s3 is not None else None
 
 
-def _own(settings: Settings) -> UpstreamSection | None:
-    url = settings.server.url
-    named = (said for said in settings.upstream if said.role is MemberRole.SIBLING and said.url == url)
-    return next(named, None)
+def _own(settings: Settings, group: str) -> UpstreamSection | None:
+    url, siblings = settings.server.url, [said for said in settings.upstream if said.role is MemberRole.SIBLING]
+    return next((said for said in siblings if (said.group, said.url) == (group, url)), None)
 
 
 def origin_settings(settings: Settings) -> OriginSettings:
@@ -102,9 +109,12 @@ def origin_settings(settings: Settings) -> OriginSettings:
 
 
 def _origin(settings: Settings, said: OriginSection | UpstreamSection) -> OriginSettings:
-    origin = settings.origin
+    group = said.group if isinstance(said, UpstreamSection) else ORIGIN
+    origin = settings.origin_of(group)
+    pair = origin if said.client_cert is None else said  # a certificate goes with its own key
     return OriginSettings(
         url=said.url,
+        name=group,
         host_header=said.host,
         connect_timeout=origin.connect_timeout,
         first_byte_timeout=origin.first_byte_timeout,
@@ -118,11 +128,11 @@ def _origin(settings: Settings, said: OriginSection | UpstreamSection) -> Origin
         warm=origin.warm,
         hedge=origin.hedge,
         far=origin.far,
-        sockets=socket_options(origin),
-        ca_file=origin.ca_file,
-        verify=origin.verify,
-        client_cert=origin.client_cert,
-        client_key=origin.client_key,
+        sockets=socket_options(origin, said if isinstance(said, UpstreamSection) else None),
+        ca_file=(origin.ca_file if said.ca_file is None else said.ca_file) or None,
+        verify=origin.verify if said.verify is None else said.verify,
+        client_cert=pair.client_cert or None,
+        client_key=pair.client_key,
         sni=said.server_name,
         probe=said.probe or origin.probe,
         probe_interval=origin.probe_interval,
@@ -179,8 +189,9 @@ def _bodies_allowed(settings: Settings) -> bool:
     return any(rules.methods != READS for site in sites for rules in (site, *(entry.rules for entry in site.paths)))
 
 
-def fill_settings(settings: Settings) -> FillSettings:
-    origin = settings.origin
+def fill_settings(settings: Settings, group: str = ORIGIN) -> FillSettings:
+    """Of fills from one upstream."""
+    origin = settings.origin_of(group)
     return FillSettings(
         resume_max=origin.resume_max,
         parallel_max=origin.parallel_max,
@@ -220,7 +231,8 @@ def _read_secret(field: str, path: str) -> str:
 
 def delivery_settings(settings: Settings, secret: bytes = b"") -> DeliverySettings:
     """`secret` = the volume's; what is made of it tells this node from others of the same name."""
-    budget = settings.origin.total_first_byte + PATIENCE
+    # One for all sites: it is there for a keeper that is gone, and keepers go by each upstream's own.
+    budget = max(settings.origin_of(group).total_first_byte for group in settings.groups or (ORIGIN,)) + PATIENCE
     node = settings.server.node
     mark = f"{node};n={hashlib.blake2b(b'loop', digest_size=6, key=secret).hexdigest()}" if secret else node
     ahead = settings.origin.read_ahead
@@ -228,11 +240,15 @@ def delivery_settings(settings: Settings, secret: bytes = b"") -> DeliverySettin
     return DeliverySettings(node, mark.encode(), hops_most=hops, first_byte_budget=budget, read_ahead=ahead)
 
 
-def admission(settings: Settings) -> Admission | None:
-    """Who may ask, as each worker judges it; ConfigError: the keys cannot be read."""
+def admission(settings: Settings, runtime_dir: str = "") -> Admission | None:
+    """Who may ask, as each worker judges it; ConfigError: the keys cannot be read.
+
+    `runtime_dir`: where workers share what they have seen.
+    """
     said = settings.admission
     if not said.on:
         return None
+    shared = NonceFile(Path(runtime_dir), said.nonces) if said.keys_file and runtime_dir else None
     return Admission(
         AdmissionSettings(
             keys=KeyFile(Path(said.keys_file)) if said.keys_file else None,
@@ -243,7 +259,8 @@ def admission(settings: Settings) -> Admission | None:
             skew=said.skew,
             nonces=said.nonces,
             hops=settings.server.max_hops,
-        )
+        ),
+        shared,
     )
 
 

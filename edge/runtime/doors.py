@@ -26,13 +26,13 @@ class Door:
 class Doors:
     """In the order of `Settings.listeners`. Where nothing is asked for, nothing stands before delivery."""
 
-    def __init__(self, settings: Settings, delivery: Delivery, meters: Meters, clock: Clock) -> None:
+    def __init__(self, settings: Settings, delivery: Delivery, meters: Meters, clock: Clock, runtime_dir: str) -> None:
         said = settings.admission
         self._settings = settings
         certs = convert.server_settings(settings).tls
         self._open = Door(delivery, make_server_context(certs) if certs else None)
         self._guarded = self._open
-        admission = convert.admission(settings)
+        admission = convert.admission(settings, runtime_dir)
         if admission is not None:
 
             def count(refusal: Refusal) -> None:

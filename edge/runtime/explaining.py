@@ -14,9 +14,17 @@ from edge.policy.rules import PROFILES, SiteRules
 from edge.policy.upstream_fields import request_fields
 from edge.runtime import convert
 from edge.runtime.standing import name_of_member, order_of
-from edge.words import Kind
+from edge.words import ORIGIN, Kind
 
-UNSPOKEN = ("paths", "hosts", "name", "profile", "defaults", "live")  # told in other words, or too long for a line
+UNSPOKEN = (
+    "paths",
+    "hosts",
+    "name",
+    "profile",
+    "upstream",
+    "defaults",
+    "live",
+)  # told in other words, or too long for a line
 
 
 def explain(settings: Settings, url: str) -> list[tuple[str, str]]:
@@ -118,7 +126,7 @@ def _differences(rules: SiteRules) -> str:
 
 
 def _upstream(settings: Settings, place: Place) -> list[tuple[str, str]]:
-    asked = order_of(settings, place.key, {})
+    asked = order_of(settings, place.key, {}, place.rules.upstream)
     if not asked:
         return [("upstream", "none yet: give it with --origin, or url in section [origin]")]
     first, *others = asked
@@ -129,8 +137,9 @@ def _upstream(settings: Settings, place: Place) -> list[tuple[str, str]]:
     lines = [f"Host: {host}", *(f"{name.decode()}: {value.decode()}" for name, value in sent)]
     passed = "every end-to-end field" if place.rules.forwards_all else ", ".join(place.rules.forward_fields) or "none"
     then = ", ".join(f"{name_of_member(member)} ({member.role.value})" for member in others)
+    group = "" if place.rules.upstream == ORIGIN else f" of {place.rules.upstream}"
     return [
-        ("upstream", f"{scheme}://{address.host}:{address.port} ({first.role.value})"),
+        ("upstream", f"{scheme}://{address.host}:{address.port} ({first.role.value}{group})"),
         *([("then", f"{then}, where it fails")] if then else []),
         ("asks", f"GET {(address.base_path + place.target).decode('latin-1')}"),
         ("with", "; ".join(lines)),

@@ -1,7 +1,7 @@
 """What a worker and a keeper say of themselves once a second: gauges, and counters that others keep for them."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from edge.fill.desk import Desk
@@ -73,16 +73,16 @@ class KeeperGauges:
         store: StoreThread,
         scrubber: Scrubber,
         desk: Desk,
-        upstream: Callable[[], Group],
+        upstreams: Callable[[], Iterable[Group]],
         label: str,
     ) -> None:
         self._meters = meters
         self._store = store
         self._scrubber = scrubber
         self._desk = desk
-        self._upstream = upstream
+        self._upstreams = upstreams
         self._label = label
-        self._group: Group | None = None  # the one that was told of last
+        self._groups: list[Group] = []  # those that were told of last
 
     async def run(self) -> None:
         seconds = 0.0
@@ -109,7 +109,7 @@ class KeeperGauges:
         meters.gauge("edge_cache_cold", label, to=stats.rebuilding)
         meters.gauge("edge_executor_queue_depth", "store", to=self._store.waiting)
         meters.gauge("edge_flights", to=len(self._desk.flights))
-        self._sample_upstream(self._upstream())
+        self._sample_upstreams(list(self._upstreams()))
         self._desk.look()
         for operation, seconds in self._store.take_timed():
             meters.observe("edge_disk_operation_seconds", label, operation, value=seconds)
@@ -132,19 +132,22 @@ class KeeperGauges:
         meters.gauge("edge_scrub_passes", label, to=self._scrubber.passes)
         meters.count("edge_store_errors_total", label, by=self._store.take_errors())
 
-    def _sample_upstream(self, group: Group) -> None:
-        name = group.members[0].client.settings.name
+    def _sample_upstreams(self, groups: list[Group]) -> None:
+        meters = self._meters
+        if groups != self._groups:  # other members: those that are no more must not be told of for ever
+            self._groups, names = groups, [_name(group) for group in groups]
+            shares = [(_name(group), member.client.member) for group in groups for member in group.members]
+            meters.only("edge_upstream_share_ratio", shares)
+            meters.only("edge_upstream_up", shares)
+            meters.only("edge_circuit_breaker_state", [(*share, state.value) for share in shares for state in State])
+            meters.only("edge_upstream_connections", [(name, state) for name in names for state in CONNECTIONS])
+        for group in groups:
+            self._sample_upstream(_name(group), group)
+
+    def _sample_upstream(self, name: str, group: Group) -> None:
         counts = [member.client.pool.counts for member in group.members]
         for number, state in enumerate(CONNECTIONS):
             self._meters.gauge("edge_upstream_connections", name, state, to=sum(count[number] for count in counts))
-        if group is not self._group:  # other members: those that are no more must not be told of for ever
-            self._group, shares = group, [(name, member.client.member) for member in group.members]
-            self._meters.only("edge_upstream_share_ratio", shares)
-            self._meters.only("edge_upstream_up", shares)
-            self._meters.only(
-                "edge_circuit_breaker_state", [(*share, state.value) for share in shares for state in State]
-            )
-            self._meters.only("edge_upstream_connections", [(name, state) for state in CONNECTIONS])
         for member in group.members:
             self._meters.gauge("edge_upstream_share_ratio", name, member.client.member, to=member.client.breaker.share)
             up = int(member.client.breaker.state is State.CLOSED)
@@ -152,3 +155,7 @@ class KeeperGauges:
             for state in State:
                 to = int(member.client.breaker.state is state)
                 self._meters.gauge("edge_circuit_breaker_state", name, member.client.member, state.value, to=to)
+
+
+def _name(group: Group) -> str:
+    return group.members[0].client.settings.name

@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import socket
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,9 @@ from edge.runtime.handover import Handover
 from edge.runtime.inherited import Inherited
 from edge.runtime.listeners import bind
 from edge.runtime.rundir import RuntimeDirectory
+from edge.sockets import SocketOptions
 from edge.store.disk import Disk
-from edge.store.files import take_lock
+from edge.store.files import is_full, take_lock
 from edge.store.hits import create_hits_file
 
 CONTROL = "control"  # a file in the cache directory that names the control socket
@@ -61,8 +63,7 @@ class Holdings:
             usable, missing, locks = _lock_all(settings, stack)
             _try_paths(settings)
             players = []
-            options = convert.socket_options(settings.server)
-            for field, listen, tls in settings.listeners:
+            for (field, listen, tls), options in _listeners(settings):
                 players.append((stack.enter_context(inherited.bind(listen, field, options)), tls))
             admin = stack.enter_context(inherited.bind(settings.admin.listen, "admin.listen"))
             runtime = _runtime_directory(Path(settings.volumes[usable[0]].path))
@@ -76,7 +77,7 @@ class Holdings:
             for number in usable:
                 sock, path = runtime.link(f"volume-{number}.link")
                 links.append(Link(number, stack.enter_context(sock), path))
-            hits_fd = create_hits_file()
+            hits_fd = create_hits_file(sum(volume.size for volume in settings.volumes))
             stack.callback(os.close, hits_fd)
             liveness = os.pipe()
             for fd in liveness:
@@ -135,9 +136,8 @@ class Holdings:
         """
         ours = list(zip(self.addresses, self.players, strict=True))
         found = []
-        options = convert.socket_options(settings.server)
         with ExitStack() as stack:
-            for field, listen, tls in settings.listeners:
+            for (field, listen, tls), options in _listeners(settings):
                 known = next((entry for entry in ours if entry[0] == listen), None)
                 if known is not None:
                     ours.remove(known)
@@ -153,8 +153,7 @@ class Holdings:
         for sock, _ in self.players:
             if sock not in kept:
                 sock.close()
-        options = convert.socket_options(settings.server)
-        for sock, _ in players:
+        for (sock, _), options in zip(players, convert.listener_options(settings), strict=True):
             options.apply(sock)  # those that we had already
         self.players = players
         self.addresses = tuple(listen for _, listen, _ in settings.listeners)
@@ -166,6 +165,11 @@ class Holdings:
 
     def close(self) -> None:
         self.stack.close()
+
+
+def _listeners(settings: Settings) -> Iterator[tuple[tuple[str, str, bool], SocketOptions]]:
+    """`Settings.listeners`, each with its options."""
+    return zip(settings.listeners, convert.listener_options(settings), strict=True)
 
 
 def raise_descriptor_limit() -> int | None:
@@ -200,9 +204,18 @@ def _lock_all(settings: Settings, stack: ExitStack) -> tuple[list[int], tuple[Co
 def _point_to(file: Path, control: str, stack: ExitStack) -> None:
     """Have the command line find the control socket by the cache directory."""
     try:
-        file.write_text(control + "\n")
+        file.unlink(missing_ok=True)
+        try:
+            file.write_text(control + "\n")
+        except OSError as error:
+            file.unlink(missing_ok=True)
+            if not is_full(error):
+                raise
+            file.symlink_to(control)  # a full disk has room for that: it is part of the directory's own block
     except OSError as error:
-        raise ConfigError("cache.dir", str(file.parent), f"cannot be written: {error.strerror}") from error
+        if not is_full(error):
+            raise ConfigError("cache.dir", str(file.parent), f"cannot be written: {error.strerror}") from error
+        return  # the command line finds us by --admin only
     stack.callback(file.unlink, missing_ok=True)
 
 

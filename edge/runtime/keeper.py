@@ -2,13 +2,15 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from edge.access.keys import stamp
 from edge.clock import Clock, SystemClock
 from edge.config.schema import Settings
-from edge.control.owed import from_json
+from edge.control.owed import AWAY_SECONDS, from_json
 from edge.fill.desk import Desk
+from edge.fill.shop import Upstream
 from edge.observe.meters import FillMeters, Meters, UpstreamMeters, measure_lag
 from edge.observe.slots import SlotWriter
 from edge.origin.client import OriginClient
@@ -21,6 +23,7 @@ from edge.runtime.heap import trim_now_and_then
 from edge.store.bus import Bus
 from edge.store.doubts import KEEPER
 from edge.store.hits import Shared
+from edge.store.purgelog import EVERYTHING_STALE
 from edge.store.scrub import Scrubber
 from edge.store.thread import StoreThread
 from edge.store.volume import Volume
@@ -39,21 +42,24 @@ async def run_keeper(child: ChildHandle) -> None:
     store = StoreThread(volume)
     store.start()
 
-    def upstream(settings: Settings) -> Group:
-        members, keys = [], convert.signing_keys(settings)
-        for said in convert.members(settings):
+    def upstream(settings: Settings, name: str) -> Group:
+        members, keys, origin = [], convert.signing_keys(settings), settings.origin_of(name)
+        for said in convert.members(settings, name):
             client = OriginClient(
                 said.origin, clock, signer=convert.signer(said, keys, clock), resolver=best_resolver()
             )
             client.observe(UpstreamMeters(meters, slots, said.origin.name, client.member))
             members.append(Member(client, said.weight, said.role))
-        selection = Selection(settings.origin.selection)
-        return Group(members, selection, own=convert.own(settings), fallback=settings.origin.fallback)
+        own = convert.own(settings, name)
+        return Group(members, Selection(origin.selection), own=own, fallback=origin.fallback)
 
-    told = _who(settings)
-    group = upstream(settings)
+    def upstreams(settings: Settings) -> dict[str, Upstream]:
+        return {name: Upstream(convert.fill_settings(settings, name), group) for name, group in groups.items()}
+
+    told = who_is_asked(settings)
+    groups = {name: upstream(settings, name) for name in told}
     sites = {rules.name: rules for rules in convert.site_rules(settings)}
-    desk = Desk(convert.fill_settings(settings), store, group, sites, clock, FillMeters(meters))
+    desk = Desk(convert.fill_settings(settings), store, upstreams(settings), sites, clock, FillMeters(meters))
     store.on_trust = lambda _: desk.greet_all()
     link = socket.socket(fileno=charter.link_fd)
     link.setblocking(False)
@@ -69,26 +75,27 @@ async def run_keeper(child: ChildHandle) -> None:
         lambda bad: store.post(volume.found_bad, bad),
         lambda pack: store.post(volume.note_scrubbed, pack),
         volume.index.meta(b"scrubbed"),
+        lambda pack: store.post(volume.mend_journal, pack),
     )
 
     def adopt(new: Settings) -> None:
-        nonlocal group, told
+        nonlocal groups, told
         scrubber.adopt(convert.scrub_settings(new))
         sites = {rules.name: rules for rules in convert.site_rules(new)}
-        if _who(new) == told:
-            desk.adopt(convert.fill_settings(new), sites)
-            return
-        told = _who(new)
-        before, group = group, upstream(new)
-        desk.adopt(convert.fill_settings(new), sites, group)
-        before.retire()
+        before, now = groups, who_is_asked(new)
+        groups = {name: before[name] if told.get(name) == who else upstream(new, name) for name, who in now.items()}
+        told = now
+        desk.adopt(convert.fill_settings(new), sites, upstreams(new))
+        for name, group in before.items():
+            if groups.get(name) is not group:
+                group.retire()
 
     child.on_new_settings(adopt)
     tasks = Tasks("keeper")
     tasks.spawn(measure_lag(slots, "keeper", clock), "lag")
     tasks.spawn(trim_now_and_then(), "trim")
-    tasks.spawn(_keep_warm(lambda: group), "warm")
-    gauges = KeeperGauges(meters, store, scrubber, desk, lambda: group, settings.volume_label(charter.number))
+    tasks.spawn(_keep_warm(lambda: groups.values()), "warm")
+    gauges = KeeperGauges(meters, store, scrubber, desk, lambda: groups.values(), settings.volume_label(charter.number))
     scrubber.start()
     tasks.spawn(gauges.run(), "gauges")
     stats = volume.stats()
@@ -102,15 +109,21 @@ async def run_keeper(child: ChildHandle) -> None:
     loop.remove_reader(link.fileno())
     await tasks.close()
     await desk.close()
-    await group.close()
+    for group in groups.values():
+        await group.close()
     await loop.run_in_executor(None, scrubber.close)
     await store.close(clean=True)
 
 
-def _who(settings: Settings) -> tuple[object, ...]:
-    """All that a group is made of."""
-    origin = settings.origin
-    return convert.members(settings), origin.selection, origin.fallback, origin.keys_file, convert.own(settings)
+def who_is_asked(settings: Settings) -> dict[str, tuple[object, ...]]:
+    """All that each group is made of, with what its files have in them: a certificate is renewed in its place."""
+    keys, found = settings.origin.keys_file, dict[str, tuple[object, ...]]()
+    for name in settings.groups:
+        members, origin, own = convert.members(settings, name), settings.origin_of(name), convert.own(settings, name)
+        files = [(said.origin.ca_file, said.origin.client_cert, said.origin.client_key) for said in members]
+        stamps = [stamp(Path(path)) for each in files for path in each if path]
+        found[name] = members, origin.selection, origin.fallback, keys, own, tuple(stamps)
+    return found
 
 
 async def _open_volume(child: ChildHandle, clock: Clock) -> Volume:
@@ -125,9 +138,19 @@ async def _open_volume(child: ChildHandle, clock: Clock) -> Volume:
     bus.install()
 
     def open_volume() -> Volume:
-        volume = Volume.open(directory, volume_settings, clock=clock, shared=shared, bus=bus, end=child.end_at_once)
-        for what in owed:
-            volume.purges.do_now(what)
+        volume = Volume.open(
+            directory,
+            volume_settings,
+            clock=clock,
+            shared=shared,
+            bus=bus,
+            end=child.end_at_once,
+            distrust=child.charter.distrust,
+        )
+        if child.charter.gone_since and clock.monotonic() - child.charter.gone_since >= AWAY_SECONDS:
+            owed.append(EVERYTHING_STALE)  # its objects have lived elsewhere meanwhile, perhaps in later versions
+        if owed:  # seen by nobody from the start; the supervisor has them done, and strikes them out
+            volume.purges.hide(owed)
         return volume
 
     return await loop.run_in_executor(None, open_volume)
@@ -141,7 +164,8 @@ def _accept(link: socket.socket, desk: Desk) -> None:
     desk.attach(sock)
 
 
-async def _keep_warm(current: Callable[[], Group]) -> None:
+async def _keep_warm(current: Callable[[], Iterable[Group]]) -> None:
     while True:
-        await current().keep_warm()
+        for group in current():
+            group.tend()
         await asyncio.sleep(WARM_SECONDS)

@@ -28,6 +28,7 @@ from edge.words import Role
 
 LINE_MOST: Final = 64 * 1024
 REAP_AGAIN: Final = 0.002
+BREAKS: Final = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV)
 
 log = logging.getLogger("edge.runtime")
 
@@ -110,6 +111,7 @@ class Place:
     adopted: asyncio.Event = field(default_factory=asyncio.Event)
     refused: bool = False
     last_words: str = ""
+    broken: bool = False  # a process died of its own memory: what that was mapped from may be bad
     restarts: Restarts = field(default_factory=Restarts)
 
     @property
@@ -165,6 +167,7 @@ class Place:
 
     def vacate(self, code: int) -> None:
         """Its process has ended."""
+        self.broken = -code in BREAKS or (self.broken and not self.ready)  # until one has begun anew, and serves
         self.process, self.ready = None, False
         if not self.last_words:
             self.last_words = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"

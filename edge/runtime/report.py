@@ -14,11 +14,12 @@ from edge.config.units import write_duration
 from edge.errors import ConfigError
 from edge.observe.events import LIFE
 from edge.observe.meters import Meters
-from edge.runtime import convert
 from edge.runtime.child import loop_factory
 from edge.runtime.listeners import spoken
 from edge.server.expiry import ends_at
 from edge.server.tls import tls_send_path
+from edge.sockets import SocketOptions
+from edge.words import ORIGIN
 
 _life = logging.getLogger(LIFE)
 EXPIRY: Final = "edge_tls_certificate_expiry_timestamp_seconds"
@@ -82,7 +83,10 @@ def facts(
         yield f"{field} = {name} is left out: {why}"
     for upstream in settings.upstreams:
         host = f", asked for as {upstream.host}" if upstream.host else ""
-        yield f"misses are fetched from {upstream.url}{host}"
+        group = "" if upstream.group == ORIGIN else f" of {upstream.group}"
+        yield f"misses{group} are fetched from {upstream.url}{host}"
+    for unasked in groups_unasked(settings):
+        yield f"no site goes to upstream {unasked}: upstream = {unasked!r} in a [[site]] would have it asked"
     if settings.log.access != "off":
         yield f"access log: {settings.log.access}, addresses: {settings.log.anonymise}"
     if descriptors is not None and descriptors < FEW_DESCRIPTORS:
@@ -90,12 +94,20 @@ def facts(
     yield from _room(settings)
 
 
+def groups_unasked(settings: Settings) -> tuple[str, ...]:
+    """Upstreams that have members, and that no site goes to."""
+    return tuple(name for name in settings.groups if name not in settings.groups_asked)
+
+
 def refused_controls(settings: Settings) -> Iterator[tuple[str, str, str]]:
     """Congestion controls that this machine does not have or allow: field, value, what mends it."""
-    for section, said in (("server", settings.server), ("origin", settings.origin)):
-        why = convert.socket_options(said).refusal()
+    said = [("server", settings.server.congestion_control), ("origin", settings.origin.congestion_control)]
+    said += [("listener", one.congestion_control) for one in settings.listener]
+    said += [("upstream", one.congestion_control) for one in settings.upstream]
+    for section, name in dict.fromkeys(said):
+        why = SocketOptions(name).refusal()
         if why is not None:
-            yield f"{section}.congestion_control", said.congestion_control or "", why
+            yield f"{section}.congestion_control", name or "", why
 
 
 def _send_paths(players: tuple[tuple[socket.socket, bool], ...]) -> Iterator[str]:

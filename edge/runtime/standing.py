@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from edge.config.schema import Settings
 from edge.origin.breaker import State
-from edge.origin.group import MemberRole, Selection
+from edge.origin.group import MemberRole, Own, Selection
 from edge.origin.settings import Address
 from edge.policy.decide import Decision, decide, may_serve_on_error
 from edge.policy.rendezvous import score
@@ -15,7 +15,7 @@ from edge.runtime.convert import SaidMember
 from edge.store.reader import Reader
 from edge.store.record import Extent, Flag, Record
 from edge.store.variants import lists_of
-from edge.words import DAYS, HOURS, MINUTES, CacheStatus
+from edge.words import DAYS, HOURS, MINUTES, ORIGIN, CacheStatus
 
 SLICES_MOST: Final = 1000  # runs of slices that are told; an object has one or two
 FLAGS: Final = {
@@ -111,40 +111,41 @@ def outcome(record: Record | None, told: Mapping[str, Any] | None, now: float) -
     return CacheStatus.EXPIRED.value, f"{why}: the upstream is asked first, {conditional}{error}"
 
 
-def asked_of(settings: Settings, key: bytes, states: Mapping[str, str]) -> list[dict[str, Any]]:
+def asked_of(settings: Settings, key: bytes, states: Mapping[str, str], upstream: str = ORIGIN) -> list[dict[str, Any]]:
     """Who would be asked for an object, as `order_of` has it."""
     return [
         {"member": name_of_member(member), "role": member.role.value, "breaker": _state(member, states)}
-        for member in order_of(settings, key, states)
+        for member in order_of(settings, key, states, upstream)
     ]
 
 
-def order_of(settings: Settings, key: bytes, states: Mapping[str, str]) -> list[SaidMember]:
+def order_of(settings: Settings, key: bytes, states: Mapping[str, str], upstream: str = ORIGIN) -> list[SaidMember]:
     """Whom a keeper would ask for an object, the first one first: its owner among the siblings, shields, origins.
 
     `states` = how each member's breaker stands. By least-latency the order is the keeper's own knowledge: not told.
     """
-    members, ranked = convert.members(settings), settings.origin.selection is Selection.RENDEZVOUS
-    owner = _owner(settings, members, key, states)
+    members, origin = convert.members(settings, upstream), settings.origin_of(upstream)
+    ranked = origin.selection is Selection.RENDEZVOUS
+    owner = _owner(convert.own(settings, upstream), members, key, states)
     tiers = [[member for member in members if member.role is role] for role in (MemberRole.SHIELD, MemberRole.ORIGIN)]
-    if tiers[0] and not settings.origin.fallback:
+    if tiers[0] and not origin.fallback:
         del tiers[1]
-    found: list[SaidMember] = []
+    able: list[SaidMember] = [owner] if owner is not None else []
+    others: list[SaidMember] = []
     for tier in tiers:
-        found += sorted(tier, key=lambda member: _score(key, member), reverse=True) if ranked else tier
-    found.sort(key=lambda member: _state(member, states) != State.CLOSED.value)
-    return ([owner] if owner is not None else []) + found
+        for member in sorted(tier, key=lambda member: _score(key, member), reverse=True) if ranked else tier:
+            state = _state(member, states)
+            serves = state == State.CLOSED.value or (not able and state == State.HALF_OPEN.value)
+            (able if serves else others).append(member)
+    return able + others
 
 
-def _owner(
-    settings: Settings, members: Sequence[SaidMember], key: bytes, states: Mapping[str, str]
-) -> SaidMember | None:
+def _owner(own: Own | None, members: Sequence[SaidMember], key: bytes, states: Mapping[str, str]) -> SaidMember | None:
     """The sibling that keeps an object; None: we do, or there are none. One that is away owns nothing."""
-    own = convert.own(settings)
     best, highest = None, score(key, own.identity, own.weight) if own is not None else 0.0
     for member in members:
-        closed = _state(member, states) == State.CLOSED.value
-        if member.role is MemberRole.SIBLING and closed and _score(key, member) > highest:
+        serves = _state(member, states) != State.OPEN.value
+        if member.role is MemberRole.SIBLING and serves and _score(key, member) > highest:
             best, highest = member, _score(key, member)
     return best
 
@@ -154,21 +155,21 @@ def _score(key: bytes, member: SaidMember) -> float:
 
 
 def name_of_member(member: SaidMember) -> str:
-    """As metrics and logs have it: host and port."""
-    address = Address.of(member.origin.url)
-    return f"{address.host}:{address.port}"
+    """As metrics and logs have it: host, port and base path."""
+    return Address.of(member.origin.url).member
 
 
 def _state(member: SaidMember, states: Mapping[str, str]) -> str:
     return states.get(name_of_member(member), State.CLOSED.value)
 
 
-def breakers(series: Mapping[tuple[str, ...], float]) -> dict[str, str]:
-    """member -> state, from the gauge's series (upstream, member, state); the worst where keepers differ."""
+def breakers(series: Mapping[tuple[str, ...], float], upstream: str) -> dict[str, str]:
+    """Of an upstream: member -> state, from the gauge's series (upstream, member, state); the worst where keepers
+    differ."""
     order = [state.value for state in (State.CLOSED, State.HALF_OPEN, State.OPEN)]
     found: dict[str, str] = {}
-    for (_, member, state), value in series.items():
-        if value and order.index(state) >= order.index(found.get(member, order[0])):
+    for (group, member, state), value in series.items():
+        if group == upstream and value and order.index(state) >= order.index(found.get(member, order[0])):
             found[member] = state
     return found
 

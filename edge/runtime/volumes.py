@@ -139,7 +139,11 @@ class Volumes:
         now = self._clock.monotonic()
         if number not in self._unreadable:
             log.error("the index of %s cannot be read", self._settings.volume_label(number))
-            volume.asker.tell(Bad(NO_NAME, 0, 0, 0, Reason.STORE_FAILED))
+            reader = volume.reader
+            if reader.damaged:
+                volume.asker.tell(Bad(NO_NAME, reader.hello.epoch, 0, 0, Reason.CORRUPT))
+            else:
+                volume.asker.tell(Bad(NO_NAME, 0, 0, 0, Reason.STORE_FAILED))
         if now - self._unreadable.setdefault(number, now) >= ANEW_SECONDS:
             del self._unreadable[number]
             volume.reader.reopen(volume.reader.hello)

@@ -65,7 +65,7 @@ async def run_worker(child: ChildHandle) -> None:
         return head + b"\r\n" + body
 
     server = convert.server_settings(settings)
-    doors = Doors(settings, delivery, meters, clock)
+    doors = Doors(settings, delivery, meters, clock, charter.runtime_dir)
     listeners = [
         Listener(
             socket.socket(fileno=fd),

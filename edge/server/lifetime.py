@@ -75,6 +75,11 @@ class Lifetime(asyncio.BufferedProtocol):
         return self._exchange is None and not self._reader.waiting
 
     @property
+    def lost(self) -> bool:
+        """Has its client gone?"""
+        return self._transport is None or self._eof
+
+    @property
     def busy(self) -> bool:
         """Would closing it now lose an answer, a request half heard, or bytes not yet with the kernel?"""
         transport = self._transport

@@ -4,6 +4,7 @@ from edge.errors import NotAdmitted
 from edge.store.popularity import Popularity
 
 DAY_SECONDS = 86400
+OFF_DAYS = 31  # that a node may be off; after more it is the clock that is wrong
 SPENT = b"spent"  # in the index's table `meta`: `mark`, written with each commit
 _DAY = 1 << 56  # more bytes than a day has room for
 
@@ -13,19 +14,33 @@ class WriteBudget:
 
     def __init__(self, daily: int, popularity: Popularity) -> None:
         self._daily, self._popularity = daily, popularity
+        self._seen: float | None = None  # the clock, when it was last looked at
 
     def __repr__(self) -> str:
         return f"<WriteBudget {self._popularity.spent:.0f} of {self._daily}>"
 
     def spend(self, length: int, now: float) -> None:
-        day = int(now // DAY_SECONDS)
-        if day != self._popularity.day:
-            self._popularity.day, self._popularity.spent = day, 0.0
+        self._turn(now)
         self._popularity.spent += length
 
     def written(self, now: float) -> float:
         """Bytes of the day so far."""
-        return self._popularity.spent if int(now // DAY_SECONDS) == self._popularity.day else 0.0
+        self._turn(now)
+        return self._popularity.spent
+
+    def _turn(self, now: float) -> None:
+        """A new day begins with nothing; one to which the clock was set goes on with what was written."""
+        day, known = int(now // DAY_SECONDS), self._popularity.day
+        if day != known:
+            self._popularity.day = day
+            if self._is_over(day, known, now):
+                self._popularity.spent = 0.0
+        self._seen = now
+
+    def _is_over(self, day: int, known: int, now: float) -> bool:
+        if self._seen is None:  # nobody knows how long this was off
+            return not known or 0 <= day - known <= OFF_DAYS
+        return 0 <= now - self._seen <= DAY_SECONDS
 
     @property
     def mark(self) -> int:
@@ -35,6 +50,7 @@ class WriteBudget:
     def recall(self, mark: int) -> None:
         """What was written down at a commit; the file of popularity is up to an hour older, or newer."""
         if mark > self.mark:
+            self._seen = None
             self._popularity.day, self._popularity.spent = mark // _DAY, float(mark % _DAY)
 
     def tightness(self, now: float) -> float:

@@ -1,15 +1,19 @@
 """What a fill has brought becomes part of the volume: in the index at once, in the journals when it is durable."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
+from edge.errors import IndexFull, StoreError
 from edge.store.budget import SPENT
 from edge.store.index import Index
-from edge.store.journal import ExtentEntry, ObjectEntry
+from edge.store.journal import DeleteEntry, ExtentEntry, ObjectEntry
 from edge.store.live import LiveTable, split_live
 from edge.store.numbers import Numbers
 from edge.store.packs import Packs
+from edge.store.rebuild import Rebuild
 from edge.store.record import Extent, Record
+from edge.store.renewal import Renewal
 from edge.store.room import Room
 from edge.store.tallies import Tallies
 from edge.store.writing import Writing
@@ -22,30 +26,69 @@ class Commits:
     """Of one volume; runs in the store thread."""
 
     def __init__(
-        self, index: Index, live: LiveTable, packs: Packs, room: Room, tallies: Tallies, numbers: Numbers
+        self,
+        index: Index,
+        live: LiveTable,
+        packs: Packs,
+        room: Room,
+        tallies: Tallies,
+        numbers: Numbers,
+        rebuild: Callable[[], Rebuild | Renewal | None],
     ) -> None:
         self._index, self._live, self._packs, self._room = index, live, packs, room
-        self._tallies, self._numbers = tallies, numbers
+        self._tallies, self._numbers, self._rebuild = tallies, numbers, rebuild
 
     def __repr__(self) -> str:
         return f"<Commits of {self._index.path}>"
 
     def commit_many(self, batch: Sequence[tuple[bytes, Record, Sequence[Extent]]]) -> list[bool]:
-        """Several commits in one transaction: all visible at once, or StoreError and none."""
+        """Several commits in one transaction: all visible at once, or StoreError and none.
+
+        Where the index is full, something leaves first.
+        """
+        try:
+            return self._commit_all(batch)
+        except IndexFull:
+            if not self._room.make_index_room():
+                raise
+        if any(extent.pack not in self._packs.all for _, _, extents in batch for extent in extents):
+            raise StoreError("what was to be kept had to leave at once: the index is full")
+        return self._commit_all(batch)
+
+    def _commit_all(self, batch: Sequence[tuple[bytes, Record, Sequence[Extent]]]) -> list[bool]:
         kept = []
         logged: Logged = []
+        ended: list[DeleteEntry] = []
         with self._index.writing() as txn:
             for name, record, extents in batch:
-                kept.append(self._commit(txn, name, record, extents, logged))
-            txn.set_meta(b"sequence", self._numbers.sequence)
+                kept.append(self._commit(txn, name, record, extents, logged, ended))
+            self._numbers.note(txn)
             txn.set_meta(SPENT, self._room.budget.mark)
+        for end in ended:  # what has taken its place may leave before it, and its journal with it
+            self._say_ended(end)
         for pack, entry in logged:
             self._packs.log(pack, entry)
             if isinstance(entry, ObjectEntry):
                 self._live.drop(entry.name)  # a lasting answer takes the place of a short-lived one
         return kept
 
-    def _commit(self, txn: Writing, name: bytes, record: Record, extents: Sequence[Extent], logged: Logged) -> bool:
+    def _say_ended(self, end: DeleteEntry) -> None:
+        """No version older than that is to come back, from journals that outlive what came after it."""
+        rebuild = self._rebuild()
+        if rebuild is not None:
+            rebuild.forget(end.name, end.sequence)
+        with suppress(StoreError):
+            self._packs.log_for_certain(end)
+
+    def _commit(
+        self,
+        txn: Writing,
+        name: bytes,
+        record: Record,
+        extents: Sequence[Extent],
+        logged: Logged,
+        ended: list[DeleteEntry],
+    ) -> bool:
         known = txn.record(name)
         pack = extents[0].pack if extents else (self._packs.active.number if self._packs.active else 0)
         if known is not None and known.generation == record.generation:
@@ -61,6 +104,8 @@ class Commits:
                 gone = self._index.extents(known)
                 txn.remove_record(name, known, gone)
                 self._tallies.evicted(Eviction.REPLACED, 1, sum(extent.length for extent in gone))
+            if known is not None or self._rebuild() is not None:  # then it may be in a journal that is yet unread
+                ended.append(DeleteEntry(name, known.generation if known else 0, self._numbers.next_sequence()))
             record = replace(record, sequence=self._numbers.next_sequence(), first=None)
             logged.append((pack, ObjectEntry(name, record)))
             if self._room.popularity.hits is not None:

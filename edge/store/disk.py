@@ -50,6 +50,10 @@ class Disk:
         """The kernel is not to read ahead: what is in the page cache counts as verified."""
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
 
+    def forget(self, fd: int) -> None:
+        """Of what is on the disk, nothing is to stay in memory."""
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
     def fdatasync(self, fd: int) -> None:
         os.fdatasync(fd)
 
@@ -85,8 +89,3 @@ class Disk:
         """Bytes of the file system that we may still use, and all that it has."""
         stat = os.statvfs(path)
         return stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize
-
-    def free_ratio(self, path: Path) -> float:
-        """The share of the file system's blocks that we may still use."""
-        stat = os.statvfs(path)
-        return stat.f_bavail / stat.f_blocks if stat.f_blocks else 1.0

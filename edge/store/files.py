@@ -1,24 +1,33 @@
 """The small files of a volume: its identity, the pack counter, the clean mark, the lock (DESIGN section 9)."""
 
+import errno
+import fcntl
 import json
+import logging
 import os
 import secrets
 import struct
 import time
 import uuid
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from edge.errors import FormatUnknown, StoreError, VolumeBusy
 from edge.store.disk import Disk
 
 FORMAT: Final = 1
+IDENTITY: Final = "volume.json"
+IDENTITY_COPY: Final = "volume.copy.json"
 GENERATION_STEP: Final = 1 << 20  # generations are handed out below a durable limit that moves in such steps
 _COUNTER: Final = struct.Struct("<8sHHIQQ")
 _COUNTER_MAGIC: Final = b"EDGECNTR"
 _SLOT: Final = 4096
+
+log = logging.getLogger("edge.store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +53,59 @@ def take_lock(disk: Disk, path: Path) -> int:
         if not disk.lock(fd):
             holder = disk.pread(fd, 32, 0).decode(errors="replace").strip()
             raise VolumeBusy(f"{path.parent} is kept by another process (pid {holder or 'unknown'})")
-        disk.ftruncate(fd, 0)
-        disk.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        _sign(disk, fd)
     except BaseException:
         disk.close(fd)
         raise
     return fd
+
+
+def is_full(error: OSError) -> bool:
+    """Is it the disk that has no room, rather than one that fails?"""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def suppress_full() -> Iterator[None]:
+    """What can be done later, when there is room again."""
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+
+
+def _sign(disk: Disk, fd: int) -> None:
+    """Who holds the lock, for whoever asks: not worth a start where the disk is full."""
+    said = f"{os.getpid()}\n".encode()
+    with suppress_full():
+        disk.pwrite(fd, said, 0)  # first: the block that it has is not to be lost to others
+        disk.ftruncate(fd, len(said))
+
+
+# Not in Python's fcntl: the hint how long what is written will live. The kernel has it in the inode, in memory only.
+_GET_HINT: Final = 1024 + 11
+_SET_HINT: Final = 1024 + 12
+_MEDIUM: Final = struct.pack("<Q", 3)
+
+
+def remember(fd: int) -> bool:
+    """Have the kernel know this file again for as long as it has it in memory (`is_remembered`). False: it cannot.
+
+    It forgets the file, as its pages, at the latest when the file system is unmounted; a mount has no other mark of
+    its own: numbers of mounts and devices are given again, and a namespace (a container, a service) has others.
+    """
+    with suppress(OSError):
+        fcntl.fcntl(fd, _SET_HINT, _MEDIUM)
+    return is_remembered(fd)
+
+
+def is_remembered(fd: int) -> bool:
+    """Has the file been in memory since `remember`? Then all is there that was written to it, synced or not."""
+    try:
+        return fcntl.fcntl(fd, _GET_HINT, bytes(8)) == _MEDIUM
+    except OSError:
+        return False
 
 
 def write_whole(disk: Disk, path: Path, data: bytes) -> None:
@@ -66,18 +122,26 @@ def write_whole(disk: Disk, path: Path, data: bytes) -> None:
 
 
 def identity(disk: Disk, directory: Path) -> Identity:
-    """Read `volume.json`, or make it in an empty directory."""
-    path = directory / "volume.json"
-    if path.exists():
-        try:
-            said = json.loads(path.read_text())
-            if said["format"] != FORMAT:
-                raise FormatUnknown(
-                    f"{path}: format {said['format']}, this program reads {FORMAT}; use another directory or empty it"
-                )
-            return Identity(uuid.UUID(said["volume"]), bytes.fromhex(said["key"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise FormatUnknown(f"{path} is not a volume description; empty the directory to start anew") from error
+    """Read `volume.json`, or make it in an empty directory.
+
+    One that is damaged or gone is taken from its copy: with another key nothing would be found any more.
+    """
+    path, copy = directory / IDENTITY, directory / IDENTITY_COPY
+    if path.exists() or copy.exists():
+        said = _read_identity(path)
+        if said is None or "sum" not in said:  # an earlier program wrote none, and no copy
+            kept = _read_identity(copy)
+            if kept is not None:
+                log.warning("%s is damaged or gone: taken from its copy", path)
+            said = kept or said
+        if said is None:
+            raise FormatUnknown(f"{path} is not a volume description; empty the directory to start anew")
+        raw = _with_sum(said)
+        for each in (path, copy):
+            if not each.exists() or each.read_bytes() != raw:
+                with suppress(OSError):  # a disk that takes nothing: what is known will do
+                    write_whole(disk, each, raw)
+        return Identity(uuid.UUID(said["volume"]), bytes.fromhex(said["key"]))
     foreign = [entry.name for entry in directory.iterdir() if entry.name not in OURS]
     if foreign:
         names = ", ".join(sorted(foreign)[:3])
@@ -89,22 +153,64 @@ def identity(disk: Disk, directory: Path) -> Identity:
         "key": made.secret.hex(),
         "created": int(time.time()),
     }
-    write_whole(disk, path, json.dumps(said).encode())
+    for each in (copy, path):
+        write_whole(disk, each, _with_sum(said))
     return made
+
+
+def _read_identity(path: Path) -> dict[str, Any] | None:
+    """None: it is damaged, or not there. FormatUnknown: it is of another format."""
+    try:
+        said = json.loads(path.read_bytes())
+        if said.get("sum") not in (None, _sum(said)):
+            return None
+        if said["format"] != FORMAT:
+            raise FormatUnknown(
+                f"{path}: format {said['format']}, this program reads {FORMAT}; use another directory or empty it"
+            )
+        known = {"volume": str(uuid.UUID(said["volume"])), "key": bytes.fromhex(said["key"]).hex()}
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return {**said, **known}
+
+
+def _sum(said: dict[str, Any]) -> int:
+    """Of all that a description says but for this."""
+    text = json.dumps({key: value for key, value in said.items() if key != "sum"}, sort_keys=True)
+    return zlib.crc32(text.encode())
+
+
+def _with_sum(said: dict[str, Any]) -> bytes:
+    return json.dumps({**said, "sum": _sum(said)}).encode()
 
 
 # What an empty directory may hold: a file system's own, and what a start that failed half-way left.
 OURS: Final = frozenset(
-    {"edge.lock", "server.lock", "lost+found", "volume.json.new", "control", "owed.json", "warm", "disk-try"}
+    {
+        "edge.lock",
+        "server.lock",
+        "lost+found",
+        "volume.json.new",
+        "volume.copy.json",
+        "volume.copy.json.new",
+        "control",
+        "owed.json",
+        "owed.json.new",
+        "warm",
+        "disk-try",
+    }
 )
 
 
 class Counter:
     """The durable counter of packs and generations: two slots written in turn, the newer valid one counts."""
 
-    def __init__(self, disk: Disk, path: Path) -> None:
+    def __init__(self, disk: Disk, path: Path, *, readonly: bool = False) -> None:
         self._disk = disk
-        self._fd = disk.open(path, os.O_RDWR | os.O_CREAT)
+        new = not path.exists()
+        self._fd = disk.open(path, os.O_RDONLY if readonly else os.O_RDWR | os.O_CREAT)
+        if new:
+            disk.sync_directory(path.parent)
         self._turn = 0
         self.next_pack = 1
         self.generation_limit = 1
@@ -162,19 +268,38 @@ class CleanMark:
     epoch: int
     next_pack: int  # packs from here on were written since the last clean stop
     clean: bool
+    transaction: int = 0  # the index's last one by then; 0: an earlier program wrote this, and did not sync the index
+    generation: int = 0  # none at or above this had been handed out
+    remembered: bool = False  # volume and index are known again while they are in memory
 
 
 def read_mark(path: Path) -> CleanMark | None:
     """None when there is none or it cannot be understood: then the index is not trusted."""
     try:
         said = json.loads(path.read_text())
-        return CleanMark(str(said["boot_id"]), int(said["epoch"]), int(said["next_pack"]), bool(said["clean"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        return CleanMark(
+            str(said["boot_id"]),
+            int(said["epoch"]),
+            int(said["next_pack"]),
+            bool(said["clean"]),
+            int(said.get("transaction", 0)),
+            int(said.get("generation", 0)),
+            bool(said.get("remembered", False)),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def write_mark(disk: Disk, path: Path, mark: CleanMark) -> None:
-    said = {"boot_id": mark.boot, "epoch": mark.epoch, "next_pack": mark.next_pack, "clean": mark.clean}
+    said = {
+        "boot_id": mark.boot,
+        "epoch": mark.epoch,
+        "next_pack": mark.next_pack,
+        "clean": mark.clean,
+        "transaction": mark.transaction,
+        "generation": mark.generation,
+        "remembered": mark.remembered,
+    }
     write_whole(disk, path, json.dumps(said).encode())
 
 

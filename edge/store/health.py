@@ -52,6 +52,7 @@ def try_disk(disk: Disk, directory: Path) -> None:
     try:
         disk.pwrite(fd, TRY, 0)
         disk.fdatasync(fd)
+        disk.forget(fd)  # else memory would answer
         if disk.pread(fd, len(TRY), 0) != TRY:
             raise OSError(errno.EIO, "what was written is not what is read")
     finally:

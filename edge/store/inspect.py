@@ -49,9 +49,7 @@ def inspect_directory(directory: Path, index_dir: Path | None = None) -> Inspect
     packs = list((directory / "packs").glob("*.pack"))
     mark = read_mark(directory / "clean")
     epoch = mark.epoch if mark is not None else 0
-    counter = Counter(Disk(), directory / "counter")
-    generation = counter.generation_limit
-    counter.close()
+    generation = _generation(directory / "counter")
     objects, stored, kinds = _count((index_dir or directory) / f"index-{epoch}")
     return Inspection(
         directory=str(directory),
@@ -65,6 +63,18 @@ def inspect_directory(directory: Path, index_dir: Path | None = None) -> Inspect
         clean=mark is not None and mark.clean,
         kinds=kinds,
     )
+
+
+def _generation(path: Path) -> int:
+    """The durable limit; 0 where its file is lost."""
+    try:
+        counter = Counter(Disk(), path, readonly=True)
+    except FileNotFoundError:
+        return 0
+    try:
+        return counter.generation_limit
+    finally:
+        counter.close()
 
 
 def _count(path: Path) -> tuple[int, int, dict[str, int]]:

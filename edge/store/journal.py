@@ -13,9 +13,11 @@ from edge.store.record import Extent, Record, decode_extent, decode_record, enco
 
 MAGIC: Final = b"EDGEJRNL"
 VERSION: Final = 1
+LATER: Final = 8  # a version up to it may be that of a later program; what is beyond is a bit that has flipped
 _HEADER: Final = struct.Struct("<8sHHI16s")
 HEADER_BYTES: Final = _HEADER.size
 ENTRY: Final = struct.Struct("<IIB")
+PIECE: Final = 4 << 20  # more than the longest entry takes
 SEARCH: Final = 80 << 10
 MAX_PAYLOAD: Final = 1 << 20  # a head is at most 64 KiB, sums of 64 slices 512 bytes: more is garbage
 
@@ -97,16 +99,23 @@ def _told_nobody(_at: int) -> None:
     pass
 
 
+def flipped(raw: bytes, pack: int, volume: uuid.UUID) -> int:
+    """How many bits of a journal's header are not as they should be; whatever row it names is right."""
+    expected = header(pack, volume, row_of(raw))
+    return (int.from_bytes(raw[:HEADER_BYTES]) ^ int.from_bytes(expected)).bit_count()
+
+
 def is_of(raw: bytes, pack: int, volume: uuid.UUID) -> bool:
-    """Is this a journal of that pack? FormatUnknown: of another version."""
+    """Is this a journal of that pack? One bit of its header may be `flipped`. FormatUnknown: of another version."""
     if len(raw) < HEADER_BYTES:
         return False
-    magic, version, _, number, owner = _HEADER.unpack_from(raw)
+    wrong, version = flipped(raw, pack, volume), _HEADER.unpack_from(raw)[1]
+    if wrong == 0 or (wrong == 1 and (version == VERSION or not 0 < version <= LATER)):
+        return True
+    magic, _, _, number, owner = _HEADER.unpack_from(raw)
     if magic != MAGIC or number != pack or owner != volume.bytes:
         return False
-    if version != VERSION:
-        raise FormatUnknown(f"journal of pack {pack} has version {version}, this program reads {VERSION}")
-    return True
+    raise FormatUnknown(f"journal of pack {pack} has version {version}, this program reads {VERSION}")
 
 
 def read_journal(
@@ -115,10 +124,12 @@ def read_journal(
     """The good entries. `damaged` is told where a bad one stands, or an end that was not completely written.
 
     What a bad entry said is lost, what follows it is not: each entry names data that was durable before it.
-    FormatUnknown: another version. A foreign or damaged header: no entries.
+    FormatUnknown: another version. A foreign header, or one of which more than a bit is damaged: no entries.
     """
-    if not is_of(raw, pack, volume):
+    of_this_pack = is_of(raw, pack, volume)
+    if not of_this_pack or flipped(raw, pack, volume):
         damaged(0)
+    if not of_this_pack:
         return
     at: int | None = _HEADER.size
     while at is not None and at < len(raw):
@@ -131,6 +142,24 @@ def read_journal(
         entry = _decode(kind, payload)
         if entry is not None:
             yield entry
+
+
+def is_whole(read: Callable[[int, int], bytes], pack: int, volume: uuid.UUID) -> bool:
+    """Is a sealed journal as it was written? Read in pieces by (length, offset); an entry is in memory at a time."""
+    raw, at, kind = read(PIECE, 0), HEADER_BYTES, 0
+    if raw[:HEADER_BYTES] != header(pack, volume, row_of(raw)):
+        return False
+    begin, more = 0, len(raw) == PIECE
+    while True:
+        framed = _framed(raw, at - begin)
+        if framed is not None:
+            kind, _, end = framed
+            at = begin + end
+        elif more and begin != at:  # what is left of this piece is the beginning of an entry
+            raw, begin = read(PIECE, at), at
+            more = len(raw) == PIECE
+        else:
+            return at == begin + len(raw) and kind == EntryType.SEALED
 
 
 def _framed(raw: bytes, at: int) -> tuple[int, bytes, int] | None:

@@ -1,5 +1,6 @@
 """The index as workers see it: single look-ups, never a change."""
 
+import logging
 import struct
 import threading
 from pathlib import Path
@@ -10,20 +11,23 @@ import lmdb
 from edge.store.bus import Bus
 from edge.store.record import Extent, decode_extent_row, glance
 from edge.store.residency import PAGE
-from edge.store.tables import extent_key, open_environment
+from edge.store.tables import NO_INDEX, extent_key, open_environment
 
+ERRORS: Final = (lmdb.Error, *NO_INDEX)
 WALK_MOST: Final = 4096  # extents of an object: 64 GB in pieces of 16 MiB
+
+log = logging.getLogger("edge.store")
 
 
 class ReadIndex:
     """A worker's view: looks up raw records; each look-up is a transaction of its own (0.7 us).
 
     `unreadable`: the disk could not give one of its pages (`bus`). Nothing that was found since is to be believed,
-    and what was not found may be there; opened anew, it may be good again.
+    and what was not found may be there; opened anew, it may be good again. `damaged`: its pages make no index.
     """
 
     def __init__(self, path: Path, map_bytes: int, bus: Bus | None = None) -> None:
-        self.unreadable = False
+        self.unreadable = self.damaged = False
         self._path, self._bus = path, bus
         self._env = open_environment(path, map_bytes, readonly=True)
         if bus is not None:
@@ -33,6 +37,14 @@ class ReadIndex:
         self._extents = self._env.open_db(b"extents", create=False)
         self._lock = threading.Lock()  # of the next two
         self._walkers, self._closing = 0, False
+
+    def _met(self, error: Exception) -> None:
+        """Raises what is not of the pages."""
+        if not self.unreadable:
+            if not isinstance(error, NO_INDEX):
+                raise error
+            log.error("%s is damaged: %s: %s", self._path, type(error).__name__, error)
+            self.unreadable = self.damaged = True
 
     def _on_unreadable(self) -> None:
         self.unreadable = True
@@ -44,9 +56,8 @@ class ReadIndex:
                 found: bytes | None = txn.get(name)
             finally:
                 txn.abort()
-        except lmdb.Error:
-            if not self.unreadable:
-                raise
+        except ERRORS as error:
+            self._met(error)
             return None
         return found if not self.unreadable else None
 
@@ -54,9 +65,8 @@ class ReadIndex:
         """The extent outside the record with the highest start at or before `position`."""
         try:
             found = self._extent_before(generation, position)
-        except lmdb.Error:
-            if not self.unreadable:
-                raise
+        except ERRORS as error:
+            self._met(error)
             return None
         return found if not self.unreadable else None
 
@@ -67,7 +77,7 @@ class ReadIndex:
                 return None
             if not cursor.key().startswith(struct.pack(">Q", generation)):
                 return None
-            return decode_extent_row(cursor.value())
+            return decode_extent_row(cursor.key(), cursor.value())
 
     # -- pages that are not in memory --------------------------------------------------------------
 
@@ -91,7 +101,7 @@ class ReadIndex:
             self._walkers += 1
         try:
             self._walk(name)
-        except lmdb.Error:
+        except ERRORS:
             pass  # who looks it up will meet the same
         finally:
             with self._lock:
@@ -135,6 +145,7 @@ class NoIndex:
     """In the place of tables that cannot be opened: nothing is found in them, until they are opened anew."""
 
     unreadable = True
+    damaged = False
     data = Path()
     walkers = 0
 

@@ -2,16 +2,22 @@
 
 from edge.errors import StoreError
 from edge.store import files
+from edge.store.tables import NEXT_GENERATION, NEXT_PACK
+from edge.store.writing import Writing
+
+
+def newest_sequence(first_generation: int) -> int:
+    """None that was used before the first generation of a run is higher, whether the index is there or lost."""
+    return first_generation << 16
 
 
 class Numbers:
-    """Both only ever grow, over all runs: the index may be lost, the counter's file is not."""
+    """Both only ever grow, over all runs: the counter's file says how far, and beside it the index, if one is lost."""
 
     def __init__(self, counter: files.Counter, first_generation: int, last_sequence: int) -> None:
         self._counter = counter
         self.generation = first_generation  # the next one
-        # Above all that any run before has used, also where the index is lost.
-        self.sequence = max(last_sequence + files.GENERATION_STEP, first_generation << 16)
+        self.sequence = max(last_sequence + files.GENERATION_STEP, newest_sequence(first_generation))
 
     def __repr__(self) -> str:
         return f"<Numbers generation={self.generation} sequence={self.sequence}>"
@@ -27,7 +33,13 @@ class Numbers:
     def keep(self) -> None:
         """Move the durable limit on while there is plenty left (store thread: it waits for the disk)."""
         if self.generation + files.GENERATION_STEP // 2 > self._counter.generation_limit:
-            self._counter.raise_limit()
+            self._counter.at_least(0, self.generation + files.GENERATION_STEP)
+
+    def note(self, txn: Writing) -> None:
+        """Write down what has been handed out, with what it was used for."""
+        txn.set_meta(b"sequence", self.sequence)
+        txn.set_meta(NEXT_GENERATION, self.generation)
+        txn.set_meta(NEXT_PACK, self._counter.next_pack)
 
     def next_sequence(self) -> int:
         self.sequence += 1

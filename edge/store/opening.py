@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from edge.errors import FormatUnknown
+from edge.errors import FormatUnknown, StoreError
 from edge.store import files
 from edge.store.bulk.builder import PATTERN as BUILT
 from edge.store.bulk.builder import Builder, processes
@@ -19,23 +19,30 @@ from edge.store.bulk.order import Order
 from edge.store.bus import Bus
 from edge.store.disk import Disk
 from edge.store.index import Index
+from edge.store.journal import HEADER_BYTES, is_of
 from edge.store.live import LiveTable
+from edge.store.numbers import newest_sequence
 from edge.store.owned import clear, try_lock
 from edge.store.pack import EXTENT_LIMIT, pack_size_for
 from edge.store.packs import Packs
 from edge.store.purgelog import PurgeLog
 from edge.store.rebuild import Rebuild
-from edge.store.recovery import complete_journals, complete_newest
+from edge.store.recovery import complete_journals, complete_newest, read_whole
 from edge.store.renewal import Renewal, newest
 from edge.store.settings import VolumeHello, VolumeSettings
+from edge.store.stretch import Stretch
 from edge.store.tables import FORMAT as INDEX_FORMAT
-from edge.store.tables import UNFINISHED
+from edge.store.tables import NEXT_GENERATION, NEXT_PACK, UNFINISHED
 from edge.words import GIB
 
 log = logging.getLogger("edge.store")
 
 End = Callable[[str], None]
 LIVE_NAME = re.compile("edge-live-[0-9a-f-]{36}-[0-9a-f]{8}")
+MARK = "clean"
+LOST_MARK = "clean.lost"  # the mark of a run whose index proved bad
+DRAFTS = ("clean.new", "purges.new", "popularity.new", "volume.json.new", "volume.copy.json.new")
+LOST_GENERATIONS = 1 << 32  # more than a run hands out
 SUMS_LIMIT = 64  # slices an extent may have (DESIGN section 9)
 
 
@@ -45,6 +52,22 @@ def _nothing() -> None:
 
 def _stay(_why: str) -> None:
     pass
+
+
+def _remember(path: Path) -> bool:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return files.remember(fd)
+    finally:
+        os.close(fd)
+
+
+def _is_remembered(path: Path) -> bool:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return files.is_remembered(fd)
+    finally:
+        os.close(fd)
 
 
 class Opened:
@@ -59,14 +82,24 @@ class Opened:
     live_path: Path
 
     def __init__(
-        self, directory: Path, settings: VolumeSettings, disk: Disk, boot: str, bus: Bus | None, end: End
+        self,
+        directory: Path,
+        settings: VolumeSettings,
+        disk: Disk,
+        boot: str,
+        bus: Bus | None,
+        end: End,
+        *,
+        distrust: bool,
     ) -> None:
         self.directory, self.settings, self.disk = directory, settings, disk
-        self._boot, self._bus, self._end = boot, bus, end
+        self._boot, self._bus, self._end, self._distrust = boot, bus, end, distrust
         self._live_lock: int | None = None
         self.rebuild: Rebuild | Renewal | None = None
-        self._index_is_lost = False
+        self._index_is_lost = self._is_remembered = False
+        self.index_was_bad = False  # pages of it made no index
         self._marking: threading.Thread | None = None
+        self._owes_mark = False
         self.pack_size = settings.pack_size or pack_size_for(settings.size_bytes)
         self.extent_max = min(EXTENT_LIMIT, SUMS_LIMIT * settings.slice_size, self.pack_size)
         files.check_size(settings.size_bytes)
@@ -85,12 +118,16 @@ class Opened:
         boot: str | None,
         bus: Bus | None = None,
         end: End | None = None,
+        *,
+        distrust: bool = False,
     ) -> "Opened":
         """VolumeBusy: another keeper has it. FormatUnknown: not ours. OSError: the disk.
 
         `end` does not return: it ends the process when the index is of no more use in it (`bus`: or in any other).
+        `distrust`: the keeper before has died of something, and that may be its index.
         """
-        opened = cls(directory, settings, disk, files.boot_id() if boot is None else boot, bus, end or _stay)
+        boot = files.boot_id() if boot is None else boot
+        opened = cls(directory, settings, disk, boot, bus, end or _stay, distrust=distrust)
         try:
             opened._start()
         except BaseException:
@@ -99,49 +136,84 @@ class Opened:
         return opened
 
     def _start(self) -> None:
-        disk, directory, boot = self.disk, self.directory, self._boot
+        disk, directory = self.disk, self.directory
+        self._tidy()
         self.identity = files.identity(disk, directory)
         self.counter = files.Counter(disk, directory / "counter")
         self.packs = Packs(directory, disk, self.counter, self.identity.volume, self.pack_size, self.extent_max)
-        self.counter.at_least(max(self.packs.all, default=0) + 1, 0)
-        self.purges = PurgeLog(disk, directory / "purges", self.identity.volume, min(self.packs.all, default=0))
-        mark = files.read_mark(directory / "clean")
-        trusted = mark is not None and (mark.clean or (mark.boot == boot and boot != ""))
+        mark = files.read_mark(directory / MARK)
+        last = mark or files.read_mark(directory / LOST_MARK)
+        self._learn_numbers(last)
+        newest = newest_sequence(self.counter.generation_limit)
+        self.purges = PurgeLog(disk, directory / "purges", self.identity.volume, self.packs.all.keys(), newest)
+        # While the system has a file in memory it has what was written to it, whoever was killed. Else packs since the
+        # last clean stop are verified before first use.
+        same_boot = mark is not None and mark.boot == self._boot and self._boot != ""
+        in_memory = same_boot and mark is not None and (not mark.remembered or files.is_remembered(self._lock_fd))
         self.first_pack = self.counter.next_pack  # of this run; the packs of earlier runs are never appended to
-        dirty_from = self.first_pack if mark is None or mark.clean else min(mark.next_pack, self.first_pack)
+        dirty_from = self.first_pack if last is None or last.clean else min(last.next_pack, self.first_pack)
         self._dirty_from = dirty_from
-        # Within one boot the page cache has what was written, whoever was killed. After another one, packs since
-        # the last clean stop are verified before first use.
-        same_boot = mark is not None and mark.boot == boot and boot != ""
-        self.suspect = (self.first_pack, self.first_pack) if same_boot else (dirty_from, self.first_pack)
-        self.epoch = mark.epoch if mark is not None and trusted else (mark.epoch + 1 if mark else 1)
-        self._open_index(trusted)
-        self.write_mark(clean=False)
-        self.first_generation = max(self.counter.raise_limit(), 1)
+        self.suspect = (self.first_pack, self.first_pack) if in_memory else (dirty_from, self.first_pack)
+        self._is_remembered = files.remember(self._lock_fd)
+        self._open_index(mark, in_memory=in_memory)
+        self._begin_mark()
+        self.first_generation = max(self._more_generations(), 1)
         self.live_path = self._make_live_path()
         self.live = LiveTable(self.live_path, self.settings.live_bytes, readonly=False)
         if self._index_is_lost:
             self.rebuild = self._begin_rebuild()
 
-    def _open_index(self, trusted: bool) -> None:
+    def _tidy(self) -> None:
+        """Remove what a run was writing when it was killed."""
+        for name in DRAFTS:
+            with suppress(OSError):
+                (self.directory / name).unlink(missing_ok=True)
+
+    def _learn_numbers(self, last: files.CleanMark | None) -> None:
+        """What the counter does not know, since its file was lost, damaged, or is older than what lies here.
+
+        A number is taken before there is a pack of it, so a counter that has not got beyond the newest is not the
+        newest. Generations have then been handed out of which it knows nothing: the mark knows those of runs before,
+        the newest journals those of the last one, but for few.
+        """
+        newest_pack = max(self.packs.all, default=0)
+        if newest_pack < self.counter.next_pack:
+            return
+        log.warning("the counter of %s is lost, or older than its packs", self.directory)
+        generation = max(self.counter.generation_limit, last.generation if last is not None else 0)
+        for number in newest(self.packs):
+            generation = max(generation, self._newest_generation(number))
+        next_pack = max(newest_pack + 1, last.next_pack if last is not None else 0)
+        self.counter.at_least(next_pack, generation + LOST_GENERATIONS)
+
+    def _newest_generation(self, number: int) -> int:
+        stretch = Stretch()
+        with suppress(OSError, FormatUnknown):
+            raw = read_whole(self.disk, self.packs, number)
+            if is_of(raw, number, self.identity.volume):
+                stretch.take(raw, HEADER_BYTES, number, len(raw), lambda _: None)
+        return stretch.newest_generation()
+
+    def _open_index(self, mark: files.CleanMark | None, *, in_memory: bool) -> None:
+        """The index that the last run left, if it can be trusted; else another one, which is then rebuilt."""
+        self.epoch = mark.epoch if mark is not None else 0
         path = self._index_path(self.epoch)
-        exists = (path / "data.mdb").exists()
-        if trusted and exists:
+        self.index_was_bad = self._distrust or (self.directory / LOST_MARK).exists()
+        if mark is not None and not self.index_was_bad and (path / "data.mdb").exists():
             try:
-                self.index = self._mapped(path)
-                if self.index.meta(b"format") != INDEX_FORMAT or self.index.meta(UNFINISHED):
-                    self._leave_index()
-                complete_journals(self.packs, self.index, self.disk, self.identity.volume)
-                self._remove_indexes(but=path)
-                return
-            except Exception:  # a damaged LMDB file raises whatever lmdb makes of it: rebuild
+                in_memory = in_memory and (not mark.remembered or _is_remembered(path / "data.mdb"))
+                if in_memory or mark.clean:
+                    self.index = self._mapped(path)
+                    self._trust_index(mark, in_memory=in_memory)
+                    self._remove_indexes(but=path)
+                    return
+            except Exception as error:  # a damaged LMDB file raises whatever lmdb makes of it: rebuild
+                self.index_was_bad = not isinstance(error, FormatUnknown | OSError)
+                log.warning("the index of %s is not used: %s: %s", self.directory, type(error).__name__, error)
                 if self._bus is not None:
                     self._bus.forget(path)
-                self.epoch += 1
-                path = self._index_path(self.epoch)
-        elif trusted:
-            self.epoch += 1
-            path = self._index_path(self.epoch)
+        self.epoch = max((self.epoch, *self._epochs())) + 1
+        path = self._index_path(self.epoch)
         self._remove_indexes()
         self.index = self._mapped(path)
         if self.packs.all:
@@ -149,6 +221,32 @@ class Opened:
             self._index_is_lost = True
             with self.index.writing() as txn:
                 txn.set_meta(UNFINISHED, 1)
+
+    def _trust_index(self, mark: files.CleanMark, *, in_memory: bool) -> None:
+        """Complete the journals from it. FormatUnknown: it is not what the mark says, of another format, or unfinished.
+
+        A clean mark is written when the index is on the disk, and nothing is written to it after that. Where the page
+        cache is gone, or the file has been put back, it shows: each transaction has a number.
+        """
+        found = self.index.found_transaction
+        said = mark.transaction
+        if found < said or (not in_memory and (found != said or not mark.clean)):
+            self.index.close()
+            raise FormatUnknown(f"an index at transaction {found}, where the mark says {said}")
+        if self.index.meta(b"format") != INDEX_FORMAT or self.index.meta(UNFINISHED):
+            self._leave_index()
+        if not mark.clean and self.index.objects() == 0 and self.packs.hold_something():
+            self.index.close()
+            raise FormatUnknown("an index without objects, beside packs that have some")
+        counters = self.index.counters()
+        self.counter.at_least(counters.get(NEXT_PACK, 0), counters.get(NEXT_GENERATION, 1) - 1)
+        self.first_pack = max(self.first_pack, self.counter.next_pack)
+        complete_journals(self.packs, self.index, self.disk, self.identity.volume)
+
+    def _epochs(self) -> list[int]:
+        """Of indexes that are there."""
+        names = [path.name.removeprefix("index-") for path in self._index_base().glob("index-*")]
+        return [int(name) for name in names if name.isdigit()]
 
     def _leave_index(self) -> None:
         """FormatUnknown, once what was kept during a rebuild that was cut short stands in journals."""
@@ -212,22 +310,27 @@ class Opened:
 
     def _mapped(self, path: Path) -> Index:
         bus = self._bus
-        mapped = partial(bus.watch, path, self._lose_index) if bus is not None else _nothing
+        unreadable = partial(self.lose_index, "a page of the index cannot be read")
+        mapped = partial(bus.watch, path, unreadable) if bus is not None else _nothing
         index = Index(path, self._map_bytes(), mapped=mapped)
-        index.died = lambda: self._end("a commit of the index failed half-way")
+        index.lost = self.lose_index
+        self._is_remembered = _remember(path / "data.mdb") and self._is_remembered
         if bus is not None:
             index.closing = partial(bus.forget, path)
         return index
 
-    def _lose_index(self) -> None:
-        """The disk cannot read a page of it: the next start does not trust it, and makes another one."""
+    def lose_index(self, why: str) -> None:
+        """It is of no use: the next start does not trust it, and makes another one. Workers read what they can until
+        then."""
         with suppress(OSError):
-            os.unlink(self.directory / "clean")
-        self._end("a page of the index cannot be read: it will be rebuilt")
+            os.rename(self.directory / MARK, self.directory / LOST_MARK)
+        self._end(f"{why}: it will be rebuilt")
 
     def _map_bytes(self) -> int:
-        # Sparse: 1 % of the volume is 400 bytes for each 40 KB stored, far more than video needs.
-        return self.settings.index_map_bytes or min(max(GIB, self.settings.size_bytes // 100), 256 * GIB)
+        # Addresses only, the file is as long as what is in it. The index counts towards the volume's size, so this is
+        # never reached unless it takes a quarter of that: 1.3 KB an object, when each has no more than a page of a
+        # pack. Of the 128 TiB that a process has, four volumes of 30 TB take 30, and for a moment twice that.
+        return self.settings.index_map_bytes or min(max(GIB, self.settings.size_bytes // 4), 16 * 1024 * GIB)
 
     def _index_base(self) -> Path:
         return self.settings.index_dir or self.directory
@@ -248,10 +351,55 @@ class Opened:
         self._live_lock = try_lock(made, make=True)
         return made
 
+    def _begin_mark(self) -> None:
+        """From now on a start may trust the index only within this boot. Where that cannot be written, not at all."""
+        try:
+            self.write_mark(clean=False)
+        except OSError as error:
+            if not files.is_full(error):
+                raise
+            with suppress(FileNotFoundError):
+                self.disk.unlink(self.directory / MARK)
+            self.disk.sync_directory(self.directory)
+            self._owes_mark = True
+            log.warning("%s is full: the start after this one would rebuild the index", self.directory)
+            return
+        with suppress(OSError):
+            (self.directory / LOST_MARK).unlink(missing_ok=True)
+
+    def _more_generations(self) -> int:
+        try:
+            return self.counter.raise_limit()
+        except OSError as error:
+            if not files.is_full(error):
+                raise
+            return self.counter.generation_limit  # none below the limit: nothing is kept until there are more
+
+    def pay_mark(self) -> None:
+        """Write the mark that a start on a full disk could not write. OSError: it still cannot."""
+        if self._owes_mark:
+            self.write_mark(clean=False)
+            self._owes_mark = False
+
     def write_mark(self, *, clean: bool) -> None:
-        next_pack = self.counter.next_pack if clean else self._dirty_from
-        mark = files.CleanMark(self._boot, self.epoch, next_pack, clean)
-        files.write_mark(self.disk, self.directory / "clean", mark)
+        """StoreError, OSError: the index is to be `clean`, and cannot be brought to the disk: it is trusted no more."""
+        if clean:
+            try:
+                self.index.sync(self.disk)
+            except (StoreError, OSError):
+                with suppress(OSError):
+                    os.rename(self.directory / MARK, self.directory / LOST_MARK)
+                raise
+        mark = files.CleanMark(
+            self._boot,
+            self.epoch,
+            self.counter.next_pack if clean else self._dirty_from,
+            clean,
+            self.index.transaction(),
+            self.counter.generation_limit,
+            self._is_remembered,
+        )
+        files.write_mark(self.disk, self.directory / MARK, mark)
 
     @property
     def hello(self) -> VolumeHello:

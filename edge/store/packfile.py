@@ -61,6 +61,10 @@ class PackFile:
     def fileno(self) -> int:
         return self._fd
 
+    def reaches(self, end: int) -> bool:
+        """Is it so long still? Of a page in which it was cut off, the rest reads as zeros and is in memory."""
+        return os.fstat(self._fd).st_size >= end
+
     def view(self, offset: int, count: int) -> memoryview:
         """Bytes for TLS, without a copy; only for windows that are resident (a mapping must not meet the disk)."""
         if self._map is None:

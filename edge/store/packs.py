@@ -26,6 +26,10 @@ from edge.store.pack import ALIGN, Pack, Reservation, row_in
 WAITING_MOST: Final = 10_000  # entries of a pack, about 5 MB, while its journal cannot be written
 
 
+def _blocks(length: int) -> int:
+    return length + -length % ALIGN
+
+
 class Packs:
     """All packs of a volume, oldest first."""
 
@@ -37,6 +41,7 @@ class Packs:
         self.all: dict[int, Pack] = {}  # in order of number
         self._open: dict[int, Pack] = {}  # those of this run that are not retired: few, where `all` may be 40,000
         self.used_bytes = 0  # of all of them; also asked from the loop's thread
+        self.journal_bytes = 0  # of all journals, in whole blocks
         self.actives: dict[Row, Pack] = {}
         self.written_bytes = 0  # to packs and journals, since they were last taken
         self._disk = disk
@@ -44,11 +49,18 @@ class Packs:
         self._volume = volume
         self.size = size
         disk.mkdir(self.directory)
-        for number, stat in sorted(self._found()):
+        found, journals, leftovers = self._found()
+        for path in leftovers:
+            with suppress(OSError):
+                disk.unlink(path)
+        for number, stat in sorted(found.items()):
             pack = Pack(number, stat.st_size, min(stat.st_size, stat.st_blocks * 512))
             pack.sealed = True  # never appended to by a later run
             self.all[number] = pack
             self.used_bytes += pack.used
+            if number in journals:
+                self.journal_has(pack, journals[number].st_size)
+        self.rows_known = not self.all  # else when their journals have been looked at
 
     def look_at_journals(self, known: Mapping[int, int]) -> None:
         """Learn rows, and which journals lack their end; those that are `known` (with their rows) are not opened."""
@@ -57,14 +69,33 @@ class Packs:
                 pack.row, pack.journal_whole = Row(known[number]), True
             else:
                 self.look_at_journal(pack)
+        self.rows_known = True
 
-    def _found(self) -> list[tuple[int, os.stat_result]]:
+    def _found(self) -> tuple[dict[int, os.stat_result], dict[int, os.stat_result], list[Path]]:
+        """Packs, journals, and what killed runs have left: drafts, and journals whose packs are gone."""
+        found: dict[int, os.stat_result] = {}
+        journals: dict[int, os.stat_result] = {}
+        leftovers: list[Path] = []
         with os.scandir(self.directory) as entries:
-            return [
-                (int(entry.name[:-5]), entry.stat())
-                for entry in entries
-                if entry.name.endswith(".pack") and entry.name[:-5].isdigit()
-            ]
+            for entry in entries:
+                stem, _, kind = entry.name.partition(".")
+                if kind == "pack" and stem.isdigit():
+                    found[int(stem)] = entry.stat()
+                elif kind == "journal" and stem.isdigit():
+                    journals[int(stem)] = entry.stat()
+                elif kind == "new" and stem.isdigit():
+                    leftovers.append(self.directory / entry.name)
+        lonely = sorted(journals.keys() - found.keys())
+        return found, journals, leftovers + [self.journal_path(number) for number in lonely]
+
+    def hold_something(self) -> bool:
+        """Does a journal say that there is anything?"""
+        return any(pack.journal_at > HEADER_BYTES + SEALED_BYTES for pack in self.all.values())
+
+    def journal_has(self, pack: Pack, length: int) -> None:
+        """So long is its journal now."""
+        self.journal_bytes += _blocks(length) - _blocks(pack.journal_at)
+        pack.journal_at = length
 
     def look_at_journal(self, pack: Pack) -> None:
         """Learn its row, and whether its last entry is there."""
@@ -127,7 +158,7 @@ class Packs:
             pack.journal_fd = self._disk.open(self.journal_path(number), flags)
             head = header(number, self._volume, row)
             self._disk.pwrite(pack.journal_fd, head, 0)
-            pack.journal_at = len(head)
+            self.journal_has(pack, len(head))
             self._disk.sync_directory(self.directory)
         except OSError as error:
             self._discard(pack)
@@ -136,6 +167,7 @@ class Packs:
         return pack
 
     def _discard(self, pack: Pack) -> None:
+        self.journal_has(pack, 0)
         self.close_files(pack)
         for path in (self.pack_path(pack.number), self.journal_path(pack.number)):
             try:
@@ -181,7 +213,8 @@ class Packs:
         into the journal of the newest pack of each.
         """
         for row in Row:
-            if row in self.actives or any(pack.row is row for pack in self.all.values()) or not self.all:
+            there = not self.rows_known or not self.all or any(pack.row is row for pack in self.all.values())
+            if there or row in self.actives:
                 self.log((self.actives.get(row) or self._begin(row)).number, entry)
 
     def to_flush(self) -> list[tuple[Pack, list[Entry]]]:
@@ -204,7 +237,7 @@ class Packs:
             return
         raw = b"".join(encode_entry(entry) for entry in entries)
         self._disk.pwrite(pack.journal_fd, raw, pack.journal_at)
-        pack.journal_at += len(raw)
+        self.journal_has(pack, pack.journal_at + len(raw))
         self.written_bytes += len(raw)
         pack.journal_dirty = True
 
@@ -258,6 +291,12 @@ class Packs:
         except OSError:
             return 0.0
 
+    def seal_all(self) -> None:
+        """Nothing is appended to any pack of now: each may be evicted once nobody writes into it."""
+        for pack in self.actives.values():
+            pack.sealed = True
+        self.actives.clear()
+
     def oldest(self, row: Row) -> Pack | None:
         """The pack of a row to be evicted next: sealed, and nobody writes into it."""
         for pack in self.all.values():
@@ -269,6 +308,7 @@ class Packs:
         """Delete a pack and its journal; who still sends from it keeps its own descriptor."""
         if self.all.pop(pack.number, None) is not None:
             self.used_bytes -= pack.used
+            self.journal_has(pack, 0)
         self.close_files(pack)
         for path in (self.pack_path(pack.number), self.journal_path(pack.number)):
             try:

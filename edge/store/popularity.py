@@ -14,8 +14,8 @@ from array import array
 from typing import Final
 
 from edge.errors import StoreError
-from edge.store.hits import ONE, HitCounters
-from edge.store.traits import TITLES, Ratios, Traits
+from edge.store.hits import ONE, HitCounters, fitted
+from edge.store.traits import TITLES, Ratios, Traits, titles_for
 
 HALF_LIFE: Final = 24 * 3600.0  # seconds: the shortest
 HALF_LIFE_MOST: Final = 4 * HALF_LIFE
@@ -29,8 +29,11 @@ LIKE_LEAST, LIKE_MOST = 0.1, 10.0  # times its title that a segment may be expec
 EARNED: Final = 0.75  # bytes that may be appended anew for each byte filled: writes stay below 1.8
 SAVED: Final = 4  # packs: no more is earned ahead
 SMOOTH: Final = 0.1  # weight of the newest pack in the level
+JUMP: Final = 2 * HALF_LIFE  # seconds between two looks: the clock was set, as by NTP some time after the boot
 _HEAD: Final = struct.Struct("<8sdddqdddd")
-_MAGIC: Final = b"EDGEPOP2"
+_MAGIC: Final = b"EDGEPOP3"
+_COUNT: Final = struct.Struct("<I")  # of means, behind the head
+_MAGIC_2: Final = b"EDGEPOP2"  # until 2026-11-30: without that, and 65,536 means
 _OLD_HEAD: Final = struct.Struct("<8sdddqd")
 _OLD_MAGIC: Final = b"EDGEPOP1"  # until 2026-11-29: whole hits, no ratios, no turns
 _GONE: Final = 64  # steps after which nothing is left of a counter
@@ -47,9 +50,10 @@ class Popularity:
         self.spent = 0.0
         self.turn = 0.0  # seconds in which as many bytes are filled as the volume has; 0 = not known
         self._size, self._most_credit = size_bytes, SAVED * pack_size
-        self._means = array("f", bytes(4 * TITLES))
+        self.titles = titles_for(size_bytes)
+        self._means = array("f", bytes(4 * self.titles))
         self._renditions, self._files = Ratios(), Ratios()
-        self._aged = self._since = now
+        self._aged = self._since = self._looked = now
         self._filled = 0.0  # since `_since`
 
     def __repr__(self) -> str:
@@ -74,6 +78,7 @@ class Popularity:
     def earn(self, filled: int, now: float) -> None:
         """Bytes are filled."""
         self.credit = min(self.credit + EARNED * filled, self._most_credit)
+        self._look(now)
         if now < self._since:  # the clock was set back
             self._since, self._filled = now, 0.0
         self._filled += filled
@@ -90,6 +95,7 @@ class Popularity:
 
     def age(self, now: float, *, counters: bool) -> None:
         """Fade by the steps that are due; the shared counters are faded by one keeper only."""
+        self._look(now)
         if now < self._aged:  # the clock was set back
             self._aged = now
         step = self.half_life / STEPS
@@ -105,6 +111,14 @@ class Popularity:
         if counters and self.hits is not None:
             self.hits.fade(left)
 
+    def _look(self, now: float) -> None:
+        """A clock that is set by more than a keeper ever waits ages nothing."""
+        ahead = now - self._looked
+        self._looked = now
+        if ahead > JUMP:
+            self._aged += ahead
+            self._since += ahead
+
     def to_bytes(self, now: float) -> bytes:
         """All of it, to survive a restart of the machine."""
         head = _HEAD.pack(
@@ -119,7 +133,7 @@ class Popularity:
             self._filled,
         )
         counters = self.hits.to_bytes() if self.hits is not None else b""
-        learnt = self._means.tobytes() + self._renditions.to_bytes() + self._files.to_bytes()
+        learnt = _COUNT.pack(self.titles) + self._means.tobytes() + self._renditions.to_bytes() + self._files.to_bytes()
         body = zlib.compress(head + learnt + counters, 1)
         return struct.pack("<I", zlib.crc32(body)) + body
 
@@ -132,25 +146,38 @@ class Popularity:
             raise StoreError("the file of popularity is damaged")
         body = zlib.decompress(raw[4:])
         if body.startswith(_OLD_MAGIC):
-            self._restore_old(body)
+            self._restore_old(body, now)
             return
-        if not body.startswith(_MAGIC):
+        if not body.startswith((_MAGIC, _MAGIC_2)):
             raise StoreError("the file of popularity is of another format")
         _, self._aged, self.level, self.credit, self.day, self.spent, *turning = _HEAD.unpack_from(body)
+        self._rest(now)
         self.turn, since, self._filled = turning
         self._since = now - since
-        at = _HEAD.size
-        self._means = array("f", body[at : at + 4 * TITLES])
-        at += 4 * TITLES
+        at, titles = _HEAD.size, TITLES
+        if body.startswith(_MAGIC):
+            (titles,) = _COUNT.unpack_from(body, at)
+            at += _COUNT.size
+        self._recall_means(body[at : at + 4 * titles])
+        at += 4 * titles
         self._renditions = Ratios(body[at : at + Ratios.BYTES])
         at += Ratios.BYTES
         self._files = Ratios(body[at : at + Ratios.BYTES])
         if self.hits is not None:
             self.hits.restore(body[at + Ratios.BYTES :])
 
-    def _restore_old(self, body: bytes) -> None:
+    def _recall_means(self, raw: bytes) -> None:
+        """Of a volume that was larger or smaller, too."""
+        self._means = array("f", fitted(raw, 4 * self.titles))
+
+    def _rest(self, now: float) -> None:
+        """While it was off, or while a clock says so, at most a half-life has passed."""
+        self._looked, self._aged = now, max(self._aged, now - self.half_life)
+
+    def _restore_old(self, body: bytes, now: float) -> None:
         _, self._aged, self.level, self.credit, self.day, self.spent = _OLD_HEAD.unpack_from(body)
+        self._rest(now)
         end = _OLD_HEAD.size + 4 * TITLES
-        self._means = array("f", body[_OLD_HEAD.size : end])
+        self._recall_means(body[_OLD_HEAD.size : end])
         if self.hits is not None:
             self.hits.restore(body[end:].translate(bytes(min(count, 15) * ONE for count in range(256))))

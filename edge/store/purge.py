@@ -1,12 +1,16 @@
 """The purges of a volume: noted for ever, then done in steps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from edge.policy.purges import Purge
+from edge.policy.purges import Purge, Scope
 from edge.store.numbers import Numbers
 from edge.store.opening import Opened
+from edge.store.purgelog import EVERYTHING_STALE, Purged
 from edge.store.purging import Purging
 from edge.store.tallies import Tallies
+from edge.store.unmet import with_more, without
+from edge.store.version import UNMET_MOST
 
 
 class Purges:
@@ -15,6 +19,8 @@ class Purges:
     def __init__(self, opened: Opened, tallies: Tallies, numbers: Numbers) -> None:
         self._opened, self._tallies, self._numbers = opened, tallies, numbers
         self.log = opened.purges
+        self.unmet, self.unmet_number = Purged(), 0  # what could not be noted, or is yet to be; replaced, never changed
+        self.on_unmet: Callable[[int], object] = lambda _: None  # it has another number
 
     def __repr__(self) -> str:
         return f"<Purges {self.log}>"
@@ -24,17 +30,55 @@ class Purges:
 
     def begin(self, whats: Sequence[Purge], before: int) -> Purging:
         """Note purges for ever and return what is to be done; OSError: it cannot be noted. See `Purging`."""
-        number, oldest = self._numbers.next_sequence(), min(self._opened.packs.all, default=0)
-        self.log.append(whats, number, self._opened.counter.next_pack - 1, oldest)
+        number = self._numbers.next_sequence()
+        self._log(whats, number)
         purging = self._purging(whats, number, before)
         purging.begin()
         return purging
+
+    def note(self, key: bytes, sequence: int) -> None:
+        """A deletion that no journal can take: other variants of its key go with it if the index is lost.
+
+        On a disk that has failed nothing can be made durable: requests go on.
+        """
+        with suppress(OSError):
+            self._log([Purge(Scope.KEY, key)], sequence)
+
+    def _log(self, whats: Sequence[Purge], sequence: int) -> None:
+        oldest = min(self._opened.packs.all, default=0)
+        self.log.append(whats, sequence, self._opened.counter.next_pack - 1, oldest)
 
     def count(self, whats: Sequence[Purge]) -> Purging:
         """The same, only counting."""
         purging = self._purging(whats, self._numbers.sequence, self._numbers.generation, dry=True)
         purging.begin()
         return purging
+
+    def hide(self, whats: Sequence[Purge]) -> int:
+        """From now on nobody is to see what they name, and is as old as this; until they are `met`.
+
+        Called in the store's thread, or elsewhere while that is held up in a call. Returns the first number that is
+        not as old.
+        """
+        sequence = self._numbers.sequence + 1
+        self._know_unmet(with_more(self.unmet, whats, sequence))
+        return sequence
+
+    def forget_live(self, whats: Sequence[Purge], before: int) -> None:
+        """What is short-lived goes all the same: its table is in memory."""
+        self._purging(whats, self._numbers.sequence, before).begin()
+
+    def met(self, whats: Sequence[Purge], sequence: int) -> bool:
+        """They have been done, by a purge of that number: was any of them unmet?"""
+        left = without(self.unmet, whats, sequence)
+        if len(left.entries) == len(self.unmet.entries):
+            return False
+        self._know_unmet(left)
+        return True
+
+    def _know_unmet(self, unmet: Purged) -> None:
+        self.unmet, self.unmet_number = unmet, (self.unmet_number + 1) & UNMET_MOST
+        self.on_unmet(self.unmet_number)
 
     def do_now(self, what: Purge) -> None:
         """The whole of a purge at once, before anybody is served."""
@@ -44,12 +88,16 @@ class Purges:
         """What a killed run had begun.
 
         An index that is to be rebuilt has nothing to forget: what comes into it is judged by the log, and to do all of
-        a long log again would take seconds.
+        a long log again would take seconds. Where the log was damaged what it may have named is all that there is:
+        that takes longer than a start may, so it is unmet until somebody does it.
         """
         if self._opened.rebuild is not None:
             self.end(self.log.newest)
             return
         for what, logged in self.log.since(self._opened.index.meta(b"purged")):
+            if self.log.damaged and what == EVERYTHING_STALE:
+                self.hide([what])
+                continue
             self._do(self._purging([what], logged.sequence, 0))
 
     def _do(self, purging: Purging) -> None:

@@ -2,13 +2,18 @@
 
 One entry names all objects that are older than it (by the record's sequence), so that a purge costs one write,
 however much it forgets. An entry is needed as long as there is a pack whose journal may name such an object.
+
+A damaged entry costs itself only, and may have named anything: all that the packs hold by then becomes stale. The same
+goes for a log whose beginning is damaged, or that is gone while there are packs. What was not written to its end (no
+more is left of the file than a part of one entry, or zeros) was not acknowledged, and named nothing.
 """
 
 import os
 import struct
 import uuid
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -16,7 +21,7 @@ from typing import Final
 from edge.errors import FormatUnknown
 from edge.policy.purges import Purge, Scope
 from edge.store.disk import Disk
-from edge.store.files import write_whole
+from edge.store.files import is_full, write_whole
 from edge.store.record import Flag, Record
 
 MAGIC: Final = b"EDGEPURG"
@@ -27,6 +32,7 @@ _ENTRY: Final = struct.Struct("<QIB?HI")
 SCOPES: Final = tuple(Scope)  # by their place here they are known on disk: new ones at the end
 ENTRIES_MOST: Final = 100_000  # beyond it the older half becomes one that forgets more than was asked
 PAYLOAD_MOST: Final = 1 << 20
+EVERYTHING_STALE: Final = Purge(Scope.PREFIX, b"", soft=True)
 
 _What = tuple[bool, Scope, bytes, bytes]  # soft, scope, site, text: a tuple is looked up faster than a Purge
 
@@ -133,16 +139,31 @@ class Purged:
 
 
 class PurgeLog(Purged):
-    """Used from the store's thread only. FormatUnknown: a file of another version."""
+    """Used from the store's thread only. FormatUnknown: a file of another version.
 
-    def __init__(self, disk: Disk, path: Path, volume: uuid.UUID, oldest_pack: int) -> None:
+    `packs`: the numbers of those that are there. `now`: no object in them has a higher sequence.
+    """
+
+    def __init__(self, disk: Disk, path: Path, volume: uuid.UUID, packs: Collection[int], now: int) -> None:
         super().__init__()
         self._disk, self._path, self._volume = disk, path, volume
-        for what, logged in read_purges(path, volume):
+        self.damaged = 0  # entries that were found to be bad, the file's beginning being one
+        for what, logged in read_purges(path, volume, self._note_damage):
             self.note(what, logged)
-        self._rewrite_without(oldest_pack)
+        if packs and not path.exists():
+            self._note_damage()
+        if self.damaged and packs:
+            self.note(EVERYTHING_STALE, Logged(now, max(packs)))
+        try:
+            self._rewrite_without(min(packs, default=0))
+        except OSError as error:  # on a full disk it stays as it is
+            if not is_full(error) or not path.exists():
+                raise
         self._fd = disk.open(path, os.O_RDWR)
         self._end = path.stat().st_size
+
+    def _note_damage(self) -> None:
+        self.damaged += 1
 
     def append(self, whats: Sequence[Purge], sequence: int, last_pack: int, oldest_pack: int) -> None:
         """Note purges; they are durable when this returns. OSError: they are not."""
@@ -150,8 +171,13 @@ class PurgeLog(Purged):
             self._make_room(oldest_pack)
         logged = Logged(sequence, last_pack)
         raw = b"".join(_encode(what, logged) for what in whats)
-        self._disk.pwrite(self._fd, raw, self._end)
-        self._disk.fdatasync(self._fd)
+        try:
+            self._disk.pwrite(self._fd, raw, self._end)
+            self._disk.fdatasync(self._fd)
+        except OSError:
+            with suppress(OSError):  # what is left of it would look like damage if a shorter one came over it
+                self._disk.ftruncate(self._fd, self._end)
+            raise
         self._end += len(raw)
         for what in whats:
             self.note(what, logged)
@@ -181,24 +207,75 @@ class PurgeLog(Purged):
         self._disk.close(self._fd)
 
 
-def read_purges(path: Path, volume: uuid.UUID) -> Iterator[tuple[Purge, Logged]]:
-    """What the log of a volume says, the oldest first. FormatUnknown: a file of another version, or of another one."""
-    raw = path.read_bytes() if path.exists() else b""
-    if len(raw) < _HEADER.size:
+def _told_nobody() -> None:
+    pass
+
+
+def read_purges(
+    path: Path, volume: uuid.UUID, damaged: Callable[[], object] = _told_nobody
+) -> Iterator[tuple[Purge, Logged]]:
+    """What the log of a volume says, the oldest first; `damaged` is told of each stretch that makes no sense.
+
+    FormatUnknown: a file of another version.
+    """
+    raw = path.read_bytes() if path.exists() else None
+    if raw is None:
         return
+    if not _begins_well(raw, path, volume):
+        damaged()
+    at: int | None = _HEADER.size
+    while at is not None and at < len(raw):
+        found = _framed(raw, at)
+        if found is None:
+            if not _was_cut(raw, at):
+                damaged()
+            at = _next_good(raw, at + 1)
+            continue
+        entry, at = found
+        yield entry
+
+
+def _begins_well(raw: bytes, path: Path, volume: uuid.UUID) -> bool:
+    """Another version than ours is one only if nothing of ours follows: else it is a bad bit."""
+    if len(raw) < _HEADER.size:
+        return False
     magic, version, _, _, owner = _HEADER.unpack_from(raw)
     if magic != MAGIC or owner != volume.bytes:
-        raise FormatUnknown(f"{path} is not this volume's log of purges: empty the directory to start anew")
-    if version != VERSION:
+        return False
+    if version != VERSION and len(raw) > _HEADER.size and _next_good(raw, _HEADER.size) is None:
         raise FormatUnknown(f"{path} has version {version}, this program reads {VERSION}")
-    at = _HEADER.size
-    while at + _FRAME.size <= len(raw):
-        length, crc = _FRAME.unpack_from(raw, at)
-        payload = raw[at + _FRAME.size : at + _FRAME.size + length]
-        if length > PAYLOAD_MOST or len(payload) < length or zlib.crc32(payload) != crc:
-            return  # the last one was not written to its end, so it was not acknowledged
-        at += _FRAME.size + length
-        yield _decode(payload)
+    return bool(version == VERSION)
+
+
+def _next_good(raw: bytes, at: int) -> int | None:
+    return next((further for further in range(at, len(raw)) if _framed(raw, further) is not None), None)
+
+
+def _framed(raw: bytes, at: int) -> tuple[tuple[Purge, Logged], int] | None:
+    """The entry at `at`, and where the next begins; None: there is no good one."""
+    if at + _FRAME.size + _ENTRY.size > len(raw):
+        return None
+    length, crc = _FRAME.unpack_from(raw, at)
+    end = at + _FRAME.size + length
+    if not _ENTRY.size <= length <= PAYLOAD_MOST or end > len(raw) or length != _said_length(raw, at):
+        return None
+    payload = raw[at + _FRAME.size : end]
+    return (_decode(payload), end) if zlib.crc32(payload) == crc else None
+
+
+def _said_length(raw: bytes, at: int) -> int:
+    """How long the entry of a frame is by what stands in it, which its frame says, too."""
+    *_, site, text = _ENTRY.unpack_from(raw, at + _FRAME.size)
+    return int(_ENTRY.size + site + text)
+
+
+def _was_cut(raw: bytes, at: int) -> bool:
+    """Is what stands there the beginning of one that was not written to its end?"""
+    left = raw[at:]
+    if len(left) < _FRAME.size + _ENTRY.size or not left.strip(b"\0"):
+        return True
+    length, _ = _FRAME.unpack_from(left)
+    return bool(len(left) < _FRAME.size + length and length == _said_length(left, 0))
 
 
 def _encode(what: Purge, logged: Logged) -> bytes:

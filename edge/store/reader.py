@@ -26,7 +26,8 @@ from edge.store.presence import Presence
 from edge.store.record import Extent, Record, blocks, decode_stored
 from edge.store.residency import Residency
 from edge.store.settings import VolumeHello
-from edge.store.version import EPOCH_SHIFT, epoch_mark, marked_epoch
+from edge.store.unmet import from_hello
+from edge.store.version import EPOCH_SHIFT, UNMET_MOST, UNMET_SHIFT, epoch_mark, marked_epoch
 from edge.words import KIB, MIB
 
 MEMO: Final = 10_000  # decoded records kept; a record costs about 1.5 KiB
@@ -84,8 +85,14 @@ class Reader:
         """The disk cannot give the index: nothing is found in it until it is opened anew."""
         return self._index.unreadable
 
+    @property
+    def damaged(self) -> bool:
+        """Do the index's pages make none? Then it has to be made anew."""
+        return self._index.damaged
+
     def _open(self, hello: VolumeHello) -> None:
         self.hello = hello
+        self._unmet = from_hello(hello.unmet)  # purges that are not in the index yet
         self._directory = Path(hello.directory) / "packs"
         self._cell = hello.version_cell
         self._volume = volume_id(Path(hello.directory))
@@ -105,6 +112,7 @@ class Reader:
         If they cannot be opened, the volume counts as unreadable.
         """
         index, live, old = self._index, self._live, self.hello
+        self._unmet = from_hello(hello.unmet)
         self._memo.clear()
         self._live_memo.clear()
         self._verified.clear()
@@ -162,12 +170,18 @@ class Reader:
             return known[1]
         if version >> EPOCH_SHIFT > 0 and version >> EPOCH_SHIFT != self._epoch_mark:
             self._follow(version >> EPOCH_SHIFT)
+        if version >= 0 and version >> UNMET_SHIFT & UNMET_MOST != self.hello.unmet_number:
+            return None  # the hello that says what is not to be seen is on its way
         raw = self._index.raw(name)
         if raw is None:
             return None
         record = known[1] if known is not None and known[0] == raw else decode_stored(raw)
         if record is None:  # damaged: the keeper finds the same, and the object is fetched again
             return None
+        if self._unmet is not None:
+            record = self._unmet.revised(record)
+            if record is None:
+                return None
         if known is None and not self._door.admits(name):
             return record
         self._memo[name] = raw, record, version
@@ -269,7 +283,8 @@ class Reader:
         if seen is None or now - seen >= WARM_SECONDS or at + length > (number + 1) * WARM_BLOCK:
             for each in range(number, (at + length - 1) // WARM_BLOCK + 1):
                 if not self._is_block_warm(file, extent, each, now):
-                    if self._residency.resident(file.fileno(), extent.offset + at, length):
+                    begin = extent.offset + at
+                    if self._residency.resident(file.fileno(), begin, length) and file.reaches(begin + length):
                         break
                     return False
         # Only now: who brought the pages there has said before that it would.
@@ -284,7 +299,8 @@ class Reader:
         seen = self._warm.get(key)
         if seen is not None and now - seen < WARM_SECONDS:
             return True
-        if not self._residency.resident(file.fileno(), key[1], min(WARM_BLOCK, extent.length - start)):
+        length = min(WARM_BLOCK, extent.length - start)
+        if not self._residency.resident(file.fileno(), key[1], length) or not file.reaches(key[1] + length):
             return False
         self._note_warm(key, now)
         return True

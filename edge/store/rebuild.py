@@ -1,5 +1,6 @@
 """The index, rebuilt from the journals while the volume serves (DESIGN D4)."""
 
+import logging
 import time
 import uuid
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ from edge.errors import FormatUnknown, StoreError
 from edge.store.disk import Disk
 from edge.store.files import Counter
 from edge.store.index import Index
-from edge.store.journal import HEADER_BYTES, is_of
+from edge.store.journal import HEADER_BYTES, flipped, is_of
 from edge.store.pack import row_in
 from edge.store.packs import Packs
 from edge.store.purgelog import PurgeLog
@@ -36,7 +37,11 @@ ENTRIES: Final = 2048  # a step at most: a transaction's cost is shared by many
 ENTRIES_LEAST: Final = 128
 ENTRIES_FIRST: Final = 512
 STEP_SECONDS: Final = 0.015  # in which commits and writes wait: the next step takes as many as this one had time for
+TRIES: Final = 3  # at a journal that the disk does not give
+AGAIN_SECONDS: Final = 5.0  # until the next one: a cable that was touched, a controller that begins anew
 JOURNALS: Final = 16  # opened in a step: on a disk that turns each may cost a seek
+
+log = logging.getLogger("edge.store")
 
 
 class Rebuild:
@@ -68,6 +73,10 @@ class Rebuild:
         self._number, self._raw, self._at = 0, b"", 0  # the journal that is being read
         self._bad = False  # it is not whole
         self._missed = False  # the disk has failed: the next start begins anew
+        self._unread: list[int] = []  # packs whose journals the disk did not give
+        self._tries = 1
+        self._again_at = 0.0
+        self._disk_errors = 0
         self._sound: list[int] = []  # packs whose journals are, read in this step
         self._deleted: dict[bytes, int] = {}  # name -> highest sequence at which it was deleted
         self._orphans: dict[bytes, list[bytes]] = {}  # name + generation -> entries of extents
@@ -75,11 +84,11 @@ class Rebuild:
         self.generation = 0
 
     def __repr__(self) -> str:
-        return f"<Rebuild left={len(self.left)} orphans={len(self._orphans)}>"
+        return f"<Rebuild left={len(self.left)} unread={len(self._unread)} orphans={len(self._orphans)}>"
 
     @property
     def progress(self) -> float:
-        return 1.0 - len(self.left) / self._whole
+        return 1.0 - min(1.0, (len(self.left) + len(self._unread)) / self._whole)
 
     def forget(self, name: bytes, sequence: int) -> None:
         """An object was deleted meanwhile: what journals say of it, as far as it is older, is not to come back."""
@@ -90,7 +99,8 @@ class Rebuild:
 
     def add(self, numbers: Iterable[int]) -> None:
         """Read the journals of these packs as well, the last ones."""
-        self.left = sorted({*self.left, *numbers})
+        self.left = sorted({*self.left, *self._unread, *numbers})
+        self._unread = []
         self._whole = max(1, len(self.left))
         self._is_last = True
 
@@ -99,15 +109,23 @@ class Rebuild:
         taken, self._damaged = self._damaged, 0
         return taken
 
+    def take_disk_errors(self) -> int:
+        """How often since the last call the disk did not give a journal."""
+        taken, self._disk_errors = self._disk_errors, 0
+        return taken
+
     @property
     def waits(self) -> bool:
-        return False
+        """Is there nothing to be read before the next try?"""
+        return not self._raw and time.perf_counter() < self._again_at
 
     def close(self) -> None:
         """Nothing is open between steps."""
 
     def step(self) -> bool:
         """Read some more; False when nothing is left."""
+        if self.waits:
+            return True
         began, most = time.perf_counter(), min(self._most, ENTRIES)
         more = self._step(most)
         took = time.perf_counter() - began
@@ -124,7 +142,7 @@ class Rebuild:
                 self._open_next()
             else:
                 self._read_on(stretch, most)
-        over = not self.left and not self._raw
+        over = not self.left and not self._raw and not self._tries_again()
         self.sequence = max(self.sequence, stretch.sequence)
         self.generation = max(self.generation, stretch.generation)
         for number, used in stretch.used.items():
@@ -145,6 +163,19 @@ class Rebuild:
             self._counter.at_least(0, self.generation)
         return not over
 
+    def _tries_again(self) -> bool:
+        """Are there journals that could not be read, and is it worth another try?"""
+        if not self._unread or not self._is_last:  # a builder reads them, too; if it cannot, they are added again
+            return False
+        if self._tries == TRIES:
+            log.error("%d journals cannot be read: the next start tries again", len(self._unread))
+            self._missed = True
+            return False
+        self._tries += 1
+        self.left, self._unread = sorted(self._unread), []
+        self._again_at = time.perf_counter() + AGAIN_SECONDS  # no other journals are left
+        return True
+
     def _open_next(self) -> None:
         self._number = self.left.pop()
         pack = self._packs.all.get(self._number)
@@ -154,10 +185,16 @@ class Rebuild:
             raw = read_whole(self._disk, self._packs, self._number)
             if is_of(raw, self._number, self._volume):
                 self._raw, self._at = raw, HEADER_BYTES
+                self._bad = flipped(raw, self._number, self._volume) > 0
                 pack.row = row_in(raw)
                 return
-        except (FormatUnknown, OSError):
+        except FormatUnknown:
             pass
+        except OSError as error:  # its pack stays: what lies there is found by another try, or by the next start
+            log.warning("the journal of pack %d cannot be read: %s", self._number, error)
+            self._unread.append(self._number)
+            self._disk_errors += 1
+            return
         self._damaged += 1
 
     def _read_on(self, stretch: Stretch, most: int) -> None:

@@ -122,15 +122,15 @@ _SUM_LENGTH: Final = struct.pack("<H", _SUM.size)
 NO_EXTENT: Final = _EXTENT.pack(0, 0, 0, 0, 0)
 
 
-def encode_extent_row(extent: Extent) -> bytes:
-    """The value of table `extents`: with its own checksum, since a wrong place is as bad as wrong bytes."""
+def encode_extent_row(key: bytes, extent: Extent) -> bytes:
+    """The value of table `extents`: with a checksum of it and its key, since a wrong place is as bad as wrong bytes."""
     raw = encode_extent(extent)
-    return raw + _SUM.pack(checksum(raw))
+    return raw + _SUM.pack(checksum(key + raw))
 
 
-def decode_extent_row(raw: bytes) -> Extent | None:
-    """None: the row is damaged."""
-    if len(raw) < _SUM.size or _SUM.unpack(raw[-_SUM.size :])[0] != checksum(raw[: -_SUM.size]):
+def decode_extent_row(key: bytes, raw: bytes) -> Extent | None:
+    """None: the row is damaged, or another key's."""
+    if len(raw) < _SUM.size or _SUM.unpack(raw[-_SUM.size :])[0] != checksum(key + raw[: -_SUM.size]):
         return None
     return decode_extent(raw)[0]
 

@@ -1,10 +1,11 @@
 """After a start with a trusted index: the journals are completed from it (DESIGN D4)."""
 
+import logging
 import os
 import uuid
 from contextlib import suppress
 
-from edge.errors import StoreError
+from edge.errors import FormatUnknown, StoreError
 from edge.store.disk import Disk
 from edge.store.index import Index
 from edge.store.journal import (
@@ -18,6 +19,8 @@ from edge.store.journal import (
 )
 from edge.store.pack import Pack
 from edge.store.packs import Packs
+
+log = logging.getLogger("edge.store")
 
 
 def read_whole(disk: Disk, packs: Packs, number: int) -> bytes:
@@ -39,11 +42,16 @@ def complete_journals(packs: Packs, index: Index, disk: Disk, volume: uuid.UUID)
     """
     known = index.whole_journals()
     packs.look_at_journals(known)
+    left = set()
     for pack in list(packs.all.values()):
         if not pack.journal_whole:
-            _complete(pack, packs, index, disk, volume)
+            try:
+                _complete(pack, packs, index, disk, volume)
+            except OSError as error:  # the index is as good as before: the next start tries again
+                log.warning("the journal of pack %d cannot be completed: %s", pack.number, error)
+                left.add(pack.number)
     with suppress(StoreError), index.writing() as txn:  # a full one cannot note it: the next start looks again
-        for number in packs.all.keys() - known.keys():
+        for number in packs.all.keys() - known.keys() - left:
             txn.note_whole(number, packs.all[number].row)
         for number in known.keys() - packs.all.keys():
             txn.forget_whole(number)
@@ -60,10 +68,22 @@ def complete_newest(packs: Packs, index: Index, disk: Disk, volume: uuid.UUID, f
             _complete(pack, packs, index, disk, volume)
 
 
+def mend_journal(pack: Pack, packs: Packs, index: Index, disk: Disk, volume: uuid.UUID) -> None:
+    """Write a journal that has been damaged anew: what is good of it, and what the index has of the rest."""
+    entries: list[Entry] = []
+    with suppress(OSError, FormatUnknown):
+        raw = read_whole(disk, packs, pack.number)
+        entries = [e for e in read_journal(raw, pack.number, volume) if not isinstance(e, SealedEntry)]
+    _add_and_seal(entries, pack, packs, index, disk, volume)
+
+
 def _complete(pack: Pack, packs: Packs, index: Index, disk: Disk, volume: uuid.UUID) -> None:
     entries = list(read_journal(read_whole(disk, packs, pack.number), pack.number, volume))
-    if entries and isinstance(entries[-1], SealedEntry):
-        return
+    if not entries or not isinstance(entries[-1], SealedEntry):
+        _add_and_seal(entries, pack, packs, index, disk, volume)
+
+
+def _add_and_seal(entries: list[Entry], pack: Pack, packs: Packs, index: Index, disk: Disk, volume: uuid.UUID) -> None:
     known = {(e.generation, e.extent.start) for e in entries if isinstance(e, ExtentEntry)}
     objects = {(e.name, e.record.generation) for e in entries if isinstance(e, ObjectEntry)}
     missing: list[Entry] = []
@@ -71,7 +91,7 @@ def _complete(pack: Pack, packs: Packs, index: Index, disk: Disk, volume: uuid.U
     placed = index.placed(pack.number)
     while placed:
         for entry in placed:
-            used = max(used, entry.offset + entry.length)
+            used = max(used, min(entry.offset + entry.length, pack.size))
             record = index.record(entry.name)
             if record is None or record.generation != entry.generation:
                 continue
@@ -104,3 +124,4 @@ def _rewrite(packs: Packs, pack: Pack, entries: list[Entry], disk: Disk, volume:
     finally:
         disk.close(fd)
     disk.rename(draft, path)
+    packs.journal_has(pack, len(raw))

@@ -101,6 +101,10 @@ class Renewal:
         taken, self._damaged = self._damaged, 0
         return taken + self._rebuild.take_damaged()
 
+    def take_disk_errors(self) -> int:
+        """As `Rebuild.take_disk_errors`."""
+        return self._rebuild.take_disk_errors()
+
     def forget(self, name: bytes, sequence: int) -> None:
         """As `Rebuild.forget`."""
         self._rebuild.forget(name, sequence)

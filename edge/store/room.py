@@ -1,17 +1,19 @@
 """Making room: the oldest pack of a row leaves, what is wanted in it is appended anew (DESIGN D3)."""
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
 from edge.clock import Clock
-from edge.errors import NotAdmitted, StoreError
+from edge.errors import IndexFull, NotAdmitted, StoreError
 from edge.store.budget import SPENT, WriteBudget
 from edge.store.disk import Disk
 from edge.store.doubts import Doubts, volume_id
 from edge.store.eviction import NEW_SHARE, Policy, Row, admit, least_score, stay_share, victims
 from edge.store.files import write_whole
+from edge.store.health import is_of_the_disk
 from edge.store.index import Index
 from edge.store.journal import ExtentEntry, ObjectEntry
 from edge.store.pack import ALIGN, Pack, Reservation
@@ -27,8 +29,16 @@ from edge.words import MIB, Damage, Eviction
 REMEMBER_SECONDS = 3600.0
 MOVE_STEP = 8 * MIB  # bytes appended anew in one step of eviction, so that fills are not held up
 FORGET_STEP = 1000  # places in a transaction
+SMALL_FILES = 128 << 10  # counter, lock, table of readers, mark, purges
+SPARE_SHARE = 8  # of the index's map, the part that is kept for eviction: deleting takes pages before it gives any
+SPARE_LEAST = 384 << 10  # some transactions of one name, each on its own way through six tables
+LETTING_GO_SECONDS = 1.0  # workers have a deleted pack open for about a tenth of that
 
 log = logging.getLogger("edge.store")
+
+
+def _nobody_is_told(_error: Exception) -> None:
+    pass
 
 
 class Room:
@@ -48,6 +58,8 @@ class Room:
         self.popularity = Popularity(settings.size_bytes, packs.size, clock.wall())
         self.budget = WriteBudget(settings.daily_writes, self.popularity)
         self.doubts = Doubts()
+        self.failed: Callable[[Exception], object] = _nobody_is_told  # of the disk's errors while appending anew
+        self.revised: Callable[[Record], Record | None] = lambda record: record  # as the purges noted so far leave it
         self._file, self._remembered = packs.directory.parent / "popularity", clock.wall()
         self._volume = volume_id(packs.directory.parent)
         self._packs, self._index, self._disk = packs, index, disk
@@ -57,6 +69,9 @@ class Room:
         self._going: list[Placed] = []
         self._evicting: int | None = None
         self._moved = False  # something of it
+        self._deleted: deque[tuple[float, int]] = deque()  # packs: when, and their bytes
+        self._others = SMALL_FILES
+        self._counts_index = settings.index_dir is None  # else it lies on another disk
 
     def __repr__(self) -> str:
         return f"<Room evicting={self._evicting} staying={len(self._staying)} going={len(self._going)}>"
@@ -69,7 +84,9 @@ class Room:
     def recall(self) -> None:
         """What an earlier run knew of popularity; without it everything begins as new."""
         try:
-            self.popularity.restore(self._file.read_bytes(), self._clock.wall())
+            known = self._file.read_bytes()
+            self._others = SMALL_FILES + 2 * len(known)
+            self.popularity.restore(known, self._clock.wall())
         except FileNotFoundError:
             pass
         except (OSError, StoreError) as error:
@@ -78,8 +95,10 @@ class Room:
 
     def remember(self) -> None:
         """Write popularity down; a crash of the machine costs what was learnt since."""
+        known = self.popularity.to_bytes(self._clock.wall())
+        self._others = SMALL_FILES + 2 * len(known)  # the old file, and the new one that is to take its place
         try:
-            write_whole(self._disk, self._file, self.popularity.to_bytes(self._clock.wall()))
+            write_whole(self._disk, self._file, known)
         except OSError as error:
             log.warning("popularity cannot be kept: %s", error)
 
@@ -94,26 +113,36 @@ class Room:
     def place(self, length: int, name: bytes, key: bytes) -> Reservation:
         """Room for a part of a fill, in the row where it belongs; StoreError: none; NotAdmitted: not worth it."""
         now = self._clock.wall()
-        score = self.popularity.observe(name, traits_of(key))
+        score = self.popularity.observe(name, traits_of(key, self.popularity.titles))
         try:
             self.budget.check(score, now)
         except NotAdmitted:
             self._tallies.refused += 1
             raise
         self.ensure(length)
+        return self._packs.reserve(length, admit(self._settings.policy, score, self.popularity.level))
+
+    @property
+    def taken_bytes(self) -> int:
+        """What counts towards the volume's size: packs, journals, index."""
+        index = self._index.used_bytes() if self._counts_index else 0
+        return self._packs.used_bytes + self._packs.journal_bytes + index + self._others
+
+    def count_filled(self, length: int) -> None:
+        """Bytes of a fill were written; what is reserved and never comes costs nothing."""
+        now = self._clock.wall()
         self.popularity.earn(length, now)
         self.budget.spend(length, now)
-        return self._packs.reserve(length, admit(self._settings.policy, score, self.popularity.level))
 
     def ensure(self, length: int) -> None:
         """Room for `length` bytes now, or StoreError."""
         most = self._settings.size_bytes + 2 * self._packs.size
-        if self._packs.used_bytes + self._packs.size > most:
-            while self.is_needed() and self.evict_step():
+        if self.taken_bytes + self._packs.size > most or self._index_is_tight():
+            while self.is_needed() and (self.evict_step() or self._seal_for_index()):
                 pass
-            if self._packs.used_bytes + length > most:
+            if self.taken_bytes + length > most:
                 raise StoreError("the volume is full and nothing can be evicted")
-        if self._lacks_space() and not self._make_space():
+        if self._lacks_space() and not self._make_space(length):
             raise StoreError("the file system has too little free space")
 
     def measure(self) -> None:
@@ -121,19 +150,56 @@ class Room:
         free, whole = self._disk.space(self._packs.directory)
         self.space = free, whole * self._settings.min_free_ratio
 
-    def _lacks_space(self) -> bool:
-        return self._disk.free_ratio(self._packs.directory) < self._settings.min_free_ratio
+    def _lacks_space(self, coming: int = 0) -> bool:
+        free, whole = self._disk.space(self._packs.directory)
+        return free + coming < whole * self._settings.min_free_ratio
 
-    def _make_space(self) -> bool:
-        """Evict whole packs until the file system has its minimum free again; False when that does not help."""
-        while self._lacks_space():
+    def _make_space(self, length: int) -> bool:
+        """Evict whole packs until the file system will have its minimum free again; has it room for `length` now?
+
+        It has the bytes of a deleted pack once no worker has that open any more: until then they count as free, or
+        one pack after the other would go in vain.
+        """
+        while self._lacks_space(self._coming_free()):
             if not self.evict_step(keep=False):
                 return False
-        return True
+        return self._disk.space(self._packs.directory)[0] >= length
+
+    def _coming_free(self) -> int:
+        """Bytes of packs that were deleted a moment ago."""
+        until = self._clock.monotonic() - LETTING_GO_SECONDS
+        while self._deleted and self._deleted[0][0] <= until:
+            self._deleted.popleft()
+        return sum(length for _, length in self._deleted)
 
     def is_needed(self) -> bool:
         """Is it full? Two packs more may be used until a fill has to wait for eviction."""
-        return self._evicting is not None or self._packs.used_bytes + ALIGN > self._settings.size_bytes
+        if self._evicting is not None or self.taken_bytes + ALIGN > self._settings.size_bytes:
+            return True
+        return self._index_is_tight()
+
+    def _index_is_tight(self) -> bool:
+        index = self._index
+        least = max(index.map_bytes // SPARE_SHARE, SPARE_LEAST)
+        if index.map_bytes - index.used_bytes() >= least:  # what is free within its file need not be counted
+            return False
+        return index.spare_bytes() < least
+
+    def _seal_for_index(self) -> bool:
+        """Have packs that are written to leave as well, where what is in them alone fills the index."""
+        if self._index_is_tight():
+            self._packs.seal_all()
+        return self._next() is not None
+
+    def make_index_room(self) -> bool:
+        """The index's map is full: one pack leaves, with all that is in it. False: there is none."""
+        if self._evicting is None and self._next() is None:
+            self._packs.seal_all()
+        if not self.evict_step(keep=False):
+            return False
+        while self._evicting is not None:  # it was begun before, and something of it stays
+            self.evict_step(keep=False)
+        return True
 
     def evict_step(self, *, keep: bool = True) -> bool:
         """A bounded step of making room; False when there is nothing to evict."""
@@ -169,10 +235,11 @@ class Room:
         popularity, policy, row = self.popularity, self._settings.policy, pack.row
         if not keep:
             return [], placed
-        budget = stay_share(policy, row) * self._packs.size
+        loose = 1 - self.budget.tightness(self._clock.wall())
+        budget = stay_share(policy, row) * self._packs.size * loose
         score = self._count
         if policy is Policy.POPULAR:
-            budget = min(budget, popularity.credit * (1 - self.budget.tightness(self._clock.wall())))
+            budget = min(stay_share(policy, row) * self._packs.size, popularity.credit * loose)
             score = self._score
         least = least_score(policy, row, popularity.level)
         staying, going, lowest = victims(placed, score, least, budget)
@@ -183,7 +250,7 @@ class Room:
         return self.popularity.hits.count(entry.name) if self.popularity.hits is not None else 0
 
     def _score(self, entry: Placed) -> float:
-        return self.popularity.observe(entry.name, traits_of(self._index.key(entry.name)))
+        return self.popularity.observe(entry.name, traits_of(self._index.key(entry.name), self.popularity.titles))
 
     def _append_anew(self, entry: Placed) -> bool:
         """Read, verify, write elsewhere, point the index there. False when it is not worth or not possible."""
@@ -193,25 +260,40 @@ class Room:
         extent = next((found for found in self._index.extents(record) if found.start == entry.start), None)
         if extent is None or extent.pack != entry.pack or not record.flags:
             return False
+        row = Row.KEPT if self._settings.policy is Policy.POPULAR else Row.NEW
+        # A purge under way may not have come to it, and the log keeps it in mind for packs that were there before only.
+        revised = self.revised(record)
+        if revised is None:
+            return False
+        record = revised
         try:
             data = self._read_verified(record, extent)
-            row = Row.KEPT if self._settings.policy is Policy.POPULAR else Row.NEW
             place = self._packs.reserve(extent.length, row)
-            self._packs.write(place, 0, data)
-        except (OSError, StoreError):
+        except (OSError, StoreError) as error:
+            self._tell(error)
             return False
         moved = replace(extent, pack=place.pack, offset=place.offset)
-        self.budget.spend(extent.length, self._clock.wall())
-        with self._index.writing() as txn:
-            txn.move_extent(entry.name, record, extent, moved)
-            txn.set_meta(SPENT, self.budget.mark)
-        self._packs.release(place.pack)
+        try:
+            self._packs.write(place, 0, data)
+            self.budget.spend(extent.length, self._clock.wall())
+            with self._index.writing() as txn:
+                txn.move_extent(entry.name, record, extent, moved)
+                txn.set_meta(SPENT, self.budget.mark)
+        except (OSError, StoreError) as error:
+            self._tell(error)
+            return False
+        finally:
+            self._packs.release(place.pack)
         self._packs.log(place.pack, ObjectEntry(entry.name, record))
         self._packs.log(place.pack, ExtentEntry(entry.name, record.generation, moved))
         if self.popularity.hits is not None and self._settings.policy is not Policy.POPULAR:
             self.popularity.hits.halve(entry.name)
         self._tallies.rewritten_bytes += extent.length
         return True
+
+    def _tell(self, error: Exception) -> None:
+        if is_of_the_disk(error):
+            self.failed(error)
 
     def _read_verified(self, record: Record, extent: Extent) -> bytes:
         """StoreError: the bytes are not what their checksums say."""
@@ -228,10 +310,17 @@ class Room:
             self._disk.close(fd)
 
     def _finish_eviction(self) -> None:
+        step = FORGET_STEP
         while self._going:  # what could not be forgotten is still to be: without its pack nobody would find it again
-            with self._index.writing() as txn:
-                gone = [extent for entry in self._going[-FORGET_STEP:] for extent in txn.forget_place(entry)]
-            del self._going[-FORGET_STEP:]
+            try:
+                with self._index.writing() as txn:
+                    gone = [extent for entry in self._going[-step:] for extent in txn.forget_place(entry)]
+            except IndexFull:  # each name changes some pages, which are free again after the next transaction
+                if step == 1:
+                    raise
+                step = max(1, step // 8)
+                continue
+            del self._going[-step:]
             self._tallies.evicted(Eviction.CAPACITY, len(gone), sum(extent.length for extent in gone))
         if self._moved:  # else a power loss would cost what is wanted most: the old copy gone, the new one not there
             with suppress(OSError):  # on a full disk room matters more
@@ -242,6 +331,7 @@ class Room:
         if pack is not None:
             self._tallies.ages.append(self._packs.idle_seconds(pack, self._clock.wall()))
             self._packs.remove(pack)
+            self._deleted.append((self._clock.monotonic(), pack.used))
 
     def begin_anew(self) -> None:
         """The index has become another: what it says of a pack that is being evicted is to be asked again."""

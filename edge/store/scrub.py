@@ -7,6 +7,7 @@ to the store thread, which forgets it; the object is fetched again when it is as
 
     for each pack, oldest first: what the index says lies in it, in order of offset
         read, compare; bad, and the index still says so -> report
+    its journal, if it is sealed: its entries' checksums; bad -> it is written anew from the index
     the pack is noted, so that a pass goes on there after a start
 
 Bounds: `rate` bytes a second, in steps of one extent (16 MiB); at work only while `opens_in` says 0.
@@ -17,14 +18,19 @@ import logging
 import mmap
 import os
 import threading
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
 from edge.clock import Clock
+from edge.errors import FormatUnknown
 from edge.store.disk import Disk
 from edge.store.doubts import Doubts, volume_id
+from edge.store.health import is_of_the_disk
+from edge.store.journal import is_whole
 from edge.store.pack import EXTENT_LIMIT
 from edge.store.record import Extent, Record, sums_match
 from edge.store.tables import Placed
@@ -43,6 +49,8 @@ class Known(Protocol):
     def placed(self, pack: int, after: int = -1, limit: int = 1000) -> list[Placed]: ...
     def record(self, name: bytes) -> Record | None: ...
     def extents(self, record: Record) -> list[Extent]: ...
+    def is_damaged(self, placed: Placed) -> bool: ...
+    def is_whole(self, pack: int) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,10 @@ class BadExtent:
 class Inspector:
     """Reads extents of a volume from its disk; not to be used from two threads."""
 
-    def __init__(self, directory: Path, known: Known, disk: Disk, doubts: Doubts) -> None:
+    def __init__(
+        self, directory: Path, known: Known, disk: Disk, doubts: Doubts, identity: uuid.UUID | None = None
+    ) -> None:
+        self._identity = identity
         self._packs, self._volume = directory / "packs", volume_id(directory)
         self._known, self._disk, self._doubts = known, disk, doubts
         self._buffer = mmap.mmap(-1, EXTENT_LIMIT + PAGE)  # page-aligned, as O_DIRECT wants it
@@ -88,7 +99,18 @@ class Inspector:
         """None: it is whole, or not there any more."""
         found = self.current(placed)
         if found is None:
-            return None
+            if not self._known.is_damaged(placed):
+                return None
+            return BadExtent(
+                placed.name,
+                placed.generation,
+                placed.start,
+                placed.pack,
+                placed.offset,
+                placed.length,
+                Damage.INDEX,
+                b"",
+            )
         damage = self._damage(*found)
         if damage is None or self.current(placed) != found:  # evicted, or replaced, while it was being read
             return None
@@ -104,12 +126,36 @@ class Inspector:
             record.key,
         )
 
+    def journal(self, pack: int) -> tuple[bool, int]:
+        """(is a sealed pack's journal as it was written? its bytes); one that is being written to is not looked at."""
+        path = self._packs / f"{pack:010d}.journal"
+        if self._identity is None or not self._known.is_whole(pack):
+            return True, 0
+        try:
+            fd = self._disk.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return not self._known.is_whole(pack), 0  # evicted meanwhile?
+        try:
+            self._disk.forget(fd)  # the disk is to be asked, not memory
+            length = os.fstat(fd).st_size
+            return is_whole(partial(self._disk.pread, fd), pack, self._identity), length
+        except FormatUnknown:  # this program has written it
+            return False, 0
+        except OSError as error:
+            if not is_of_the_disk(error):
+                raise
+            return False, 0
+        finally:
+            self._disk.close(fd)
+
     def _damage(self, record: Record, extent: Extent) -> Damage | None:
         try:
             data = self._read(extent)
         except FileNotFoundError:
             return Damage.TRUNCATED
-        except OSError:
+        except OSError as error:
+            if not is_of_the_disk(error):  # descriptors, memory: that says nothing of the extent
+                raise
             return Damage.STORE_FAILED
         if len(data) < extent.length:
             return Damage.TRUNCATED
@@ -154,8 +200,14 @@ class ScrubSettings:
     first: float = 60.0
 
 
+def _leave(_pack: int) -> None:
+    pass
+
+
 class Scrubber:
-    """See the module's text. `report` and `note` are called in its thread and hand over to the store thread."""
+    """See the module's text. `report`, `note` and `mend` (the journal of a pack) are called in its thread and hand
+    over to the store thread.
+    """
 
     def __init__(
         self,
@@ -167,7 +219,9 @@ class Scrubber:
         report: Callable[[BadExtent], None],
         note: Callable[[int], None],
         after: int = 0,
+        mend: Callable[[int], None] = _leave,
     ) -> None:
+        self._mend = mend
         self._inspector, self._known, self._packs = inspector, known, packs
         self._settings, self._clock = settings, clock
         self._report, self._note = report, note
@@ -250,7 +304,17 @@ class Scrubber:
                 if self._stop.wait(max(0.0, placed.length / max(1, self._settings.rate) - took)):
                     return False
             offset = batch[-1].offset
-        return True
+        return self._scrub_journal(pack)
+
+    def _scrub_journal(self, pack: int) -> bool:
+        if not self._may_go_on():
+            return False
+        good, length = self._inspector.journal(pack)
+        if not good and pack in self._packs():
+            self._mend(pack)
+            self._found += 1
+        self._read += length
+        return not self._stop.wait(length / max(1, self._settings.rate))
 
     def _may_go_on(self) -> bool:
         while not self._stop.is_set():

@@ -26,6 +26,9 @@ class VolumeSettings:
     name: str = "cache"
 
 
+Unmet = tuple[bool, str, str, str, int]  # soft, scope, site and text in hexadecimal, sequence: older is meant
+
+
 @dataclass(frozen=True, slots=True)
 class VolumeHello:
     """What a reader in another process needs to open the volume."""
@@ -42,6 +45,9 @@ class VolumeHello:
     live_bytes: int
     version_cell: int = -1  # where the index's versions are counted (`version.Versions`); -1: nowhere
     off: bool = False  # its disk is bad: its objects are to live elsewhere
+    writable: bool = True  # its disk is good
+    unmet: tuple[Unmet, ...] = ()  # purges that are not in the index yet: readers go by them
+    unmet_number: int = 0  # of this list, as the version cell has it
 
     def to_json(self) -> bytes:
         return json.dumps({**asdict(self), "secret": self.secret.hex()}).encode()
@@ -49,7 +55,8 @@ class VolumeHello:
     @classmethod
     def from_json(cls, raw: bytes) -> Self:
         said = json.loads(raw)
-        return cls(**{**said, "secret": bytes.fromhex(said["secret"])})
+        unmet = tuple((bool(soft), *map(str, texts), int(sequence)) for soft, *texts, sequence in said["unmet"])
+        return cls(**{**said, "secret": bytes.fromhex(said["secret"]), "unmet": unmet})
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,10 @@ class Stretch:
     def __repr__(self) -> str:
         return f"<Stretch entries={self.entries} objects={len(self.objects)}>"
 
+    def newest_generation(self) -> int:
+        """The highest that is named."""
+        return max((self.generation, *(int.from_bytes(owner[NAME:], "little") for owner in self.extents)))
+
     def take(self, raw: bytes, at: int, pack: int, most: int, damaged: Callable[[int], object]) -> int | None:
         """Take up to `most` entries from `at` on. Returns where to go on, None at the end.
 
@@ -144,7 +148,8 @@ def key_and_tags(payload: bytes) -> tuple[bytes, tuple[bytes, ...]]:
 def extent_row(payload: bytes) -> tuple[bytes, bytes]:
     """Key and value for `extents` of an extent's entry."""
     raw = payload[OWNER:]
-    return payload[NAME:OWNER][::-1] + raw[:8][::-1], raw + xxhash.xxh3_64_digest(raw)[::-1]
+    key = payload[NAME:OWNER][::-1] + raw[:8][::-1]
+    return key, raw + xxhash.xxh3_64_digest(key + raw)[::-1]
 
 
 def place_row(payload: bytes) -> tuple[bytes, bytes]:

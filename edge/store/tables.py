@@ -11,14 +11,35 @@ from typing import Any, Final
 import lmdb
 
 TABLES: Final = (b"names", b"extents", b"places", b"keys", b"tags", b"meta")
-FORMAT: Final = 3  # an index of another format is rebuilt; 1 had no side table by key, 2 no checksums of its own
+# An index of another format is rebuilt; 1 had no side table by key, 2 no checksums of its own, 3 none of extents' keys.
+FORMAT: Final = 4
 WHOLE: Final = b"whole-"  # and a pack's number, in table `meta`
+NEXT_GENERATION: Final = b"next-generation"  # in table `meta`: what the counter's file says as well, and may lose
+NEXT_PACK: Final = b"next-pack"
 UNFINISHED: Final = b"unfinished"  # in table `meta` for as long as something is missing
 MAX_READERS: Final = 512
 KEY_CUT: Final = 400  # an LMDB key has at most 511 bytes
 EXTENT_KEY: Final = struct.Struct(">QQ")
 PLACE_KEY: Final = struct.Struct(">IQ")
 PLACE: Final = struct.Struct("<16sQQI")
+
+
+# What LMDB, or a row that has not its length, says of pages that make no index. Others: of the disk, or a full map.
+NO_INDEX: Final = (
+    lmdb.BadTxnError,
+    lmdb.BadValsizeError,
+    lmdb.CorruptedError,
+    lmdb.CursorFullError,
+    lmdb.IncompatibleError,
+    lmdb.InvalidError,
+    lmdb.InvalidParameterError,
+    lmdb.PageFullError,
+    lmdb.PageNotFoundError,
+    lmdb.PanicError,
+    lmdb.ProblemError,
+    lmdb.VersionMismatchError,
+    struct.error,
+)
 
 
 class Side(StrEnum):
@@ -64,11 +85,17 @@ def open_environment(path: Path, map_bytes: int, *, readonly: bool) -> Any:
     )
 
 
+def last_transaction(env: Any) -> int:
+    """The number of the last one that was committed; it only ever grows."""
+    return int(env.info()["last_txnid"])
+
+
 @dataclass(frozen=True, slots=True)
 class Tables:
     """An open environment and what lies in it."""
 
     env: Any
+    found_transaction: int  # the last one before it was opened
     names: Any
     extents: Any
     places: Any
@@ -84,4 +111,13 @@ class Tables:
         env = open_environment(path, map_bytes, readonly=readonly)
         if mapped is not None:
             mapped()
-        return cls(env, *(env.open_db(table, create=not readonly) for table in TABLES))
+        found = last_transaction(env)
+        return cls(env, found, *(env.open_db(table, create=not readonly) for table in TABLES))
+
+    def pages(self, txn: Any) -> int:
+        """Pages that hold something, without those that are free; costs a look at each table's own record."""
+        total = 0
+        for table in (None, self.names, self.extents, self.places, self.keys, self.tags, self.meta):
+            stat = txn.stat(table) if table is not None else self.env.stat()
+            total += stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
+        return int(total)

@@ -48,6 +48,7 @@ class StoreThread:
         self._looking: asyncio.TimerHandle | None = None
         self._doing: list[Call] = []
         self.errors = 0
+        volume.disk_error = self._failed
         self.on_trust: Callable[[Trust], None] = lambda _: None  # on the loop: the volume's hello is another
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Call] = deque()
@@ -119,6 +120,11 @@ class StoreThread:
             self._bytes += size
             if self._bytes > QUEUE_BYTES:
                 self._room.clear()
+
+    @property
+    def hangs(self) -> bool:
+        """Is the thread held up in a call?"""
+        return self._patience.over
 
     @property
     def waiting(self) -> int:
@@ -264,6 +270,9 @@ class StoreThread:
             if self.volume.rebuilding:
                 epoch = self.volume.epoch
                 self.volume.rebuild_step()
+                for _ in range(self.volume.take_disk_errors()):
+                    self.errors += 1
+                    self.disk_failed()
                 if self.volume.epoch != epoch:
                     self._loop.call_soon_threadsafe(self.on_trust, self.volume.health.trust)
             if now >= self._evict_after and self._lacks_room():
@@ -310,6 +319,8 @@ class StoreThread:
             health.failed(time.monotonic())
         else:
             if not self._patience.over:  # else that has been counted
+                if before is Trust.OFF:  # its objects have lived elsewhere meanwhile, perhaps in later versions
+                    self.volume.distrust()
                 health.works()
         self._say(before)
 
@@ -317,4 +328,6 @@ class StoreThread:
         trust = self.volume.health.trust
         if trust is not before:
             log.error("the disk of %s: %s", self.volume.directory, trust.value)
+            if trust is Trust.OFF:
+                self.volume.left()
             self._loop.call_soon_threadsafe(self.on_trust, trust)

@@ -8,7 +8,10 @@ import zlib
 from array import array
 from typing import Final, NamedTuple
 
-TITLES: Final = 1 << 16  # means; titles share one by chance
+from edge.words import MIB
+
+TITLES: Final = 1 << 16  # means at least; titles share one by chance
+TITLES_MOST: Final = 1 << 20
 LIKENESSES: Final = 1 << 12  # ratios; names that are made at random share them, and then they tell nothing: about 1
 PRIOR: Final = 500.0  # expected hits before a ratio says much
 
@@ -21,11 +24,16 @@ class Traits(NamedTuple):
     file: int
 
 
-def traits_of(key: bytes) -> Traits:
-    """The title is the path less file and rendition directory."""
+def titles_for(size_bytes: int) -> int:
+    """Means that a volume has: one for each 128 MiB, a power of two from 65,536 to a million (4 MiB)."""
+    return min(max(TITLES, 1 << (size_bytes // (128 * MIB)).bit_length()), TITLES_MOST)
+
+
+def traits_of(key: bytes, titles: int = TITLES) -> Traits:
+    """The title is the path less file and rendition directory; `titles`: a power of two."""
     parts = key.partition(b"?")[0].rsplit(b"/", 2)
     rendition = parts[-2] if len(parts) > 2 else b""
-    return Traits(_bucket(parts[0], TITLES), _bucket(rendition, LIKENESSES), _bucket(parts[-1], LIKENESSES))
+    return Traits(_bucket(parts[0], titles), _bucket(rendition, LIKENESSES), _bucket(parts[-1], LIKENESSES))
 
 
 def _bucket(name: bytes, buckets: int) -> int:

@@ -3,7 +3,8 @@
 A look-up in LMDB costs 2.5 us, reading this number a tenth of a microsecond. It is counted up after each commit and
 before anybody is told of it; a keeper that is killed between the two leaves it to its successor's hello. When a keeper
 puts another index in the place of the first it says so here: a hello would come too late for a purge that is done by
-then in the new one only.
+then in the new one only. So would it for purges that could not be noted: those that it names have a number, and a
+worker that has not heard of this one finds nothing until it has.
 """
 
 import mmap
@@ -11,9 +12,13 @@ import os
 from typing import Final
 
 CELLS: Final = 512
-EPOCH_SHIFT: Final = 48  # below it the number of commits, above it the epoch's mark
+EPOCH_SHIFT: Final = 48  # above it the epoch's mark
+UNMET_SHIFT: Final = 40  # above it the number of what is unmet, below it that of commits
+UNMET_MOST: Final = 0xFF
+_LEFT_AT: Final = CELLS // 2  # there is one more cell for each volume: has it been left?
 _MARKS: Final = (1 << 16) - 1
-_COUNT: Final = (1 << EPOCH_SHIFT) - 1
+_BELOW_EPOCH: Final = (1 << EPOCH_SHIFT) - 1
+_COUNT: Final = (1 << UNMET_SHIFT) - 1
 
 
 def epoch_mark(epoch: int) -> int:
@@ -39,12 +44,26 @@ class Versions:
         self.cells[cell] += 1
 
     def begin(self, cell: int) -> None:
-        """A keeper begins: its hello says which index is read."""
+        """A keeper begins: its hello says which index is read, and nothing is unmet."""
         self.cells[cell] = (self.cells[cell] + 1) & _COUNT
 
     def move(self, cell: int, epoch: int) -> None:
         """From now on the index of that epoch is to be read: nothing is written into the one before."""
-        self.cells[cell] = epoch_mark(epoch) << EPOCH_SHIFT | (self.cells[cell] + 1) & _COUNT
+        self.cells[cell] = epoch_mark(epoch) << EPOCH_SHIFT | (self.cells[cell] + 1) & _BELOW_EPOCH
+
+    def hide(self, cell: int, number: int) -> None:
+        """From now on the hello with that number says what is not to be seen."""
+        epoch = self.cells[cell] >> EPOCH_SHIFT << EPOCH_SHIFT
+        self.cells[cell] = epoch | (number & UNMET_MOST) << UNMET_SHIFT | (self.cells[cell] + 1) & _COUNT
+
+    def leave(self, cell: int) -> None:
+        """What the volume has may be of no worth: others have its objects meanwhile. Outlives its keeper."""
+        self.cells[_LEFT_AT + cell] = 1
+
+    def take_left(self, cell: int) -> bool:
+        """Has it been left since the last call? The supervisor asks."""
+        left, self.cells[_LEFT_AT + cell] = bool(self.cells[_LEFT_AT + cell]), 0
+        return left
 
     def __repr__(self) -> str:
         return f"<Versions {os.getpid()} {[n for n in self.cells if n]}>"

@@ -4,8 +4,10 @@ All of it is synchronous and called from one store thread (`thread.StoreThread`)
 `extents` are read transactions and may be called from the keeper's loop as well.
 """
 
+import errno
+import os
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -17,6 +19,7 @@ from edge.store.bus import Bus
 from edge.store.commits import Commits
 from edge.store.disk import Disk
 from edge.store.doubts import KEEPER, Doubts
+from edge.store.files import suppress_full
 from edge.store.health import Health, Trust, try_disk
 from edge.store.hits import Shared
 from edge.store.journal import DeleteEntry
@@ -25,14 +28,22 @@ from edge.store.numbers import Numbers
 from edge.store.opening import End, Opened
 from edge.store.pack import Reservation
 from edge.store.purge import Purges
+from edge.store.purgelog import EVERYTHING_STALE
 from edge.store.record import Extent, Flag, Record
+from edge.store.recovery import mend_journal
 from edge.store.room import Room
 from edge.store.scrub import BadExtent, Inspector
 from edge.store.settings import VolumeHello, VolumeSettings, VolumeStats
+from edge.store.tables import Placed
 from edge.store.tallies import Tallies
+from edge.store.unmet import to_hello
 from edge.words import Damage, Eviction
 
 LOST_MOST = 100_000  # 10 MB
+
+
+def _nobody_is_told(_error: Exception) -> None:
+    pass
 
 
 class Volume:
@@ -44,12 +55,17 @@ class Volume:
         self.packs, self.index, self.live = opened.packs, opened.index, opened.live
         self.tallies = Tallies()
         self.health = Health()
+        self.disk_errors = 0  # that failed nobody's call
         self.room = Room(self.packs, self.index, opened.disk, self.settings, self.tallies, clock, self.flush_journals)
+        self.disk_error: Callable[[Exception], object] = _nobody_is_told  # of what no call of ours ends with
+        self.room.failed = lambda error: self.disk_error(error)
         self.popularity = self.room.popularity
         self.popularity.hits = shared.hits if shared else None
         self.room.recall()
         self._ages_counters = shared is None or shared.owner == KEEPER  # one keeper of a node does
         self.index.damaged = lambda: self.tallies.damage.update((Damage.INDEX,))
+        if opened.index_was_bad:
+            self.tallies.damage[Damage.INDEX_PAGES] += 1
         self._lost: dict[tuple[int, int], None] = {}  # places of bad extents that a failed disk did not let us forget
         self._cell = -1
         if shared is not None:
@@ -63,7 +79,14 @@ class Volume:
         self.index_lost = opened.rebuild is not None  # at the start; it is rebuilt since
         self._numbers = Numbers(opened.counter, opened.first_generation, self.index.meta(b"sequence"))
         self.purges = Purges(opened, self.tallies, self._numbers)
-        self._commits = Commits(self.index, self.live, self.packs, self.room, self.tallies, self._numbers)
+        if self.purges.log.damaged:
+            self.tallies.damage[Damage.PURGES] += self.purges.log.damaged
+        self.room.revised = self.purges.log.revised
+        if shared is not None:
+            self.purges.on_unmet = partial(shared.versions.hide, self._cell)
+        self._commits = Commits(
+            self.index, self.live, self.packs, self.room, self.tallies, self._numbers, lambda: self._rebuild
+        )
 
     @classmethod
     def open(
@@ -77,13 +100,17 @@ class Volume:
         boot: str | None = None,
         bus: Bus | None = None,
         end: End | None = None,
+        distrust: bool = False,
     ) -> "Volume":
-        """Open or make a volume; for the errors, and for `bus` and `end`, see `Opened.begin`."""
-        opened = Opened.begin(directory, settings, disk or Disk(), boot, bus, end)
+        """Open or make a volume; for the errors, and for `bus`, `end` and `distrust`, see `Opened.begin`."""
+        opened = Opened.begin(directory, settings, disk or Disk(), boot, bus, end, distrust=distrust)
         try:
             volume = cls(opened, clock, shared)
-            volume.keep_generations()
+            with suppress_full():
+                volume.keep_generations()
             volume.purges.finish()
+            if volume.purges.log.damaged:
+                volume.left()
         except BaseException:
             opened.let_go()
             raise
@@ -91,7 +118,16 @@ class Volume:
 
     @property
     def hello(self) -> VolumeHello:
-        return replace(self._opened.hello, version_cell=self._cell, off=self.health.trust is Trust.OFF)
+        purges = self.purges
+        number, unmet = purges.unmet_number, to_hello(purges.unmet)  # in this order: a later number is told again
+        return replace(
+            self._opened.hello,
+            version_cell=self._cell,
+            off=self.health.trust is Trust.OFF,
+            writable=self.health.writable,
+            unmet=unmet,
+            unmet_number=number,
+        )
 
     @property
     def evictions(self) -> Tally[str]:
@@ -125,9 +161,15 @@ class Volume:
         """Never re-used. StoreError: none is left. May be called from the loop's thread."""
         return self._numbers.new_generation()
 
+    @property
+    def generation(self) -> int:
+        """The next one: what is stored now is older."""
+        return self._numbers.generation
+
     def keep_generations(self) -> None:
         """Have enough of them ready (store thread: it waits for the disk)."""
         self._numbers.keep()
+        self._opened.pay_mark()
 
     def reserve(self, length: int, name: bytes = b"\0" * 16, key: bytes = b"") -> Reservation:
         """Space for `length` <= `extent_max` bytes; StoreError when there is none or the disk fails.
@@ -140,6 +182,7 @@ class Volume:
 
     def write(self, place: Reservation, at: int, data: bytes | memoryview) -> None:
         self.packs.write(place, at, data)
+        self.room.count_filled(len(data))
 
     def try_disk(self) -> None:
         """OSError: it does not work."""
@@ -177,8 +220,11 @@ class Volume:
             txn.set_meta(b"sequence", sequence)
         if self._rebuild is not None:  # nor is an older one to come back, known by now or not
             self._rebuild.forget(name, sequence)
-        with suppress(StoreError):  # on a disk that has failed nothing can be made durable: requests go on
+        try:
             self.packs.log_for_certain(DeleteEntry(name, known.generation if known is not None else 0, sequence))
+        except StoreError:  # no pack can be begun for it; the log of purges needs none
+            if known is not None:
+                self.purges.note(known.key, sequence)
         if known is not None:
             self.tallies.evicted(reason, 1, sum(extent.length for extent in extents))
         return known is not None
@@ -213,7 +259,29 @@ class Volume:
     def found_bad(self, bad: BadExtent) -> None:
         """Forget what the scrubber has found."""
         self.tallies.damage[bad.damage] += 1
+        if bad.damage is Damage.INDEX:
+            self._forget_damaged(bad)
+            return
+        if bad.damage is Damage.STORE_FAILED:
+            self.disk_error(OSError(errno.EIO, os.strerror(errno.EIO)))
         self.drop_extent(bad.name, bad.generation, bad.pack, bad.offset, Eviction.CORRUPT)
+
+    def _forget_damaged(self, bad: BadExtent) -> None:
+        """A row that is not what was written has been none for who looked it up: the object is fetched again."""
+        placed = Placed(bad.pack, bad.offset, bad.name, bad.generation, bad.start, bad.length)
+        if self.index.is_damaged(placed):
+            with self.index.writing() as txn:
+                txn.forget_damaged(placed)
+            self.tallies.evicted(Eviction.CORRUPT, 1, bad.length)
+
+    def mend_journal(self, number: int) -> None:
+        """The scrubber has found a sealed journal damaged: a lost index would cost what it no more says."""
+        pack = self.packs.all.get(number)
+        if pack is None or pack.journal_fd >= 0:
+            return
+        self.tallies.damage[Damage.JOURNAL] += 1
+        if self._rebuild is None and self.index.is_whole(number):
+            mend_journal(pack, self.packs, self.index, self._opened.disk, self._opened.identity.volume)
 
     def note_scrubbed(self, pack: int) -> None:
         """A pass has got so far: after a start it goes on there."""
@@ -225,6 +293,19 @@ class Volume:
         if self._rebuild is not None or self.index.record(name) is not None:
             self.delete(name, None, Eviction.REPLACED)
         return self.live.put(name, record, body)
+
+    def distrust(self) -> None:
+        """All that is stored now is to be asked about before its next use: it cannot be known what it has missed.
+
+        It is from now on; the supervisor has it done for good, and by the next keeper if this one ends.
+        """
+        self.purges.hide([EVERYTHING_STALE])
+        self.left()
+
+    def left(self) -> None:
+        """Its objects are looked for elsewhere from now on."""
+        if self._versions is not None:
+            self._versions.leave(self._cell)
 
     def sweep_live(self) -> int:
         self.room.tend(ages_counters=self._ages_counters)
@@ -252,6 +333,7 @@ class Volume:
                 self.packs.sync(pack)
             except OSError as error:  # what is not surely on the disk is not promised; the other packs are
                 failed = error
+                pack.journal_lacks = True  # it is not whole without them, nor will it be called so
                 continue
             try:
                 self.packs.flushed(pack, entries)
@@ -291,10 +373,22 @@ class Volume:
             if self._versions is not None:
                 self._versions.move(self._cell, self.epoch)
         self.tallies.damage[Damage.JOURNAL] += self._rebuild.take_damaged()
+        self.disk_errors += self._rebuild.take_disk_errors()
         if not more:
             self._numbers.go_beyond(self._rebuild.sequence, self._rebuild.generation)
             self._rebuild = self._opened.rebuild = None
+            self.packs.rows_known = True
         return self._rebuild is not None
+
+    def take_disk_errors(self) -> int:
+        """Errors of the disk since the last call that were not raised: what met them goes on."""
+        taken, self.disk_errors = self.disk_errors, 0
+        return taken
+
+    def lose_index(self, epoch: int) -> None:
+        """A worker has found that pages of this index make no index. One before this has been lost already."""
+        if epoch == self.epoch:
+            self._opened.lose_index("a worker has found the index damaged")
 
     @property
     def epoch(self) -> int:
@@ -303,11 +397,12 @@ class Volume:
 
     def inspector(self) -> Inspector:
         """What reads this volume's extents from its disk, for another thread."""
-        return Inspector(self.directory, self.index, self._opened.disk, self.room.doubts)
+        opened = self._opened
+        return Inspector(self.directory, self.index, opened.disk, self.room.doubts, opened.identity.volume)
 
     def stats(self) -> VolumeStats:
         return VolumeStats(
-            size_bytes=self.packs.used_bytes,
+            size_bytes=self.room.taken_bytes,
             max_bytes=self.settings.size_bytes,
             objects=self.index.objects(),
             packs=len(self.packs.all),
@@ -322,7 +417,7 @@ class Volume:
     def close(self, *, clean: bool = True) -> None:
         """Flush, mark and let go. `clean=False` leaves the directory as a crash of this process would.
 
-        OSError: the disk; it has been left like that, too.
+        OSError, StoreError: the disk; it has been left like that, too.
         """
         try:
             if clean:

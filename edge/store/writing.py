@@ -76,8 +76,9 @@ class Writing:
         return self._txn.get(name, db=self.names) is not None
 
     def extent(self, generation: int, start: int) -> Extent | None:
-        raw = self._txn.get(extent_key(generation, start), db=self.extents_table)
-        return decode_extent_row(raw) if raw is not None else None
+        key = extent_key(generation, start)
+        raw = self._txn.get(key, db=self.extents_table)
+        return decode_extent_row(key, raw) if raw is not None else None
 
     def put_record(self, name: bytes, record: Record) -> None:
         """Write a record; the side tables get their rows."""
@@ -108,7 +109,8 @@ class Writing:
         return record
 
     def _put_extent(self, generation: int, extent: Extent) -> None:
-        self._txn.put(extent_key(generation, extent.start), encode_extent_row(extent), db=self.extents_table)
+        key = extent_key(generation, extent.start)
+        self._txn.put(key, encode_extent_row(key, extent), db=self.extents_table)
 
     def move_extent(self, name: bytes, record: Record, old: Extent, new: Extent) -> None:
         """The same bytes lie elsewhere now."""
@@ -221,6 +223,22 @@ class Writing:
         left = [found for found in others if self._has_place(found)]  # the rest went earlier in this transaction
         self.remove_record(placed.name, record, [extent, *others])
         return [extent, *left]
+
+    def forget_damaged(self, placed: Placed) -> None:
+        """Delete rows that are not what was written, and what belongs to them; the object's key is not known."""
+        raw = self._txn.get(placed.name, db=self.names)
+        record = decode_stored(raw) if raw is not None else None
+        self._txn.delete(PLACE_KEY.pack(placed.pack, placed.offset), db=self.places)
+        if record is not None:
+            self._txn.delete(extent_key(placed.generation, placed.start), db=self.extents_table)
+            return
+        self._touch(placed.name)
+        self._txn.delete(placed.name, db=self.names)
+        generation = struct.pack(">Q", placed.generation)
+        with self._txn.cursor(db=self.extents_table) as cursor:
+            found = cursor.set_range(generation)
+            while found and cursor.key().startswith(generation):
+                found = cursor.delete()
 
     def _has_place(self, extent: Extent) -> bool:
         return self._txn.get(PLACE_KEY.pack(extent.pack, extent.offset), db=self.places) is not None

@@ -1,7 +1,8 @@
 """Attempts at making a bad answer stick for others, as data; each is followed by a clean request.
 
 The origin is as gullible as can be: whatever of a request has `evil` in it makes its answer evil, whatever is too long
-or odd makes it an error, and everything it says may be kept for an hour.
+or odd makes it an error, and everything it says may be kept for an hour. Of CDN-Loop, which has to go on (RFC 8586
+section 2.1), it refuses what it takes for a loop, a while later: what others ask for meanwhile must not be refused.
 """
 
 from dataclasses import dataclass
@@ -114,4 +115,8 @@ _RAW = [
     "GET {path}#evil HTTP/1.1\r\nHost: cache.example\r\n\r\n",
 ]  # fmt: skip
 RAW = [Attempt(f"raw-{number}", raw=text) for number, text in enumerate(_RAW)]
-ATTEMPTS = [*UNKEYED, *PARAMETERS, *PATHS, *METHODS, *CONDITIONS, *RAW]
+_LOOPS = ["evil", "a, b, c, d, e, f, g, h", "a, evil; a=1", '"evil, a"', "evil" * 500, "a; evil", "evil\r\nCDN-Loop: b"]
+LOOPS = [
+    Attempt(f"loop-{number}", fields=fields(*f"CDN-Loop: {text}".split("\r\n"))) for number, text in enumerate(_LOOPS)
+]
+ATTEMPTS = [*UNKEYED, *PARAMETERS, *PATHS, *METHODS, *CONDITIONS, *RAW, *LOOPS]

@@ -637,7 +637,7 @@ async def test_a_plain_cache_fetches_nothing_ahead(tmp_path: Path) -> None:
         assert [asked.fields.get("range") for asked in server.asked] == ["bytes=0-1048575", "bytes=1048576-2097151"]
 
 
-async def test_fetching_ahead_goes_on_beside_who_reads_and_after_it_has_left(tmp_path: Path) -> None:
+async def test_fetching_ahead_goes_on_beside_who_reads_and_between_two_of_its_ranges(tmp_path: Path) -> None:
     async with far_bench(tmp_path, film) as (server, bench):
         got = bench.ask("/a.mp4", 0, MIB)
         await got.headed()

@@ -108,3 +108,4 @@ def test_the_far_benchmark_proves_every_byte_and_counts_what_crossed(tmp_path: F
         assert row["failed"] == []
         assert 0.02 <= row["first"]["p50"] <= row["last"]["p50"]
         assert 1.0 <= row["origin_per_viewer_byte"] < 2.0
+        assert row["beside"]["p50"] >= 0.02, "a round trip"

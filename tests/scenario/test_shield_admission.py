@@ -1,14 +1,21 @@
 """A shield that takes requests from edges only, as real processes."""
 
+import asyncio
 import json
+import os
+import signal
 import ssl
+import time
 from pathlib import Path
 
 import aiohttp
 
+from edge.access.keys import read_keys
+from edge.access.passes import NOBODY, write_pass
+from edge.demo.describing import body_slice
 from tests.support.certificate import self_signed
 from tests.support.certs import make_cert
-from tests.support.edgeproc import client, describing_origin, running_edge
+from tests.support.edgeproc import Edge, client, describing_origin, running_edge
 from tests.support.rawserver import Asked, RawServer, Wire, answer
 from tests.support.tiers import node, upstream
 
@@ -113,3 +120,54 @@ async def test_only_the_addresses_and_sites_that_are_named_are_guarded(tmp_path:
                 async with http.get(edge.url + path, headers={"Host": host}) as got:
                     said[host] = got.status
             assert said == {"free.example": 200, "own.example": 403}
+
+
+async def test_a_pass_that_was_caught_serves_nobody_not_even_after_its_worker_has_died(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("edges-1 " + "5" * 32)
+    guard = f'[admission]\nkeys_file = "{keys}"\n'
+    path = f"/s/{len(BODY)}/a.ts"
+
+    async def ask(http: aiohttp.ClientSession, shield: Edge, value: bytes) -> tuple[int, str]:
+        async with http.get(shield.url + path, headers={"Edge-Pass": value.decode(), "Connection": "close"}) as got:
+            return got.status, await got.text("latin-1")
+
+    async with (
+        describing_origin() as origin,
+        node(tmp_path, "shield", [upstream(origin.url, "origin")], more=guard) as shield,
+        client() as http,
+    ):
+        caught = write_pass(NOBODY, b"GET", path.encode(), key=read_keys(keys)[0], now=time.time())
+        assert (await ask(http, shield, caught))[0] == 200
+        (worker,) = shield.children("worker")
+        os.kill(worker, signal.SIGKILL)
+        async with asyncio.timeout(30):
+            while shield.children("worker") in ([], [worker]):
+                await asyncio.sleep(0.05)
+        status, said = await ask(http, shield, caught)
+        assert (status, "not admitted: replay" in said) == (403, True)
+        fresh = write_pass(NOBODY, b"GET", path.encode(), key=read_keys(keys)[0], now=time.time())
+        assert (await ask(http, shield, fresh))[0] == 200
+
+
+async def test_an_address_that_is_not_in_the_list_is_refused_and_one_that_is_gets_its_answer(tmp_path: Path) -> None:
+    """The loopback is a network of its own: 127.0.0.0/8."""
+    guard = '[admission]\nnetworks = ["127.0.0.2/32", "127.0.1.0/24"]\n'
+    path = f"/s/{len(BODY)}/a.ts"
+    async with (
+        describing_origin() as origin,
+        node(tmp_path, "shield", [upstream(origin.url, "origin")], more=guard) as shield,
+    ):
+        for address, status in {
+            "127.0.0.2": 200,
+            "127.0.1.77": 200,
+            "127.0.0.1": 403,
+            "127.0.0.3": 403,
+            "127.0.2.0": 403,
+        }.items():
+            connector = aiohttp.TCPConnector(local_addr=(address, 0))
+            async with aiohttp.ClientSession(connector=connector) as http, http.get(shield.url + path) as got:
+                assert got.status == status, address
+                assert (await got.read() == body_slice(path, 1, 0, len(BODY))) == (status == 200)
+        assert await shield.metric('edge_admission_refused_total{reason="no_proof"}') == 3
+        assert origin.origin.counts[path] == 1

@@ -58,14 +58,15 @@ async def test_top_prints_picture_after_picture_into_a_pipe_until_nobody_reads_i
     async with (
         describing_origin() as origin,
         running_edge(tmp_path / "c", origin.url) as edge,
-        asyncio.timeout(60),
+        asyncio.timeout(120),
     ):
+        often = ("--interval", "0.2")
         piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        counted = await asyncio.create_subprocess_exec(*top(edge, "--frames", "3"), **piped)  # type: ignore[arg-type]
+        counted = await asyncio.create_subprocess_exec(*top(edge, *often, "--frames", "3"), **piped)  # type: ignore[arg-type]
         out, err = await counted.communicate()
         assert (counted.returncode, err) == (0, b"")
         assert out.decode().count("edge at") == 3
-        endless = await asyncio.create_subprocess_exec(*top(edge), **piped)  # type: ignore[arg-type]
+        endless = await asyncio.create_subprocess_exec(*top(edge, *often), **piped)  # type: ignore[arg-type]
         assert endless.stdout is not None
         assert endless.stderr is not None
         for _ in range(2):  # as they come, not when it ends
@@ -74,7 +75,7 @@ async def test_top_prints_picture_after_picture_into_a_pipe_until_nobody_reads_i
         endless.stdout._transport.close()  # type: ignore[attr-defined] # like `| head`
         assert await endless.stderr.read() == b""
         await endless.wait()
-        stopped = await asyncio.create_subprocess_exec(*top(edge), **piped)  # type: ignore[arg-type]
+        stopped = await asyncio.create_subprocess_exec(*top(edge, *often), **piped)  # type: ignore[arg-type]
         assert stopped.stdout is not None
         while b"edge at" not in await stopped.stdout.readline():
             pass

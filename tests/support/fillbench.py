@@ -13,6 +13,7 @@ from edge.fill.asking import Asker, Asking, AskListener, InlineBytes, PackBytes,
 from edge.fill.desk import Desk
 from edge.fill.messages import UNKNOWN, Fetch, Head, Mode, Pin
 from edge.fill.settings import FillSettings
+from edge.fill.shop import Upstream
 from edge.media.kinds import kind_of
 from edge.origin.client import OriginClient
 from edge.origin.group import Group, Member, Selection
@@ -22,7 +23,7 @@ from edge.store.record import Record, decode_record
 from edge.store.settings import VolumeSettings
 from edge.store.thread import StoreThread
 from edge.store.volume import Volume
-from edge.words import MIB, Reason
+from edge.words import MIB, ORIGIN, Reason
 
 
 class Silent:
@@ -139,16 +140,17 @@ class FillBench:
         method: bytes = b"GET",
         fields: tuple[tuple[bytes, bytes], ...] = (),
         asker: Asker | None = None,
+        site: str = "default",
     ) -> Got:
         raw = path.encode()
         by = asker or self.asker
         fetch = Fetch(
             by.next_id(),
             mode,
-            "default",
+            site,
             method,
             raw,
-            b"default" + raw,
+            site.encode() + raw,
             raw,
             kind_of(raw.partition(b"?")[0]),
             fields,
@@ -230,7 +232,9 @@ async def fill_bench(
     client = OriginClient(replace(origin, url=origin_url), clock)
     members = (Member(client), *(Member(OriginClient(replace(origin, url=url), clock)) for url in more))
     group = grouped(client) if grouped is not None else Group(members, selection)
-    desk = Desk(settings or FillSettings(), store, group, {"default": rules or SiteRules()}, clock, Silent())
+    upstreams = {ORIGIN: Upstream(settings or FillSettings(), group)}
+    sites = {"default": rules or SiteRules()}
+    desk = Desk(settings or FillSettings(), store, upstreams, sites, clock, Silent())
     link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     path = str(directory / "link")
     link.bind(path)
@@ -241,12 +245,21 @@ async def fill_bench(
     asker = Asker(path, lambda hello: None)
     asker.connect()
     bench = FillBench(desk, store, asker, client)
+    looking = asyncio.create_task(_look(group))
     try:
         yield bench
     finally:
+        looking.cancel()
         loop.remove_reader(link.fileno())
         link.close()
         asker.close()
         await desk.close()
         await group.close()
         await store.close()
+
+
+async def _look(group: Group) -> None:
+    """As a keeper does, but for connections that are opened ahead: tests count those."""
+    while True:
+        group.look()
+        await asyncio.sleep(0.02)

@@ -16,7 +16,7 @@ from edge.runtime.checks import wrong_files
 from edge.runtime.convert import SaidMember
 from edge.runtime.doctor.findings import Finding, State, judged
 from edge.runtime.doctor.machine import Machine
-from edge.runtime.report import refused_controls
+from edge.runtime.report import groups_unasked, refused_controls
 from edge.words import DAYS
 
 EXPIRY_NOTED: Final = 14 * DAYS
@@ -40,13 +40,24 @@ def look_at_fit(machine: Machine, settings: Settings, *, origin: bool = True) ->
         yield Finding("configuration", wrong.field, State.WRONG, str(wrong.value), wrong.hint)
     for field, name, why in refused_controls(settings):
         yield Finding("configuration", field, State.NOTE, f"{name} is left out", why)
+    for group in groups_unasked(settings):
+        mend = f'upstream = "{group}" in a [[site]], or leave its [[upstream]] out'
+        yield Finding("configuration", f"group {group}", State.NOTE, "no site goes to it", mend)
     for tls in settings.tls:
         yield from _expiry(Path(tls.cert))
-    yield from _congestion_control(machine, settings.origin.congestion_control)
+    named = (
+        ("origin", settings.origin.congestion_control),
+        *(("upstream", one.congestion_control) for one in settings.upstream),
+    )
+    for section, wanted in dict.fromkeys(named):
+        yield from _congestion_control(machine, section, wanted)
     if origin:
-        ways = [_way(said) for said in convert.members(settings)]
+        members = convert.members(settings)
+        ways = [_way(said) for said in members]
         yield from (finding for finding, _ in ways)
-        yield from _window(machine, [trip for _, trip in ways if trip >= settings.origin.far])
+        yield from _window(
+            machine, [trip for said, (_, trip) in zip(members, ways, strict=True) if trip >= said.origin.far]
+        )
 
 
 def _port(field: str, listen: str) -> Finding:
@@ -90,14 +101,14 @@ def _not_after(cert: Path) -> str:
     return str(decode(str(cert))["notAfter"])
 
 
-def _congestion_control(machine: Machine, wanted: str | None) -> Iterator[Finding]:
+def _congestion_control(machine: Machine, section: str, wanted: str | None) -> Iterator[Finding]:
     """Connections to upstreams ask for one of their own; where the kernel has it not, they go on with the usual one."""
     there = machine.sysctl("net.ipv4.tcp_available_congestion_control")
     if wanted and there is not None:
-        mend = f"modprobe tcp_{wanted}, or congestion_control in [origin] as one of: {there}"
+        mend = f"modprobe tcp_{wanted}, or congestion_control in [{section}] as one of: {there}"
         good = wanted in there.split()
         found = "the kernel has it" if good else "the kernel does not have it"
-        yield judged("configuration", f"origin.congestion_control {wanted}", found, good=good, mend=mend)
+        yield judged("configuration", f"{section}.congestion_control {wanted}", found, good=good, mend=mend)
 
 
 def _way(said: SaidMember) -> tuple[Finding, float]:

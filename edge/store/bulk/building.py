@@ -114,7 +114,7 @@ class _Build:
             self._tell(0, number / len(own))
             try:
                 raw = (Path(order.packs_directory) / f"{pack:010d}.journal").read_bytes()
-            except OSError:  # evicted meanwhile, or as good as that
+            except FileNotFoundError:  # evicted meanwhile. Another error of the disk ends this: the keeper reads on
                 raw = b""
             facts.append(reading.take(raw, pack))
         spill.close()

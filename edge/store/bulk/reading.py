@@ -16,7 +16,7 @@ import xxhash
 
 from edge.errors import FormatUnknown
 from edge.store.bulk.spill import Spill
-from edge.store.journal import ENTRY, HEADER_BYTES, MAX_PAYLOAD, EntryType, is_of, next_good, row_of
+from edge.store.journal import ENTRY, HEADER_BYTES, MAX_PAYLOAD, EntryType, flipped, is_of, next_good, row_of
 from edge.store.record import NO_EXTENT, VERSION, decode_record, encode_record
 from edge.store.stretch import NAME, OWNER
 
@@ -80,6 +80,7 @@ class Reading:
         try:
             if not is_of(raw, number, self._volume):
                 return Fact(number, row, 0, whole=False)
+            self._damaged = flipped(raw, number, self._volume) > 0
             self._take_entries(raw)
         except FormatUnknown:
             self._damaged = True

@@ -101,8 +101,8 @@ def _weigh_name(out: Weighed, name: bytes, rows: Sequence[bytes], purged: Purged
         _, _, pack, offset, _ = _EXTENT.unpack_from(extent)
         out.places.append(PLACE_KEY.pack(pack, offset) + name + generation + extent[:12])
     for extent in extents[1:]:
-        at_start = generation[::-1] + extent[:8][::-1]
-        out.extents.append(at_start + extent + xxhash.xxh3_64_digest(extent)[::-1])
+        row = generation[::-1] + extent[:8][::-1] + extent
+        out.extents.append(row + xxhash.xxh3_64_digest(row)[::-1])
     at = _FIRST + (len(extents[0]) if extents else len(NO_EXTENT))
     out.keys.append(value[at : at + min(key, KEY_CUT)] + b"\0" + name + generation)
     at += key + path + etag + vary

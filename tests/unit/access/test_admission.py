@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.access.admission import Admission, AdmissionSettings, Nonces, Refused
+from edge.access.admission import Admission, AdmissionSettings, Refused
 from edge.access.keys import KeyFile, read_keys
+from edge.access.nonces import Nonces
 from edge.access.passes import Context, Key, write_pass
 from edge.words import Refusal
 

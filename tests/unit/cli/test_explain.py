@@ -120,7 +120,7 @@ def test_who_would_be_asked_first_goes_by_the_key_and_the_others_follow(
         firsts.add(first)
         assert found["with"].startswith(f"Host: {first.removeprefix('https://').partition(':')[0]};")
         assert found["asks"] == f"GET /{number}.ts"
-        last = "origin.example:443 (origin), where it fails"
+        last = "origin.example:443/base (origin), where it fails"
         assert found["then"].endswith(last)
         assert found["then"].removesuffix(f", {last}") != first.removeprefix("https://")
     assert firsts == {"https://shield1.example:443 (shield)", "https://shield2.example:443 (shield)"}
@@ -134,6 +134,16 @@ def test_explain_and_a_running_server_agree_on_whom_to_ask(tmp_path: Path) -> No
         asked = asked_of(settings, said["key"].encode(), {})
         assert said["upstream"] == f"https://{asked[0]['member']} (shield)"
         assert [member["member"] in said["then"] for member in asked[1:]] == [True, True]
+
+
+def test_which_upstream_a_url_goes_to_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "edge.toml").write_text(
+        '[origin]\nurl = "http://o.example"\n[[upstream]]\nurl = "http://f.example"\ngroup = "films"\n'
+        '[[site]]\nname = "a"\nupstream = "films"\n[[site.rule]]\npath = "/live/**"\nupstream = "origin"\n'
+    )
+    config = str(tmp_path / "edge.toml")
+    assert told(capsys, "--config", config, "http://a/x.ts")["upstream"] == "http://f.example:80 (origin of films)"
+    assert told(capsys, "--config", config, "http://a/live/x.ts")["upstream"] == "http://o.example:80 (origin)"
 
 
 @pytest.mark.parametrize("url", ["films.example/a", "ftp://a/b", "http:///a", "http://a b/"])

@@ -122,3 +122,15 @@ def test_the_command_line_knows_its_verbs(capsys: pytest.CaptureFixture[str]) ->
     assert "[server]" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["nonsense"])
+
+
+def test_what_a_file_would_do_is_told_upstream_by_upstream(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "edge.toml"
+    members = [("http://f", "films"), ("http://g", "films"), ("http://s", "series")]
+    upstreams = "".join(f'[[upstream]]\nurl = "{url}"\ngroup = "{group}"\n' for url, group in members)
+    path.write_text(upstreams + '[[site]]\nname = "a"\nupstream = "films"\n[[site]]\nname = "b"\n')
+    assert main(["check-config", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert "  origin    none yet: give it with --origin; films: http://f, http://g; series: http://s" in said
+    assert "a (any host) from films; b (any host)\n" in said
+    assert "  note      no site goes to upstream series" in said

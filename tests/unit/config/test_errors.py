@@ -16,6 +16,7 @@ def told(tmp_path: Path, text: str) -> str:
     return "\n".join(str(error) for error in caught.value.errors)
 
 
+UPSTREAM = '[[upstream]]\nurl = "http://f"\ngroup = "films"\n'
 CASES = [
     ('[sever]\nlisten = [":80"]', "line 1: sever = '{...}': unknown; did you mean server?"),
     ("[cache]\nworkers = 2", "line 2: cache.workers = 2: unknown here; it belongs to [server]"),
@@ -55,6 +56,16 @@ CASES = [
     ('[[site]]\nname = "a"\n[site.kinds.segment]\ntll = 1', "line 4: site[0].kinds.segment.tll = 1: unknown"),
     ('[[site]]\nname = "a"\n[site.kinds]\nsegment = "14d"', "line 4: site[0].kinds.segment = '14d': is a section"),
     ('[[site]]\nname = "a"\nlive = { least = "1 h" , lest = 2 }', "line 3: site[0].live.lest = 2: unknown; did you"),
+    (UPSTREAM + '[[site]]\nname = "a"\nupstream = "flims"', "no [[upstream]] is in group 'flims'; did you mean films?"),
+    (UPSTREAM + '[[site]]\nname = "a"\n[[site.rule]]\npath = "/a"\nupstream = "x"', "in group 'x'; there are: films"),
+    ('[[group]]\nname = "films"', "group 'films' has no members: no [[upstream]] says group = 'films'"),
+    ('[[group]]\nname = "origin"', "line 1: group = [{'name': 'origin'}]: what holds for group origin"),
+    (UPSTREAM + '[[group]]\nname = "films"\n[[group]]\nname = "films"', "two groups have the name 'films'"),
+    (UPSTREAM + UPSTREAM, "two upstreams have the url 'http://f'"),
+    (UPSTREAM + '[[upstream]]\nurl = "http://f"\nrole = "shield"', "'http://f' has two roles: it is one server in all"),
+    (UPSTREAM + 'role = "shield"\n[origin]\nurl = "http://f:80/"', "'http://f' has two roles"),
+    (UPSTREAM + '[[upstream]]\nurl = "http://g"\ngroup = "g"\nrole = "sibling"', "beside them (in group g)"),
+    ('[upstream]\nurl = "http://a"', "line 1: upstream = '{...}': there may be several: write [[upstream]]"),
     ('[log]\nanonymise = "trunc"', "line 2: log.anonymise = 'trunc': must be one of: truncate, hash, off"),
     ('[server]\nnode = "' + "x" * 500 + '"', "x" * 80 + "...'"),
     ("[server\n", "line 1: TOML = '[server': "),

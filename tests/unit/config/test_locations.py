@@ -78,6 +78,20 @@ def test_who_has_no_parents_asks_the_origins_and_a_shield_has_no_port_for_player
     assert settings.server.listen == ("[::]:8080",)
 
 
+def test_sites_with_an_upstream_of_their_own_find_its_members_on_every_node(tmp_path: Path) -> None:
+    common = '[[site]]\nname = "series"\nupstream = "series"\n'
+    made = rendered(tmp_path, 'groups.series = ["https://s3.example/series"]\n' + SMALL, common)
+    found = {}
+    for name in ("s1", "e2"):
+        settings = load_text(made[f"nodes/{name}.toml"], tmp_path / name)
+        found[name] = [(one.group, one.url) for one in settings.upstreams if one.role is not MemberRole.SIBLING]
+        assert settings.groups == ("origin", "series")
+    assert found == {
+        "s1": [("origin", "http://origin.example:9000"), ("series", "https://s3.example/series")],
+        "e2": [("origin", "http://10.0.0.1:8080"), ("series", "http://10.0.0.1:8080")],
+    }
+
+
 def test_the_inventory_has_a_group_for_each_role_and_location(tmp_path: Path) -> None:
     children = json.loads(rendered(tmp_path)["inventory.json"])["all"]["children"]
     assert list(children) == ["shields", "edges", "location_west", "location_east"]
@@ -104,6 +118,7 @@ def test_what_nodes_have_in_common_stands_in_each_configuration(tmp_path: Path) 
         ("Asia/Chita", "Asia/Atlantis", "write a name of the time zone database"),
         ('timezone = "Asia/Chita"\n', 'timezone = "Asia/Chita"\nshelf = 3\n', "shelf"),
         ("link_gbps = 0.5", "link_gbps = 0", "link_gbps"),
+        ("origins =", 'groups.origin = ["http://o"]\norigins =', "those of group origin stand in origins"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_reason(tmp_path: Path, old: str, new: str, said: str) -> None:

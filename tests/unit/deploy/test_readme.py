@@ -63,3 +63,10 @@ def test_files_that_it_names_are_there() -> None:
     }
     assert len(named) >= 12
     assert not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_no_runbook_has_a_reload_take_up_what_a_reload_refuses() -> None:
+    refused = re.compile(r"\[\[volume\]\]|volume out|`size`|`daily_writes`|raise the bound")
+    advice = [line for line in RUNBOOKS.splitlines() if "`edge reload`" in line]
+    assert advice
+    assert [line for line in advice if refused.search(line)] == []

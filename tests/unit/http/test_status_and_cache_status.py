@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.http.cache_status import format_member
+from edge.http.cache_status import format_member, relays
 from edge.http.status import reason, status_line
 
 
@@ -73,3 +73,26 @@ def test_no_text_breaks_the_grammar(cache: str, key: str, detail: str) -> None:
     text = format_member(cache, hit=True, key=key, detail=detail).decode("ascii")
     item = f"(?:{TOKEN}|{STRING})"
     assert re.fullmatch(f"{item}; hit; key={STRING}; detail={item}", text)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ([], False),
+        ([b"shield; fwd=uri-miss; fwd-status=503"], True),
+        ([b"shield;fwd=uri-miss ; fwd-status=503;detail=x"], True),
+        ([b"shield; hit"], True),
+        ([b"shield; fwd=uri-miss; detail=connect_failed"], False),
+        ([b"origin; fwd=miss; fwd-status=503", b"shield; detail=queue_full"], False),
+        ([b"origin; fwd=miss; detail=x, shield; fwd=uri-miss; fwd-status=502"], True),
+        ([b'shield; detail="a, b; hit"'], False),
+        ([b'shield; detail="a; hit; b"'], False),
+        ([b'shield; fwd=miss; fwd-status=503; detail="a, b"'], True),
+        ([b'shield; detail="a \\", b; hit"'], False),
+        ([b'"sh,ie;ld"; hit; key="/\\\\"'], True),
+        ([b"hit"], False),
+        ([b""], False),
+    ],
+)
+def test_who_handed_an_answer_on_says_so_in_the_last_member(said: list[bytes], expected: bool) -> None:
+    assert relays([(b"Cache-Status", value) for value in said]) is expected

@@ -8,7 +8,7 @@ from edge.clock import FakeClock
 from edge.origin.breaker import FAILURES, OPEN_FIRST, START_SECONDS
 from edge.origin.client import OriginClient
 from edge.origin.group import Group, Member, MemberRole, Own, Selection
-from edge.origin.settings import OriginSettings
+from edge.origin.settings import Address, OriginSettings
 
 NAMES = [b"object %d" % number for number in range(4000)]
 
@@ -85,6 +85,36 @@ async def test_the_nearest_is_asked_first_and_one_that_nobody_knows_is_tried() -
     assert hosts(group) == ["b", "c", "a"]
 
 
+async def test_by_least_latency_a_change_is_followed_within_tens_of_requests_and_one_that_is_back_is_found() -> None:
+    """Handshakes said nothing of a member whose answers are slow; the fastest of 96 counted."""
+    clock = FakeClock()
+    group = Group([member(clock, "a"), member(clock, "b")], Selection.LEAST_LATENCY)
+    seconds = {"a": 0.02, "b": 0.08}
+    for each in group.members:
+        each.client.pool.path.connected(0.001)
+
+    def play(requests: int) -> list[str]:
+        asked = []
+        for _ in range(requests):
+            first = group.order(b"k")[0]
+            first.latency.asked()
+            host = first.pool.address.host[0]
+            asked.append(host)
+            clock.advance(seconds[host])
+            first.latency.answered(seconds[host])
+        return asked
+
+    play(50)
+    assert set(play(100)) == {"a"}
+    seconds["a"] = 1.0
+    assert "b" in play(10)
+    settled = play(200)  # 16 s: it is tried again now and then
+    assert settled.count("b") >= 190
+    seconds["a"] = 0.02
+    play(1500)  # at most two minutes
+    assert play(100).count("a") >= 95
+
+
 async def test_when_all_are_away_the_first_is_asked_all_the_same() -> None:
     clock = FakeClock()
     group = Group([member(clock, "a"), member(clock, "b")], Selection.PRIMARY_BACKUP)
@@ -98,9 +128,16 @@ async def test_one_request_at_a_time_tries_a_member_that_may_be_back_and_its_obj
     group = Group([member(clock, host) for host in "ab"])
     before = shares(group)
     fail(group, "b")
+    breaker = group.members[1].client.breaker
     clock.advance(OPEN_FIRST)
-    assert shares(group)["b"] == 1
-    group.members[1].client.breaker.succeeded()
+    assert shares(group)["b"] == 0
+    breaker.checked(well=True)
+    assert shares(group) == before, "to ask for the order takes no trial"
+    trial = breaker.take_trial()
+    assert shares(group)["b"] == 0
+    breaker.give_back(trial)
+    assert shares(group) == before
+    breaker.succeeded()
     assert 0 < shares(group)["b"] < before["b"] / 2
     clock.advance(START_SECONDS)
     assert shares(group) == before
@@ -119,6 +156,19 @@ async def test_without_fallback_no_origin_is_asked_beside_shields() -> None:
     fail(group, "s")
     assert hosts(group) == ["s"]
     assert hosts(Group([member(clock, "o"), member(clock, "p")], fallback=False))[1:]
+
+
+async def test_a_sibling_that_may_be_back_owns_its_objects_again_but_for_the_time_of_a_trial() -> None:
+    clock = FakeClock()
+    group = sibling(clock, "a")
+    before = {name: hosts(group, name) for name in NAMES}
+    fail(group, "b")
+    breaker = next(each for each in group.members if each.identity == b"b.example").client.breaker
+    clock.advance(OPEN_FIRST)
+    breaker.checked(well=True)
+    assert {name: hosts(group, name) for name in NAMES} == before
+    breaker.take_trial()
+    assert all(hosts(group, name)[0] != "b" for name in NAMES)
 
 
 def sibling(clock: FakeClock, name: str, everybody: str = "abc", **more: object) -> Group:
@@ -154,3 +204,21 @@ async def test_a_sibling_that_is_away_owns_nothing_and_only_its_objects_move() -
 async def test_who_is_asked_by_a_sibling_asks_no_other() -> None:
     group = sibling(FakeClock(), "a")
     assert all([c.pool.address.host for c in group.order(name, siblings=False)] == ["s.example"] for name in NAMES[:99])
+
+
+async def test_two_buckets_at_one_endpoint_are_two_members() -> None:
+    """They had one name, and with it one place among the members and one series in the metrics."""
+    clock = FakeClock()
+    made = [OriginClient(OriginSettings(f"https://s3.example/{name}"), clock) for name in ("films", "series")]
+    group = Group([Member(client) for client in made])
+    first = Counter(group.order(name)[0].settings.url[-5:] for name in NAMES)
+    assert first["films"] == pytest.approx(len(NAMES) / 2, rel=0.1)
+    assert [client.member for client in made] == ["s3.example:443/films", "s3.example:443/series"]
+
+
+def test_what_a_member_is_called_when_objects_are_shared_out_is_short_and_does_not_change() -> None:
+    long = "p" * 70
+    assert Address.of("http://a.example:80").identity == b"a.example"
+    found = {Address.of(f"http://a.example/{long}{end}").identity for end in "12"}
+    assert len(found) == 2
+    assert all(len(identity) <= 64 for identity in found)

@@ -13,7 +13,7 @@ from edge.origin.breaker import FAILURES
 from edge.origin.budget import RETRIES_MOST, RETRIES_PER_REQUEST, RETRIES_PER_SECOND
 from edge.origin.client import OriginClient
 from edge.origin.response import UpstreamResponse
-from edge.origin.retry import open_with_retries
+from edge.origin.retry import TRIAL_WAIT, open_with_retries
 from edge.origin.settings import OriginSettings, UpstreamRequest
 from edge.words import Reason
 
@@ -28,6 +28,7 @@ class Scripted(OriginClient):
     def __init__(self, bench: "Bench", status: int = 0, seconds: float = 0.0, **more: object) -> None:
         super().__init__(SETTINGS, bench.clock)
         self._bench, self._status, self._seconds = bench, status, seconds
+        self._relayed = bool(more.pop("relayed", False))
         self.more = more
         self.sent = 0
         self.left: list[float] = []
@@ -43,8 +44,8 @@ class Scripted(OriginClient):
         self._bench.clock.advance(self._seconds)
         if self._status == 0:
             self.breaker.failed()
-            raise OriginError(Reason.CONNECT_FAILED, **self.more)  # type: ignore[arg-type]
-        yield SimpleNamespace(status=self._status)  # type: ignore[misc]
+            raise OriginError(self.more.get("reason", Reason.CONNECT_FAILED), retryable=self.more.get("retryable"))  # type: ignore[arg-type]
+        yield SimpleNamespace(status=self._status, relayed=self._relayed)  # type: ignore[misc]
 
 
 class Bench:
@@ -159,6 +160,60 @@ async def test_to_a_member_that_serves_one_goes_without_a_budget_but_not_to_one_
         other.breaker.failed()
     assert await bench.ask(one, other) == status
     assert bench.told == [one, other, one]
+
+
+async def test_where_our_own_line_is_full_the_next_member_is_asked_within_the_budget_only(bench: Bench) -> None:
+    """What one cannot take would be too much for the next one, too, and at last for the origin."""
+    one, other = Scripted(bench, reason=Reason.QUEUE_FULL), Scripted(bench, 200)
+    assert await bench.ask(one, other) == 200
+    while one.may_retry():
+        pass
+    one.more["reason"] = Reason.QUEUE_FULL
+    assert await bench.ask(one, other) == 0
+    assert bench.told == [one, other, one]
+
+
+async def test_an_answer_that_a_member_only_hands_on_is_not_asked_for_again_anywhere(bench: Bench) -> None:
+    one, other = Scripted(bench, 503, relayed=True), Scripted(bench, 200)
+    assert await bench.ask(one, other) == 503
+    assert bench.told == [one]
+
+
+async def test_a_member_that_may_be_back_is_tried_by_one_that_goes_on_early_and_passed_by_meanwhile(
+    bench: Bench,
+) -> None:
+    one, other = Scripted(bench, 0), Scripted(bench, 200)
+    for _ in range(FAILURES):
+        one.breaker.failed()
+    one.breaker.probed(well=True)
+    one.latency.answered(0.5)  # its check
+    trial = one.breaker.take_trial()
+    assert await bench.ask(one, other) == 200
+    assert bench.told == [other]
+    one.breaker.give_back(trial)
+    assert await bench.ask(one, other) == 200
+    assert bench.told == [other, one, other]
+    assert one.left == [TRIAL_WAIT + 2 * 0.5]
+    assert other.left[-1] == SETTINGS.total_first_byte
+    alone = Scripted(bench, 200)
+    for _ in range(FAILURES):
+        alone.breaker.failed()
+    alone.breaker.probed(well=True)
+    assert await bench.ask(alone) == 200
+    assert alone.left == [SETTINGS.total_first_byte], "nobody else could be asked"
+
+
+async def test_what_can_be_sent_once_only_tries_nobody(bench: Bench) -> None:
+    one, other, post = Scripted(bench, 0), Scripted(bench, 200), UpstreamRequest(b"POST", b"/", retry=False)
+    for _ in range(FAILURES):
+        one.breaker.failed()
+    one.breaker.probed(well=True)
+    assert await bench.ask(one, other, request=post) == 200
+    assert bench.told == [other]
+    for _ in range(FAILURES):
+        other.breaker.failed()
+    assert await bench.ask(one, other, request=post) == 0
+    assert bench.told == [other, one], "nobody else serves"
 
 
 async def test_what_breaks_an_answer_that_was_given_out_is_not_tried_again_here(bench: Bench) -> None:

@@ -5,7 +5,7 @@ import pytest
 from edge.errors import OriginError
 from edge.http.dates import format_date
 from edge.policy.rules import PROFILES, RFC9111, SiteRules
-from edge.policy.upstream_fields import HOPS_MOST, in_a_loop, request_fields, stored_fields
+from edge.policy.upstream_fields import HOPS_MOST, LOOP_BYTES, in_a_loop, request_fields, stored_fields
 from edge.words import Reason
 
 NOW = 1_700_000_000.0
@@ -162,6 +162,12 @@ def test_more_caches_than_there_are_tiers_are_a_loop_whatever_their_names() -> N
     nodes = b", ".join(b"node%d" % number for number in range(HOPS_MOST))
     assert not in_a_loop([(b"CDN-Loop", nodes)], b"edge;n=1")
     assert in_a_loop([(b"CDN-Loop", nodes), (b"CDN-Loop", b"another")], b"edge;n=1")
+
+
+def test_a_name_that_no_node_has_is_a_loop_before_it_is_too_long_for_the_next_server() -> None:
+    assert not in_a_loop([(b"CDN-Loop", b"n" * LOOP_BYTES)], b"edge;n=1")
+    assert in_a_loop([(b"CDN-Loop", b"n" * (LOOP_BYTES + 1))], b"edge;n=1")
+    assert in_a_loop([(b"CDN-Loop", b"n" * LOOP_BYTES), (b"CDN-Loop", b"n")], b"edge;n=1")
 
 
 @pytest.mark.parametrize("rules", [RFC9111, SiteRules(forward_fields=("Edge-Pass", "X-A"))])

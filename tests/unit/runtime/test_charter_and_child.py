@@ -168,3 +168,20 @@ def test_a_death_by_a_signal_is_told_by_its_name(tmp_path: Path) -> None:
     place.last_words = ""
     place.vacate(-40)
     assert place.last_words == "signal 40"
+
+
+@pytest.mark.parametrize(("code", "broken"), [(-6, True), (-7, True), (-11, True), (-9, False), (3, False), (0, False)])
+def test_what_died_of_its_own_memory_is_told_from_what_was_ended(code: int, broken: bool) -> None:
+    place = Place(Charter("keeper", 0, Settings(), (), 0, 0, 0, 0))
+    place.vacate(code)
+    assert place.broken == broken
+
+
+def test_it_is_known_until_another_one_serves() -> None:
+    place = Place(Charter("keeper", 0, Settings(), (), 0, 0, 0, 0))
+    place.vacate(-11)
+    place.vacate(3)  # its successor could not begin
+    assert place.broken
+    place.ready = True
+    place.vacate(-9)
+    assert not place.broken

@@ -9,6 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from edge.clock import FakeClock
+from edge.config.load import ConfigErrors, require_origin
+from edge.config.origins import GroupSection, OriginSection
 from edge.config.schema import Settings
 from edge.delivery.serving import DeliverySettings
 from edge.origin.group import MemberRole
@@ -135,8 +137,10 @@ def test_certificates_come_with_their_names() -> None:
     assert tls == (TlsCert(Path("a"), Path("b"), ("c",)), TlsCert(Path("d"), Path("e"), ()))
 
 
+FILMS = [{"url": "http://f", "group": "films"}]
 SITE = {
     "name": "s",
+    "upstream": "films",
     "hosts": ["H.example", "[::1]"],
     "drop_params": ["d"],
     "token_params": ["t"],
@@ -171,7 +175,7 @@ SITE = {
 
 
 def test_every_rule_of_a_site_arrives() -> None:
-    (rules,) = convert.site_rules(Settings.model_validate({"site": [SITE]}))
+    (rules,) = convert.site_rules(Settings.model_validate({"site": [SITE], "upstream": FILMS}))
     assert rules.hosts == ("h.example", "[::1]")
     assert (rules.drop_params, rules.token_params, rules.forward_fields) == (("d",), ("t",), ("F",))
     assert (rules.cors_origin, rules.preflight_max_age) == ("https://p.example", 3600)
@@ -184,9 +188,10 @@ def test_every_rule_of_a_site_arrives() -> None:
 
 
 def test_a_path_has_the_rules_of_the_first_pattern_that_matches_over_those_of_its_site() -> None:
-    (rules,) = convert.site_rules(Settings.model_validate({"site": [SITE]}))
+    (rules,) = convert.site_rules(Settings.model_validate({"site": [SITE], "upstream": FILMS}))
     live = rules.at(b"/live/a/b.ts")
     assert (live.negative_ttl, live.negative_ttl_live, live.drop_params) == (4, 2, ("d",))
+    assert live.upstream == "films"
     assert (live.defaults[Kind.SEGMENT].ttl, live.defaults[Kind.SEGMENT].stale_if_error) == (9, 6)
     assert rules.at(b"/vod/live/a") is rules
 
@@ -206,7 +211,7 @@ def test_two_nodes_of_one_name_are_told_apart_by_their_volumes() -> None:
 
 
 def test_what_a_site_leaves_out_of_a_kind_stays_as_usual() -> None:
-    (rules,) = convert.site_rules(Settings.model_validate({"site": [SITE | {"profile": "video"}]}))
+    (rules,) = convert.site_rules(Settings.model_validate({"site": [SITE | {"profile": "video"}], "upstream": FILMS}))
     mp4, usual = rules.defaults[Kind.MP4], DEFAULTS[Kind.MP4]
     assert (mp4.ttl, mp4.stale_while_revalidate, mp4.stale_if_error) == (usual.ttl, 60, usual.stale_if_error)
     segment = rules.defaults[Kind.SEGMENT]
@@ -230,16 +235,135 @@ def test_upstreams_are_members_with_the_settings_of_the_origin() -> None:
     assert shield.origin.connect_timeout == origin.origin.connect_timeout == 7
 
 
+TWO = {
+    "origin": {"url": "http://o", "host": "h", "connect_timeout": "7s", "parallel_max": 9, "total_first_byte": "6s"},
+    "upstream": [{"url": "http://f", "group": "films"}, {"url": "http://g", "group": "films"}],
+    "group": [
+        {
+            "name": "films",
+            "connect_timeout": "1s",
+            "parallel_max": 1,
+            "total_first_byte": "9s",
+            "selection": "primary-backup",
+        }
+    ],
+}
+
+
+def test_an_upstream_of_its_own_has_the_settings_of_the_origin_but_for_what_its_group_says() -> None:
+    settings = Settings.model_validate(TWO)
+    assert settings.groups == ("origin", "films")
+    (origin,), films = (convert.members(settings, name) for name in settings.groups)
+    assert convert.members(settings) == (origin, *films)
+    assert (origin.origin.name, origin.origin.url, origin.origin.host_header) == ("origin", "http://o", "h")
+    assert [(one.origin.name, one.origin.url, one.origin.host_header) for one in films] == [
+        ("films", "http://f", None),
+        ("films", "http://g", None),
+    ]
+    assert [one.origin.connect_timeout for one in (origin, *films)] == [7, 1, 1]
+    assert [one.origin.first_byte_timeout for one in (origin, *films)] == [8, 8, 8]
+    assert [convert.fill_settings(settings, name).parallel_max for name in settings.groups] == [9, 1]
+    assert [settings.origin_of(name).selection.value for name in settings.groups] == ["rendezvous", "primary-backup"]
+    assert convert.delivery_settings(settings).first_byte_budget == 9.5  # no keeper's own budget is longer
+
+
+def test_each_setting_of_a_group_is_one_of_the_origin_and_holds_instead_of_it() -> None:
+    """A key that is added to the table and not to what is made of it shows here."""
+    own: dict[str, Any] = {"selection": "least-latency", "fallback": False, "probe": "/p", "hedge": False}
+    names = [name for name in GroupSection.model_fields if name != "name"]
+    own |= {name: 1 for name in names if name not in own}
+    settings = Settings.model_validate({"upstream": FILMS, "group": [{"name": "films", **own}]})
+    usual, changed = settings.origin, settings.origin_of("films")
+    assert {name for name in OriginSection.model_fields if getattr(usual, name) != getattr(changed, name)} == set(names)
+    (member,) = convert.members(settings, "films")
+    assert member.origin.probe == "/p"
+
+
+def test_where_a_file_names_members_of_the_origins_group_its_own_url_is_not_used() -> None:
+    named = [{"url": "http://a"}, {"url": "http://b", "group": "films"}]
+    settings = Settings.model_validate({"origin": {"url": "http://o"}, "upstream": named})
+    assert [one.url for one in settings.upstreams] == ["http://a", "http://b"]
+
+
+def test_which_upstreams_are_asked_follows_from_sites_and_their_rules() -> None:
+    sites = [{"name": "a", "upstream": "films", "rule": [{"path": "/x/**", "upstream": "origin"}]}, {"name": "b"}]
+    assert Settings.model_validate({"site": sites[:1], "upstream": FILMS}).groups_asked == ("films", "origin")
+    assert Settings.model_validate({"site": sites[1:], "upstream": FILMS}).groups_asked == ("origin",)
+    assert Settings.model_validate({"upstream": FILMS}).groups_asked == ("origin",)
+
+
+def test_a_server_needs_members_in_each_upstream_that_a_site_goes_to() -> None:
+    films = {"name": "a", "upstream": "films"}
+    require_origin(Settings.model_validate({"site": [films], "upstream": FILMS}))
+    with pytest.raises(ConfigErrors, match="say where misses are fetched"):
+        require_origin(Settings.model_validate({"site": [films, {"name": "b"}], "upstream": FILMS}))
+
+
+def test_siblings_are_in_each_group_that_they_serve() -> None:
+    own, other = ({"url": f"http://{name}", "role": "sibling"} for name in ("us", "them"))
+    films = [own | {"group": "films"}, other | {"group": "films"}, *FILMS]
+    raw = {"server": {"url": "http://us"}, "upstream": [*films, own, other, {"url": "http://o"}]}
+    settings = Settings.model_validate(raw)
+    for group in ("films", "origin"):
+        assert len(convert.members(settings, group)) == 2
+        assert convert.own(settings, group) == convert.own(settings)
+    with pytest.raises(ValidationError, match="in group films: this server's own"):
+        Settings.model_validate({"server": {"url": "http://us"}, "upstream": [films[1], *FILMS]})
+
+
+def test_a_member_trusts_and_shows_what_it_says_itself_and_else_what_the_origin_says() -> None:
+    raw = {
+        "origin": {"ca_file": "fleet", "client_cert": "us", "client_key": "key", "verify": False},
+        "upstream": [
+            {"url": "https://a"},
+            {"url": "https://b", "ca_file": "", "client_cert": "", "verify": True},
+            {"url": "https://c", "ca_file": "other", "client_cert": "pair"},
+        ],
+    }
+    told = [
+        (said.origin.ca_file, said.origin.client_cert, said.origin.client_key, said.origin.verify)
+        for said in convert.members(Settings.model_validate(raw))
+    ]
+    # A certificate of its own never goes with the key of another.
+    assert told == [("fleet", "us", "key", False), (None, None, None, True), ("other", "pair", None, False)]
+
+
 def test_an_origin_alone_is_the_only_member_and_nothing_is_none() -> None:
     (only,) = convert.members(Settings.model_validate({"origin": {"url": "http://o", "host": "h"}}))
     assert only.origin == convert.origin_settings(Settings.model_validate({"origin": {"url": "http://o", "host": "h"}}))
     assert convert.members(Settings()) == ()
 
 
+def test_sockets_of_a_member_and_of_a_listener_have_their_own_options_over_those_of_all() -> None:
+    usual = {"congestion_control": "bbr", "send_buffer": "1MiB", "max_pacing_rate": "1MiB"}
+    own = {"congestion_control": "", "max_pacing_rate": 0, "notsent_lowat": "16KiB", "receive_buffer": "2MiB"}
+    raw = {
+        "server": {"listen": [":80", ":81"], "listen_plain": [":82"], **usual},
+        "listener": [{"listen": ":81", **own}],
+        "origin": usual,
+        "upstream": [{"url": "http://a"}, {"url": "http://b", **own}],
+    }
+    settings = Settings.model_validate(raw)
+    as_all = SocketOptions("bbr", 0, 2**20, 0, 2**20)
+    otherwise = SocketOptions(None, 2**21, 2**20, 2**14, 0)
+    assert [member.origin.sockets for member in convert.members(settings)] == [as_all, otherwise]
+    assert convert.listener_options(settings) == (as_all, otherwise, as_all)
+
+
+@pytest.mark.parametrize("listeners", [["[::]:80"], [":80", ":80"]])
+def test_options_are_for_addresses_that_there_are(listeners: list[str]) -> None:
+    raw = {"server": {"listen": [":80"]}, "listener": [{"listen": listen} for listen in listeners]}
+    with pytest.raises(ValidationError, match=r"no address in listen|two listeners have the address"):
+        Settings.model_validate(raw)
+
+
 @pytest.mark.parametrize(
     "upstream",
     [
         [{"url": "http://a"}, {"url": "http://a"}],
+        [{"url": "http://a/x"}, {"url": "http://a:80/x/"}],
+        [{"url": "http://a", "client_key": "k"}],
+        [{"url": "http://a", "client_key": "k", "client_cert": ""}],
         [{"url": ""}],
         [{"url": "http://a", "weight": 0.0}],
         [{"url": "http://a", "role": "sibling"}],
@@ -273,12 +397,14 @@ def test_only_origins_are_signed_for_s3_and_only_members_of_ours_are_told_of_pla
         "upstream": [
             {"url": "http://s", "role": "shield", "s3_region": "eu-north-1"},
             {"url": "https://b.s3.example", "s3_region": "eu-north-1"},
+            {"url": "https://c.s3.example", "s3_region": "r", "s3_credentials": "theirs", "s3_profile": "series"},
             {"url": "https://o"},
         ],
     }
-    shield, bucket, plain = convert.members(Settings.model_validate(raw))
+    shield, bucket, theirs, plain = convert.members(Settings.model_validate(raw))
     assert shield.s3 is None
     assert bucket.s3 == S3Settings("eu-north-1", file, "films")
+    assert theirs.s3 == S3Settings("r", Path("theirs"), "series")
     clock = FakeClock()
     assert isinstance(convert.signer(shield, None, clock), PassSigner)
     assert isinstance(convert.signer(bucket, None, clock), S3Signer)

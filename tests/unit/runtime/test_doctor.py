@@ -236,6 +236,15 @@ def test_each_member_of_the_upstream_is_connected_to_and_named_by_its_role(tmp_p
         assert of(findings, f"origin {away}").state is State.WRONG
 
 
+def test_an_upstream_that_no_site_goes_to_is_noted(tmp_path: Path) -> None:
+    films = [{"url": "http://127.0.0.1:9", "group": "films"}]
+    machine = laid(tmp_path / "root")
+    found = of(look_at_fit(machine, settings(tmp_path, upstream=films), origin=False), "group films")
+    assert (found.state, found.found) == (State.NOTE, "no site goes to it")
+    asked = settings(tmp_path, upstream=films, site=[{"name": "a", "upstream": "films"}])
+    assert not [one for one in look_at_fit(machine, asked, origin=False) if "group" in one.what]
+
+
 def test_a_congestion_control_that_the_kernel_does_not_have_is_noted(tmp_path: Path) -> None:
     said = settings(tmp_path, origin={"congestion_control": "bbr"})
     machine = laid(tmp_path / "root")
@@ -244,6 +253,9 @@ def test_a_congestion_control_that_the_kernel_does_not_have_is_noted(tmp_path: P
     found = of(look_at_fit(machine, said), "congestion_control")
     assert found.state is State.NOTE
     assert "modprobe tcp_bbr" in found.mend
+    for_one = settings(tmp_path, upstream=[{"url": "http://127.0.0.1:9", "congestion_control": "bbr"}])
+    found = of(look_at_fit(machine, for_one, origin=False), "upstream.congestion_control bbr")
+    assert (found.state, "in [upstream]" in found.mend) == (State.NOTE, True)
 
 
 def test_how_tls_bodies_leave_is_told_and_only_noted_where_a_certificate_asks_for_it(

@@ -1,7 +1,6 @@
 """Listening sockets, and the private directory for those between processes."""
 
 import socket
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +8,9 @@ import pytest
 from edge.errors import ConfigError
 from edge.runtime import listeners
 from edge.runtime.listeners import bind, spoken
-from edge.sockets import SO_MAX_PACING_RATE, TCP_NOTSENT_LOWAT, SocketOptions
+from edge.sockets import SocketOptions
 from tests.support.addresses import needs_ipv6
+from tests.support.sockopts import options_of
 
 
 @needs_ipv6
@@ -30,17 +30,6 @@ def test_all_addresses_take_both_families() -> None:
         port = sock.getsockname()[1]
         for host in ("127.0.0.1", "::1"):
             socket.create_connection((host, port), 5).close()
-
-
-def options_of(sock: socket.socket) -> tuple[str, int, int, int, int]:
-    """In the order of `SocketOptions`."""
-    return (
-        sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0").decode(),
-        sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2,  # the kernel doubles it for its own needs
-        sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2,
-        sock.getsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT),
-        int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, 8), sys.byteorder),
-    )
 
 
 def test_what_a_listener_accepts_has_its_options() -> None:

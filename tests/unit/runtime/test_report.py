@@ -47,6 +47,18 @@ def test_addresses_and_origin_are_told_as_people_write_them(
     assert "access log" not in said
 
 
+def test_where_each_upstream_leads_is_told_and_one_that_no_site_goes_to(
+    tmp_path: Path, sockets: tuple[socket.socket, socket.socket]
+) -> None:
+    upstream = [{"url": "http://f", "group": "films"}, {"url": "http://s", "group": "series"}]
+    raw = {"upstream": upstream, "site": [{"name": "a", "upstream": "films"}]}
+    said = told(tmp_path, sockets, raw)  # type: ignore[arg-type]
+    assert "misses of films are fetched from http://f" in said
+    assert "no site goes to upstream series" in said
+    assert "no site goes to upstream films" not in said
+    assert "no site goes to upstream origin" in told(tmp_path, sockets, {**raw, "origin": {"url": "http://o"}})  # type: ignore[dict-item]
+
+
 def test_few_descriptors_and_an_access_log_are_told(
     tmp_path: Path, sockets: tuple[socket.socket, socket.socket]
 ) -> None:

@@ -1,12 +1,14 @@
 """What a URL's record and slices come to, without a server."""
 
 from dataclasses import replace
+from itertools import product
 from typing import Any, cast
 
 import pytest
 
 from edge.config.schema import Settings
-from edge.origin.group import Group, Member
+from edge.origin.breaker import FAILURES
+from edge.origin.group import Group, Member, Selection
 from edge.runtime import convert
 from edge.runtime.standing import asked_of, breakers, outcome, stored_of
 from edge.store.reader import Reader
@@ -83,22 +85,38 @@ def test_the_order_of_members_is_the_keepers_own() -> None:
     upstreams: list[dict[str, object]] = [{"url": f"http://o{n}.example", "weight": 1.0 + n} for n in range(4)]
     upstreams += [{"url": f"http://s{n}.example:81", "role": "shield"} for n in range(3)]
     upstreams += [{"url": f"http://n{n}.example", "role": "sibling"} for n in range(3)]
-    for selection in ("rendezvous", "primary-backup"):
+    upstreams += [said | {"group": "films"} for said in reversed(upstreams)]
+    for selection, group in product(("rendezvous", "primary-backup"), ("origin", "films")):
         settings = Settings.model_validate(
             {
                 "upstream": upstreams,
                 "server": {"url": "http://n0.example"},
-                "origin": {"selection": selection, "keys_file": "k"},
+                "origin": {"selection": selection if group == "origin" else "least-latency", "keys_file": "k"},
+                "group": [{"name": "films", "selection": selection, "fallback": False}],
             }
         )
         members = [
-            Member(OriginClient(said.origin, FakeClock()), said.weight, said.role) for said in convert.members(settings)
+            Member(OriginClient(said.origin, FakeClock()), said.weight, said.role)
+            for said in convert.members(settings, group)
         ]
-        group = Group(members, settings.origin.selection, own=convert.own(settings))
+        own, fallback = convert.own(settings, group), settings.origin_of(group).fallback
+        made = Group(members, Selection(selection), own=own, fallback=fallback)
         for number in range(50):
             key = b"films/%d" % number
-            found = asked_of(settings, key, {})
-            assert [entry["member"] for entry in found] == [client.member for client in group.order(key)]
+            found = asked_of(settings, key, {}, group)
+            assert [entry["member"] for entry in found] == [client.member for client in made.order(key)]
+        for number, each in enumerate(members):
+            for _ in range(FAILURES if number % 3 else 0):
+                each.client.breaker.failed()
+            if number % 3 == 1:
+                each.client.breaker.probed(well=True)
+        states = {each.client.member: each.client.breaker.state.value for each in members}
+        assert set(states.values()) == {"closed", "open", "half_open"}
+        for number in range(50):
+            key = b"films/%d" % number
+            found = asked_of(settings, key, states, group)
+            assert [entry["member"] for entry in found] == [client.member for client in made.order(key)]
+    settings = Settings.model_validate({"upstream": upstreams, "server": {"url": "http://n0.example"}})
     owners = {asked_of(settings, b"films/%d" % number, {})[0]["role"] for number in range(50)}
     assert owners == {"sibling", "shield"}  # what is ours is asked of a shield
 
@@ -117,5 +135,6 @@ def test_of_keepers_that_differ_the_worst_is_told() -> None:
         ("o", "a:1", "open"): 1.0,
         ("o", "b:1", "open"): 0.0,
         ("o", "b:1", "closed"): 1.0,
+        ("other", "b:1", "open"): 1.0,  # the same server for other sites has its own breaker
     }
-    assert breakers(series) == {"a:1": "open", "b:1": "closed"}
+    assert breakers(series, "o") == {"a:1": "open", "b:1": "closed"}

@@ -7,8 +7,11 @@ import pytest
 
 from edge.clock import FakeClock
 from edge.config.schema import Settings
+from edge.fill.messages import NO_NAME, Bad
 from edge.runtime.volumes import FALLS, GONE_SECONDS, UNSTEADY_SECONDS, Volumes
+from edge.words import Reason
 
+FAILED = Bad(NO_NAME, 0, 0, 0, Reason.STORE_FAILED)
 SETTINGS = Settings.model_validate({"volume": [{"path": f"/v{n}", "size": f"{n + 1}GB"} for n in range(3)]})
 
 
@@ -70,3 +73,16 @@ async def test_one_whose_keepers_die_one_after_the_other_is_out_for_a_while(volu
     assert set(volumes.homes()) == {1, 2}
     volumes.clock.advance(FALLS)
     assert set(volumes.homes()) == {0, 1, 2}
+
+
+@pytest.mark.parametrize(("damaged", "said"), [(True, Bad(NO_NAME, 7, 0, 0, Reason.CORRUPT)), (False, FAILED)])
+async def test_a_keeper_is_told_once_which_index_is_damaged_or_that_its_disk_has_failed(
+    volumes: Any, damaged: bool, said: Bad
+) -> None:
+    told: list[Bad] = []
+    volume = volumes.serving[0]
+    volume.asker.tell = told.append
+    volume.reader.unreadable, volume.reader.damaged, volume.reader.hello.epoch = True, damaged, 7
+    volumes._look_after_index(0, volume)
+    volumes._look_after_index(0, volume)
+    assert told == [said]

@@ -122,3 +122,25 @@ async def test_a_volume_that_is_not_written_to_does_not_try_its_journals_again_a
         await store.call(lambda: None)
     assert not any(pack.waiting for pack in volume.packs.all.values())
     await store.close()
+
+
+def test_a_pack_that_could_not_be_made_durable_once_is_never_called_whole(tmp_path: Path) -> None:
+    """The entries of that flush are let go of: the index has them, and the next start writes them."""
+    disk = FailingDisk(1 << 60, where=".pack")
+    volume = open_volume(tmp_path, disk=disk, **MORE)
+    put(volume, "/a", 1, SIZE)
+    disk.arm(1)
+    with pytest.raises(OSError, match="Input/output"):
+        volume.flush_journals()
+    assert disk.failed == 1
+    put(volume, "/b", 1, SIZE)
+    put(volume, "/c", 1, SIZE)  # in the next pack: the first one is full
+    volume.flush_journals()
+    assert volume.index.whole_journals() == {}
+    volume.close()
+    volume = open_volume(tmp_path, **MORE)
+    assert set(volume.index.whole_journals()) == set(volume.packs.all)
+    volume.close()
+    volume = from_journals(tmp_path)
+    assert [prove(volume, key) for key in ("/a", "/b", "/c")] == [{0: SIZE}] * 3
+    volume.close()

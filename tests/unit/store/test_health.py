@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,9 +11,13 @@ import lmdb
 import pytest
 
 from edge.errors import StoreError
+from edge.store.disk import Disk
 from edge.store.health import OFF_AFTER, READ_ONLY_AFTER, TRY_SECONDS, Health, Trust, is_of_the_disk
+from edge.store.hits import HitCounters, create_hits_file
+from edge.store.residency import Residency
 from edge.store.thread import StoreThread
-from tests.support.volumes import FailingDisk, open_volume, prove, put
+from edge.words import MIB, Damage
+from tests.support.volumes import FailingDisk, name, open_volume, prove, put
 
 
 def test_a_few_errors_are_borne_more_make_it_read_only_then_off() -> None:
@@ -123,4 +128,72 @@ def test_a_try_leaves_nothing_behind_and_fails_where_the_disk_does(tmp_path: Pat
             volume.try_disk()
     disk.left = 1 << 60
     volume.try_disk()
+    volume.close()
+
+
+def test_a_try_reads_the_disk_and_not_what_is_in_memory(tmp_path: Path) -> None:
+    class Watched(Disk):
+        def __init__(self) -> None:
+            self.done: list[str] = []
+
+        def fdatasync(self, fd: int) -> None:
+            self.done.append("sync")
+            super().fdatasync(fd)
+
+        def pread(self, fd: int, length: int, offset: int) -> bytes:
+            here = Path(f"/proc/self/fd/{fd}").resolve()
+            if here.name == "disk-try":
+                self.done.append(f"read, in memory {Residency().cached(fd, 0, length)}")
+            return super().pread(fd, length, offset)
+
+    disk = Watched()
+    volume = open_volume(tmp_path, disk=disk)
+    disk.done.clear()
+    volume.try_disk()
+    assert disk.done == ["sync", "read, in memory 0"]
+    volume.close()
+
+
+async def test_what_the_disk_does_not_give_for_being_appended_anew_or_to_the_scrubber_counts(tmp_path: Path) -> None:
+    disk = FailingDisk(1 << 60, where=".pack")
+    volume = open_volume(tmp_path, disk=disk)
+    hits = volume.popularity.hits = HitCounters(create_hits_file())
+    put(volume, "/a", 1, 100_000)
+    put(volume, "/b", 1, 100_000)
+    for _ in range(9):
+        hits.touch(name(volume, "/a"))
+    store = StoreThread(volume)
+    inspector = volume.inspector()
+    (first, *_) = volume.index.placed(1)
+    disk.left, disk.for_ever = 1, True
+    bad = inspector.look(first)
+    assert bad is not None
+    assert bad.damage is Damage.STORE_FAILED
+    disk.for_ever, disk.left = False, 1 << 60
+    volume.found_bad(bad)
+    assert (store.errors, volume.health.errors) == (1, 1)
+    put(volume, "/a", 2, 100_000)
+    volume.packs.seal_all()
+    volume.popularity.credit = float(MIB)
+    for _ in range(9):
+        hits.touch(name(volume, "/a"))
+    disk.left, disk.for_ever = 1, True
+    with suppress(OSError):
+        volume.evict_step()
+    assert volume.health.errors >= 2
+    disk.for_ever, disk.left = False, 1 << 60
+    inspector.close()
+    volume.close()
+
+
+async def test_a_scrubber_that_may_open_no_more_files_finds_nothing_bad(tmp_path: Path) -> None:
+    disk = FailingDisk(1 << 60, where=".pack", number=errno.EMFILE)
+    volume = open_volume(tmp_path, disk=disk)
+    put(volume, "/a", 1, 100_000)
+    inspector = volume.inspector()
+    (first,) = volume.index.placed(1)
+    disk.left = 1
+    with pytest.raises(OSError, match="Too many open files"):
+        inspector.look(first)
+    inspector.close()
     volume.close()

@@ -10,7 +10,8 @@ import pytest
 from edge.clock import FakeClock
 from edge.store import packfile
 from edge.store.live import LiveTable
-from edge.store.reader import Reader
+from edge.store.packfile import PackEndsEarly
+from edge.store.reader import WARM_SECONDS, Reader
 from edge.words import KIB
 from tests.support.volumes import name, open_volume, put
 
@@ -79,3 +80,37 @@ def test_a_pack_of_somebody_else_is_opened_as_well_as_may_be(tmp_path: Path, mon
 
     monkeypatch.setattr(packfile.os, "open", not_ours)
     assert os.pread(packfile.PackFile(path, 1).fileno(), 10, 0) == bytes(10)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 3000, 4096, 70_000], ids="{} bytes of it are left".format)
+@pytest.mark.parametrize("size", [20_000, 1_500_000])
+async def test_of_a_pack_that_is_cut_off_while_it_is_in_memory_nothing_is_made_of_zeros(
+    tmp_path: Path, cut: int, size: int
+) -> None:
+    """The rest of a page in which the file ends reads as zeros, and counts as in memory."""
+    volume = open_volume(tmp_path)
+    put(volume, "/before", 1, 5000)
+    put(volume, "/a", 1, size)
+    volume.close()
+    LiveTable(Path(volume.hello.live_path), volume.hello.live_bytes, readonly=False).close()
+    clock = FakeClock()
+    reader = Reader(volume.hello, clock)
+    record = reader.lookup(name(volume, "/a"))
+    assert record is not None
+    extent = record.first
+    assert extent is not None
+    at = min(cut, size - 1) - min(cut, size - 1) % 4096
+    length = min(4096, size - at)
+    assert reader.small(record, extent, at, length) is not None
+    assert reader.ready(record, extent, at, length) is not None
+    os.truncate(tmp_path / "v" / "packs" / f"{extent.pack:010d}.pack", extent.offset + min(cut, size - 1))
+    clock.advance(WARM_SECONDS)
+    assert reader.small(record, extent, at, length) is None
+    assert reader.ready(record, extent, at, length) is None
+    with pytest.raises(PackEndsEarly):
+        await reader.read_verified(record, extent, at, length)
+    before = reader.lookup(name(volume, "/before"))
+    assert before is not None
+    assert before.first is not None
+    assert reader.small(before, before.first, 0, 5000) is not None, "what lies before is good"
+    reader.close()

@@ -13,13 +13,14 @@ from edge.clock import FakeClock
 from edge.errors import NotAdmitted, StoreError
 from edge.store.budget import DAY_SECONDS, WriteBudget
 from edge.store.eviction import Policy, Row, admit
-from edge.store.hits import BUCKETS, FULL, MOST, HitCounters, create_hits_file
+from edge.store.hits import BUCKETS, FULL, MOST, HitCounters, buckets_in, create_hits_file
 from edge.store.popularity import HALF_LIFE, HALF_LIFE_MOST, STEPS, Popularity
-from edge.store.traits import TITLES, Traits, traits_of
+from edge.store.traits import TITLES, Traits, titles_for, traits_of
 from edge.store.volume import Volume
 from edge.words import GIB, MIB
 from tests.support.volumes import name, open_volume, put, settings
 
+TB = 10**12
 NAME, OTHER = b"n" * 16, b"m" * 16
 
 
@@ -90,7 +91,8 @@ def test_after_a_half_life_everything_counts_half_and_shared_counters_fade_by_on
     popularity.age(1000.0 + 2 * HALF_LIFE, counters=False)
     assert hits.count(NAME) == left
     assert popularity.level == pytest.approx(1.0)
-    popularity.age(1000.0 + 1000 * HALF_LIFE, counters=True)
+    for day in range(3, 30):
+        popularity.age(1000.0 + day * HALF_LIFE, counters=True)
     assert hits.count(NAME) == 0
 
 
@@ -265,3 +267,128 @@ def test_a_full_counter_can_be_marked_and_is_full_after_the_first_hit(hits: HitC
     hits.mark_ahead(name)
     assert hits.touch(name)
     assert hits.count(name) == MOST
+
+
+def test_a_clock_that_is_set_ages_nothing(hits: HitCounters) -> None:
+    """A machine without a clock of its own starts in 1970, and NTP sets it a minute later."""
+    known = Popularity(GIB, MIB, 1_800_000_000.0, hits)
+    known.level = 3.0
+    kept = known.to_bytes(1_800_000_000.0)
+    popularity = Popularity(GIB, MIB, 0.0, hits)
+    popularity.restore(kept, 10.0)
+    for now in (10.0, 11.0, 60.0, 1_800_000_100.0, 1_800_000_101.0, 5.0, 6.0, 4_000_000_000.0, 1_800_000_200.0):
+        popularity.earn(MIB, now)
+        popularity.age(now, counters=True)
+    assert popularity.level == 3.0
+    assert popularity.half_life == HALF_LIFE
+    popularity.age(1_800_000_200.0 + HALF_LIFE, counters=True)
+    assert popularity.level == pytest.approx(1.5)
+
+
+def test_however_long_a_node_was_off_at_most_a_half_life_has_passed(hits: HitCounters) -> None:
+    known = Popularity(GIB, MIB, 1000.0, hits)
+    known.level = 4.0
+    kept = known.to_bytes(1000.0)
+    popularity = Popularity(GIB, MIB, 0.0, hits)
+    popularity.restore(kept, 4_000_000_000.0)
+    popularity.age(4_000_000_001.0, counters=True)
+    assert popularity.level == pytest.approx(2.0)
+
+
+def test_a_days_bytes_are_not_forgotten_when_the_clock_is_set(hits: HitCounters) -> None:
+    today = 20_000 * DAY_SECONDS + 3600.0
+    popularity = Popularity(GIB, MIB, today, hits)
+    budget = WriteBudget(1000, popularity)
+    budget.spend(600, today)
+    for now in (60.0, today + 60, today + 400 * DAY_SECONDS, today + 120):
+        assert budget.written(now) == 600
+    mark = budget.mark
+    budget = WriteBudget(1000, Popularity(GIB, MIB, 0.0, hits))
+    budget.recall(mark)
+    budget.spend(100, 30.0)  # a start in 1970
+    assert budget.written(today + 300) == 700
+    assert budget.written(today + DAY_SECONDS) == 0, "a midnight is one"
+    budget.spend(50, today + DAY_SECONDS)
+    mark = budget.mark
+    budget = WriteBudget(1000, Popularity(GIB, MIB, 0.0, hits))
+    budget.recall(mark)
+    assert budget.written(today + 5 * DAY_SECONDS) == 0, "it was off for some days"
+
+
+def test_a_fill_that_is_given_up_costs_nothing_of_the_days_bytes(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path, daily_writes=100 * MIB)
+    place = volume.reserve(MIB, NAME, b"/a")
+    volume.write(place, 0, bytes(1000))
+    volume.release(place)
+    assert volume.room.written_today == 1000
+    assert volume.popularity.credit < 1000
+    volume.close()
+
+
+@pytest.mark.parametrize("policy", [Policy.LRU, Policy.POPULAR])
+def test_when_the_days_bytes_are_used_up_nothing_is_appended_anew(
+    tmp_path: Path, hits: HitCounters, policy: Policy
+) -> None:
+    volume = open_volume(tmp_path, daily_writes=5 * MIB, policy=policy)
+    volume.popularity.hits = hits
+    for number in range(5):
+        put(volume, f"/{number}", 1, 900_000)
+        for _ in range(MOST):
+            hits.touch(name(volume, f"/{number}"))
+    volume.popularity.credit = 4.0 * MIB
+    volume.popularity.spent = 5.0 * MIB
+    volume.packs.seal_all()
+    while volume.evict_step():
+        pass
+    assert volume.tallies.rewritten_bytes == 0
+    volume.close()
+
+
+def test_counters_and_means_are_as_many_as_the_volumes_need_within_bounds() -> None:
+    sizes = {}
+    for size in (0, 8 * TB, 30 * TB, 10_000 * TB):
+        fd = create_hits_file(size)
+        sizes[size] = buckets_in(fd) >> 20, titles_for(size) >> 10
+        os.close(fd)
+    assert sizes == {0: (4, 64), 8 * TB: (4, 64), 30 * TB: (16, 256), 10_000 * TB: (64, 1024)}
+    assert len({traits_of(b"site/%d/720p/1.m4s" % n, titles_for(30 * TB)).title for n in range(100_000)}) > 80_000
+
+
+def test_what_was_learnt_is_kept_when_the_volume_becomes_larger_or_smaller() -> None:
+    small, large = create_hits_file(), create_hits_file(30 * TB)
+    one, other = HitCounters(small), HitCounters(large)
+    names = [n.to_bytes(4, "little") + bytes(12) for n in (1, BUCKETS - 1, 5 * BUCKETS + 7)]
+    for name_of_it in names:
+        one.touch(name_of_it)
+    known = Popularity(GIB, MIB, 0.0, one)
+    for _ in range(50):
+        known.observe(names[0], Traits(70, 1, 1))
+    score = known.observe(names[0], Traits(70, 1, 1))
+    kept = known.to_bytes(0.0)
+    grown = Popularity(30 * TB, MIB, 0.0, other)
+    grown.restore(kept, 0.0)
+    assert [other.count(each) for each in names] == [1, 1, 1]
+    assert grown.observe(names[0], Traits(70 + 65_536, 1, 1)) == pytest.approx(score, rel=0.05)
+    again = create_hits_file()
+    shrunk = Popularity(GIB, MIB, 0.0, HitCounters(again))
+    shrunk.restore(grown.to_bytes(0.0), 0.0)
+    assert shrunk.observe(names[0], Traits(70, 1, 1)) == pytest.approx(score, rel=0.1)
+    for fd in (small, large, again):
+        os.close(fd)
+
+
+def test_a_file_of_the_format_before_is_read(hits: HitCounters) -> None:
+    known = Popularity(GIB, MIB, 0.0, hits)
+    hits.touch(NAME)
+    for _ in range(50):
+        known.observe(NAME, Traits(70, 1, 1))
+    known.level = 2.0
+    body = zlib.decompress(known.to_bytes(0.0)[4:])
+    head = 8 + 9 * 8
+    old = zlib.compress(b"EDGEPOP2" + body[8:head] + body[head + 4 :])
+    fd = create_hits_file()
+    popularity = Popularity(GIB, MIB, 0.0, HitCounters(fd))
+    popularity.restore(zlib.crc32(old).to_bytes(4, "little") + old, 0.0)
+    assert popularity.level == 2.0
+    assert popularity.observe(NAME, Traits(70, 1, 1)) == known.observe(NAME, Traits(70, 1, 1))
+    os.close(fd)

@@ -288,7 +288,7 @@ def test_a_log_cut_short_or_of_another_version_is_recognised(tmp_path: Path) -> 
     volume = open_volume(tmp_path)
     assert [what.text for what, _ in volume.purges.log.since(0)] == [b"films/a"]
     volume.close()
-    path.write_bytes(raw[:8] + b"\x09" + raw[9:])
+    path.write_bytes(raw[:8] + b"\x09" + raw[9:32] + b"entries of another kind" * 9)
     with pytest.raises(FormatUnknown, match="version 9"):
         open_volume(tmp_path)
 

@@ -17,7 +17,7 @@ from edge.store.tables import TABLES, Placed, open_environment
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Damage, Eviction
 from tests.support.building import use_builder
-from tests.support.volumes import name, open_volume, prove, put
+from tests.support.volumes import FailingDisk, name, open_volume, prove, put
 
 SLICES = 64 * KIB
 BUILT = 0  # entries a step: not in steps, but by a builder
@@ -244,3 +244,120 @@ def test_a_start_looks_at_those_journals_only_of_which_it_does_not_know_that_the
     assert {number: pack.row for number, pack in volume.packs.all.items()} == rows_before
     assert volume.packs.used_bytes == sum(pack.used for pack in volume.packs.all.values())
     volume.close()
+
+
+def five_packs(directory: Path) -> list[str]:
+    volume = open_volume(directory, pack_size=256 * KIB)
+    keys = [f"/{number}" for number in range(20)]
+    for key in keys:
+        put(volume, key, 1, 50_000)
+    assert len(volume.packs.all) == 5
+    volume.close()
+    return keys
+
+
+def test_a_journal_that_cannot_be_read_once_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = five_packs(tmp_path)
+    lose_index(tmp_path)
+    monkeypatch.setattr(rebuild, "AGAIN_SECONDS", 0.0)
+    disk = FailingDisk(1, where="0000000002.journal")
+    volume = open_volume(tmp_path, pack_size=256 * KIB, disk=disk)
+    while volume.rebuild_step():
+        pass
+    assert disk.failed == 1
+    assert volume.take_disk_errors() == 1
+    assert volume.tallies.take_damage()[Damage.JOURNAL] == 0
+    assert all(prove(volume, key) for key in keys)
+    volume.close()
+    volume = open_volume(tmp_path, pack_size=256 * KIB)
+    assert not volume.rebuilding
+    volume.close()
+
+
+def test_a_journal_that_cannot_be_read_costs_its_objects_until_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = five_packs(tmp_path)
+    lose_index(tmp_path)
+    monkeypatch.setattr(rebuild, "AGAIN_SECONDS", 0.0)
+    disk = FailingDisk(1, for_ever=True, where="0000000002.journal")
+    volume = open_volume(tmp_path, pack_size=256 * KIB, disk=disk)
+    while volume.rebuild_step():
+        pass
+    assert volume.take_disk_errors() == disk.failed == rebuild.TRIES
+    assert 2 in volume.packs.all, "what cannot be read has not been evicted"
+    assert 0 < sum(prove(volume, key) is not None for key in keys) < len(keys)
+    volume.close()
+    volume = open_volume(tmp_path, pack_size=256 * KIB)
+    assert volume.rebuilding
+    while volume.rebuild_step():
+        pass
+    assert all(prove(volume, key) for key in keys)
+    volume.close()
+
+
+def test_between_two_tries_at_a_journal_there_is_nothing_to_be_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = five_packs(tmp_path)
+    lose_index(tmp_path)
+    now = [100.0]
+
+    def tick() -> float:
+        now[0] += 0.0001
+        return now[0]
+
+    monkeypatch.setattr(rebuild.time, "perf_counter", tick)
+    volume = open_volume(tmp_path, pack_size=256 * KIB, disk=FailingDisk(1, where="0000000002.journal"))
+    while not volume.rebuild_waits:
+        assert volume.rebuild_step()
+    assert volume.rebuild_step()
+    assert volume.rebuild_waits
+    assert volume.stats().rebuild_progress < 1
+    assert sum(prove(volume, key) is None for key in keys) == 4
+    now[0] += rebuild.AGAIN_SECONDS
+    while volume.rebuild_step():
+        pass
+    assert all(prove(volume, key) for key in keys)
+    volume.close()
+
+
+def test_a_builder_that_cannot_read_a_journal_leaves_all_of_them_to_its_keeper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = five_packs(tmp_path)
+    lose_index(tmp_path)
+    use_builder(monkeypatch, None)
+    monkeypatch.setattr(rebuild, "AGAIN_SECONDS", 0.0)
+    journal = tmp_path / "v" / "packs" / "0000000002.journal"
+    journal.rename(tmp_path / "journal")
+    journal.mkdir()  # what cannot be read like a file
+    volume = open_volume(tmp_path, pack_size=256 * KIB)
+    while volume.disk_errors == 0:
+        assert volume.rebuild_step()
+    journal.rmdir()
+    (tmp_path / "journal").rename(journal)
+    while volume.rebuild_step():
+        pass
+    assert all(prove(volume, key) for key in keys)
+    volume.close()
+
+
+@pytest.mark.parametrize("most", [2048, BUILT])
+def test_a_flipped_bit_in_the_header_of_a_journal_costs_no_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    keys = five_packs(tmp_path)
+    if most == BUILT:
+        use_builder(monkeypatch)
+    journal = tmp_path / "v" / "packs" / "0000000002.journal"
+    whole = journal.read_bytes()
+    for at in (3, 8, 12, 20, 31):  # the magic, the version, the pack, the volume
+        raw = bytearray(whole)
+        raw[at] ^= 1
+        journal.write_bytes(raw)
+        lose_index(tmp_path)
+        volume = rebuilt(tmp_path, pack_size=256 * KIB)
+        assert all(prove(volume, key) for key in keys)
+        assert volume.tallies.take_damage()[Damage.JOURNAL] == 1
+        volume.close()

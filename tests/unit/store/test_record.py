@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -30,6 +31,7 @@ from edge.store.record import (
     encode_record,
     marked,
 )
+from edge.store.tables import extent_key
 from edge.words import Kind
 
 u32, u64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
@@ -137,14 +139,34 @@ def test_any_bit_that_flips_in_a_row_of_the_index_is_found() -> None:
     extent = Extent(5, 5, 9, 8192, (11, 12))
     assert decode_stored(encode_record(record)) == record
     assert decode_stored(marked(encode_record(record), Flag.STALE)) == replace(record, flags=record.flags | Flag.STALE)
-    assert decode_extent_row(encode_extent_row(extent)) == extent
-    for raw, decode in ((encode_record(record), decode_stored), (encode_extent_row(extent), decode_extent_row)):
+    key = extent_key(7, 5)
+    row = encode_extent_row(key, extent)
+    assert decode_extent_row(key, row) == extent
+    for bit in range(len(key) * 8):
+        another = bytearray(key)
+        another[bit // 8] ^= 1 << bit % 8
+        assert decode_extent_row(bytes(another), row) is None, "of another object, or of another place in it"
+    for raw, decode in ((encode_record(record), decode_stored), (row, partial(decode_extent_row, key))):
         for bit in range(len(raw) * 8):
             damaged = bytearray(raw)
             damaged[bit // 8] ^= 1 << bit % 8
             assert decode(bytes(damaged)) is None
         for cut in range(len(raw)):
             assert decode(raw[:cut]) is None
+
+
+def test_one_flipped_bit_in_a_header_is_told_and_costs_no_entry_but_where_it_makes_a_later_version() -> None:
+    raw = header(3, VOLUME) + b"".join(encode_entry(entry) for entry in ENTRIES)
+    for bit in range(len(header(3, VOLUME)) * 8):
+        damaged = bytearray(raw)
+        damaged[bit // 8] ^= 1 << bit % 8
+        bad: list[int] = []
+        if bit // 8 == 8 and 0 < damaged[8] <= 8:
+            with pytest.raises(FormatUnknown, match="version"):
+                list(read_journal(bytes(damaged), 3, VOLUME))
+            continue
+        assert list(read_journal(bytes(damaged), 3, VOLUME, bad.append)) == ENTRIES
+        assert bad == ([] if bit // 8 in (10, 11) else [0]), "any row is right"
 
 
 def test_foreign_journals_are_not_read_and_unknown_versions_refused() -> None:

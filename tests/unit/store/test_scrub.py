@@ -4,6 +4,9 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
+import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,18 +16,26 @@ from edge.cli.main import main
 from edge.clock import FakeClock
 from edge.config.schema import ScrubSection, Settings
 from edge.runtime.convert import scrub_settings
+from edge.store import journal
 from edge.store.index import Index
 from edge.store.live import LiveTable
 from edge.store.reader import Reader
 from edge.store.residency import Residency
 from edge.store.scrub import BadExtent, Scrubber, ScrubSettings
+from edge.store.tables import extent_key
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Damage, Eviction
 from tests.scenario.test_cold_and_odd import drop_pages
 from tests.support.volumes import name, open_volume, prove, put
 
 
-def scrubber_of(volume: Volume, found: list[BadExtent], noted: list[int], after: int = 0) -> Scrubber:
+def scrubber_of(
+    volume: Volume,
+    found: list[BadExtent],
+    noted: list[int],
+    after: int = 0,
+    mend: Callable[[int], None] = lambda pack: None,
+) -> Scrubber:
     settings = ScrubSettings(1 << 40, 86400.0, lambda now: 0.0)
     return Scrubber(
         volume.inspector(),
@@ -35,6 +46,7 @@ def scrubber_of(volume: Volume, found: list[BadExtent], noted: list[int], after:
         found.append,
         noted.append,
         after,
+        mend,
     )
 
 
@@ -250,3 +262,122 @@ async def test_a_volume_that_cannot_be_opened_anew_is_unreadable_until_it_can(tm
     at_first = Reader(gone, FakeClock())
     assert at_first.unreadable
     at_first.close()
+
+
+def spoil_journal(path: Path, at: int) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[at] ^= 1
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize(
+    "where", ["magic", "version", "pack", "a length", "an entry", "the last entry", "its end is gone", "all of it"]
+)
+def test_a_sealed_journal_that_is_damaged_is_written_anew_from_the_index(tmp_path: Path, where: str) -> None:
+    volume = open_volume(tmp_path, pack_size=256 * KIB)
+    for n in range(8):
+        put(volume, f"/{n}", 1, 90_000)
+    volume.delete(name(volume, "/5"), None, Eviction.INVALIDATED)
+    volume.close()
+    volume = open_volume(tmp_path, pack_size=256 * KIB)
+    pack = list(volume.packs.all)[1]
+    path = volume.packs.journal_path(pack)
+    length = path.stat().st_size
+    places = {"magic": 0, "version": 8, "pack": 12, "a length": 32, "an entry": 100, "the last entry": length - 1}
+    if where == "all of it":
+        path.write_bytes(b"")
+    elif where == "its end is gone":
+        os.truncate(path, length - 30)
+    else:
+        spoil_journal(path, places[where])
+    found: list[BadExtent] = []
+    bad: list[int] = []
+    scrubber = scrubber_of(volume, found, [], mend=bad.append)
+    scrubber.run_pass()
+    assert (found, bad, scrubber.take_found()) == ([], [pack], 1)
+    volume.mend_journal(pack)
+    scrubber.run_pass()
+    assert (bad, scrubber.take_found()) == ([pack], 0)
+    scrubber.close()
+    assert volume.tallies.take_damage() == {Damage.JOURNAL: 1}
+    volume.close()
+    for index in (tmp_path / "v").glob("index-*"):
+        shutil.rmtree(index)
+    volume = open_volume(tmp_path, boot="boot-2", pack_size=256 * KIB)
+    while volume.rebuild_step():
+        pass
+    assert volume.tallies.take_damage()[Damage.JOURNAL] == 0
+    assert [prove(volume, f"/{n}") for n in (0, 1, 2, 3, 4, 6, 7)] == [{0: 90_000}] * 7
+    volume.close()
+
+
+def test_a_journal_that_is_being_written_to_is_not_looked_at_nor_one_whose_pack_has_gone(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path, pack_size=256 * KIB)
+    for n in range(8):
+        put(volume, f"/{n}", 1, 90_000)
+    volume.flush_journals()
+    (active,) = [pack.number for pack in volume.packs.actives.values()]
+    spoil_journal(volume.packs.journal_path(active), 100)
+    bad: list[int] = []
+    scrubber = scrubber_of(volume, [], [], mend=bad.append)
+    scrubber.run_pass()
+    assert bad == []
+    volume.mend_journal(active)
+    volume.mend_journal(999)
+    assert volume.tallies.take_damage() == {}
+    scrubber.close()
+    volume.close()
+
+
+@pytest.mark.parametrize("table", [b"names", b"extents"])
+def test_a_row_of_the_index_that_is_damaged_is_found_counted_and_forgotten(tmp_path: Path, table: bytes) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 64 * KIB, total=128 * KIB)
+    put(volume, "/a", 1, 64 * KIB, start=64 * KIB, total=128 * KIB)
+    put(volume, "/b", 1, 90_000)
+    a = volume.lookup(name(volume, "/a"))
+    assert a is not None
+    key = name(volume, "/a") if table == b"names" else extent_key(a.generation, 64 * KIB)
+    tables = volume.index._tables
+    with tables.env.begin(write=True) as txn:
+        db = tables.names if table == b"names" else tables.extents
+        raw = bytearray(txn.get(key, db=db))
+        raw[20] ^= 1
+        txn.put(key, bytes(raw), db=db)
+    found: list[BadExtent] = []
+    scrubber = scrubber_of(volume, found, [])
+    scrubber.run_pass()
+    for bad in found:
+        volume.found_bad(bad)
+    assert {bad.damage for bad in found} == {Damage.INDEX}
+    assert volume.tallies.take_damage()[Damage.INDEX] == len(found) > 0
+    assert volume.evictions[Eviction.CORRUPT] >= 1
+    found.clear()
+    scrubber.run_pass()
+    assert found == []
+    scrubber.close()
+    assert prove(volume, "/a") == (None if table == b"names" else {0: 64 * KIB})
+    assert prove(volume, "/b") == {0: 90_000}
+    with tables.env.begin() as txn:
+        assert txn.stat(tables.extents)["entries"] == 0
+    put(volume, "/a", 1, 64 * KIB, start=64 * KIB, total=128 * KIB)
+    assert prove(volume, "/a") == ({} if table == b"names" else {0: 64 * KIB}) | {64 * KIB: 64 * KIB}
+    volume.close()
+
+
+def test_long_journals_are_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "PIECE", 700)
+    volume = open_volume(tmp_path, pack_size=256 * KIB)
+    for n in range(200):
+        put(volume, f"/{n}", 1, 1000)
+    volume.close()
+    for path in (tmp_path / "v" / "packs").glob("*.journal"):
+        raw, pack, whose = path.read_bytes(), int(path.stem), volume._opened.identity.volume
+
+        def whole(what: bytes, pack: int = pack, whose: uuid.UUID = whose) -> bool:
+            return journal.is_whole(lambda length, begin: what[begin : begin + length], pack, whose)
+
+        assert whole(raw)
+        assert not any(whole(raw[:at]) for at in range(0, len(raw), 97))
+        assert not any(whole(raw[:at] + bytes((raw[at] ^ 8,)) + raw[at + 1 :]) for at in range(13, len(raw), 397))
+        assert not whole(raw + b"x")

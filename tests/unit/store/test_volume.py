@@ -418,7 +418,7 @@ def test_an_index_that_lmdb_has_given_up_is_dead_at_the_first_look(tmp_path: Pat
     volume = open_volume(tmp_path)
     put(volume, "/a", 1, 1000)
     died: list[bool] = []
-    volume.index.died = lambda: died.append(True)
+    volume.index.lost = lambda _: died.append(True)
     tables = volume.index._tables
 
     class Given:
@@ -516,7 +516,7 @@ def test_a_pack_stays_until_the_index_has_forgotten_what_lies_in_it(tmp_path: Pa
     for number in range(3):
         put(volume, f"/{number}", 1, 10_000)
     one_pack_left(volume)
-    index = FailingIndex(volume, 1, lmdb.MapFullError())
+    index = FailingIndex(volume, 1, lmdb.DiskError("EIO"))
     with pytest.raises(StoreError):
         volume.evict_step(keep=False)
     assert index.failed

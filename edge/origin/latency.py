@@ -1,0 +1,48 @@
+"""How long a member takes to answer, as it was lately: what `least-latency` goes by.
+
+A moving average of first bytes, in which what is older than REMEMBERED counts for nothing. A member that is not asked
+seems faster with each second, so that it is tried now and then: one request, since to be asked ends that at once.
+"""
+
+from typing import Final
+
+from edge.clock import Clock
+
+WEIGHT: Final = 0.2  # of an answer among those before it: ten are enough to show a change
+REMEMBERED: Final = 10.0  # seconds
+HALVED: Final = 10.0  # seconds unasked after which it is taken for twice as fast
+
+
+class Latency:
+    """Of one member; seconds."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._mean: float | None = None
+        self._noted_at = self._asked_at = float("-inf")
+        self.last = 0.0  # that of the last answer
+
+    def __repr__(self) -> str:
+        return f"<Latency {self._mean} last={self.last:.3f}>"
+
+    def expected(self, rtt: float | None) -> float:
+        """Of the next answer; where nobody knows, the round trip if that is known, else nothing: it is tried."""
+        if self._mean is None:
+            return rtt or 0.0
+        return float(self._mean * 0.5 ** ((self._clock.monotonic() - self._asked_at) / HALVED))
+
+    def asked(self) -> None:
+        """A request is sent to it."""
+        self._asked_at = self._clock.monotonic()
+
+    def answered(self, seconds: float) -> None:
+        """A first byte has come so long after it was asked for."""
+        now, self.last = self._clock.monotonic(), seconds
+        weight = max(WEIGHT, min(1.0, (now - self._noted_at) / REMEMBERED))
+        self._mean = seconds if self._mean is None else self._mean + weight * (seconds - self._mean)
+        self._noted_at = now
+
+    def silent(self, seconds: float) -> None:
+        """Nothing has come for so long; the next answer that does says more than all before it."""
+        self._mean = max(self._mean or 0.0, seconds)
+        self._noted_at = float("-inf")

@@ -1,0 +1,76 @@
+"""What operators say of sockets, read back from the sockets themselves."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from edge.clock import SystemClock
+from edge.config.schema import Settings
+from edge.origin.client import OriginClient
+from edge.origin.settings import UpstreamRequest
+from edge.runtime import convert
+from edge.runtime.holdings import Holdings
+from edge.runtime.inherited import Inherited
+from tests.support.rawserver import Asked, RawServer, Wire, answer
+from tests.support.sockopts import Options, options_of
+
+OURS = {
+    "congestion_control": "reno",
+    "receive_buffer": 65536,
+    "send_buffer": 32768,
+    "notsent_lowat": 16384,
+    "max_pacing_rate": 10**10,
+}
+AS_SAID = ("reno", 65536, 32768, 16384, 10**10)
+OTHERS = {"congestion_control": "cubic", "send_buffer": 49152, "notsent_lowat": 8192, "max_pacing_rate": 2 * 10**10}
+OTHERWISE = ("cubic", 65536, 49152, 8192, 2 * 10**10)
+
+
+async def fine(asked: Asked, wire: Wire) -> None:
+    await wire.send(answer(asked, b"hello"))
+
+
+async def test_connections_to_each_member_have_its_own_options_and_else_those_of_all() -> None:
+    async with RawServer(fine) as one, RawServer(fine) as other:
+        raw = {"origin": OURS, "upstream": [{"url": one.url}, {"url": other.url, **OTHERS}]}
+        found = []
+        for said in convert.members(Settings.model_validate(raw)):
+            client = OriginClient(said.origin, SystemClock())
+            async with client.fetch(UpstreamRequest(b"GET", b"/a")) as response:
+                found.append(options_of(response._connection._transport.get_extra_info("socket")))
+            await client.close()
+    assert found == [AS_SAID, OTHERWISE]
+
+
+def accepted_options(listening: socket.socket) -> Options:
+    """Of what it accepts now."""
+    with socket.create_connection(listening.getsockname(), 5):
+        listening.setblocking(True)
+        accepted, _ = listening.accept()
+        with accepted:
+            return options_of(accepted)
+
+
+def test_what_each_address_accepts_has_its_own_options_and_else_those_of_all_after_a_reload_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    first, second, third = (f"127.0.0.{number}:0" for number in (1, 2, 3))
+    raw = {
+        "server": {"listen": [first], "listen_plain": [second], **OURS},
+        "admin": {"listen": "127.0.0.1:0"},
+        "cache": {"dir": str(tmp_path / "cache")},
+        "listener": [{"listen": second, **OTHERS}],
+    }
+    holdings = Holdings.take(Settings.model_validate(raw), Inherited([]))
+    try:
+        assert [accepted_options(sock) for sock, _ in holdings.players] == [AS_SAID, OTHERWISE]
+        raw["server"] = {"listen": [first, third], "listen_plain": [second], **OURS}
+        raw["listener"] = [{"listen": listen, **OTHERS} for listen in (first, third)]
+        changed = Settings.model_validate(raw)
+        holdings.switch(holdings.listen_on(changed), changed)
+        found = [accepted_options(sock) for sock, _ in holdings.players]
+        assert found == [OTHERWISE, OTHERWISE, AS_SAID]
+    finally:
+        holdings.close()

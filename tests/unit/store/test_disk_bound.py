@@ -1,0 +1,160 @@
+"""All that a volume takes counts towards its size, and an index that is full is a reason to evict, not to stop."""
+
+import errno
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from edge.errors import StoreError
+from edge.store.disk import Disk
+from edge.store.hits import HitCounters, create_hits_file
+from edge.store.volume import Volume
+from edge.words import KIB, MIB, Eviction
+from tests.support.volumes import FailingIndex, name, open_volume, prove, put
+
+SMALL = 300
+PACK = 256 * KIB
+
+
+class Quick(Disk):
+    """Nothing is waited for: this is about how much is written, not when."""
+
+    def fdatasync(self, fd: int) -> None:
+        pass
+
+    def sync_directory(self, path: Path) -> None:
+        pass
+
+
+def opened(directory: Path, **more: object) -> Volume:
+    return open_volume(directory, disk=Quick(), **{"pack_size": PACK, **more})
+
+
+def make_room(volume: Volume) -> None:
+    while volume.needs_room() and volume.evict_step():
+        pass
+
+
+def disk_use(directory: Path) -> int:
+    return sum(path.stat().st_blocks * 512 for path in (directory / "v").rglob("*"))
+
+
+def stored(volume: Volume, count: int) -> int:
+    return sum(volume.lookup(name(volume, f"/{n}")) is not None for n in range(count))
+
+
+def fill(volume: Volume, numbers: range, length: int = SMALL) -> None:
+    for number in numbers:
+        put(volume, f"/{number}", 1, length)
+        if number % 8 == 0:
+            make_room(volume)
+        if number % 64 == 0:
+            volume.flush_journals()
+
+
+def test_small_objects_take_no_more_of_the_disk_than_the_volume_may(tmp_path: Path) -> None:
+    size = 16 * MIB
+    volume = opened(tmp_path, size_bytes=size)
+    most = 0
+    for begin in range(0, 4800, 200):
+        fill(volume, range(begin, begin + 200))
+        most = max(most, disk_use(tmp_path))
+    assert size * 3 // 4 < most <= size + 2 * PACK
+    assert stored(volume, 4800) > 2000
+    assert prove(volume, "/4799") == {0: SMALL}
+    volume.close()
+    assert disk_use(tmp_path) <= size + 2 * PACK
+
+
+def test_what_counts_is_the_same_after_a_start(tmp_path: Path) -> None:
+    volume = opened(tmp_path)
+    fill(volume, range(500))
+    volume.close()
+    volume = opened(tmp_path)
+    took = volume.stats().size_bytes
+    journals = sum(path.stat().st_size for path in (tmp_path / "v" / "packs").glob("*.journal"))
+    assert 0 <= volume.packs.journal_bytes - journals < 4096 * len(volume.packs.all)
+    while volume.evict_step():
+        pass
+    assert volume.packs.journal_bytes == volume.packs.used_bytes == 0
+    assert volume.stats().size_bytes < took // 2
+    volume.close()
+
+
+@pytest.mark.parametrize("ahead", [True, False], ids=["room is made ahead", "room is made when it is needed"])
+def test_with_a_map_that_is_far_too_small_commits_go_on_for_ever(tmp_path: Path, *, ahead: bool) -> None:
+    volume = opened(tmp_path, size_bytes=64 * MIB, index_map_bytes=MIB)
+    for number in range(2200):
+        put(volume, f"/{number}", 1, SMALL)
+        if ahead:
+            make_room(volume)
+    assert volume.packs.used_bytes < 16 * MIB, "the map is what bounds it"
+    assert prove(volume, "/2199") == {0: SMALL}
+    assert stored(volume, 2200) > 200
+    assert volume.evictions[Eviction.CAPACITY] > 500
+    volume.close()
+    volume = opened(tmp_path, size_bytes=64 * MIB, index_map_bytes=MIB)
+    assert prove(volume, "/2199") == {0: SMALL}
+    volume.close()
+
+
+def test_a_map_that_a_single_pack_fills_has_that_pack_leave(tmp_path: Path) -> None:
+    volume = opened(tmp_path, size_bytes=64 * MIB, pack_size=16 * MIB, index_map_bytes=MIB)
+    for number in range(1500):
+        put(volume, f"/{number}", 1, SMALL)
+        make_room(volume)
+    assert prove(volume, "/1499") == {0: SMALL}
+    volume.close()
+
+
+def test_a_commit_that_finds_the_index_full_has_a_pack_leave_and_is_done_again(tmp_path: Path) -> None:
+    volume = opened(tmp_path)
+    fill(volume, range(300))
+    packs = len(volume.packs.all)
+    index = FailingIndex(volume, 1, lmdb.MapFullError())
+    put(volume, "/new", 1, SMALL)
+    assert index.failed == 1
+    assert len(volume.packs.all) == packs - 1
+    assert prove(volume, "/new") == {0: SMALL}
+    volume.close()
+
+
+def test_an_index_that_stays_full_fails_the_commit(tmp_path: Path) -> None:
+    volume = opened(tmp_path)
+    fill(volume, range(300))
+    FailingIndex(volume, 1, lmdb.MapFullError(), for_ever=True)
+    with pytest.raises(StoreError, match="full"):
+        put(volume, "/new", 1, SMALL)
+    volume.close()
+
+
+def test_what_cannot_be_appended_anew_leaves_and_holds_no_pack(tmp_path: Path) -> None:
+    """A place that was never given back kept its pack open, and there, for ever."""
+    volume = opened(tmp_path)
+    hits = volume.popularity.hits = HitCounters(create_hits_file())
+    fill(volume, range(200))
+    for number in range(60):
+        for _ in range(9):
+            hits.touch(name(volume, f"/{number}"))
+    volume.popularity.credit = float(PACK)
+    write = volume.packs.write
+
+    def failing(*_args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    volume.packs.write = failing  # type: ignore[method-assign]
+    first = next(iter(volume.packs.all))
+    while first in volume.packs.all:
+        assert volume.evict_step()
+    volume.packs.write = write  # type: ignore[method-assign]
+    assert not any(pack.open_reservations for pack in volume.packs.all.values())
+    volume.popularity.credit = float(PACK)
+    index = FailingIndex(volume, 1, lmdb.MapFullError())
+    assert volume.evict_step()
+    assert index.failed == 1
+    assert not any(pack.open_reservations for pack in volume.packs.all.values())
+    gone = [n for n in range(200) if volume.lookup(name(volume, f"/{n}")) is None]
+    assert len(gone) > 60
+    assert all(volume.index.placed(pack) == [] for pack in range(first + 1))
+    volume.close()

@@ -1,0 +1,136 @@
+"""What is not to be seen although the index has it: workers and keeper go by the same list, from the same moment on."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge.clock import FakeClock
+from edge.policy.purges import Purge, Scope
+from edge.store import unmet
+from edge.store.doubts import KEEPER
+from edge.store.hits import Shared, create_hits_file
+from edge.store.purgelog import EVERYTHING_STALE, Purged
+from edge.store.record import Flag
+from edge.store.settings import VolumeHello
+from edge.store.version import Versions
+from edge.store.volume import Volume
+from tests.support.reading import reader_beside
+from tests.support.volumes import name, put, settings
+from tests.unit.store.test_nothing_comes_back import ENTRY, HEADER, flip, four_purged
+
+A = Purge(Scope.KEY, b"/a")
+
+
+class Pair:
+    """A keeper's volume and a worker's view of it; `hear` has the hello come."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.shared = Shared.of(create_hits_file(), KEEPER)
+        self.volume = Volume.open(
+            directory / "v", settings(directory), clock=FakeClock(), shared=self.shared, boot="boot-1"
+        )
+        self.reader = reader_beside(self.volume, FakeClock(), monkeypatch, self.shared)
+
+    def hear(self) -> None:
+        self.reader.reopen(VolumeHello.from_json(self.volume.hello.to_json()))
+
+    def seen(self, key: str) -> str:
+        record = self.reader.lookup(name(self.volume, key))
+        return "nothing" if record is None else "stale" if record.flags & Flag.STALE else "fresh"
+
+    def close(self) -> None:
+        self.reader.close()
+        self.volume.close()
+
+
+@pytest.fixture
+def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    made = Pair(tmp_path, monkeypatch)
+    for key in ("/a", "/b"):
+        put(made.volume, key, 1, 1000)
+    for _ in range(3):  # so that they are remembered
+        assert made.seen("/a") == made.seen("/b") == "fresh"
+    yield made
+    made.close()
+
+
+def test_a_worker_finds_nothing_until_it_has_heard_what_is_not_to_be_seen(pair: Pair) -> None:
+    pair.volume.purges.hide([A])
+    assert pair.seen("/a") == pair.seen("/b") == "nothing"
+    pair.hear()
+    assert pair.seen("/a") == "nothing"
+    assert pair.seen("/b") == "fresh"
+
+
+def test_what_is_kept_later_is_seen_and_so_is_all_once_it_is_done(pair: Pair) -> None:
+    pair.volume.purges.hide([A])
+    pair.hear()
+    put(pair.volume, "/a", 2, 1000)
+    assert pair.seen("/a") == "fresh"
+    pair.volume.purges.hide([A])
+    pair.hear()
+    assert pair.seen("/a") == "nothing"
+    assert pair.volume.purges.met([A], pair.volume._numbers.next_sequence())
+    assert pair.seen("/b") == "nothing", "the hello is on its way"
+    pair.hear()
+    assert pair.seen("/a") == pair.seen("/b") == "fresh"
+    assert not pair.volume.purges.met([A], 1 << 60)
+
+
+def test_what_is_unmet_since_a_purge_has_begun_is_not_met_by_it(pair: Pair) -> None:
+    purging = pair.volume.purges.begin([A], pair.volume.new_generation())
+    pair.volume.purges.hide([A])
+    assert not pair.volume.purges.met([A], purging.sequence)
+    pair.hear()
+    assert pair.seen("/a") == "nothing"
+
+
+def test_softly_hidden_objects_are_stale_until_they_are_renewed(pair: Pair) -> None:
+    pair.volume.purges.hide([EVERYTHING_STALE])
+    pair.hear()
+    assert pair.seen("/a") == pair.seen("/b") == "stale"
+    record = pair.volume.lookup(name(pair.volume, "/a"))
+    assert record is not None
+    assert pair.volume.refresh(name(pair.volume, "/a"), replace(record, stored_at=9.0))
+    assert pair.seen("/a") == "fresh"
+    assert pair.seen("/b") == "stale"
+
+
+def test_the_number_of_what_is_unmet_leaves_epoch_and_count_alone_and_ends_with_its_keeper() -> None:
+    versions = Versions()
+    versions.move(2, 5)
+    epoch = versions.cells[2] >> 48
+    versions.hide(2, 255)
+    versions.count_up(2)
+    assert versions.cells[2] >> 48 == epoch
+    assert versions.cells[2] >> 40 & 0xFF == 255
+    versions.move(2, 6)
+    assert versions.cells[2] >> 40 & 0xFF == 255
+    versions.begin(2)
+    assert versions.cells[2] >> 40 == 0
+    versions.leave(2)
+    assert [versions.take_left(2), versions.take_left(2)] == [True, False]
+
+
+def test_what_is_too_much_for_a_hello_is_told_as_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unmet, "TOLD_MOST", 200)
+    soft = unmet.with_more(Purged(), [Purge(Scope.KEY, b"%d" % n, soft=True) for n in range(9)], 7)
+    told = unmet.from_hello(unmet.to_hello(soft))
+    assert told is not None
+    assert [what for what, _ in told.since(-1)] == [EVERYTHING_STALE]
+    hard = unmet.from_hello(unmet.to_hello(unmet.with_more(soft, [A], 8)))
+    assert hard is not None
+    assert [(what, logged.sequence) for what, logged in hard.since(-1)] == [(Purge(Scope.PREFIX, b""), 8)]
+    assert unmet.from_hello(unmet.to_hello(Purged())) is None
+
+
+def test_after_damage_of_the_log_of_purges_all_is_stale_from_the_start_and_somebody_is_to_see_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flip(four_purged(tmp_path), HEADER + ENTRY + 30)
+    pair = Pair(tmp_path, monkeypatch)
+    assert pair.seen("/stays") == "stale"
+    assert pair.shared.versions.take_left(0)
+    pair.close()
