@@ -32,6 +32,7 @@ def test_two_fifths_of_the_gap_are_closed_by_a_cache_of_a_hundredth() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("law", list(Law))
 def test_the_goals_are_met_at_every_size_and_the_gap_on_the_mean_of_three_seeds_too(law: Law) -> None:
     gaps = []
@@ -45,6 +46,7 @@ def test_the_goals_are_met_at_every_size_and_the_gap_on_the_mean_of_three_seeds_
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_after_a_crawler_no_more_than_two_points_are_lost() -> None:
     assert max(policy.scanned(full=False)["lost_after"]) <= LOST
 
