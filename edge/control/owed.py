@@ -33,7 +33,6 @@ KNOWN_SECONDS: Final = 30 * 86_400.0  # for so long after it was seen last a vol
 KNOWN_MOST: Final = 64  # volumes
 PAID_MOST: Final = 20_000  # what is done twice does no harm
 SAVE_SECONDS: Final = 2.0  # for so long a disk that does not answer is waited for
-AWAY_SECONDS: Final = 5.0  # without a keeper: workers look elsewhere after twice as long
 EVERYTHING: Final = Purge(Scope.PREFIX, b"")
 
 

@@ -441,9 +441,7 @@ class Desk:
         """A stored extent did not verify: drop it, so that it is fetched again. An index that is damaged is lost."""
         if message.reason is Reason.STORE_FAILED:
             self._store.post(self._store.disk_failed)
-        if message.name == NO_NAME:  # a worker has left this volume, and will be back
-            self._store.post(self._volume.distrust)
-            self._store.post(asyncio.get_running_loop().call_soon_threadsafe, self.greet_all)
+        if message.name == NO_NAME:  # a worker cannot read the index
             if message.reason is Reason.CORRUPT:
                 self._store.post(self._store.volume.lose_index, message.generation)
             return

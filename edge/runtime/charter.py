@@ -48,7 +48,7 @@ class Charter:
     entry: str = ""
     runtime_dir: str = ""
     owed: tuple[dict[str, Any], ...] = ()  # purges that a volume has yet to do: nobody is served what they name
-    gone_since: float = 0.0  # monotonic: since then this keeper's volume has had none; 0: it is the first one
+    left: int = 0  # how often workers had left this keeper's volume by what is in `owed`
     distrust: bool = False  # the keeper before has died of what may be its index
     log_secret: str = field(default="", repr=False)
 

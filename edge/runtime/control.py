@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 WHATS_AT_ONCE: Final = 500  # of one message: a datagram has a limit
 KEEPER_SECONDS: Final = 10.0  # a keeper that has died is back by then
+LATE_SECONDS: Final = 3.0  # for keepers that are later than the first; they are asked whether they are there or not
 PURGE_SECONDS: Final = 120.0
 OWED_SECONDS: Final = 0.5  # between two looks at what volumes owe
 PAY_AGAIN_SECONDS: Final = 5.0  # after a purge that failed on a volume whose disk is good (it is full, perhaps)
@@ -107,7 +108,7 @@ class ControlPlane:
             self._volumes = Volumes(self._supervisor.settings, links, self._clock, self._shared, self._tasks)
         try:
             async with asyncio.timeout(KEEPER_SECONDS):
-                await self._volumes.greeted()
+                await self._volumes.greeted(LATE_SECONDS)
         except TimeoutError:
             raise EdgeError("no keeper answers") from None
         return self._volumes
@@ -223,25 +224,28 @@ class ControlPlane:
             await asyncio.sleep(OWED_SECONDS)
             for number in self._numbers:
                 if self._shared.versions.take_left(number):
-                    await self.owed.add([self.owed.who(self._label(number))], [EVERYTHING_STALE])
-                elif self._supervisor.keepers.has_just_gone(number):
-                    await self._was_away(number)
+                    await self._was_left(number)
                 self._pay_soon(number)
 
-    async def _was_away(self, number: int) -> None:
-        """The others have had its objects meanwhile, perhaps in later versions."""
+    async def _was_left(self, number: int) -> None:
+        """The others have its objects from now on, perhaps in later versions (or nobody knows what was purged)."""
         label = self._label(number)
-        say(f"{label} was away: all that it has is asked about before its next use")
-        await self.owed.add([self.owed.who(label)], [EVERYTHING_STALE])
+        who = self.owed.who(label)
+        if number not in self._paying and any(what == EVERYTHING_STALE for _, what in self.owed.of(who)):
+            return
+        say(f"{label} was left: all that it has is asked about before its next use")
+        await self.owed.add([who], [EVERYTHING_STALE])
 
-    def keeper_ready(self, number: int, *, away: bool) -> None:
-        """A volume has its keeper; `away`: for too long it had none."""
-        self._tasks.spawn(self._receive(number, away=away), "owed")
+    def left(self, number: int) -> int:
+        """How often workers have left a volume by what it owes."""
+        return self._shared.versions.left_and_taken(number)
 
-    async def _receive(self, number: int, *, away: bool) -> None:
+    def keeper_ready(self, number: int) -> None:
+        """A volume has its keeper."""
+        self._tasks.spawn(self._receive(number), "owed")
+
+    async def _receive(self, number: int) -> None:
         await self.owed.present(self._label(number), self._clock.wall())
-        if away:
-            await self._was_away(number)
         self._pay_soon(number)
 
     def _pay_soon(self, number: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from edge.access.keys import stamp
 from edge.clock import Clock, SystemClock
 from edge.config.schema import Settings
-from edge.control.owed import AWAY_SECONDS, from_json
+from edge.control.owed import from_json
 from edge.fill.desk import Desk
 from edge.fill.shop import Upstream
 from edge.observe.meters import FillMeters, Meters, UpstreamMeters, measure_lag
@@ -23,7 +23,6 @@ from edge.runtime.heap import trim_now_and_then
 from edge.store.bus import Bus
 from edge.store.doubts import KEEPER
 from edge.store.hits import Shared
-from edge.store.purgelog import EVERYTHING_STALE
 from edge.store.scrub import Scrubber
 from edge.store.thread import StoreThread
 from edge.store.volume import Volume
@@ -147,8 +146,7 @@ async def _open_volume(child: ChildHandle, clock: Clock) -> Volume:
             end=child.end_at_once,
             distrust=child.charter.distrust,
         )
-        if child.charter.gone_since and clock.monotonic() - child.charter.gone_since >= AWAY_SECONDS:
-            owed.append(EVERYTHING_STALE)  # its objects have lived elsewhere meanwhile, perhaps in later versions
+        volume.come_back(child.charter.left)
         if owed:  # seen by nobody from the start; the supervisor has them done, and strikes them out
             volume.purges.hide(owed)
         return volume

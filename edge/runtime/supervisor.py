@@ -25,7 +25,6 @@ from edge.observe.meters import Meters
 from edge.observe.render import Scrape
 from edge.observe.slots import SlotWriter
 from edge.runtime.admin import Admin
-from edge.runtime.attendance import Attendance
 from edge.runtime.control import ControlPlane
 from edge.runtime.ending import Ending
 from edge.runtime.handover import Handover
@@ -72,7 +71,6 @@ class Supervisor:
         # A reload keeps the secret: a player's hash is one all day.
         self.posts = Posts(entries, handover.log_secret if handover is not None else secrets.token_hex(32))
         self.places, self.readers = self.posts.places, self.posts.readers
-        self.keepers = Attendance(time.monotonic)
         self.out_of_service = False  # an operator has had load balancers take players elsewhere
         self.changed = asyncio.Event()  # a child has become ready, or has ended
         self._load = load
@@ -94,7 +92,6 @@ class Supervisor:
         """Start, serve until a signal, stop. ConfigError is raised before anything is served."""
         descriptors = raise_descriptor_limit()
         holdings = self._take()
-        self.keepers.begin([link.volume for link in holdings.links], starting=self._handover is None)
         try:
             self.admin = await self._start_admin(holdings)
             self._install_signals(holdings)
@@ -239,8 +236,6 @@ class Supervisor:
                 return
             if place.retired:
                 break
-            if place.role is Role.KEEPER:
-                self.keepers.lost(place.charter.number)
             delay = place.restarts.delay_after(time.monotonic() - started)
             if self._phase is Phase.STARTING and (place.refused or place.restarts.hopeless):
                 if not self._can_do_without(place):
@@ -263,11 +258,11 @@ class Supervisor:
             return place.start(self._on_ready, say, self.nursery)
         owed, number = self._control.owed, place.charter.number
         entries = tuple(to_json(what) for _, what in owed.of(owed.who(self.settings.volume_label(number))))
-        gone_since = self.keepers.gone_since(number)
-        place.charter = replace(place.charter, owed=entries, gone_since=gone_since, distrust=place.broken)
+        left = self._control.left(number)
+        place.charter = replace(place.charter, owed=entries, left=left, distrust=place.broken)
 
         def on_ready() -> None:
-            self._control.keeper_ready(number, away=self.keepers.found(number))
+            self._control.keeper_ready(number)
             self._on_ready()
 
         return place.start(on_ready, say, self.nursery)

@@ -235,7 +235,6 @@ async def _new_keeper(supervisor: "Supervisor", holdings: Holdings, volume: int)
             await process.exited
         place.vacate(process.exited.result())
         supervisor.places.remove(place)
-        supervisor.keepers.lost(volume)
     place = supervisor.posts.place(holdings, supervisor.settings, Role.KEEPER, volume)
     supervisor.places.append(place)
     supervisor.employ([place])

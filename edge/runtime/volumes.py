@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -27,7 +27,7 @@ from edge.store.settings import VolumeHello
 from edge.tasks import Tasks
 from edge.words import Reason
 
-LATE_SECONDS: Final = 3.0  # at the start, for keepers that are later than the first
+LATE_SECONDS: Final = 10.0  # at the start, for keepers later than the first: to leave a volume costs more than to wait
 GONE_SECONDS: Final = 10.0  # a keeper that starts anew is back sooner, also with an index to rebuild
 FALLS: Final = 3  # keepers that died within UNSTEADY_SECONDS: the next one will, too, of what it is asked
 UNSTEADY_SECONDS: Final = 60.0
@@ -80,11 +80,11 @@ class Volumes:
         """The link to a volume's keeper, whether that is there or not."""
         return self._askers[number]
 
-    async def greeted(self) -> None:
-        """Until all keepers have said hello, or at least one has and the others are late."""
+    async def greeted(self, seconds: float = LATE_SECONDS) -> None:
+        """Until all keepers have said hello, or at least one has and the others are so much later."""
         await self._first.wait()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._all.wait(), LATE_SECONDS)
+            await asyncio.wait_for(self._all.wait(), seconds)
 
     def homes(self) -> dict[int, Home]:
         """The volumes that objects live on now, at least one."""
@@ -113,6 +113,7 @@ class Volumes:
     async def watch(self, places: Places) -> None:
         """Tell `places` whenever that changes; give evicted packs back to the file system."""
         self._known = self.homes()
+        self._leave(self._askers.keys() - self._known.keys())
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             for number, volume in self.serving.items():
@@ -126,10 +127,16 @@ class Volumes:
         """Tell `places` if that has changed."""
         homes = self.homes()
         if homes != self._known:
+            self._leave(self._known.keys() - homes.keys())
             said = ", ".join(self._settings.volume_label(number) for number in sorted(homes))
             log.warning("objects live on: %s", said)
             places.settle(homes)
             self._known = homes
+
+    def _leave(self, numbers: Iterable[int]) -> None:
+        """Others have these volumes' objects from now on, so what they have is asked about when they are back."""
+        for number in numbers:
+            self._shared.versions.leave(number)
 
     def _look_after_index(self, number: int, volume: Volume) -> None:
         """One that could not be read is an error of the disk, and is tried again after a while."""

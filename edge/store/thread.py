@@ -319,8 +319,8 @@ class StoreThread:
             health.failed(time.monotonic())
         else:
             if not self._patience.over:  # else that has been counted
-                if before is Trust.OFF:  # its objects have lived elsewhere meanwhile, perhaps in later versions
-                    self.volume.distrust()
+                if before is Trust.OFF:  # its objects have lived elsewhere meanwhile, if there was another one
+                    self.volume.come_back()
                 health.works()
         self._say(before)
 
@@ -328,6 +328,4 @@ class StoreThread:
         trust = self.volume.health.trust
         if trust is not before:
             log.error("the disk of %s: %s", self.volume.directory, trust.value)
-            if trust is Trust.OFF:
-                self.volume.left()
             self._loop.call_soon_threadsafe(self.on_trust, trust)

@@ -15,7 +15,8 @@ CELLS: Final = 512
 EPOCH_SHIFT: Final = 48  # above it the epoch's mark
 UNMET_SHIFT: Final = 40  # above it the number of what is unmet, below it that of commits
 UNMET_MOST: Final = 0xFF
-_LEFT_AT: Final = CELLS // 2  # there is one more cell for each volume: has it been left?
+_LEFT_AT: Final = CELLS // 2  # each volume has two more: how often it was left, and how often by what is in the book
+_TAKEN_AT: Final = _LEFT_AT + CELLS // 4
 _MARKS: Final = (1 << 16) - 1
 _BELOW_EPOCH: Final = (1 << EPOCH_SHIFT) - 1
 _COUNT: Final = (1 << UNMET_SHIFT) - 1
@@ -57,13 +58,27 @@ class Versions:
         self.cells[cell] = epoch | (number & UNMET_MOST) << UNMET_SHIFT | (self.cells[cell] + 1) & _COUNT
 
     def leave(self, cell: int) -> None:
-        """What the volume has may be of no worth: others have its objects meanwhile. Outlives its keeper."""
-        self.cells[_LEFT_AT + cell] = 1
+        """What the volume has may be of no worth: others have its objects from now on. Outlives its keeper.
+
+        Whoever leaves it says so. Of two that do in the same moment one may be all that is counted.
+        """
+        self.cells[_LEFT_AT + cell] += 1
+
+    def left(self, cell: int) -> int:
+        """How often it has been left."""
+        return self.cells[_LEFT_AT + cell]
+
+    def left_and_taken(self, cell: int) -> int:
+        """How often by what `take_left` has said."""
+        return self.cells[_TAKEN_AT + cell]
 
     def take_left(self, cell: int) -> bool:
-        """Has it been left since the last call? The supervisor asks."""
-        left, self.cells[_LEFT_AT + cell] = bool(self.cells[_LEFT_AT + cell]), 0
-        return left
+        """Has it been left since the last call? Only the supervisor asks; a leave meanwhile is for the next call."""
+        left = self.left(cell)
+        if left == self.left_and_taken(cell):
+            return False
+        self.cells[_TAKEN_AT + cell] = left
+        return True
 
     def __repr__(self) -> str:
         return f"<Versions {os.getpid()} {[n for n in self.cells if n]}>"

@@ -73,6 +73,7 @@ class Volume:
             self.index.committed = partial(shared.versions.count_up, self._cell)
             shared.versions.begin(self._cell)
         self._versions = shared.versions if shared else None
+        self._known_left = shared.versions.left(self._cell) if shared else 0
         self.room.doubts = shared.doubts if shared else Doubts()
         self._opened, self._clock = opened, clock
         self._rebuild = opened.rebuild
@@ -110,7 +111,7 @@ class Volume:
                 volume.keep_generations()
             volume.purges.finish()
             if volume.purges.log.damaged:
-                volume.left()
+                volume.owe_everything()
         except BaseException:
             opened.let_go()
             raise
@@ -294,16 +295,19 @@ class Volume:
             self.delete(name, None, Eviction.REPLACED)
         return self.live.put(name, record, body)
 
-    def distrust(self) -> None:
-        """All that is stored now is to be asked about before its next use: it cannot be known what it has missed.
+    def come_back(self, known: int | None = None) -> None:
+        """If workers have left it, all that is stored now is to be asked about before its next use.
 
-        It is from now on; the supervisor has it done for good, and by the next keeper if this one ends.
+        `known`: how often they had by what the supervisor has told us; without, by the last call. It is so from now
+        on; the supervisor has it done for good, and by the next keeper if this one ends.
         """
-        self.purges.hide([EVERYTHING_STALE])
-        self.left()
+        left = self._versions.left(self._cell) if self._versions is not None else 0
+        if left != (self._known_left if known is None else known):
+            self.purges.hide([EVERYTHING_STALE])
+        self._known_left = left
 
-    def left(self) -> None:
-        """Its objects are looked for elsewhere from now on."""
+    def owe_everything(self) -> None:
+        """The supervisor is to have all that is stored made stale for good."""
         if self._versions is not None:
             self._versions.leave(self._cell)
 

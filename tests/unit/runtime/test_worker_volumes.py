@@ -1,5 +1,6 @@
 """Which volumes objects live on: those whose keeper is there and whose disk is good; never none."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ from edge.clock import FakeClock
 from edge.config.schema import Settings
 from edge.fill.messages import NO_NAME, Bad
 from edge.runtime.volumes import FALLS, GONE_SECONDS, UNSTEADY_SECONDS, Volumes
+from edge.store.version import Versions
 from edge.words import Reason
 
 FAILED = Bad(NO_NAME, 0, 0, 0, Reason.STORE_FAILED)
@@ -19,7 +21,8 @@ SETTINGS = Settings.model_validate({"volume": [{"path": f"/v{n}", "size": f"{n +
 async def volumes() -> Any:
     """Three volumes whose keepers have said hello."""
     clock = FakeClock()
-    made = Volumes(SETTINGS, (), clock, None, None)  # type: ignore[arg-type]
+    shared = SimpleNamespace(versions=Versions())
+    made = Volumes(SETTINGS, (), clock, shared, None)  # type: ignore[arg-type]
     made.clock = clock  # type: ignore[attr-defined]
     for number in range(3):
         reader = SimpleNamespace(hello=SimpleNamespace(secret=b"s%d" % number, off=False), unreadable=False)
@@ -86,3 +89,54 @@ async def test_a_keeper_is_told_once_which_index_is_damaged_or_that_its_disk_has
     volumes._look_after_index(0, volume)
     volumes._look_after_index(0, volume)
     assert told == [said]
+
+
+def left(volumes: Any) -> list[int]:
+    """The volumes that were left since the last call."""
+    return [number for number in range(3) if volumes._shared.versions.take_left(number)]
+
+
+async def watched(volumes: Any, places: Any) -> None:
+    """`watch` as far as its first pause."""
+    watching = asyncio.ensure_future(volumes.watch(places))
+    await asyncio.sleep(0)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_only_a_volume_that_objects_live_on_no_more_is_said_to_be_left_and_once(volumes: Any) -> None:
+    places = SimpleNamespace(settle=lambda homes: None)
+    await watched(volumes, places)
+    volumes.serving[1].asker.up = False
+    volumes.serving[1].asker.losses += 1
+    volumes.clock.advance(GONE_SECONDS - 0.1)
+    volumes.settle(places)
+    assert left(volumes) == [], "its keeper may be back in time, however long that takes"
+    for number in (0, 2):
+        volumes.serving[number].asker.up = True
+    volumes.clock.advance(0.2)
+    volumes.homes()
+    volumes.settle(places)
+    assert left(volumes) == [1]
+    volumes.settle(places)
+    volumes.serving[1].asker.up = True
+    volumes.settle(places)
+    assert left(volumes) == []
+
+
+async def test_one_that_a_worker_begins_without_is_left(volumes: Any) -> None:
+    volumes._askers = dict.fromkeys(range(3))
+    del volumes.serving[2]
+    await watched(volumes, None)
+    assert left(volumes) == [2]
+
+
+async def test_the_only_volume_of_a_server_is_never_left(volumes: Any) -> None:
+    volumes._askers = {0: None}
+    volumes.serving = {0: volumes.serving[0]}
+    await watched(volumes, None)
+    volumes.serving[0].asker.up = False
+    volumes.serving[0].reader.hello.off = True
+    volumes.clock.advance(1000)
+    volumes.settle(None)
+    assert left(volumes) == []

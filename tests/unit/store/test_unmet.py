@@ -110,8 +110,44 @@ def test_the_number_of_what_is_unmet_leaves_epoch_and_count_alone_and_ends_with_
     assert versions.cells[2] >> 40 & 0xFF == 255
     versions.begin(2)
     assert versions.cells[2] >> 40 == 0
+
+
+def test_each_leave_is_taken_once_and_none_between_is_lost() -> None:
+    versions = Versions()
+    assert not versions.take_left(2)
     versions.leave(2)
+    versions.leave(2)
+    versions.begin(2)
     assert [versions.take_left(2), versions.take_left(2)] == [True, False]
+    looked = versions.left
+    versions.left = lambda cell: (looked(cell), versions.leave(cell))[0]  # type: ignore[method-assign,func-returns-value]
+    versions.leave(2)
+    assert versions.take_left(2)
+    versions.left = looked  # type: ignore[method-assign]
+    assert [versions.take_left(2), versions.take_left(2)] == [True, False]
+
+
+def test_a_volume_is_stale_when_it_comes_back_only_if_workers_have_left_it(pair: Pair) -> None:
+    pair.volume.come_back()
+    pair.volume.come_back(0)
+    pair.hear()
+    assert pair.seen("/a") == "fresh"
+    pair.shared.versions.leave(0)
+    pair.volume.come_back()
+    pair.hear()
+    assert pair.seen("/a") == "stale"
+    assert pair.shared.versions.take_left(0)
+    number = pair.volume.purges.unmet_number
+    pair.volume.come_back()
+    pair.volume.come_back(pair.shared.versions.left_and_taken(0))
+    assert pair.volume.purges.unmet_number == number
+
+
+def test_a_keeper_hides_what_was_left_after_its_charter_was_written(pair: Pair) -> None:
+    pair.shared.versions.leave(0)
+    pair.volume.come_back(0)
+    pair.hear()
+    assert pair.seen("/a") == pair.seen("/b") == "stale"
 
 
 def test_what_is_too_much_for_a_hello_is_told_as_everything(monkeypatch: pytest.MonkeyPatch) -> None:
