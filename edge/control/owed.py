@@ -7,7 +7,8 @@ by the uuid in its `volume.json`:
   - everything made stale, once a volume was away: which of its objects the others have fetched anew nobody knows
 The book lies in the directory of each volume that can be used, whichever is dead. At a start their copies make one: of
 what any of them says is owed, what any of them says is paid is struck out. A volume that one of the copies does not
-know has been away for too long, or was never with the others: all that it has is made stale, too.
+know has been away for too long, or was never with the others: all that it has is made stale, too. A copy whose volume
+a newer one knows says nothing of that: it lay on a disk that was away, or full, when others came.
 """
 
 import asyncio
@@ -52,6 +53,7 @@ class Owed:
         self._known: dict[str, Known] = {}
         self._owed: dict[str, dict[str, Purge]] = {}  # by volume: id -> what, oldest first
         self._paid: dict[str, None] = {}  # ids
+        self._written = now  # who is known is of then
         self._turn = asyncio.Lock()
         self._busy: set[str] = set()  # labels of volumes whose disk has not answered yet
         copies = {label: copy for label in usable if (copy := _read(volumes[label] / NAME)) is not None}
@@ -96,11 +98,19 @@ class Owed:
         """Who has been away, or is now; forget who has been for too long."""
         here = {self._who[label] for label in self._usable}
         unreadable = any(copy["volumes"] == {} for copy in copies.values())
+        outdated = {
+            label
+            for label, copy in copies.items()
+            if any(
+                copy["written"] < other["written"] and self._who[label] in (other["volumes"] or ())
+                for other in copies.values()
+            )
+        }
         for label in self._usable:
             who = self._who[label]
             if who.startswith("path:"):  # it is yet to be made
                 continue
-            others = [copy["volumes"] for other, copy in copies.items() if other != label]
+            others = [copy["volumes"] for other, copy in copies.items() if other not in (label, *outdated)]
             if unreadable or any(volumes is not None and who not in volumes for volumes in others):
                 self._owe(who, [EVERYTHING_STALE])
             self._known[who] = Known(str(self._directories[label]), now)
@@ -165,6 +175,7 @@ class Owed:
         if who is not None and who != before:
             self._who[label] = who
             self._known[who] = Known(str(self._directories[label]), now)
+            self._written = now
             if before.startswith("path:") and before in self._owed:
                 self._owed.setdefault(who, {}).update(self._owed.pop(before))
             await self._save()
@@ -174,6 +185,7 @@ class Owed:
     def _document(self) -> bytes:
         said = {
             "format": FORMAT,
+            "written": self._written,
             "volumes": {who: {"path": known.path, "seen": known.seen} for who, known in self._known.items()},
             "owed": {
                 who: {id_: to_json(what) for id_, what in entries.items()}
@@ -232,18 +244,19 @@ def _read(path: Path) -> dict[str, Any] | None:
         said = json.loads(path.read_bytes())
         if "format" not in said:  # of before: label -> purges; it tells nothing of who was there
             owed = {f"path:{label}": {secrets.token_hex(8): what for what in whats} for label, whats in said.items()}
-            return {"volumes": None, "owed": owed, "paid": []}
+            return {"written": 0.0, "volumes": None, "owed": owed, "paid": []}
         volumes, owed = dict(said["volumes"]), dict(said["owed"])
         for entries in owed.values():
             for what in entries.values():
                 from_json(what)
         for known in volumes.values():
             Known(str(known["path"]), float(known["seen"]))
-        return {"volumes": volumes, "owed": owed, "paid": list(said["paid"])}
+        written = float(said.get("written", 0.0))
+        return {"written": written, "volumes": volumes, "owed": owed, "paid": list(said["paid"])}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {"volumes": {}, "owed": {}, "paid": []}
+        return {"written": 0.0, "volumes": {}, "owed": {}, "paid": []}
 
 
 def _uuid_in(directory: Path) -> str | None:

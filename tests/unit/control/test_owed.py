@@ -113,6 +113,22 @@ def test_volumes_that_were_used_each_without_the_other_do_not_trust_what_they_ha
     assert volumes.owed("a") == volumes.owed("b") == [EVERYTHING_STALE]
 
 
+def test_a_copy_on_a_disk_that_was_full_or_away_says_nothing_of_who_came_later(
+    volumes: Volumes, tmp_path: Path
+) -> None:
+    old = volumes.copy("a").read_bytes()
+    (tmp_path / "c").mkdir()
+    volumes.open("abc", now=NOW + 1)
+    (tmp_path / "c" / "volume.json").write_text(json.dumps({"volume": str(uuid.uuid4())}))
+    volumes.open("abc", now=NOW + 2)
+    for name in "bc":  # as if it had been known since it came
+        said = json.loads(volumes.copy(name).read_bytes())
+        said["owed"] = {}
+        volumes.copy(name).write_text(json.dumps(said))
+    volumes.copy("a").write_bytes(old)
+    assert [volumes.owed(name, "abc", NOW + 3) for name in "abc"] == [[], [], []]
+
+
 async def test_one_that_was_away_for_too_long_is_forgotten_and_stale_when_it_comes(volumes: Volumes) -> None:
     late = NOW + book.KNOWN_SECONDS + 1
     owed = volumes.open("b")
