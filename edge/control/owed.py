@@ -34,6 +34,8 @@ KNOWN_SECONDS: Final = 30 * 86_400.0  # for so long after it was seen last a vol
 KNOWN_MOST: Final = 64  # volumes
 PAID_MOST: Final = 20_000  # what is done twice does no harm
 SAVE_SECONDS: Final = 2.0  # for so long a disk that does not answer is waited for
+PAY_AGAIN_SECONDS: Final = 5.0  # after a purge that failed on a volume whose disk is good (it is full, perhaps)
+PAY_AGAIN_MOST: Final = 600.0  # after many: each look at a full disk costs a sync
 EVERYTHING: Final = Purge(Scope.PREFIX, b"")
 
 
@@ -223,6 +225,11 @@ class Owed:
 
         threading.Thread(target=write, name="owed", daemon=True).start()
         return written
+
+
+def pay_again_after(before: float) -> float:
+    """Seconds to wait after one more failure; `before`: after the one before, 0 if there was none."""
+    return min(max(2 * before, PAY_AGAIN_SECONDS), PAY_AGAIN_MOST)
 
 
 def _try_to_write(directory: Path, raw: bytes) -> bool:

@@ -247,7 +247,7 @@ class Asker:
         if self.up:
             self.send(Cancel(fetch.id))
 
-    async def forget(self, *whats: Purge, dry: bool = False) -> Forgotten:
+    async def forget(self, *whats: Purge, dry: bool = False, owed: bool = False) -> Forgotten:
         """Have the keeper purge; ConnectionError when it is down, or dies at it: then nobody knows."""
         if not self.up:
             raise ConnectionError("the keeper is down")
@@ -255,7 +255,7 @@ class Asker:
         done: asyncio.Future[Forgotten] = asyncio.get_running_loop().create_future()
         self._forgetting[id_] = done
         try:
-            self.send(Forget(id_, whats, dry))
+            self.send(Forget(id_, whats, dry, owed))
             return await done
         finally:
             self._forgetting.pop(id_, None)

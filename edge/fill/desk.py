@@ -398,7 +398,8 @@ class Desk:
     async def _purge(self, link: Link, message: Forget) -> None:
         purger = self._purger
         try:
-            done = await (purger.count(message.whats) if message.dry else purger.purge(message.whats))
+            whats = message.whats
+            done = await (purger.count(whats) if message.dry else purger.purge(whats, owed=message.owed))
         except (EdgeError, OSError) as error:
             link.channel.send(Forgotten(message.id, 0, 0, str(error) or type(error).__name__))
         else:

@@ -8,7 +8,7 @@ from edge.access.passes import NOBODY, Context
 from edge.policy.purges import Purge
 from edge.words import CacheStatus, Kind, Reason
 
-PROTOCOL: Final = 5
+PROTOCOL: Final = 6
 UNKNOWN: Final = -1  # a length or an end that nobody knows yet
 
 
@@ -212,11 +212,15 @@ class Invalidate:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Purge; `dry`: only say what that would be. All of `whats` are soft, or none."""
+    """Purge; `dry`: only say what that would be. All of `whats` are soft, or none.
+
+    `owed`: it was asked before, so what is hidden of it already stays so from then on, and from no later moment.
+    """
 
     id: int
     whats: tuple[Purge, ...]
     dry: bool = False
+    owed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

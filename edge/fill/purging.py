@@ -6,12 +6,13 @@
   3. only then is the purge acknowledged
 Where it cannot be noted (the disk is read-only, fails, does not answer), what it names is hidden from everybody,
 workers included, as long as this keeper lives or until the same purge is done; whoever asked is told, and asks again.
+So it is while a purge takes long, or waits behind one that does, and from the first moment on when it is owed.
 A flight whose tags are not known yet is judged by them when its head comes.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from edge.errors import StoreError
@@ -21,6 +22,16 @@ from edge.store.record import Flag, Record
 from edge.store.thread import StoreThread
 
 HANG_SECONDS: Final = 5.0  # no purge alone holds the thread up for so long in one step
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """`before`: the first generation that is newer; the rest is the store thread's."""
+
+    whats: Sequence[Purge]
+    before: int
+    hidden: list[int] = field(default_factory=list)  # meanwhile: as `Purges.hide` says
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,41 +57,46 @@ class Purger:
         self._doom = doom
         self._greet = greet  # tells workers what is hidden
         self._turn = asyncio.Lock()
-        self._under_way: list[tuple[Sequence[Purge], int]] = []  # and the first generation that is newer
+        self._under_way: list[_UnderWay] = []
         self._by_tag: list[tuple[int, Purge]] = []  # and its number; for flights that asked before it
         self.number = 0  # of the last purge that has begun
 
     def __repr__(self) -> str:
         return f"<Purger number={self.number} under_way={self._under_way}>"
 
-    async def purge(self, whats: Sequence[Purge]) -> Forgot:
-        """Forget, or make stale, what is meant; StoreError: not for ever yet, but from now on nobody is served it."""
+    async def purge(self, whats: Sequence[Purge], *, owed: bool = False) -> Forgot:
+        """Forget, or make stale, what is meant; StoreError: not for ever yet, but from now on nobody is served it.
+
+        `owed`: it was asked before; what is hidden of it already is not hidden anew.
+        """
         before = self._store.volume.generation
         self.number += 1
-        entry = whats, before
+        entry = _UnderWay(whats, before)
         self._under_way.append(entry)
         self._doom_flights(whats)
-        hidden: list[int] = []
-        patience = asyncio.get_running_loop().call_later(HANG_SECONDS, self._hide_if_hung, whats, hidden)
+        patience = asyncio.get_running_loop().call_later(HANG_SECONDS, self._hide_meanwhile, entry, owed)
         try:
-            return await self._purge(whats, before, hidden)
+            if owed and await self._store.call_patiently(self._store.volume.purges.hide_what_is_seen, whats):
+                self._greet()
+            return await self._purge(entry)
         except (OSError, StoreError) as error:
-            await self._hide(whats, before)
+            if not owed:
+                await self._hide(whats, before)
             raise StoreError(f"hidden until it can be done: {error}") from error
         finally:
             patience.cancel()
             self._under_way.remove(entry)
 
-    async def _purge(self, whats: Sequence[Purge], before: int, hidden: list[int]) -> Forgot:
+    async def _purge(self, entry: _UnderWay) -> Forgot:
         purges, call = self._store.volume.purges, self._store.call_patiently
         async with self._turn:  # one at a time: what is done at a start after a crash goes by their order
             if not self._store.volume.health.writable:
                 raise StoreError("the volume is not written to: its disk has failed")
-            purging = await call(purges.begin, whats, before)
+            purging = await call(purges.begin, entry.whats, entry.before)
             while await call(purging.step):
                 pass
             await call(purges.end, purging.sequence)
-            if await call(purges.met, whats, max([purging.sequence, *hidden])):
+            if await call(self._met, entry, purging.sequence):
                 self._greet()
         return Forgot(purging.objects, purging.length)
 
@@ -90,11 +106,27 @@ class Purger:
         await self._store.call_patiently(purges.forget_live, whats, before)
         self._greet()
 
-    def _hide_if_hung(self, whats: Sequence[Purge], hidden: list[int]) -> None:
-        """A disk that does not answer keeps the thread from hiding anything: nobody waits for it."""
+    def _met(self, entry: _UnderWay, sequence: int) -> bool:
+        """In the thread: it has been done, also of what was hidden meanwhile."""
+        entry.over = True
+        return self._store.volume.purges.met(entry.whats, max([sequence, *entry.hidden]))
+
+    def _hide_meanwhile(self, entry: _UnderWay, owed: bool) -> None:
+        """It takes long. A disk that does not answer keeps the thread from hiding anything: nobody waits for it."""
         if self._store.hangs:
-            hidden.append(self._store.volume.purges.hide(whats))
+            self._hide_entry(entry, owed)
             self._greet()
+        else:
+            self._store.call_patiently(self._hide_entry, entry, owed).add_done_callback(lambda _: self._greet())
+
+    def _hide_entry(self, entry: _UnderWay, owed: bool) -> None:
+        if entry.over:
+            return
+        purges = self._store.volume.purges
+        if owed:
+            purges.hide_what_is_seen(entry.whats)
+        else:
+            entry.hidden.append(purges.hide(entry.whats))
 
     async def count(self, whats: Sequence[Purge]) -> Forgot:
         """What a purge would forget now."""
@@ -119,8 +151,9 @@ class Purger:
 
     def seen(self, record: Record) -> Record | None:
         """A stored record as the purges under way leave it."""
-        for whats, before in self._under_way:
-            if record.generation < before and any(what.matches(record.key, record.tags) for what in whats):
+        for entry in self._under_way:
+            whats = entry.whats
+            if record.generation < entry.before and any(what.matches(record.key, record.tags) for what in whats):
                 if not whats[0].soft:
                     return None
                 record = replace(record, flags=record.flags | Flag.STALE)

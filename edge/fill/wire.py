@@ -137,8 +137,8 @@ def encode(message: Message) -> bytes:
             return _Writer(Type.FAIL).put("QHB", id_, status, _REASONS.index(reason)).text(detail).done()
         case Bad(name, generation, pack, offset, reason):
             return _Writer(Type.BAD).blob(name).put("QQQB", generation, pack, offset, _REASONS.index(reason)).done()
-        case Forget(id_, whats, dry):
-            writer = _Writer(Type.FORGET).put("Q?I", id_, dry, len(whats))
+        case Forget(id_, whats, dry, owed):
+            writer = _Writer(Type.FORGET).put("Q??I", id_, dry, owed, len(whats))
             for what in whats:
                 writer.put("B?", _SCOPES.index(what.scope), what.soft).blob(what.text).blob(what.site)
             return writer.done()
@@ -226,8 +226,8 @@ def decode(raw: bytes) -> Message:
             return Head(id_, HeadFlag(flags), _STATUSES[status], total, reader.text(), ttfb, reader.blob())
         case Type.FORGET:
             reader = _Reader(raw)
-            id_, dry, count = reader.take("Q?I")
-            return Forget(id_, tuple(_decode_purge(reader) for _ in range(count)), bool(dry))
+            id_, dry, owed, count = reader.take("Q??I")
+            return Forget(id_, tuple(_decode_purge(reader) for _ in range(count)), bool(dry), bool(owed))
         case Type.FORGOTTEN:
             reader = _Reader(raw)
             id_, objects, length = reader.take("QQQ")

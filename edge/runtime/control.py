@@ -17,7 +17,7 @@ from edge.config.schema import Settings
 from edge.control.aims import aims_of, raw
 from edge.control.asks import PurgeAsk, PurgeTold, WarmAsk
 from edge.control.fetching import Brought, Fetching, Pace, stored
-from edge.control.owed import Owed
+from edge.control.owed import Owed, pay_again_after
 from edge.control.roles import Operator
 from edge.control.title import Title, referred
 from edge.control.warm import Warmth
@@ -50,7 +50,6 @@ KEEPER_SECONDS: Final = 10.0  # a keeper that has died is back by then
 LATE_SECONDS: Final = 3.0  # for keepers that are later than the first; they are asked whether they are there or not
 PURGE_SECONDS: Final = 120.0
 OWED_SECONDS: Final = 0.5  # between two looks at what volumes owe
-PAY_AGAIN_SECONDS: Final = 5.0  # after a purge that failed on a volume whose disk is good (it is full, perhaps)
 
 log = logging.getLogger("edge.control")
 
@@ -72,6 +71,7 @@ class ControlPlane:
         self.owed = Owed(directories, [self._label(number) for number in self._numbers], self._clock.wall())
         self._shared = Shared.of(holdings.hits_fd, SUPERVISOR)
         self._paying: set[int] = set()
+        self._pauses: dict[int, tuple[float, float]] = {}  # of volumes whose last payment failed: seconds, until when
         self.warmth = Warmth(state / "warm", self._bring, self._read, self._clock)
         here = Here(lambda: self._supervisor.settings, self.purge_these, self.warmth)
         self._publisher = Publisher(here, bus_settings(supervisor.settings), state, supervisor.meters, self._clock)
@@ -242,6 +242,7 @@ class ControlPlane:
 
     def keeper_ready(self, number: int) -> None:
         """A volume has its keeper."""
+        self._pauses.pop(number, None)
         self._tasks.spawn(self._receive(number), "owed")
 
     async def _receive(self, number: int) -> None:
@@ -249,7 +250,12 @@ class ControlPlane:
         self._pay_soon(number)
 
     def _pay_soon(self, number: int) -> None:
-        if number not in self._paying and self.owed.of(self.owed.who(self._label(number))):
+        _, until = self._pauses.get(number, (0.0, 0.0))
+        if (
+            self._clock.monotonic() >= until
+            and number not in self._paying
+            and self.owed.of(self.owed.who(self._label(number)))
+        ):
             self._paying.add(number)
             self._tasks.spawn(self._pay(number), "pay")
 
@@ -263,10 +269,12 @@ class ControlPlane:
                 if volume is None or not volume.asker.up or not volume.reader.hello.writable:
                     return
                 some = next([*alike] for _, alike in groupby(entries[:WHATS_AT_ONCE], lambda entry: entry[1].soft))
-                told = await volume.asker.forget(*dict.fromkeys(what for _, what in some))
+                told = await volume.asker.forget(*dict.fromkeys(what for _, what in some), owed=True)
                 if told.error:
-                    await asyncio.sleep(PAY_AGAIN_SECONDS)
+                    pause = pay_again_after(self._pauses.get(number, (0.0, 0.0))[0])
+                    self._pauses[number] = pause, self._clock.monotonic() + pause
                     return
+                self._pauses.pop(number, None)
                 await self.owed.paid(who, [id_ for id_, _ in some])
                 say(f"{self._label(number)} has done {len(some)} purges that it owed: {told.objects} objects")
         except (ConnectionError, EdgeError):

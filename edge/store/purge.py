@@ -64,6 +64,14 @@ class Purges:
         self._know_unmet(with_more(self.unmet, whats, sequence))
         return sequence
 
+    def hide_what_is_seen(self, whats: Sequence[Purge]) -> bool:
+        """Hide those that are not hidden yet; to do so again would hide what has come since. Was there any?"""
+        hidden = {what for what, _ in self.unmet.since(-1)}
+        seen = [what for what in whats if what not in hidden]
+        if seen:
+            self.hide(seen)
+        return bool(seen)
+
     def forget_live(self, whats: Sequence[Purge], before: int) -> None:
         """What is short-lived goes all the same: its table is in memory."""
         self._purging(whats, self._numbers.sequence, before).begin()

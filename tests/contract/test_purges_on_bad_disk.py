@@ -70,8 +70,8 @@ class Bench:
         bench.volume._cell = 0
         self.store.on_trust = lambda _: bench.desk.greet_all()  # as the keeper has it
 
-    async def forget(self, what: Purge) -> str:
-        return (await self.keeper.asker.forget(what)).error
+    async def forget(self, what: Purge, *, owed: bool = False) -> str:
+        return (await self.keeper.asker.forget(what, owed=owed)).error
 
 
 async def benches(directory: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
@@ -183,3 +183,37 @@ async def test_a_disk_that_does_not_answer_keeps_nothing_from_being_hidden(
         assert await asked == ""
         await bench.worker.until(hidden=False)
         assert bench.worker.seen("/a.ts") == "nothing"
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
+async def test_what_is_owed_and_fails_again_leaves_alone_what_has_come_since_it_was_hidden(
+    bench: Bench, disk: FailingDisk, soft: bool
+) -> None:
+    what = Purge(Scope.PREFIX, b"", soft=soft)
+    disk.for_ever = True
+    assert "hidden" in await bench.forget(what, owed=True)
+    await bench.worker.until(hidden=True)
+    assert bench.worker.seen("/a.ts") == ("stale" if soft else "nothing")
+    await bench.keeper.get("/a.ts")
+    assert bench.worker.seen("/a.ts") == "fresh"
+    number = bench.volume.purges.unmet_number
+    assert "hidden" in await bench.forget(what, owed=True)
+    assert bench.volume.purges.unmet_number == number, "nor do workers forget what they remember"
+    assert bench.worker.seen("/a.ts") == "fresh"
+    assert "hidden" in await bench.forget(what), "an operator who asks anew means what there is now"
+    assert bench.volume.purges.unmet_number != number
+
+
+async def test_a_purge_that_waits_behind_a_long_one_is_hidden_meanwhile(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purging, "HANG_SECONDS", 0.05)
+    async with bench.keeper.desk._purger._turn:
+        asked = asyncio.ensure_future(bench.forget(Purge(Scope.KEY, b"default/a.ts")))
+        await bench.worker.until(hidden=True)
+        assert bench.worker.seen("/a.ts") == "nothing"
+        assert bench.worker.seen("/b.ts") == "fresh"
+        assert not asked.done()
+    assert await asked == ""
+    await bench.worker.until(hidden=False)
+    assert bench.keeper.stored("/a.ts") is None

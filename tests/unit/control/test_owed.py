@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge.control import owed as book
-from edge.control.owed import EVERYTHING, Owed, from_json, to_json
+from edge.control.owed import EVERYTHING, PAY_AGAIN_MOST, Owed, from_json, pay_again_after, to_json
 from edge.policy.purges import Purge, Scope
 from edge.store.purgelog import EVERYTHING_STALE
 
@@ -177,6 +177,14 @@ async def test_what_can_be_written_nowhere_is_told_and_holds_for_now(volumes: Vo
     (tmp_path / "b" / "owed.json.new").rmdir()
     assert await owed.add([owed.who("a")], [TOONS])
     assert volumes.owed("a") == [FILMS, TOONS]
+
+
+def test_payments_that_fail_are_tried_ever_more_seldom() -> None:
+    pauses = [pay_again_after(0.0)]
+    while pauses[-1] < PAY_AGAIN_MOST:
+        pauses.append(pay_again_after(pauses[-1]))
+        assert pauses[-1] > pauses[-2] > 0
+    assert pay_again_after(pauses[-1]) == PAY_AGAIN_MOST
 
 
 @pytest.mark.parametrize("what", [FILMS, TOONS, EVERYTHING, Purge(Scope.PATH, b"\xff\0")])
