@@ -92,26 +92,31 @@ class Purges:
         """The whole of a purge at once, before anybody is served."""
         self._do(self.begin([what], self._numbers.new_generation()))
 
-    def finish(self) -> None:
-        """What a killed run had begun.
+    def finish(self) -> bool:
+        """What a killed run had begun. Is there more for somebody to do?
 
         An index that is to be rebuilt has nothing to forget: what comes into it is judged by the log, and to do all of
-        a long log again would take seconds. Where the log was damaged what it may have named is all that there is:
-        that takes longer than a start may, so it is unmet until somebody does it.
+        a long log again would take seconds. To make all stale (a volume that was left; what a damaged log may have
+        named) takes longer than a start may, so that is unmet until somebody does it.
         """
         if self._opened.rebuild is not None:
             self.end(self.log.newest)
-            return
+            return bool(self.log.damaged)
+        unmet = False
         for what, logged in self.log.since(self._opened.index.meta(b"purged")):
-            if self.log.damaged and what == EVERYTHING_STALE:
-                self.hide([what])
+            if what == EVERYTHING_STALE:
+                sequence = self._numbers.sequence + 1 if self.log.damaged else logged.sequence
+                self._know_unmet(with_more(self.unmet, [what], sequence))
+                unmet = True
                 continue
-            self._do(self._purging([what], logged.sequence, 0))
+            self._do(self._purging([what], logged.sequence, 0), ends=not unmet)
+        return unmet or bool(self.log.damaged)
 
-    def _do(self, purging: Purging) -> None:
+    def _do(self, purging: Purging, *, ends: bool = True) -> None:
         while purging.step():
             pass
-        self.end(purging.sequence)
+        if ends:
+            self.end(purging.sequence)
 
     def end(self, sequence: int) -> None:
         """All that was begun so far is done: a start need not do it again."""

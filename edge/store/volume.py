@@ -109,8 +109,7 @@ class Volume:
             volume = cls(opened, clock, shared)
             with suppress_full():
                 volume.keep_generations()
-            volume.purges.finish()
-            if volume.purges.log.damaged:
+            if volume.purges.finish():
                 volume.owe_everything()
         except BaseException:
             opened.let_go()

@@ -143,6 +143,31 @@ def test_a_volume_is_stale_when_it_comes_back_only_if_workers_have_left_it(pair:
     assert pair.volume.purges.unmet_number == number
 
 
+def test_all_made_stale_in_a_run_that_was_killed_is_seen_to_beside_the_service_and_leaves_what_has_come_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Pair(tmp_path, monkeypatch)
+    volume = first.volume
+    for key in ("/a", "/b"):
+        put(volume, key, 1, 1000)
+    volume.purges.begin([EVERYTHING_STALE], volume.generation)
+    volume.purges.begin([A], volume.generation)
+    put(volume, "/new", 3, 1000)
+    first.reader.close()
+    volume.close(clean=False)
+    again = Pair(tmp_path, monkeypatch)
+    assert (again.seen("/a"), again.seen("/b"), again.seen("/new")) == ("nothing", "stale", "fresh")
+    record = again.volume.lookup(name(again.volume, "/b"))
+    assert record is not None
+    assert not record.flags & Flag.STALE, "the start has not waited for it"
+    assert again.shared.versions.take_left(0), "somebody is told"
+    again.reader.close()
+    again.volume.close(clean=False)
+    third = Pair(tmp_path, monkeypatch)
+    assert third.seen("/b") == "stale", "nor is it forgotten if that one is killed"
+    third.close()
+
+
 def test_a_keeper_hides_what_was_left_after_its_charter_was_written(pair: Pair) -> None:
     pair.shared.versions.leave(0)
     pair.volume.come_back(0)
