@@ -32,6 +32,8 @@ FORMAT: Final = 2
 MOST: Final = 10_000  # purges of a volume; beyond it, it owes everything: it comes back empty
 KNOWN_SECONDS: Final = 30 * 86_400.0  # for so long after it was seen last a volume is known
 KNOWN_MOST: Final = 64  # volumes
+HARD_MOST: Final = 4 * KNOWN_MOST  # so many stay known for longer if they owe purges that are not soft
+SEEN_SECONDS: Final = 86_400.0  # so often the book says again who is here: one run may be longer than KNOWN_SECONDS
 PAID_MOST: Final = 20_000  # what is done twice does no harm
 SAVE_SECONDS: Final = 2.0  # for so long a disk that does not answer is waited for
 PAY_AGAIN_SECONDS: Final = 5.0  # after a purge that failed on a volume whose disk is good (it is full, perhaps)
@@ -98,7 +100,6 @@ class Owed:
 
     def _judge(self, copies: Mapping[str, dict[str, Any]], now: float) -> None:
         """Who has been away, or is now; forget who has been for too long."""
-        here = {self._who[label] for label in self._usable}
         unreadable = any(copy["volumes"] == {} for copy in copies.values())
         outdated = {
             label
@@ -118,7 +119,11 @@ class Owed:
             self._known[who] = Known(str(self._directories[label]), now)
         newest = sorted(self._known, key=lambda who: self._known[who].seen, reverse=True)
         for number, who in enumerate(newest):
-            if who not in here and (number >= KNOWN_MOST or now - self._known[who].seen > KNOWN_SECONDS):
+            if who in self._who.values() or (number < KNOWN_MOST and now - self._known[who].seen <= KNOWN_SECONDS):
+                continue
+            if number < HARD_MOST and any(not what.soft for _, what in self.of(who)):  # not even stale may it be used
+                self._owe_all(who)
+            else:
                 del self._known[who]
                 self._owed.pop(who, None)
         for who in self._owed.keys() - self._known.keys() - set(self._who.values()):
@@ -134,8 +139,11 @@ class Owed:
 
     def absent(self) -> list[str]:
         """Volumes that are known, or configured, and not here."""
-        here = {self._who[label] for label in self._usable}
+        here = self._here()
         return list(dict.fromkeys(who for who in (*self._known, *self._who.values()) if who not in here))
+
+    def _here(self) -> set[str]:
+        return {self._who[label] for label in self._usable}
 
     def of(self, who: str) -> list[tuple[str, Purge]]:
         """What a volume owes, oldest first, each with its id."""
@@ -147,10 +155,16 @@ class Owed:
         """`again`: also what is owed already, since it may just be being paid."""
         entries = self._owed.setdefault(who, {})
         there = set() if again else set(entries.values())
+        if EVERYTHING in entries.values() and who not in self._here():
+            return  # there is no more to owe, and nobody pays it now
         entries.update({secrets.token_hex(8): what for what in whats if what not in there})
         if len(entries) > MOST:
-            entries.clear()
-            entries[secrets.token_hex(8)] = EVERYTHING
+            self._owe_all(who)
+
+    def _owe_all(self, who: str) -> None:
+        """It comes back empty: of what it has missed no more is known."""
+        if list(self._owed[who].values()) != [EVERYTHING]:
+            self._owed[who] = {secrets.token_hex(8): EVERYTHING}
 
     async def add(self, volumes: Iterable[str], whats: Sequence[Purge]) -> bool:
         """False: it could be written nowhere, and holds as long as this process lives."""
@@ -181,6 +195,13 @@ class Owed:
             if before.startswith("path:") and before in self._owed:
                 self._owed.setdefault(who, {}).update(self._owed.pop(before))
             await self._save()
+
+    async def seen(self, now: float) -> None:
+        """Those that are here have been until now."""
+        for label in self._usable:
+            if (who := self._who[label]) in self._known:
+                self._known[who] = Known(self._known[who].path, now)
+        await self._save()
 
     # -- copies ----------------------------------------------------------------------------------
 
@@ -240,6 +261,11 @@ def _try_to_write(directory: Path, raw: bytes) -> bool:
             file.flush()
             os.fdatasync(file.fileno())
         os.replace(draft, directory / NAME)
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
     except OSError:
         return False
     return True
@@ -250,9 +276,9 @@ def _read(path: Path) -> dict[str, Any] | None:
     try:
         said = json.loads(path.read_bytes())
         if "format" not in said:  # of before: label -> purges; it tells nothing of who was there
-            owed = {f"path:{label}": {secrets.token_hex(8): what for what in whats} for label, whats in said.items()}
-            return {"written": 0.0, "volumes": None, "owed": owed, "paid": []}
-        volumes, owed = dict(said["volumes"]), dict(said["owed"])
+            return {"written": 0.0, "volumes": None, "owed": _by_label(said), "paid": []}
+        more = {label: whats for label, whats in said.items() if label != "paid" and isinstance(whats, list)}
+        volumes, owed = dict(said["volumes"]), {**said["owed"], **_by_label(more)}  # a program of before was here since
         for entries in owed.values():
             for what in entries.values():
                 from_json(what)
@@ -264,6 +290,10 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {"written": 0.0, "volumes": {}, "owed": {}, "paid": []}
+
+
+def _by_label(said: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {f"path:{label}": {secrets.token_hex(8): what for what in whats} for label, whats in said.items()}
 
 
 def _uuid_in(directory: Path) -> str | None:

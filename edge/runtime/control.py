@@ -17,7 +17,7 @@ from edge.config.schema import Settings
 from edge.control.aims import aims_of, raw
 from edge.control.asks import PurgeAsk, PurgeTold, WarmAsk
 from edge.control.fetching import Brought, Fetching, Pace, stored
-from edge.control.owed import Owed, pay_again_after
+from edge.control.owed import SEEN_SECONDS, Owed, pay_again_after
 from edge.control.roles import Operator
 from edge.control.title import Title, referred
 from edge.control.warm import Warmth
@@ -220,8 +220,12 @@ class ControlPlane:
 
     async def _watch(self) -> None:
         """See who is away, and have volumes do what they owe as soon as they can."""
+        told = self._clock.monotonic()
         while True:
             await asyncio.sleep(OWED_SECONDS)
+            if self._clock.monotonic() - told >= SEEN_SECONDS:
+                told = self._clock.monotonic()
+                await self.owed.seen(self._clock.wall())
             for number in self._numbers:
                 if self._shared.versions.take_left(number):
                     await self._was_left(number)

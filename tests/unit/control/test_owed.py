@@ -1,6 +1,7 @@
 """The book of what volumes owe: kept with each of them, so that no single dead one takes it along."""
 
 import json
+import os
 import uuid
 from pathlib import Path
 
@@ -132,9 +133,46 @@ def test_a_copy_on_a_disk_that_was_full_or_away_says_nothing_of_who_came_later(
 async def test_one_that_was_away_for_too_long_is_forgotten_and_stale_when_it_comes(volumes: Volumes) -> None:
     late = NOW + book.KNOWN_SECONDS + 1
     owed = volumes.open("b")
-    await owed.add(owed.absent(), [FILMS])
+    await owed.add(owed.absent(), [TOONS])
     assert volumes.open("b", now=late).absent() == []
     assert volumes.owed("a", now=late) == [EVERYTHING_STALE]
+
+
+async def test_one_that_is_away_for_too_long_and_owes_a_purge_that_is_not_soft_comes_back_empty(
+    volumes: Volumes,
+) -> None:
+    late = NOW + book.KNOWN_SECONDS + 1
+    owed = volumes.open("b")
+    await owed.add(owed.absent(), [FILMS])
+    again = volumes.open("b", now=late)
+    assert [what for _, what in again.of(*again.absent())] == [EVERYTHING]
+    await again.add(again.absent(), [TOONS])
+    assert [what for _, what in again.of(*again.absent())] == [EVERYTHING], "it grows no more"
+    assert volumes.owed("a", now=late) == [EVERYTHING]
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["configured", "seen in a long run"])
+async def test_a_volume_is_not_forgotten_because_a_run_was_long(volumes: Volumes, told: bool) -> None:
+    late = NOW + book.KNOWN_SECONDS + 1
+    before = volumes.open("ab")
+    if told:
+        await before.seen(late)
+    owed = volumes.open("b", now=late) if told else volumes.open("ab", usable="b", now=late)
+    await owed.add(owed.absent(), [TOONS])
+    later = late + 1
+    assert set(volumes.owed("a", now=later)) == {EVERYTHING_STALE, TOONS}
+
+
+async def test_what_is_owed_is_in_the_directory_for_certain_before_it_is_said_to_be_written(
+    volumes: Volumes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owed = volumes.open("ab")
+
+    def fails(fd: int) -> None:
+        raise OSError(5, os.readlink(f"/proc/self/fd/{fd}"))
+
+    monkeypatch.setattr(book.os, "fsync", fails)
+    assert not await owed.add([owed.who("a")], [FILMS])
 
 
 def test_only_so_many_are_known(volumes: Volumes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,6 +202,13 @@ def test_the_book_of_the_program_before_is_understood(volumes: Volumes, tmp_path
     for name in "ab":
         volumes.copy(name).unlink()
     volumes.copy("b").write_text(json.dumps({"a": [to_json(FILMS)]}))
+    assert volumes.owed("a") == [FILMS]
+    assert volumes.owed("b") == []
+
+
+def test_what_the_program_before_has_added_to_a_book_of_now_is_understood(volumes: Volumes) -> None:
+    said = json.loads(volumes.copy("b").read_bytes())
+    volumes.copy("b").write_text(json.dumps({**said, "a": [to_json(FILMS)]}))
     assert volumes.owed("a") == [FILMS]
     assert volumes.owed("b") == []
 
