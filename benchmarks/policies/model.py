@@ -119,9 +119,7 @@ def _fade(store, left):  # type: ignore[no-untyped-def]
     store.numbers[0] *= left
     store.means[:] *= left
     store.ratios[:] *= left
-    for bucket in range(len(store.count)):
-        if store.count[bucket]:
-            store.count[bucket] = int(store.count[bucket] * left)
+    store.count[:] = (store.count * left).astype(np.uint8)
 
 
 @numba.njit(cache=True)

@@ -3,10 +3,13 @@
 Rules of the generator, each a number below:
 - A title's popularity falls with its rank, by a plain Zipf law or bent as published viewing hours are (local
   exponents 0.48 among the first hundredth of the titles, 0.7 up to the first tenth, then 1.3 rising to 2.7).
-- It moves by the hour (log-normal, autoregressive), so far that about two thirds of one hour's top tenth are not in
-  the top tenth of the next; the day has a curve.
+- It moves by the hour (log-normal, autoregressive); the day has a curve. Two thirds of the titles in one hour's top
+  tenth are not in the next hour's, most of it because few sessions make an hour's order: titles and requests of a
+  shape must be chosen for it, as `benchmarks/policy.py` does.
 - Some titles are released during the trace and begin with a premiere that fades away.
-- 35 % of the sessions end within minutes, 20 % run to the end, the others end anywhere; one in ten is a resumption.
+- 35 % of the sessions end within three minutes, 20 % run to the end, the others end in between, anywhere. The shortest
+  title has five minutes: at three, a session that ends early is none that runs to the end.
+- One session in ten is a resumption; it has more than three minutes left, so that all of this is true of it as well.
 - A session keeps its rendition, 15 % change once to the next one; segments of ten seconds are asked for in order.
 - Optionally a crawler reads 1 % of the library's bytes a day in one go, in title order, each segment once.
 """
@@ -30,13 +33,16 @@ UNIT = 16 * 1024  # sizes are multiples of it, so that the referee can count in 
 RENDITION_BYTES = (500_000, 1_000_000, 2_000_000, 4_000_000, 7_500_000)  # 0.4 to 6 Mbit/s
 RENDITION_SHARE = (0.10, 0.15, 0.30, 0.30, 0.15)
 EARLY_END, TO_THE_END = 0.35, 0.20
-EARLY_SEGMENTS = 30  # five minutes
+EARLY_SEGMENTS = 18  # three minutes
+LEAST_SEGMENTS = EARLY_SEGMENTS + 2  # that are left when a session begins
+FILM_EVERY = 20
 SWITCHING = 0.15
 RESUMED = 0.10
 PREMIERES_PER_DAY = 0.0015  # of all titles
 PREMIERE_FADE = 36 * HOUR
 PREMIERE_RANK = 3  # a premiere begins as popular as the title of this rank
 SCAN_HOUR, SCAN_HOURS = 3.0, 2.0
+SEED = 20261123  # the published one
 
 
 class Law(StrEnum):
@@ -56,8 +62,8 @@ class Shape:
     titles: int = 6000
     requests: int = 4_000_000
     days: int = 7
-    seed: int = 20261123
-    restless: float = 0.5  # spread of the hourly factor; most of the churn is that few sessions make an hour's order
+    seed: int = SEED
+    restless: float = 0.5  # spread of the hourly factor: a title is typically e^restless times up or down
     scan: float = 0.0  # share of the library's bytes that a crawler reads each day
 
 
@@ -131,10 +137,14 @@ def _hourly_weights(shape: Shape, rng: np.random.Generator) -> Floats:
 
 
 def _lengths(titles: int, rng: np.random.Generator) -> Ints:
-    """Segments of each title: cartoons of 5 to 12 minutes, one in twenty a film of 25 to 50."""
+    """Segments of each title: cartoons of 5 to 12 minutes, one in twenty a film of 25 to 50.
+
+    Films are evenly spread over the ranks: by chance, one would be second with one seed and fortieth with another, and
+    with it goes how many requests the top has, and how often it changes.
+    """
     lengths = rng.integers(30, 73, titles)
-    films = rng.random(titles) < 0.05
-    lengths[films] = rng.integers(150, 301, int(films.sum()))
+    films = slice(FILM_EVERY // 2, None, FILM_EVERY)
+    lengths[films] = rng.integers(150, 301, len(lengths[films]))
     return np.asarray(lengths, dtype=np.int64)
 
 
@@ -143,19 +153,25 @@ def _sessions(shape: Shape, lengths: Ints, rng: np.random.Generator) -> tuple[Fl
     weights = _hourly_weights(shape, rng)
     hours = shape.days * 24
     curve = 1 + 0.6 * np.sin((np.arange(hours) % 24 - 14) / 24 * 2 * np.pi)
-    part_of_title = TO_THE_END + (1 - TO_THE_END - EARLY_END) / 2
-    watched_mean = EARLY_END * EARLY_SEGMENTS / 3 + part_of_title * float(lengths.mean()) * (1 - RESUMED / 4)
-    total = int(shape.requests / watched_mean * 1.03)  # a little more than is taken
+    total = int(shape.requests / _watched_mean(lengths) * 1.03)  # a little more than is taken
     per_hour = rng.multinomial(total, curve / curve.sum())
     title = np.concatenate([rng.choice(shape.titles, n, p=weights[hour]) for hour, n in enumerate(per_hour)])
     start = np.concatenate([hour * HOUR + rng.random(n) * HOUR for hour, n in enumerate(per_hour)])
-    length = lengths[title]
+    spare = lengths[title] - LEAST_SEGMENTS  # where a session may begin, at the latest
+    first = np.where(rng.random(total) < RESUMED, (rng.random(total) * (spare + 1)).astype(np.int64), 0)
+    left = lengths[title] - first
     kind = rng.random(total)
-    first = np.where(rng.random(total) < RESUMED, (rng.random(total) * length * 0.9).astype(np.int64), 0)
-    early = np.minimum(1 + rng.exponential(EARLY_SEGMENTS / 3, total).astype(np.int64), EARLY_SEGMENTS)
-    part = 1 + (rng.random(total) * length).astype(np.int64)
-    count = np.where(kind < EARLY_END, early, np.where(kind < EARLY_END + TO_THE_END, length, part))
-    return start, title, first, np.minimum(count, length - first)
+    early = 1 + (rng.random(total) * EARLY_SEGMENTS).astype(np.int64)
+    between = EARLY_SEGMENTS + 1 + (rng.random(total) * (left - EARLY_SEGMENTS - 1)).astype(np.int64)
+    count = np.where(kind < EARLY_END, early, np.where(kind < EARLY_END + TO_THE_END, left, between))
+    return start, title, first, count
+
+
+def _watched_mean(lengths: Ints) -> float:
+    """Segments of a session, on the mean over titles (which are as long whatever their rank)."""
+    left = float(lengths.mean()) - RESUMED * float((lengths - LEAST_SEGMENTS).mean()) / 2
+    between = 1 - EARLY_END - TO_THE_END
+    return EARLY_END * (EARLY_SEGMENTS + 1) / 2 + TO_THE_END * left + between * (EARLY_SEGMENTS + left) / 2
 
 
 def _crawl(shape: Shape, sizes: Ints) -> tuple[Floats, Ints]:

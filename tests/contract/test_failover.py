@@ -67,7 +67,7 @@ async def test_all_that_a_dying_member_was_asked_goes_on_at_the_next_one_however
         fetches = [bench.ask(f"/{number}.m3u8") for number in range(players)]
         for got in await asyncio.gather(*(each.finish() for each in fetches)):
             assert got.failed is None
-        assert len({asked.target for asked in first.asked}) == players
+        assert len({asked.target for asked in first.asked} - {"/"}) == players  # a check asks for the root
         assert len({asked.target for asked in second.asked}) == players
 
 

@@ -1,4 +1,7 @@
-"""The real store and its model agree on the same requests, and a restart half way changes little."""
+"""The real store and its model agree on the same requests, and a restart half way changes little.
+
+The usual tests go without the disk's waits and without the compiler: a busy machine needs minutes for both.
+"""
 
 import json
 import os
@@ -12,14 +15,17 @@ import pytest
 from benchmarks.policies import model
 from benchmarks.policies.workload import Law, Shape, Trace, generate, key_of, reduced
 from edge.clock import FakeClock
+from edge.store.disk import Disk
 from edge.store.hits import BUCKETS, HitCounters, create_hits_file
+from edge.store.names import name_of
 from edge.store.record import Extent, Flag, Record, blocks, checksum
 from edge.store.room import Room
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Kind
-from tests.support.volumes import name, settings
+from tests.support.volumes import settings
 
 PACK = 512 * KIB
+COMPILED = ("_append", "_touch", "_observe", "_fade", "_oldest", "_scores", "_evict", "_fill", "_replay")
 IDENTITY = json.dumps({"format": 1, "volume": str(uuid.UUID(int=1)), "key": "0f" * 16, "created": 0})
 
 
@@ -30,6 +36,23 @@ def small(requests: int) -> Trace:
 
 def capacity_of(trace: Trace, share: float) -> int:
     return max(16 * MIB, int(share * trace.footprint))
+
+
+class UnsyncedDisk(Disk):
+    """No power is lost here."""
+
+    def fdatasync(self, fd: int) -> None:
+        pass
+
+    def sync_directory(self, path: Path) -> None:
+        pass
+
+
+@pytest.fixture
+def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model as it is written: for a few thousand requests that is quicker than to compile it."""
+    for function in COMPILED:
+        monkeypatch.setattr(model, function, getattr(model, function).py_func)
 
 
 @dataclass
@@ -47,7 +70,7 @@ class Node:
             (self.directory / "v" / "volume.json").write_text(IDENTITY)
         self.fd = create_hits_file()
         told = settings(self.directory, size_bytes=self.capacity, pack_size=PACK)
-        self.volume = Volume.open(self.directory / "v", told, clock=self.clock, boot="boot-1")
+        self.volume = Volume.open(self.directory / "v", told, clock=self.clock, disk=UnsyncedDisk(), boot="boot-1")
         self.hits = self.volume.popularity.hits = HitCounters(self.fd)
         self.volume.room.recall()
 
@@ -104,7 +127,8 @@ def replayed(directory: Path, trace: Trace, share: float, *, restart: bool = Fal
     node = Node(directory, capacity_of(trace, share))
     node.on()
     keys = [key_of(trace, entry) for entry in range(len(trace.sizes))]
-    names = [name(node.volume, key) for key in keys]
+    secret = node.volume.hello.secret
+    names = [name_of(key.encode(), secret) for key in keys]
     buckets = np.array([int.from_bytes(raw[:4], "little") % BUCKETS for raw in names])
     real = node.replay(trace, keys, names, restart=restart)
     node.off()
@@ -113,13 +137,15 @@ def replayed(directory: Path, trace: Trace, share: float, *, restart: bool = Fal
     return real, float(model.run(trace, node.capacity, marks, model.Rule(), buckets, PACK).ratios[1])
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_the_real_store_is_within_a_point_of_the_model(tmp_path: Path) -> None:
-    real, expected = replayed(tmp_path, small(6_000), 0.1)
+    real, expected = replayed(tmp_path, small(5_000), 0.3)
     assert real == pytest.approx(expected, abs=0.01)
 
 
+@pytest.mark.usefixtures("interpreted")
 def test_a_restart_half_way_costs_less_than_a_point_since_order_and_popularity_survive_it(tmp_path: Path) -> None:
-    real, expected = replayed(tmp_path, small(16_000), 0.1, restart=True)
+    real, expected = replayed(tmp_path, small(8_000), 0.2, restart=True)
     assert real == pytest.approx(expected, abs=0.01)
 
 
