@@ -130,16 +130,11 @@ class Viewer:
             await self.watch(size, left, most)
 
 
-async def round_trips(url: str, found: list[float]) -> None:
+async def round_trips(http: aiohttp.ClientSession, url: str, found: list[float]) -> None:
     """Seconds to the first byte of a small object, each asked for after the one before; until cancelled."""
-    timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENCE)
-    async with aiohttp.ClientSession(url, timeout=timeout) as http:
-        for name in itertools.count():
-            begun = time.perf_counter()
-            async with http.get(f"/s/1/beside-{name}.ts") as got:
-                found.append(time.perf_counter() - begun)
-                await got.read()
-            await asyncio.sleep(BESIDE_SECONDS)
+    for name in itertools.count():
+        found.append((await through_cache(http, url, f"/s/1/beside-{name}.ts")).first)
+        await asyncio.sleep(BESIDE_SECONDS)
 
 
 async def view(args: argparse.Namespace) -> tuple[list[Sample], list[float]]:
@@ -147,20 +142,23 @@ async def view(args: argparse.Namespace) -> tuple[list[Sample], list[float]]:
     names = itertools.count()
     beside: list[float] = []
     timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENCE)
-    sessions = [aiohttp.ClientSession(timeout=timeout) for _ in range(args.viewers)]
+    looker, *sessions = (aiohttp.ClientSession(timeout=timeout) for _ in range(1 + args.viewers))
     try:
         viewers = [Viewer(await _fetch_of(args, session), names) for session in sessions]
+        await through_cache(looker, args.origin, "/s/1/connected.ts")
         await asyncio.gather(*(viewer.warm_up(args.size, args.warm_seconds, args.warm) for viewer in viewers))
         print("warm", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
-        looking = asyncio.create_task(round_trips(args.origin, beside))
+        looking = asyncio.create_task(round_trips(looker, args.origin, beside))
         found = await asyncio.gather(*(viewer.watch(args.size, args.seconds, args.segments) for viewer in viewers))
+        while not beside:
+            await asyncio.sleep(0.01)
         looking.cancel()
         await asyncio.wait([looking])
     finally:
-        for session in sessions:
+        for session in (looker, *sessions):
             await session.close()
-    return [sample for samples in found for sample in samples], beside[1:]  # the first one had to connect
+    return [sample for samples in found for sample in samples], beside
 
 
 async def _fetch_of(args: argparse.Namespace, session: aiohttp.ClientSession) -> Fetch:

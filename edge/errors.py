@@ -31,6 +31,7 @@ class OriginError(EdgeError):
     status = 502
     retryable = True
     spent = False  # it has had all its tries, wherever: nobody begins them anew
+    relayed = False  # it was said by whom the member had asked: others would ask the same
 
     def __init__(self, reason: Reason, detail: str = "", *, retryable: bool | None = None) -> None:
         super().__init__(f"{reason.value}: {detail}" if detail else reason.value)

@@ -31,7 +31,11 @@ class Answer(Protocol):
 
 
 class Sequel:
-    """Somebody who reads an object in order. `by`: the connection that asked last, None if that says nothing."""
+    """Somebody who reads an object in order.
+
+    `by`: the connection that asked last, None if that says nothing, or nothing is asked for and nothing under way: of
+    connections that have gone none is kept.
+    """
 
     __slots__ = ("_lengths", "_read", "_seen", "asked", "by", "leased", "moved_at", "name", "reach", "total")
 
@@ -69,6 +73,12 @@ class Sequel:
         if self._lengths.pop(answer, None) is not None:
             self._read += answer.body_bytes_sent
             self.moved_at = now
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Its connection is of no interest once there is no lease that could end with it, and no answer."""
+        if not self.leased and not self.under_way:
+            self.by = None
 
     def look(self, now: float) -> None:
         """Has it read on?"""
@@ -141,6 +151,7 @@ class Sequels:
         sequel.asked = sequel.reach
         del self._leased[sequel]
         self._forget_connection(sequel)
+        sequel.let_go()
         return True
 
     def look(self, now: float) -> Iterator[tuple[Sequel, bool]]:

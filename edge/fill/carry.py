@@ -16,7 +16,7 @@ from edge.fill.requests import CHANGED, PAUSE
 from edge.fill.shop import Shop
 from edge.fill.sinks import MemorySink, PackSink, ScratchSink, Sink, Unheard
 from edge.fill.spread import FIRST, Spread
-from edge.fill.tries import Tries
+from edge.fill.tries import RELAYED, Tries
 from edge.origin.breaker import State
 from edge.origin.response import UpstreamResponse
 from edge.origin.retry import open_with_retries
@@ -173,6 +173,15 @@ class Carrier:
         elif run.stop_at == run.end:
             run.stop_at = self._next_border() if flight.ranges else run.position
 
+    def _has_enough(self) -> bool:
+        """Does nobody want more of it than has come? Then it stops here, and that is no break."""
+        run = self._run
+        self._set_stop()
+        if run.stop_at == UNKNOWN or run.position < run.stop_at:
+            return False
+        self._stopped = not self._done
+        return True
+
     def _next_border(self) -> int:
         run, size = self._run, self._flight.slice_size
         return min(run.end, run.position + -run.position % size)
@@ -188,7 +197,7 @@ class Carrier:
 
     def _asked_as(self) -> Fetch:
         """The fetch as it is asked for now, and by whose way."""
-        shortest = self._flight.nearest
+        shortest = self._flight.nearest(self._run)
         self._run.way = ways.way_of(shortest) if ways.is_odd(shortest) else ()
         return ways.by_way_of(self._fetch, shortest)
 
@@ -209,7 +218,9 @@ class Carrier:
 
     @property
     def _urgency(self) -> Urgency:
-        return Urgency.AHEAD if self._run.ahead else self._flight.urgency
+        flight, run = self._flight, self._run
+        left = run.withdrawn and next(flight.readers_of(run), None) is None
+        return Urgency.AHEAD if run.ahead or left else flight.urgency
 
     def follow(self, spread: Spread) -> None:
         """What comes after the first answer is on its way already."""
@@ -219,7 +230,12 @@ class Carrier:
         try:
             return await self.take(spread)
         finally:
-            await spread.close()
+            await self._close(spread)
+
+    async def _close(self, spread: Spread) -> None:
+        if self._bringing is spread:
+            self._bringing = None  # nothing that it has asked for comes any more
+        await spread.close()
 
     # -- after a break ---------------------------------------------------------------------------
 
@@ -230,7 +246,7 @@ class Carrier:
                 if self._run.position == self._spread.start:
                     broken = await self._take_spread(self._spread)
                 else:
-                    await self._spread.close()  # what comes before it has to come first
+                    await self._close(self._spread)  # what comes before it has to come first
             await self._complete(broken)
         finally:
             if self._spread is not None:
@@ -243,15 +259,19 @@ class Carrier:
             self._sink.release()
 
     async def _complete(self, broken: OriginError | None) -> None:
-        flight, tries = self._flight, Tries(self._run.position, began=True)
+        flight, tries, relays = self._flight, Tries(self._run.position, began=True), 0
         while broken is not None:
-            resumable = self._resumable(broken) and tries.count < self._shop.settings.resume_max
+            relays += broken.relayed
+            resumable = self._resumable(broken) and tries.count < self._shop.settings.resume_max and relays <= RELAYED
+            if resumable and self._has_enough():
+                break
             if resumable:
                 self._choose(broken, tries.count)
-            if not resumable or (tries.count and not flight.client.may_retry()):
+            again = tries.count > 0 or broken.relayed
+            if not resumable or (again and not flight.client.may_retry()):
                 await self._give_up(broken)
                 return
-            if tries.count:
+            if again:
                 await asyncio.sleep(PAUSE * (tries.count + random.random()))
             flight.client.observer.resume()
             broken = await self._resume()
@@ -260,8 +280,12 @@ class Carrier:
 
     def _choose(self, broken: OriginError, tries: int) -> None:
         """Who goes on: another member that serves, if there is one; else the same, or where it brings nothing the next
-        one, though that is away, too."""
+        one, though that is away, too. After what it only hands on, who gave the head is asked once more."""
         flight = self._flight
+        if broken.relayed:
+            if flight.giver is not None and flight.giver.breaker.state is State.CLOSED:
+                flight.prefer(flight.giver)
+            return
         if broken.reason is Reason.OBJECT_CHANGED:
             flight.leave_out(self._asked)
             return
@@ -289,20 +313,29 @@ class Carrier:
         return self._rules.retry and bool(etag) and self._run.end != UNKNOWN and self._fetch.method == b"GET"
 
     async def _resume(self) -> OriginError | None:
+        """Ask for what is missing, as far as it is wanted; and for more, if somebody comes meanwhile who wants it."""
+        while not self._has_enough():
+            end = self._run.stop_at
+            broken = await self._ask_for_rest(end)
+            if broken is None or self._run.position != end:
+                return broken
+        return None
+
+    async def _ask_for_rest(self, end: int) -> OriginError | None:
         run, record, shop = self._run, self._record, self._shop
         if shop.settings.parallel_max > 1 and self._flight.client.pool.path.far and run.end - run.position > 2 * FIRST:
             self._asked = self._flight.client
             spread = self.spread(run.position)
             spread.confirm(record.etag, record.total, run.end)
             return await self._take_spread(spread)
-        ask = Ask(run.position, run.end, whole=False)
+        ask = Ask(run.position, end, whole=False)
         try:
             asking = open_with_retries(tuple(self._flight.clients), self._request(ask), self._shop.clock)
             async with asking as (client, response):
                 self._flight.prefer(client)
                 self._asked = client
                 self._check_same(ask, response, record)
-                return await self.take(response)
+                return await self.take(response, end)
         except OriginError as error:
             return error
 
@@ -318,7 +351,7 @@ class Carrier:
         """Only bytes of the same version may follow (DESIGN section 12); anything else means that it changed."""
         if response.status != 206:
             if response.status not in CHANGED:
-                raise plan.refused(response.status, "a continued request")
+                raise plan.refused(response.status, "a continued request", relayed=response.relayed)
             raise OriginError(Reason.OBJECT_CHANGED, f"{response.status} to a continued request", retryable=False)
         part = plan.verify_partial(ask, response.fields, response.content_length)
         if (plan.strong_etag(response.fields), part.total) != (record.etag, self._flight.total):

@@ -72,6 +72,7 @@ class Flight:
         self._start_run = start_run
         self.leased: set[By] = set()  # who has a lease, or had one and has not withdrawn it
         self._leases = Leases()
+        self._failed = Spans()  # what runs have not brought
         self._grown: dict[int, Piece] = {}
         self._unannounced = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -185,10 +186,11 @@ class Flight:
         if serving is not None and self.client.breaker.state is not State.CLOSED:
             self.prefer(serving)
 
-    @property
-    def nearest(self) -> Fetch:
-        """Of those who wait, the one who has come the shortest way: more is asked for as it would ask."""
-        return min((reader.fetch for reader in self.readers), key=ways.length, default=self.fetch)
+    def nearest(self, run: Run) -> Fetch:
+        """Of those who wait for what a run brings, or else for anything, the one who has come the shortest way: it is
+        asked for as that one would ask."""
+        waiting = list(self.readers_of(run)) or self.readers
+        return min((reader.fetch for reader in waiting), key=ways.length, default=self.fetch)
 
     # -- head ------------------------------------------------------------------------------------
 
@@ -310,15 +312,23 @@ class Flight:
         """A run is broken for good: those who needed it fail, the others go on.
 
         So do those who have come another way than it was asked by, if that is perhaps what was refused. With each run
-        that breaks like that those leave by whose way it was asked for, so there is an end.
+        that breaks like that those leave by whose way it was asked for, though another run brings what they need first,
+        so there is an end.
         """
         self.announce()
+        if run.end != UNKNOWN:
+            self._failed.add(run.position, run.end)
+        if run.ahead:
+            self._leases.failed(run)
+        wanted = set(self.readers_of(run))
         for reader in list(self.readers):
             missing = self.missing(reader)
+            way = ways.way_of(reader.fetch)
             goes_on = self.ranges and reason is Reason.BAD_RESPONSE
-            if goes_on and not ways.is_as_long(ways.way_of(reader.fetch), run.way):
+            if goes_on and not ways.is_as_long(way, run.way):
                 continue
-            if missing is None or run.brings(missing[0]):
+            decided = goes_on and bool(run.way) and way == run.way and reader in wanted
+            if decided or missing is None or run.brings(missing[0]):
                 self.fail_reader(reader, status, reason, detail)
 
     def end_all(self) -> None:
@@ -336,12 +346,18 @@ class Flight:
         return self.covered.gap(max(reader.start, reader.position), end)
 
     def look_after(self, reader: Reader) -> None:
-        """Start a run for the next hole before a reader, if no run brings it and it is near enough."""
+        """Start a run for the next hole before a reader, if no run brings it and it is near enough.
+
+        What has failed is begun again for who needs it next, and fails with it; for who needs something else first it
+        would be begun again and again until that has come.
+        """
         if self.head is None or not self.ranges or reader.gone or self.over:
             return
-        gap = self.missing(reader)
+        first = gap = self.missing(reader)
         while gap is not None:
             start, end = gap
+            if gap is not first and self._failed.reach(start) > start:
+                return
             if not reader.may_have(start, self.settings) or len(self.runs) >= self.settings.runs_per_flight:
                 return
             bringing = next((run for run in self.runs if run.brings(start)), None)
@@ -372,24 +388,27 @@ class Flight:
     def _begin_ahead(self) -> None:
         for waiting in self._leases.waiting:
             while waiting:
-                if not self._begin_stretch(*waiting[0]):
+                start, end = waiting[0]
+                begun = self._begin_stretch(start, end)
+                if begun < end:
+                    waiting[0] = begun, end
                     return
                 waiting.popleft()
 
-    def _begin_stretch(self, start: int, end: int) -> bool:
-        """Have all of it brought; False: not all of it now, there are too many runs."""
+    def _begin_stretch(self, start: int, end: int) -> int:
+        """Have it brought; returns up to where, as there may be too many runs. What fails is not begun anew for it."""
         gap = self.covered.gap(start, min(end, self.total))
         while gap is not None:
             low = gap[0]
             bringing = next((run for run in self.runs if run.brings(low)), None)
             if bringing is None:
                 if len(self.runs) >= self.settings.runs_per_flight // 2:
-                    return False
+                    return low
                 bringing = self._begin(*gap, ahead=True)
             if bringing.end == UNKNOWN:
                 break
             gap = self.covered.gap(bringing.end, min(end, self.total))
-        return True
+        return end
 
     def _begin(self, start: int, end: int, *, ahead: bool = False) -> Run:
         low = max(start - start % self.slice_size, self.covered.before(start))

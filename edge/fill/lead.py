@@ -77,6 +77,7 @@ class Lead:
         for extent in self._shop.store.volume.extents(stored):
             flight.covered.add(extent.start, extent.end)
         flight.ranges = True
+        flight.leave_to_trials()  # who is asked for the slices says whether the version is still there
         flags = HeadFlag.STORED | HeadFlag.PARTIAL  # another answer to a run is none: it breaks off
         head = Head(0, flags, CacheStatus.MISS, stored.total, "", 0.0, encode_record(stored))
         flight.set_head(head, stored, stored.total)

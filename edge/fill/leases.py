@@ -59,6 +59,12 @@ class Leases:
             if run.withdrawn and lease.wants(run):
                 run.ahead, run.withdrawn = True, False
 
+    def failed(self, run: Run) -> None:
+        """It was to bring bytes ahead: what follows them would probably fail as well, and its reader will ask."""
+        for lease in self._leases.values():
+            if lease.wants(run):
+                lease.waiting.clear()
+
     def withdraw(self, by: By, runs: Iterable[Run]) -> None:
         """A lease is over; of the runs those stop that only it wanted."""
         if self._leases.pop(by, None) is None:

@@ -222,9 +222,11 @@ class Refused(OriginError):
 PASSING = frozenset({408, 425, 429})  # statuses below 500 that the same member may think better of
 
 
-def refused(status: int, what: str) -> Refused:
-    """A status in place of a part of what has begun to come."""
-    return Refused(Reason.BAD_RESPONSE, f"{status} to {what}", retryable=status >= 500 or status in PASSING)
+def refused(status: int, what: str, *, relayed: bool) -> Refused:
+    """A status in place of a part of what has begun to come. `relayed`: the member only hands it on."""
+    error = Refused(Reason.BAD_RESPONSE, f"{status} to {what}", retryable=status >= 500 or status in PASSING)
+    error.relayed = relayed
+    return error
 
 
 def _bad(detail: str) -> Refused:

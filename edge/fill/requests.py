@@ -11,7 +11,7 @@ from edge.fill.asked import AskedPiece
 from edge.fill.messages import UNKNOWN, Fetch
 from edge.fill.plan import Ask, FieldList
 from edge.fill.shop import Shop
-from edge.fill.tries import Tries
+from edge.fill.tries import RELAYED, Tries
 from edge.origin.breaker import State
 from edge.origin.client import OriginClient
 from edge.origin.response import UpstreamResponse
@@ -61,7 +61,7 @@ class PieceRequests:
 
     async def bring(self, piece: AskedPiece) -> None:
         """One piece, tried again from the byte where it broke: at another member that serves, if there is one."""
-        client, asked, tries = self._client, {self._client}, Tries(piece.position)
+        client, asked, tries, relays = self._client, {self._client}, Tries(piece.position), 0
         while True:
             try:
                 await self._ask(piece, client)
@@ -72,7 +72,8 @@ class PieceRequests:
                     told = error
                 if not error.retryable:
                     self._unfit.add(client)
-                told.spent = tries.broke(piece.position) > self._shop.settings.resume_max
+                relays += error.relayed
+                told.spent = tries.broke(piece.position) > self._shop.settings.resume_max or relays > RELAYED
                 following = None if told.spent else self._next(piece, error, client, asked, tries.count)
                 if following is None:
                     piece.finish(told)
@@ -91,10 +92,15 @@ class PieceRequests:
 
         To go on to a member that serves and was not asked for it yet costs nothing of the budget. No first byte is
         waited for longer than any answer may take, nor a member asked that is away if there are others: then the body
-        goes on at one of these.
+        goes on at one of these. After what a member only hands on, who brings the body is asked once more: others would
+        ask the same origin.
         """
         if self.broken is not None:
             return None
+        if error.relayed:
+            own = self._client not in self._unfit and self._client.breaker.state is State.CLOSED
+            following = self._client if own else client
+            return following if following.may_retry() else None
         members = self._members() if self.confirmed.is_set() else ()
         able = [one for one in members if one not in self._unfit and one.breaker.state is State.CLOSED]
         unasked = next((one for one in able if one not in asked), None)
@@ -156,7 +162,7 @@ class PieceRequests:
         if response.status in CHANGED:
             self._change(f"{response.status} to a piece", own=own)
         elif response.status != 206:
-            raise plan.refused(response.status, "a piece")
+            raise plan.refused(response.status, "a piece", relayed=response.relayed)
         part = plan.verify_partial(ask, response.fields, response.content_length)
         version = plan.strong_etag(response.fields), part.total
         if self._version is None and version[0]:

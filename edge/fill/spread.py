@@ -73,6 +73,7 @@ class Spread:
         self.members: Callable[[], Sequence[OriginClient]] = lambda: (client,)  # that may bring it, this one among them
         self.awaited = True  # by a player, now; `SpreadBudget` looks
         self._open = True
+        self._ends_short = False  # at a piece that nobody brings: what comes after it is not asked for here
         shop.spread.enter(self)
 
     def __repr__(self) -> str:
@@ -87,7 +88,7 @@ class Spread:
     def wanting(self) -> int | None:
         """How many pieces are under way; None if no more are wanted now. Of a member that has gone there are none:
         the body ends short, and another one goes on with it."""
-        if not self._open or self._requests.broken is not None or self._requests.is_left:
+        if not self._open or self._ends_short or self._requests.broken is not None or self._requests.is_left:
             return None
         done = self._next >= min(self._end, self.until())
         return None if done or self._under_way >= self._shop.settings.parallel_max else self._under_way
@@ -171,6 +172,7 @@ class Spread:
     async def _bring(self, piece: AskedPiece) -> None:
         try:
             await self._requests.bring(piece)
+            self._ends_short |= piece.error is not None
         finally:
             self._ended(piece)  # before anybody sees that it is done, and looks whether more can be asked for
 
@@ -312,3 +314,4 @@ class Spread:
             if data:
                 piece.add(data, rival.moved_at)
         piece.finish()
+        self._ends_short = any(other.error is not None for other in self._pieces)

@@ -9,6 +9,9 @@ from typing import Final
 from edge.words import KIB
 
 PROGRESS: Final = 64 * KIB  # with three tries 16 KiB each: who brings less brings no video
+RELAYED: Final = (
+    1  # tries of what a member hands on: it has had tries there, and each one here is several at the origin
+)
 
 
 class Tries:

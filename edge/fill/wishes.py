@@ -59,8 +59,11 @@ class Wishes:
             flight.check_idle()
 
     def _lease(self, link: Link, fetch: Fetch, flight: Flight) -> None:
-        if flight.fetch_ahead((link, fetch.id), fetch.start, fetch.end):
-            self._leases[link, fetch.id] = flight
+        by = link, fetch.id
+        if self._leases.get(by, flight) is not flight:
+            self.withdraw(*by)  # the former one brings for nobody now
+        if flight.fetch_ahead(by, fetch.start, fetch.end):
+            self._leases[by] = flight
 
     def withdraw(self, link: Link, id_: int) -> None:
         """Its reader has stopped, or reads elsewhere."""
@@ -76,7 +79,8 @@ class Wishes:
     def landed(self, flight: Flight) -> None:
         """A flight is over, and with it what was to be brought by it."""
         for key in flight.leased:
-            self._leases.pop(key, None)
+            if self._leases.get(key) is flight:
+                del self._leases[key]
         flight.leased.clear()
 
     def _prefetch(self, link: Link, name: bytes, fetch: Fetch, stored: Record | None, pool: Pool) -> None:

@@ -10,7 +10,8 @@ from edge.clock import Clock
 from edge.words import KIB
 
 BROKEN: Final = 5  # in a row, from which on it does not serve
-FAR_ENOUGH: Final = 64 * KIB  # who brings that much may well bring more
+FEW_PACKETS: Final = 4 * KIB  # so much passes anywhere, also where one broke before its first byte
+FAR_ENOUGH: Final = 256 * KIB  # who brings that much may well bring more: the first piece of a far body is less
 FORGOTTEN: Final = 60.0  # seconds: a member that only small answers are asked of has to be trusted again some day
 
 
@@ -23,7 +24,7 @@ class Bodies:
         self._clock = clock
         self._broken = 0
         self._last = 0.0
-        self._reached = 0  # by the shortest that broke
+        self._reached = 0  # by the longest that broke
 
     def __repr__(self) -> str:
         return f"<Bodies {self._broken} broken after {self._reached}>"
@@ -41,7 +42,7 @@ class Bodies:
         """One has stalled, or was cut off. Are they bad now?"""
         if self._forgotten:
             self._broken = 0
-        self._reached = min(self._reached, size) if self._broken else size
+        self._reached = max(self._reached if self._broken else FEW_PACKETS, size)
         self._broken += 1
         self._last = self._clock.monotonic()
         return self.bad

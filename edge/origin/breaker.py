@@ -5,8 +5,8 @@
     half-open  a check was answered: one request at a time tries it; an answer closes the breaker, a failure opens it
 
 A check is a whole request that nobody waits for (`probe`): a connection that was accepted says nothing of a member
-that hangs. The pause is short again only when a player's request has been answered rightly; where nobody asks, another
-check closes the breaker after a while.
+that hangs. The pause is short again only when a player's request has been answered rightly, and not for one that is
+away again within START_SECONDS of being back; where nobody asks, another check closes the breaker after a while.
 
 Bodies have a say of their own (`bodies`): after BROKEN ones in a row it opens, and a head alone does not close it.
 
@@ -30,6 +30,7 @@ UNWELL: Final = 2  # failed probes in a row: one may be lost
 OPEN_FIRST: Final = 1.0  # seconds until the first check
 OPEN_MOST: Final = 16.0
 UNTRIED: Final = 30.0  # seconds half-open: where no player tries it, a second check has to do
+TRIAL_MOST: Final = 30.0  # seconds that one request keeps others from trying: a film may be read for hours
 START_SECONDS: Final = 30.0  # until a member that was away has its whole share again
 START_SHARE: Final = 0.1
 
@@ -45,7 +46,12 @@ class State(StrEnum):
 
 
 class Trial:
-    """Who holds it may send a request to a member that may be back."""
+    """Who holds it may send a request to a member that may be back. It lasts no longer than TRIAL_MOST."""
+
+    __slots__ = ("taken_at",)
+
+    def __init__(self, taken_at: float) -> None:
+        self.taken_at = taken_at
 
 
 class Breaker:
@@ -74,7 +80,7 @@ class Breaker:
     @property
     def serves(self) -> bool:
         """Closed, or half-open and not being tried yet."""
-        return self.state is State.CLOSED or (self.state is State.HALF_OPEN and self._trial is None)
+        return self.state is State.CLOSED or (self.state is State.HALF_OPEN and not self._tried)
 
     @property
     def failing(self) -> bool:
@@ -92,10 +98,14 @@ class Breaker:
 
     def take_trial(self) -> Trial | None:
         """Half-open: may this request try it? One at a time; it is to be given back whatever becomes of the request."""
-        if self.state is not State.HALF_OPEN or self._trial is not None:
+        if self.state is not State.HALF_OPEN or self._tried:
             return None
-        self._trial = Trial()
+        self._trial = Trial(self._clock.monotonic())
         return self._trial
+
+    @property
+    def _tried(self) -> bool:
+        return self._trial is not None and self._clock.monotonic() < self._trial.taken_at + TRIAL_MOST
 
     def give_back(self, trial: Trial | None) -> None:
         """Its request has ended, or was never sent: another may try, if the breaker is still half-open."""
@@ -108,7 +118,7 @@ class Breaker:
         now = self._clock.monotonic()
         if self._state is State.OPEN:
             return now >= self._check_at
-        return self._state is State.HALF_OPEN and self._trial is None and now >= self._changed_at + UNTRIED
+        return self._state is State.HALF_OPEN and not self._tried and now >= self._changed_at + UNTRIED
 
     def checked(self, *, well: bool, why: str = "a check was answered") -> None:
         """A check has ended, well or for the reason `why` not."""
@@ -143,8 +153,12 @@ class Breaker:
     def succeeded(self) -> None:
         """It has answered: with a head, which says nothing where bodies break."""
         if self._bodies.bad:
+            if self._state is State.CLOSED:
+                self._failures = 0  # a second check has closed it: those in a row open it, as always
             return
-        self._failures, self._pause = 0, OPEN_FIRST
+        self._failures = 0
+        if self.share == 1.0:
+            self._pause = OPEN_FIRST
         if self._state is not State.CLOSED:
             self._closed_at = self._clock.monotonic()
             self._become(State.CLOSED, "a request was answered")
@@ -162,7 +176,10 @@ class Breaker:
             self._wait_longer()
         elif self._state is State.CLOSED and self._failures >= FAILURES:
             self._become(State.OPEN, f"{self._failures} requests in a row, the last one: {why}")
-            self._check_at = self._clock.monotonic() + self._pause
+            if self.share < 1.0:  # what brought it back is no sign of health: the first piece of a body, say
+                self._wait_longer()
+            else:
+                self._check_at = self._clock.monotonic() + self._pause
 
     def _wait_longer(self) -> None:
         self._pause = min(2 * self._pause, OPEN_MOST)

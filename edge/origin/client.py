@@ -20,6 +20,7 @@ from edge.origin.latency import Latency
 from edge.origin.pool import Observer, Pool
 from edge.origin.resolve import Resolver
 from edge.origin.response import UpstreamResponse
+from edge.origin.served import Served
 from edge.origin.settings import FieldList, OriginSettings, Signer, UpstreamRequest
 from edge.origin.telling import PassSigner
 from edge.tasks import Tasks
@@ -28,7 +29,6 @@ from edge.words import Reason
 DRAIN_TRIPS: Final = 8  # round trips within which the end of an answer that nobody wants comes, or is broken off
 CANNOT_SERVE: Final = frozenset({502, 503, 504})
 OUR_OWN: Final = frozenset({Reason.QUEUE_FULL, Reason.QUEUE_TIMEOUT})  # these say nothing of a member: it was not asked
-ROOT: Final = UpstreamRequest(b"GET", b"/")
 WITH_CONTENT: Final = frozenset({b"POST", b"PUT", b"PATCH"})  # who sends none says so (RFC 9110 section 8.6)
 STILL_OPEN: Final = 2.0  # seconds: upstreams keep idle connections for five and more
 
@@ -82,7 +82,7 @@ class OriginClient:
         self._host = (settings.host_header or "").encode() or self.pool.address.authority
         self.member = self.pool.address.member
         self.breaker = Breaker(clock, self.member)
-        self.asked_last = ROOT  # by a player
+        self.served = Served()
 
     def __repr__(self) -> str:
         return f"<OriginClient {self.settings.url} {self.pool}>"
@@ -106,12 +106,13 @@ class OriginClient:
         answered = failed = False
         first_byte = 0.0
         response: UpstreamResponse | None = None
+        self.latency.asked()  # now: while one connects, others would take it for the fastest, too
         try:
             if connection is None:
                 idle_most = None if request.retry else STILL_OPEN
                 connection = await self.pool.take(idle_most=idle_most, urgency=request.urgency, within=timeout)
             used = connection.exchanges > 0
-            sent = self._note_asked(request)
+            sent = self.clock.monotonic()
             first_byte = self._first_byte_within(timeout, sent - begun)
             connection.begin(self._head(request, await self._signed(request)), request.method)
             if request.body is not None:
@@ -143,6 +144,7 @@ class OriginClient:
                 stall_timeout=self.settings.stall_timeout,
                 request_time=asked,
                 response_time=self.clock.wall(),
+                clock=self.clock,
                 relayed=relayed,
             )
             yield response
@@ -166,13 +168,6 @@ class OriginClient:
 
     # -- what is learned of the member -----------------------------------------------------------
 
-    def _note_asked(self, request: UpstreamRequest) -> float:
-        """It is sent now."""
-        self.latency.asked()
-        if request.counts and request.method == b"GET":
-            self.asked_last = request
-        return self.clock.monotonic()
-
     def _first_byte_within(self, timeout: float | None, passed: float) -> float:
         most = self.settings.first_byte_timeout
         return most if timeout is None else max(0.0, min(most, timeout - passed))
@@ -186,6 +181,8 @@ class OriginClient:
             self.breaker.failed(f"answered {status}", begun=begun)
         elif request.counts:
             self.breaker.succeeded()
+            if status and request.method == b"GET":
+                self.served.note(request)
 
     def _note_failure(self, request: UpstreamRequest, begun: float, given: float, error: OriginError) -> None:
         """`given`: seconds for the head. What our own line is the cause of is no failure: it was full, or took them."""
@@ -199,8 +196,8 @@ class OriginClient:
             self.breaker.failed(str(error), begun=begun)
 
     def _note_body(self, response: UpstreamResponse, begun: float) -> None:
-        """What its body did. Of one that nobody wanted to the end nothing is known."""
-        if response.broken:
+        """What its body did. Of one that nobody wanted to the end nothing is known, nor of one that we have held up."""
+        if response.broken and not response.held_up:
             self.breaker.body_broke(response.received, begun=begun)
         elif response.whole:
             self.breaker.body_came(response.received)

@@ -1,7 +1,8 @@
 """How long a member takes to answer, as it was lately: what `least-latency` goes by.
 
 A moving average of first bytes, in which what is older than REMEMBERED counts for nothing. A member that is not asked
-seems faster with each second, so that it is tried now and then: one request, since to be asked ends that at once.
+seems faster with each second, so that it is tried now and then: one request, since to be asked ends that at once (it
+may wait for a connection first, and others must not follow it meanwhile).
 """
 
 from typing import Final
@@ -32,7 +33,7 @@ class Latency:
         return float(self._mean * 0.5 ** ((self._clock.monotonic() - self._asked_at) / HALVED))
 
     def asked(self) -> None:
-        """A request is sent to it."""
+        """A request is on its way to it."""
         self._asked_at = self._clock.monotonic()
 
     def answered(self, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """Asking a member in the background: probes now and then, checks while it is away. Its breaker hears of them.
 
-A probe asks for the path that an operator has named. Without one a check asks for the first byte of what a player has
-asked for last: whatever else a server answers, a disk that hangs behind it is seen by this only.
+A probe asks for the path that an operator has named. Without one a check asks for the first byte of what players were
+served lately (`served`): whatever else a server answers, a disk that hangs behind it is seen by this only.
 """
 
 from asyncio import timeout
@@ -29,6 +29,7 @@ class Prober:
         self._due = self._clock.monotonic()
         self._tasks = Tasks("probe")
         self._probing = False
+        self._failed = 0  # checks since the last one that went well
 
     def __repr__(self) -> str:
         return f"<Prober {self._client.member} due={self._due:.1f}>"
@@ -43,7 +44,8 @@ class Prober:
             self._start(self._named(settings.probe), settings.probe_interval, check=False)
         elif self._checks and self._client.breaker.check_due:
             path = settings.probe
-            request = self._named(path) if path is not None else _first_byte_of(self._client.asked_last)
+            asks_for = self._client.served.after(self._failed)
+            request = self._named(path) if path is not None else _first_byte_of(asks_for)
             self._start(request, settings.first_byte_timeout, check=True)
 
     def _named(self, path: str) -> UpstreamRequest:
@@ -58,7 +60,7 @@ class Prober:
         breaker, observer = self._client.breaker, self._client.observer
         try:
             async with timeout(seconds), self._client.fetch(request, seconds) as response:
-                well, why = _is_well(response, check=check), f"answered {response.status}"
+                well, why = self._is_well(response, check=check), f"answered {response.status}"
                 read = 0
                 async for chunk in response:
                     read += len(chunk)
@@ -73,21 +75,27 @@ class Prober:
         finally:
             self._probing = False
         if check:
+            self._failed = 0 if well else self._failed + 1
             breaker.checked(well=well, why=f"check: {why}")
         else:
             breaker.probed(well=well, why=why)
             observer.probe(well=well)
 
+    def _is_well(self, response: UpstreamResponse, *, check: bool) -> bool:
+        """To a check what is an answer to a player is one: a server may know nothing of ranges, and say 501.
+
+        Where nothing is known to be served, any answer has to do: a proxy says 503 to a path that leads nowhere.
+        """
+        if not check:
+            return response.relayed or response.status < WELL_BELOW
+        unknown = self._client.settings.probe is None and not self._client.served
+        return response.relayed or unknown or response.status not in CANNOT_SERVE
+
     async def close(self) -> None:
         await self._tasks.close()
 
 
-def _is_well(response: UpstreamResponse, *, check: bool) -> bool:
-    """To a check what is an answer to a player is one: a server may know nothing of ranges, and say 501."""
-    return response.relayed or (response.status not in CANNOT_SERVE if check else response.status < WELL_BELOW)
-
-
 def _first_byte_of(request: UpstreamRequest) -> UpstreamRequest:
-    """Of what a player has asked for, in nobody's name."""
+    """Of what a player was served, in nobody's name."""
     context = replace(request.context, client="")
     return UpstreamRequest(b"GET", request.target, (FIRST_BYTE,), urgency=Urgency.LIST, context=context, counts=False)

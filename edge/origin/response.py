@@ -1,11 +1,15 @@
 """An answer under way: its head, and its body as it comes."""
 
 from collections.abc import AsyncIterator
+from typing import Final
 
+from edge.clock import Clock
 from edge.errors import OriginError
 from edge.origin.connection import Framing, OriginConnection, ResponseHead
 from edge.origin.pool import Observer
 from edge.origin.window import Window
+
+HELD_UP: Final = 5.0  # seconds that we take nothing: servers give up one that takes nothing for 10 to 60
 
 
 class UpstreamResponse:
@@ -21,6 +25,7 @@ class UpstreamResponse:
         stall_timeout: float,
         request_time: float,
         response_time: float,
+        clock: Clock,
         relayed: bool = False,
     ) -> None:
         self.status = head.status
@@ -36,7 +41,9 @@ class UpstreamResponse:
         self._connection = connection
         self._observer = observer
         self._stall_timeout = stall_timeout
+        self._clock = clock
         self.broken = False  # its body has stalled, or was cut off
+        self.held_up = False  # by us, for so long that its end says nothing of the member
 
     def __repr__(self) -> str:
         return f"<UpstreamResponse {self.status} {self.framing} {self._connection.received} bytes>"
@@ -60,7 +67,10 @@ class UpstreamResponse:
         try:
             while (chunk := await self._connection.chunk(self._stall_timeout)) is not None:
                 self._observer.bytes(len(chunk))
+                given = self._clock.monotonic()
                 yield chunk
+                if self._clock.monotonic() - given > HELD_UP:
+                    self.held_up = True
         except OriginError:
             self.broken = True
             raise

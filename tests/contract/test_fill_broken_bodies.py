@@ -173,6 +173,70 @@ async def test_a_rest_that_the_next_member_refuses_is_asked_of_the_first_again(t
         assert (len(first.asked), len(second.asked)) == (2, 1)
 
 
+# -- refused by whom a shield asks -------------------------------------------------------------------
+
+RELAYED = b"HTTP/1.1 503 No\r\nCache-Status: shield; fwd=miss; fwd-status=503\r\nContent-Length: 2\r\n\r\nno"
+
+
+def make_shields(bench: FillBench) -> None:
+    """What they say of whom they ask is believed."""
+    for client in clients(bench):
+        client._admits = True
+
+
+@pytest.mark.parametrize("budget", ["full", "empty"])
+@paths
+async def test_what_a_shield_says_of_its_origin_under_way_is_asked_for_once_more_and_of_nobody_else(
+    tmp_path: Path, path: str, budget: str
+) -> None:
+    """Each request to a shield is several to an origin that has too much to do already."""
+
+    async def overloaded(asked: Asked, wire: Wire) -> None:
+        await wire.send(answer(asked, BODY) if len(first.asked) == 1 else RELAYED)
+
+    async with two(tmp_path, path, overloaded, correct, settings=FillSettings(parallel_max=4)) as (
+        first,
+        second,
+        bench,
+    ):
+        make_shields(bench)
+        if budget == "empty":
+            empty_budgets(bench)
+        if path == "near":
+            await bench.get("/a.mp4", 0, MIB)
+        got = await bench.get("/a.mp4", *((MIB, len(BODY)) if path == "near" else (0, len(BODY))))
+        assert got.failed is not None
+        assert got.failed[:2] == (502, Reason.BAD_RESPONSE)
+        assert second.asked == []
+        most = 2 if budget == "full" else 1
+        assert max(Counter(asked.fields["range"] for asked in first.asked[1:]).values()) == most
+        assert len(first.asked) <= 1 + 4 * most
+
+
+@paths
+async def test_what_another_shield_says_of_its_origin_is_no_reason_not_to_ask_the_first_again(
+    tmp_path: Path, path: str
+) -> None:
+    """It has the object, perhaps."""
+
+    async def breaks(asked: Asked, wire: Wire) -> None:
+        raw = answer(asked, BODY)
+        await wire.send(raw[:-1000] if len(first.asked) == 2 else raw)
+        if len(first.asked) == 2:
+            wire.close()
+
+    async def overloaded(asked: Asked, wire: Wire) -> None:
+        await wire.send(RELAYED)
+
+    async with two(tmp_path, path, breaks, overloaded) as (first, second, bench):
+        make_shields(bench)
+        await bench.get("/a.mp4", 0, MIB)
+        got = await bench.get("/a.mp4", MIB, len(BODY))
+        assert got.failed is None
+        assert got.bytes() == BODY[MIB:]
+        assert len(second.asked) == 1
+
+
 # -- broken under way --------------------------------------------------------------------------------
 
 

@@ -7,12 +7,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pytest
+
 from edge.fill.asking import Asker
+from edge.fill.flight import Flight
 from edge.fill.leases import MOST, Leases
-from edge.fill.messages import Mode, Pin
+from edge.fill.messages import Fetch, Mode, Pin
 from edge.fill.readers import Run
 from edge.fill.settings import FillSettings
-from edge.words import MIB
+from edge.origin.path import PathStatistics
+from edge.origin.settings import Urgency
+from edge.words import MIB, Kind, Reason
 from tests.contract.test_spread import FarPath, bytes_asked
 from tests.support.fillbench import QUICK, FillBench, Got, fill_bench
 from tests.support.rawserver import Asked, RawServer, Wire, answer, range_of
@@ -54,6 +59,28 @@ async def held_bench(directory: Path) -> AsyncIterator[tuple[Held, RawServer, Fi
 
 def lease(bench: FillBench, start: int, end: int, asker: Asker | None = None) -> Got:
     return bench.ask("/a.mp4", start, end, mode=Mode.AHEAD, pin=Pin(0, len(FILM), b'"v1"'), asker=asker)
+
+
+def lease_of(bench: FillBench, start: int, end: int) -> Fetch:
+    """The same, not sent."""
+    pin = Pin(0, len(FILM), b'"v1"')
+    path = b"/a.mp4"
+    key = b"default" + path
+    return Fetch(
+        bench.asker.next_id(), Mode.AHEAD, "default", b"GET", path, key, path, Kind.MP4, (), start, end, 0, True, pin
+    )
+
+
+def failures(flight: Flight) -> list[Run]:
+    """Its runs that fail from now on."""
+    failed, fails = [], flight.fail_run
+
+    def fail_run(run: Run, status: int, reason: Reason, detail: str) -> None:
+        failed.append(run)
+        fails(run, status, reason, detail)
+
+    flight.fail_run = fail_run  # type: ignore[method-assign]
+    return failed
 
 
 async def until_held(script: Held, count: int = 2) -> None:
@@ -162,6 +189,91 @@ async def test_the_leases_of_a_worker_end_with_it(tmp_path: Path) -> None:
         script.gate.set()
         await bench.settled()
         assert bytes_asked(server, len(FILM)) == 2 * MIB
+
+
+@pytest.mark.parametrize("path", ["near", "far"])
+async def test_a_lease_that_is_over_before_its_run_has_asked_costs_nothing(tmp_path: Path, path: str) -> None:
+    """It was asked for at all members in turn, or taken for a body that breaks."""
+    async with held_bench(tmp_path) as (_, server, bench):
+        client, asked = bench.client, len(server.asked)
+        client._retries._tokens, client._retries._per_second = 10.0, 0.0
+        link = next(iter(bench.desk.links))
+        fetch = lease_of(bench, MIB, 12 * MIB)
+        bench.desk.fetch(link, fetch)
+        bench.desk.forget(link, fetch.id)
+        (flight,) = bench.desk._flights.all()
+        failed = failures(flight)
+        if path == "near":
+            client.pool.path = PathStatistics(0.02)
+        await bench.settled()
+        assert len(server.asked) == asked
+        assert client._retries._tokens == 10.0
+        assert failed == []
+
+
+async def test_what_breaks_after_its_lease_is_over_is_asked_for_to_its_slice_s_end_behind_all_players(
+    tmp_path: Path,
+) -> None:
+    breaks, held = asyncio.Event(), asyncio.Event()
+
+    async def script(asked: Asked, wire: Wire) -> None:
+        raw = answer(asked, FILM)
+        if len(server.asked) != 2:
+            await wire.send(raw)
+            return
+        await wire.send(raw[: raw.index(b"\r\n\r\n") + 4 + MIB // 2])
+        held.set()
+        await breaks.wait()
+        wire.close()
+
+    async with RawServer(script) as server, fill_bench(tmp_path, server.url, origin=PATIENT) as bench:
+        await bench.get("/a.mp4", 0, MIB)
+        link, fetch = next(iter(bench.desk.links)), lease_of(bench, MIB, 12 * MIB)
+        bench.client.pool.path = FarPath()
+        bench.desk.fetch(link, fetch)
+        bench.client.pool.path = PathStatistics(0.02)  # one answer, not pieces
+        await held.wait()
+        bench.desk.forget(link, fetch.id)
+        urgencies, sends = [], bench.client.fetch
+        bench.client.fetch = lambda request, *more, **by: (  # type: ignore[method-assign]
+            urgencies.append(request.urgency) or sends(request, *more, **by)  # type: ignore[func-returns-value]
+        )
+        breaks.set()
+        await bench.settled()
+        assert urgencies == [Urgency.AHEAD]
+        assert range_of(server.asked[-1], len(FILM)) == (MIB + MIB // 2, 2 * MIB)
+        assert stored(bench) == FILM[: 2 * MIB]
+
+
+async def test_pieces_that_break_after_their_lease_is_over_are_not_asked_for_again(tmp_path: Path) -> None:
+    breaks, held = asyncio.Event(), 0
+
+    async def script(asked: Asked, wire: Wire) -> None:
+        nonlocal held
+        span = range_of(asked, len(FILM))
+        if span is None or span[0] < MIB or breaks.is_set():
+            await wire.send(answer(asked, FILM))
+            return
+        held += 1
+        await breaks.wait()
+        await wire.send(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
+
+    async with RawServer(script) as server, fill_bench(tmp_path, server.url, origin=PATIENT) as bench:
+        bench.client.pool.path = FarPath()
+        await bench.get("/a.mp4", 0, MIB)
+        bench.client._retries._tokens, bench.client._retries._per_second = -1000.0, 0.0
+        got = lease(bench, MIB, 12 * MIB)
+        async with asyncio.timeout(5):
+            while held < 8:  # several slices of it
+                await asyncio.sleep(0.001)
+        await withdrawn(bench, got)
+        failed = failures(bench.desk._flights.all()[0])
+        bench.client.pool.path = PathStatistics(0.02)  # what would be asked for again were one request
+        breaks.set()
+        await bench.settled()
+        starts = [span[0] for asked in server.asked if (span := range_of(asked, len(FILM))) and span[0] >= MIB]
+        assert len(starts) == len(set(starts))
+        assert failed == []
 
 
 def test_one_more_lease_takes_the_place_of_the_one_that_was_not_heard_of_for_longest() -> None:

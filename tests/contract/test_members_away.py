@@ -11,9 +11,11 @@ import pytest
 
 from edge.clock import FakeClock, SystemClock
 from edge.errors import OriginError
+from edge.origin.bodies import BROKEN
 from edge.origin.breaker import FAILURES, OPEN_FIRST, OPEN_MOST, UNWELL, State
 from edge.origin.client import OriginClient, Unobserved
 from edge.origin.group import Group, Member, MemberRole, Selection
+from edge.origin.response import HELD_UP
 from edge.origin.retry import open_with_retries
 from edge.origin.settings import UpstreamRequest
 from edge.origin.telling import PassSigner
@@ -87,15 +89,19 @@ async def test_one_that_connects_but_does_not_serve_is_kept_out_and_back_at_once
     async with RawServer(ill) as first, RawServer(fine) as second:
         group = two((first.url, second.url), clock)
         breaker = group.members[0].client.breaker
+        ill.well = True
+        assert await ask(group, clock) == 200
+        ill.well = False
         for _ in range(FAILURES):
             assert await ask(group, clock) == 200
         assert breaker.state is State.OPEN
+        sent = len(first.asked)
         await look_for(group, clock, 120.0)
         assert breaker.state is State.OPEN
         for _ in range(5):
             assert await ask(group, clock) == 200
-        assert len(by_players(first)) == FAILURES, "no player has waited for it since"
-        checks = len(first.asked) - FAILURES
+        assert len(by_players(first)) == sent, "no player has waited for it since"
+        checks = len(first.asked) - sent
         assert 5 <= checks <= 4 + 120 / OPEN_MOST + 1, "with growing pauses"
         ill.well = True
         await look_for(group, clock, OPEN_MOST)
@@ -105,7 +111,65 @@ async def test_one_that_connects_but_does_not_serve_is_kept_out_and_back_at_once
         assert breaker.state is State.CLOSED
         assert breaker.share < 1.0
         assert second.asked == []
-        assert {asked.target for asked in first.asked} == {"/a.ts"}, "checks ask for what players ask for"
+        assert {asked.target for asked in first.asked} == {"/a.ts", "/"}, "checks ask for what players were served"
+        await group.close()
+
+
+class Partly:
+    """An origin some of whose directories fail, in one way or another."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+        self.broken: set[str] = set()
+
+    async def __call__(self, asked: Asked, wire: Wire) -> None:
+        if asked.target.rpartition("/")[0] not in self.broken:
+            await fine(asked, wire)
+        elif self.how == "hangs":
+            await wire.reader.read()
+        else:
+            await wire.send(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
+
+
+@pytest.mark.parametrize("how", ["hangs", "503"])
+@pytest.mark.parametrize("known", ["nothing", "another", "what fails", "what fails, and another"])
+async def test_a_path_that_always_fails_does_not_keep_a_member_away_that_serves_others(how: str, known: str) -> None:
+    """Checks repeated what had failed last, which players could not change any more: they were sent elsewhere."""
+    partly, clock = Partly(how), FakeClock()
+    ill, well = replace(GET, target=b"/ill/a.ts"), replace(GET, target=b"/well/a.ts")
+    async with RawServer(partly) as first, RawServer(fine) as second:
+        group = two((first.url, second.url), clock)
+        breaker = group.members[0].client.breaker
+        if "another" in known:
+            assert await ask(group, clock, well) == 200
+        if "what fails" in known:
+            assert await ask(group, clock, ill) == 200
+        partly.broken = {"/ill", ""} if "another" in known else {"/ill"}
+        for _ in range(FAILURES):
+            assert await ask(group, clock, ill) == 200
+        assert breaker.state is State.OPEN
+        await look_for(group, clock, 4.0)
+        assert breaker.state is State.HALF_OPEN
+        assert await ask(group, clock, well) == 200
+        assert breaker.state is State.CLOSED
+        await group.close()
+
+
+async def test_where_nothing_is_known_to_be_served_any_answer_to_a_check_lets_a_player_try() -> None:
+    """A proxy says 503 to a path that leads nowhere, and the root may be one."""
+    partly, clock = Partly("503"), FakeClock()
+    partly.broken = {""}
+    async with RawServer(partly) as first, RawServer(fine) as second:
+        group = two((first.url, second.url), clock)
+        client = group.members[0].client
+        for _ in range(FAILURES):
+            assert await ask(group, clock) == 200
+        await look_for(group, clock, OPEN_FIRST)
+        assert client.breaker.state is State.HALF_OPEN
+        assert await ask(group, clock) == 200
+        assert client.breaker.state is State.OPEN
+        await look_for(group, clock, OPEN_FIRST)
+        assert client.breaker.state is State.OPEN, "its pauses grow"
         await group.close()
 
 
@@ -342,9 +406,9 @@ async def test_behind_an_address_that_takes_no_connection_the_next_member_is_ask
                 assert len(good.asked) == number + 1
             assert errors[:FAILURES] == [Reason.CONNECT_TIMEOUT.value] * FAILURES
             assert bench.client.breaker.state is State.OPEN
-            tried = bench.client.asked_last
+            tried = len(errors)
             assert (await bench.get("/x.ts")).bytes() == BODY
-            assert bench.client.asked_last is tried
+            assert len(errors) == tried
 
 
 async def test_one_that_takes_no_connection_does_not_keep_others_from_being_warm() -> None:
@@ -390,6 +454,60 @@ async def test_a_probe_whose_answer_drips_ends_and_has_failed() -> None:
         await looked(group)
         assert group.members[0].client.breaker.state is State.CLOSED
         await group.close()
+
+
+async def test_by_least_latency_one_request_tries_a_slow_member_also_while_it_waits_for_a_connection() -> None:
+    """A connect takes round trips, and all who came meanwhile went to the slow one, too."""
+    clock = FakeClock()
+    async with RawServer(fine) as first, RawServer(fine) as second:
+        members = [
+            Member(OriginClient(replace(SOON, url=url, max_connections=1), clock)) for url in (first.url, second.url)
+        ]
+        group = Group(members, Selection.LEAST_LATENCY)
+        slow, fast = (member.client for member in members)
+        for client, seconds in ((slow, 0.8), (fast, 0.1)):
+            client.latency.asked()
+            client.latency.answered(seconds)
+        clock.advance(100.0)
+        fast.latency.asked()
+        assert group.order(b"k")[0] is slow
+        held = await slow.pool.take()
+        trying = asyncio.ensure_future(ask(group, clock))
+        while slow.pool.counts[2] == 0:
+            await asyncio.sleep(0)
+        assert group.order(b"k")[0] is fast
+        slow.pool.give_back(held)
+        assert await trying == 200
+        assert len(first.asked) == 1
+        await group.close()
+
+
+@pytest.mark.parametrize("by", ["us", "the member"])
+async def test_a_body_that_breaks_after_we_took_nothing_for_long_says_nothing_of_the_member(by: str) -> None:
+    """Servers give up connections from which nothing is taken, as where a player has paused."""
+    clock, gate = FakeClock(), asyncio.Event()
+
+    async def gives_up(asked: Asked, wire: Wire) -> None:
+        await wire.send(answer(asked, BODY)[: 100 * KIB])
+        await gate.wait()
+        wire.reset()
+
+    async with RawServer(gives_up) as origin:
+        client = OriginClient(replace(SOON, url=origin.url, stall_timeout=20.0, first_byte_timeout=20.0), clock)
+
+        async def play() -> None:
+            async with client.fetch(GET) as response:
+                async for _ in response:
+                    if not gate.is_set() and by == "us":
+                        clock.advance(HELD_UP + 1.0)
+                    gate.set()
+
+        for _ in range(BROKEN):
+            gate.clear()
+            with pytest.raises(OriginError):
+                await play()
+        assert client.breaker.state is (State.CLOSED if by == "us" else State.OPEN)
+        await client.close()
 
 
 # -- what a shield hands on --------------------------------------------------------------------------

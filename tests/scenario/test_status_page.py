@@ -75,7 +75,11 @@ async def test_top_prints_picture_after_picture_into_a_pipe_until_nobody_reads_i
         endless.stdout._transport.close()  # type: ignore[attr-defined] # like `| head`
         assert await endless.stderr.read() == b""
         await endless.wait()
-        stopped = await asyncio.create_subprocess_exec(*top(edge, *often), **piped)  # type: ignore[arg-type]
+        stopped = await asyncio.create_subprocess_exec(
+            *top(edge, *often),
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background ignores it
+            **piped,  # type: ignore[arg-type]
+        )
         assert stopped.stdout is not None
         while b"edge at" not in await stopped.stdout.readline():
             pass

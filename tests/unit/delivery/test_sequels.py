@@ -197,3 +197,32 @@ def test_it_can_be_switched_off() -> None:
     player.read(0, MIB)
     assert player.read(MIB, 2 * MIB) is None
     assert player.sequel is None
+
+
+def test_of_a_connection_nothing_is_kept_once_it_asks_for_nothing_and_nothing_is_fetched_for_it() -> None:
+    """Thousands of places are remembered, for longer than connections last."""
+    player = Player(Sequels(MOST))
+    player.read(0, MIB)
+    first = player.sequel
+    assert first is not None
+    assert first.by is None
+    answer = player.ask(MIB, 2 * MIB)
+    assert player.step() is not None
+    first.ended(answer, player.now)
+    assert first.by is player.by  # a seek of it ends the lease
+    player.sequels.end(first)
+    assert first.by is None
+
+
+def test_a_reader_that_was_silent_within_a_range_and_reads_on_still_ends_with_its_seek() -> None:
+    player = Player(Sequels(MOST))
+    player.read(0, 8 * MIB)
+    answer = player.ask(8 * MIB, 16 * MIB)
+    assert player.step() is not None
+    before = player.sequel
+    assert before is not None
+    player.sequels.end(before)
+    answer.body_bytes_sent = 4 * MIB
+    assert player.step() is not None
+    player.ask(500 * MIB, 501 * MIB)
+    assert player.left is before

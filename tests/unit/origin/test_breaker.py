@@ -11,6 +11,7 @@ from edge.origin.breaker import (
     OPEN_MOST,
     START_SECONDS,
     START_SHARE,
+    TRIAL_MOST,
     UNTRIED,
     UNWELL,
     Breaker,
@@ -56,8 +57,24 @@ def test_after_a_while_it_is_checked_and_only_when_that_went_well_one_request_ma
     assert trial is not None
     assert breaker.take_trial() is None
     assert not breaker.serves
-    clock.advance(1000.0)
+    clock.advance(TRIAL_MOST - 1.0)
     assert breaker.take_trial() is None
+
+
+def test_a_trial_that_lasts_keeps_others_from_trying_for_a_while_only() -> None:
+    """Where bodies break it lasts as long as its own: a film that somebody reads for hours."""
+    clock = FakeClock()
+    breaker = half_open(clock)
+    film = breaker.take_trial()
+    clock.advance(TRIAL_MOST)
+    assert breaker.serves
+    assert breaker.check_due
+    other = breaker.take_trial()
+    assert other is not None
+    assert not breaker.serves
+    assert not breaker.check_due
+    breaker.give_back(film)
+    assert breaker.take_trial() is None, "it is the other's now"
 
 
 def test_a_trial_that_is_given_back_is_another_requests() -> None:
@@ -157,6 +174,33 @@ def test_where_no_player_tries_it_a_second_check_closes_it_but_the_pauses_stay_l
         breaker.failed()
     clock.advance(2 * OPEN_FIRST)
     assert not breaker.check_due
+
+
+def test_one_that_is_away_again_as_soon_as_it_is_back_is_checked_after_longer_pauses_until_it_stays() -> None:
+    clock = FakeClock()
+    breaker = opened(clock)
+    waits = []
+    for _ in range(6):
+        waited = 0.0
+        while not breaker.check_due:
+            clock.advance(0.5)
+            waited += 0.5
+        waits.append(waited)
+        breaker.checked(well=True)
+        breaker.succeeded()
+        assert breaker.state is State.CLOSED
+        for _ in range(FAILURES):
+            breaker.failed()
+    assert waits == [OPEN_FIRST, 2.0, 4.0, 8.0, OPEN_MOST, OPEN_MOST]
+    clock.advance(OPEN_MOST)
+    breaker.checked(well=True)
+    breaker.succeeded()
+    clock.advance(START_SECONDS)
+    breaker.succeeded()
+    for _ in range(FAILURES):
+        breaker.failed()
+    clock.advance(OPEN_FIRST)
+    assert breaker.check_due
 
 
 def test_one_that_fails_its_second_check_is_open_again() -> None:

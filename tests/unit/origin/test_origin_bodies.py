@@ -1,8 +1,9 @@
 """What the ends of a member's bodies say of it, and what its heads do not."""
 
 from edge.clock import FakeClock
-from edge.origin.bodies import BROKEN, FAR_ENOUGH, FORGOTTEN, Bodies
-from edge.origin.breaker import FAILURES, OPEN_FIRST, Breaker, State
+from edge.fill.spread import FIRST
+from edge.origin.bodies import BROKEN, FAR_ENOUGH, FEW_PACKETS, FORGOTTEN, Bodies
+from edge.origin.breaker import FAILURES, OPEN_FIRST, OPEN_MOST, UNTRIED, Breaker, State
 
 
 def broken(clock: FakeClock, size: int = 10_000) -> Breaker:
@@ -71,6 +72,57 @@ def test_small_bodies_say_nothing_of_larger_ones_that_break() -> None:
     assert bodies.bad
     assert bodies.came(10_001)
     assert not bodies.bad
+
+
+def test_one_that_broke_before_its_first_byte_does_not_let_any_small_body_make_up_for_all() -> None:
+    bodies = Bodies(FakeClock())
+    for size in (10_000, 0, 5_000, 0, 300):
+        bodies.broke(size)
+    assert not bodies.came(10_000)
+    assert bodies.came(10_001)
+    for _ in range(BROKEN):
+        bodies.broke(0)
+    assert not bodies.came(300), "a playlist"
+    assert bodies.came(FEW_PACKETS + 1)
+
+
+def test_the_first_piece_of_a_far_body_does_not_make_up_for_those_that_break_late() -> None:
+    """It was trusted again each second, and players stalled each time."""
+    clock = FakeClock()
+    breaker = broken(clock, 10 * FIRST)
+    pauses = []
+    for _ in range(6):
+        paused = 0.0
+        while not breaker.check_due:
+            clock.advance(0.5)
+            paused += 0.5
+        pauses.append(paused)
+        breaker.checked(well=True)
+        trial = breaker.take_trial()
+        breaker.succeeded()
+        breaker.body_came(FIRST)
+        breaker.give_back(trial)
+        assert breaker.state is State.HALF_OPEN
+        breaker.body_broke(10 * FIRST, begun=clock.monotonic())
+        assert breaker.state is State.OPEN
+    assert pauses == [OPEN_FIRST, 2.0, 4.0, 8.0, OPEN_MOST, OPEN_MOST]
+
+
+def test_heads_end_a_row_of_failures_also_where_a_check_has_closed_what_bodies_had_opened() -> None:
+    clock = FakeClock()
+    breaker = broken(clock)
+    clock.advance(OPEN_FIRST)
+    breaker.checked(well=True)
+    clock.advance(UNTRIED)
+    breaker.checked(well=True)
+    assert breaker.state is State.CLOSED
+    assert breaker._bodies.bad
+    for _ in range(2 * FAILURES):
+        breaker.failed()
+        breaker.succeeded()
+    assert breaker.state is State.CLOSED
+    breaker.body_broke(10_000)
+    assert breaker.state is State.OPEN, "bodies have their say all the same"
 
 
 def test_a_body_of_some_length_makes_up_for_those_that_break_late() -> None:

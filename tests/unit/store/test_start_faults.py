@@ -26,6 +26,12 @@ NEVER = 1 << 60
 PART = 9  # of all calls, in the usual run
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal that cannot be read is tried again without a pause."""
+    monkeypatch.setattr("edge.store.rebuild.AGAIN_SECONDS", 0.0)
+
+
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache whose keeper was killed."""
