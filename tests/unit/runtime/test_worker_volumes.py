@@ -9,7 +9,8 @@ import pytest
 from edge.clock import FakeClock
 from edge.config.schema import Settings
 from edge.fill.messages import NO_NAME, Bad
-from edge.runtime.volumes import FALLS, GONE_SECONDS, UNSTEADY_SECONDS, Volumes
+from edge.runtime import volumes as waiting
+from edge.runtime.volumes import FALLS, GONE_SECONDS, LATE_SECONDS, UNSTEADY_SECONDS, Volumes
 from edge.store.version import Versions
 from edge.words import Reason
 
@@ -140,3 +141,22 @@ async def test_the_only_volume_of_a_server_is_never_left(volumes: Any) -> None:
     volumes.clock.advance(1000)
     volumes.settle(None)
     assert left(volumes) == []
+
+
+async def test_a_worker_that_begins_waits_for_late_keepers_as_long_as_one_that_serves(
+    volumes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One big volume that takes 8 s to start is not to be left at each restart."""
+    waited = []
+
+    async def wait_for(waiting: Any, seconds: float) -> None:
+        waiting.close()
+        waited.append(seconds)
+        raise TimeoutError
+
+    monkeypatch.setattr(waiting.asyncio, "wait_for", wait_for)
+    volumes._first.set()
+    await volumes.greeted()
+    await volumes.greeted(1.0)
+    assert waited == [LATE_SECONDS, 1.0]
+    assert LATE_SECONDS >= GONE_SECONDS
