@@ -9,12 +9,14 @@ from edge.errors import FormatUnknown, StoreError
 from edge.store.disk import Disk
 from edge.store.index import Index
 from edge.store.journal import (
+    HEADER_BYTES,
     Entry,
     ExtentEntry,
     ObjectEntry,
     SealedEntry,
     encode_entry,
     header,
+    is_of,
     read_journal,
 )
 from edge.store.pack import Pack
@@ -69,11 +71,16 @@ def complete_newest(packs: Packs, index: Index, disk: Disk, volume: uuid.UUID, f
 
 
 def mend_journal(pack: Pack, packs: Packs, index: Index, disk: Disk, volume: uuid.UUID) -> None:
-    """Write a journal that has been damaged anew: what is good of it, and what the index has of the rest."""
-    entries: list[Entry] = []
-    with suppress(OSError, FormatUnknown):
-        raw = read_whole(disk, packs, pack.number)
-        entries = [e for e in read_journal(raw, pack.number, volume) if not isinstance(e, SealedEntry)]
+    """Write a journal that has been damaged anew: what is good of it, and what the index has of the rest.
+
+    OSError: it cannot be read, or written, now. It stays as it is: of its deletions the index knows nothing.
+    """
+    raw = read_whole(disk, packs, pack.number)
+    try:
+        is_of(raw, pack.number, volume)
+    except FormatUnknown:  # this program has written it: that is damage, too
+        raw = header(pack.number, volume, pack.row) + raw[HEADER_BYTES:]
+    entries: list[Entry] = [e for e in read_journal(raw, pack.number, volume) if not isinstance(e, SealedEntry)]
     _add_and_seal(entries, pack, packs, index, disk, volume)
 
 
