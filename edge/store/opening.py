@@ -42,6 +42,7 @@ LIVE_NAME = re.compile("edge-live-[0-9a-f-]{36}-[0-9a-f]{8}")
 MARK = "clean"
 LOST_MARK = "clean.lost"  # the mark of a run whose index proved bad
 DRAFTS = ("clean.new", "purges.new", "popularity.new", "volume.json.new", "volume.copy.json.new")
+INDEX_PART = 2  # of a volume's size at most; a third is what an object of one page makes it
 LOST_GENERATIONS = 1 << 32  # more than a run hands out
 SUMS_LIMIT = 64  # slices an extent may have (DESIGN section 9)
 
@@ -216,6 +217,7 @@ class Opened:
         path = self._index_path(self.epoch)
         self._remove_indexes()
         self.index = self._mapped(path)
+        self._fit()
         if self.packs.all:
             self.suspect = (0, self.first_pack)
             self._index_is_lost = True
@@ -234,7 +236,9 @@ class Opened:
             self.index.close()
             raise FormatUnknown(f"an index at transaction {found}, where the mark says {said}")
         if self.index.meta(b"format") != INDEX_FORMAT or self.index.meta(UNFINISHED):
-            self._leave_index()
+            self._leave_index("an index of another format, or one whose rebuild was cut short")
+        if self._counts_index and self.index.used_bytes() > self.settings.size_bytes // INDEX_PART:
+            self._leave_index("an index that was made for a larger volume")
         if not mark.clean and self.index.objects() == 0 and self.packs.hold_something():
             self.index.close()
             raise FormatUnknown("an index without objects, beside packs that have some")
@@ -248,14 +252,34 @@ class Opened:
         names = [path.name.removeprefix("index-") for path in self._index_base().glob("index-*")]
         return [int(name) for name in names if name.isdigit()]
 
-    def _leave_index(self) -> None:
+    def _leave_index(self, why: str) -> None:
         """FormatUnknown, once what was kept during a rebuild that was cut short stands in journals."""
         try:
             if self.index.meta(b"format") == INDEX_FORMAT:
                 complete_newest(self.packs, self.index, self.disk, self.identity.volume, self._dirty_from)
         finally:
             self.index.close()
-        raise FormatUnknown("an index of another format, or one whose rebuild was cut short")
+        raise FormatUnknown(why)
+
+    @property
+    def _counts_index(self) -> bool:
+        """Does it lie where it counts towards the volume's size?"""
+        return self.settings.index_dir is None
+
+    def _fit(self) -> None:
+        """An index is as large as what its packs hold: of a volume that is configured smaller the oldest packs go now.
+
+        Else it would take all the room there is, and whatever is fetched would leave at once.
+        """
+        packs, gone = self.packs, 0
+        with suppress(OSError):  # the rest is evicted
+            for pack in list(packs.all.values()):
+                if packs.used_bytes <= self.settings.size_bytes + 2 * self.pack_size:
+                    break
+                packs.remove(pack)
+                gone += 1
+        if gone:
+            log.warning("%s has become smaller: its oldest packs (%d) are removed", self.directory, gone)
 
     def _begin_rebuild(self) -> Rebuild | Renewal:
         packs, front = self.packs, newest(self.packs)
@@ -364,6 +388,9 @@ class Opened:
             self._owes_mark = True
             log.warning("%s is full: the start after this one would rebuild the index", self.directory)
             return
+        self._unlink_lost_mark()
+
+    def _unlink_lost_mark(self) -> None:
         with suppress(OSError):
             (self.directory / LOST_MARK).unlink(missing_ok=True)
 
@@ -380,6 +407,7 @@ class Opened:
         if self._owes_mark:
             self.write_mark(clean=False)
             self._owes_mark = False
+            self._unlink_lost_mark()
 
     def write_mark(self, *, clean: bool) -> None:
         """StoreError, OSError: the index is to be `clean`, and cannot be brought to the disk: it is trusted no more."""

@@ -11,7 +11,7 @@ from edge.store.disk import Disk
 from edge.store.hits import HitCounters, create_hits_file
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Eviction
-from tests.support.volumes import FailingIndex, name, open_volume, prove, put
+from tests.support.volumes import FailingDisk, FailingIndex, name, open_volume, prove, put
 
 SMALL = 300
 PACK = 256 * KIB
@@ -157,4 +157,50 @@ def test_what_cannot_be_appended_anew_leaves_and_holds_no_pack(tmp_path: Path) -
     gone = [n for n in range(200) if volume.lookup(name(volume, f"/{n}")) is None]
     assert len(gone) > 60
     assert all(volume.index.placed(pack) == [] for pack in range(first + 1))
+    volume.close()
+
+
+def test_a_volume_that_has_become_smaller_than_its_index_begins_with_its_newest_packs_and_an_index_of_those(
+    tmp_path: Path,
+) -> None:
+    """The index's file never shrinks: all that was fetched had left at once, for ever."""
+    volume = opened(tmp_path, size_bytes=64 * MIB)
+    long = "/" + "x" * 3900
+    for n in range(1200):
+        put(volume, f"{long}{n}", 1, 30_000)
+    assert volume.index.used_bytes() > 8 * MIB
+    volume.close()
+    volume = opened(tmp_path)
+    while volume.rebuild_step():
+        pass
+    assert volume.packs.used_bytes <= 16 * MIB + 2 * PACK
+    assert volume.index.used_bytes() < 8 * MIB
+    make_room(volume)
+    put(volume, "/new", 1, 20_000)
+    make_room(volume)
+    assert prove(volume, f"{long}1199") == {0: 30_000}
+    assert prove(volume, "/new") == {0: 20_000}
+    volume.close()
+    volume = opened(tmp_path)
+    assert not volume.rebuilding
+    volume.close()
+
+
+def test_a_lost_index_on_a_full_disk_is_rebuilt_once(tmp_path: Path) -> None:
+    volume = opened(tmp_path)
+    fill(volume, range(20))
+    volume.flush_journals()
+    volume._opened.lose_index("a test")
+    volume.close(clean=False)
+    disk = FailingDisk(1, for_ever=True, number=errno.ENOSPC, where="clean.new")
+    volume = open_volume(tmp_path, disk=disk, pack_size=PACK)
+    while volume.rebuild_step():
+        pass
+    assert disk.failed
+    disk.for_ever = False
+    volume.keep_generations()
+    volume.close(clean=False)
+    volume = opened(tmp_path)
+    assert not volume.rebuilding
+    assert stored(volume, 20) == 20
     volume.close()
