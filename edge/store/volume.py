@@ -40,6 +40,7 @@ from edge.store.unmet import to_hello
 from edge.words import Damage, Eviction
 
 LOST_MOST = 100_000  # 10 MB
+MEASURED = 500  # journals at a time, some 10 ms
 
 
 def _nobody_is_told(_error: Exception) -> None:
@@ -308,6 +309,7 @@ class Volume:
             self._versions.leave(self._cell)
 
     def sweep_live(self) -> int:
+        self.packs.measure_journals(MEASURED)
         self.room.tend(ages_counters=self._ages_counters)
         return self.live.sweep(self._clock.wall())
 
