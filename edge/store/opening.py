@@ -27,7 +27,7 @@ from edge.store.pack import EXTENT_LIMIT, pack_size_for
 from edge.store.packs import Packs
 from edge.store.purgelog import PurgeLog
 from edge.store.rebuild import Rebuild
-from edge.store.recovery import complete_journals, complete_newest, read_whole
+from edge.store.recovery import can_be_read, complete_journals, complete_newest, forget_packs, read_whole
 from edge.store.renewal import Renewal, newest
 from edge.store.settings import VolumeHello, VolumeSettings
 from edge.store.stretch import Stretch
@@ -98,6 +98,8 @@ class Opened:
         self._live_lock: int | None = None
         self.rebuild: Rebuild | Renewal | None = None
         self._index_is_lost = self._is_remembered = False
+        self._tried: set[int] = set()  # packs whose journals the disk has not given to the start before
+        self.journals_lost = 0  # of them, it has not given these either
         self.index_was_bad = False  # pages of it made no index
         self._marking: threading.Thread | None = None
         self._owes_mark = False
@@ -223,6 +225,8 @@ class Opened:
             self._index_is_lost = True
             with self.index.writing() as txn:
                 txn.set_meta(UNFINISHED, 1)
+                for number in self._tried:
+                    txn.note_unread(number)
 
     def _trust_index(self, mark: files.CleanMark, *, in_memory: bool) -> None:
         """Complete the journals from it. FormatUnknown: it is not what the mark says, of another format, or unfinished.
@@ -235,6 +239,7 @@ class Opened:
         if found < said or (not in_memory and (found != said or not mark.clean)):
             self.index.close()
             raise FormatUnknown(f"an index at transaction {found}, where the mark says {said}")
+        self._tried = self.index.unread_journals() & self.packs.all.keys()
         if self.index.meta(b"format") != INDEX_FORMAT or self.index.meta(UNFINISHED):
             self._leave_index("an index of another format, or one whose rebuild was cut short")
         if self._counts_index and self.index.used_bytes() > self.settings.size_bytes // INDEX_PART:
@@ -242,6 +247,12 @@ class Opened:
         if not mark.clean and self.index.objects() == 0 and self.packs.hold_something():
             self.index.close()
             raise FormatUnknown("an index without objects, beside packs that have some")
+        if self._tried and can_be_read(self.packs, self.disk, self._tried):
+            self._leave_index("an index without journals that can be read now")
+        if self._tried:
+            log.error("%d journals cannot be read for the second time: their packs are removed", len(self._tried))
+            self.journals_lost = len(self._tried)
+            forget_packs(self.packs, self.index, self._tried)
         counters = self.index.counters()
         self.counter.at_least(counters.get(NEXT_PACK, 0), counters.get(NEXT_GENERATION, 1) - 1)
         self.first_pack = max(self.first_pack, self.counter.next_pack)
@@ -283,7 +294,8 @@ class Opened:
 
     def _begin_rebuild(self) -> Rebuild | Renewal:
         packs, front = self.packs, newest(self.packs)
-        by_steps = Rebuild(packs, self.index, self.disk, self.identity.volume, self.counter, self.purges, front)
+        volume, tried = self.identity.volume, self._tried
+        by_steps = Rebuild(packs, self.index, self.disk, volume, self.counter, self.purges, front, tried)
         if len(front) == len(packs.all):
             return by_steps
         order = Order(
@@ -300,7 +312,15 @@ class Opened:
             by_steps.add(packs.all)
             return by_steps
         return Renewal(
-            self.index, packs, self.live, self.purges, by_steps, builder, self._place_index, self._adopt_index
+            self.index,
+            packs,
+            self.live,
+            self.purges,
+            by_steps,
+            builder,
+            self._place_index,
+            self._adopt_index,
+            self._tried,
         )
 
     def _place_index(self, built: Path) -> Index:
