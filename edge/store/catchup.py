@@ -19,7 +19,7 @@ from edge.store.packs import Packs
 from edge.store.purgelog import PurgeLog
 from edge.store.purging import Purging
 from edge.store.record import Extent
-from edge.store.tables import UNFINISHED
+from edge.store.tables import UNFINISHED, UNREAD
 from edge.store.tallies import Tallies
 from edge.store.writing import Writing
 
@@ -72,11 +72,14 @@ class CatchUp:
             return False
         return True
 
-    def finish(self) -> None:
-        """The new index has the counters of the old one, and is whole."""
+    def finish(self, unread: Iterable[int] = ()) -> None:
+        """The new index has the counters of the old one, and is whole but for packs whose journals are `unread`."""
         with self._new.writing() as txn:
             for key, value in self._old.counters().items():
-                txn.set_meta(key, value)
+                if not key.startswith(UNREAD):
+                    txn.set_meta(key, value)
+            for pack in unread:
+                txn.note_unread(pack)
             txn.set_meta(UNFINISHED, 0)
 
     def _forget_pack(self, pack: int) -> None:

@@ -3,14 +3,16 @@
 import mmap
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, Self
 
 from edge.store.doubts import DOUBTS_BYTES, KEEPER, Doubts
 from edge.store.version import VERSIONS_BYTES, Versions
 
 BUCKETS: Final = 1 << 22  # at least
-BUCKETS_MOST: Final = 1 << 26
+BUCKETS_MOST: Final = 1 << 24  # to write down four times as many took a keeper 2.3 s of CPU
+_EARLIER_MOST: Final = 1 << 26  # until 2026-11-30
+PIECE: Final = 1 << 20  # a millisecond or two, in which no other thread runs
 OBJECT: Final = 4 << 20  # bytes that one takes, where volumes are so large that it matters: a segment of video
 MOST: Final = 15  # more tells little (`benchmarks/policy.py`), and a full counter is not written
 ONE: Final = 16  # a hit in the counter: parts of hits are kept, so that forgetting goes in small steps
@@ -23,7 +25,7 @@ _FIRST: Final = struct.Struct("<I").unpack_from
 def create_hits_file(size_bytes: int = 0) -> int:
     """A memfd for the counters of volumes of so many bytes together, and behind them for versions and doubts.
 
-    Two counters for each object, so that few share one: 4 MiB up to 8 TB, 64 MiB at most. The supervisor makes it, so
+    Two counters for each object, so that few share one: 4 MiB up to 8 TB, 16 MiB at most. The supervisor makes it, so
     that it survives workers and keepers.
     """
     buckets = min(max(BUCKETS, 1 << (2 * size_bytes // OBJECT).bit_length()), BUCKETS_MOST)
@@ -47,7 +49,7 @@ _HALVED: Final = _table(lambda value: value / 2)
 _COUNTS: Final = bytes(value if value < AHEAD else (value - AHEAD) * ONE for value in range(256))
 
 
-_SIZES: Final = frozenset(1 << bits for bits in range(BUCKETS.bit_length() - 1, BUCKETS_MOST.bit_length()))
+_SIZES: Final = frozenset(1 << bits for bits in range(BUCKETS.bit_length() - 1, _EARLIER_MOST.bit_length()))
 
 
 def fitted(raw: bytes, length: int) -> bytes:
@@ -100,10 +102,17 @@ class HitCounters:
 
     def fade(self, left: float) -> None:
         """What was wanted earlier counts less: `left` of it. Hits of the same few milliseconds may be lost."""
-        self._map[:] = self._map[:].translate(_table(lambda value: value * left))
+        faded = _table(lambda value: value * left)
+        for at in range(0, self._buckets, PIECE):
+            self._map[at : at + PIECE] = self._map[at : at + PIECE].translate(faded)
+
+    def in_pieces(self) -> Iterator[bytes]:
+        """All of them, to be restored."""
+        for at in range(0, self._buckets, PIECE):
+            yield self._map[at : at + PIECE].translate(_COUNTS)
 
     def to_bytes(self) -> bytes:
-        return self._map[:].translate(_COUNTS)
+        return b"".join(self.in_pieces())
 
     def restore(self, raw: bytes) -> None:
         """What an earlier run has counted, unless something has been counted since."""

@@ -24,6 +24,7 @@ from edge.store.tables import (
     NO_INDEX,
     PLACE,
     PLACE_KEY,
+    UNREAD,
     WHOLE,
     Placed,
     Side,
@@ -277,14 +278,21 @@ class Index:
         with self._begin(tables) as txn, txn.cursor(db=tables.meta) as cursor:
             return {bytes(key): int(value) for key, value in cursor}
 
-    @_reading
     def whole_journals(self) -> dict[int, int]:
         """Packs whose journals are known to be whole, and the row that each stands for."""
+        return self._of_packs(WHOLE)
+
+    def unread_journals(self) -> set[int]:
+        """Packs whose journals the disk has not given when this index was made."""
+        return set(self._of_packs(UNREAD))
+
+    @_reading
+    def _of_packs(self, prefix: bytes) -> dict[int, int]:
         tables = self._tables
         with self._begin(tables) as txn, txn.cursor(db=tables.meta) as cursor:
-            found = cursor.iternext(keys=True, values=True) if cursor.set_range(WHOLE) else ()
-            rows = {bytes(key): int(value) for key, value in found if key.startswith(WHOLE)}
-        return {int(key.removeprefix(WHOLE)): row for key, row in rows.items()}
+            found = cursor.iternext(keys=True, values=True) if cursor.set_range(prefix) else ()
+            values = {bytes(key): int(value) for key, value in found if key.startswith(prefix)}
+        return {int(key.removeprefix(prefix)): value for key, value in values.items()}
 
     @_reading
     def meta(self, key: bytes) -> int:

@@ -27,7 +27,7 @@ from edge.store.pack import EXTENT_LIMIT, pack_size_for
 from edge.store.packs import Packs
 from edge.store.purgelog import PurgeLog
 from edge.store.rebuild import Rebuild
-from edge.store.recovery import complete_journals, complete_newest, read_whole
+from edge.store.recovery import can_be_read, complete_journals, complete_newest, forget_packs, read_whole
 from edge.store.renewal import Renewal, newest
 from edge.store.settings import VolumeHello, VolumeSettings
 from edge.store.stretch import Stretch
@@ -42,6 +42,7 @@ LIVE_NAME = re.compile("edge-live-[0-9a-f-]{36}-[0-9a-f]{8}")
 MARK = "clean"
 LOST_MARK = "clean.lost"  # the mark of a run whose index proved bad
 DRAFTS = ("clean.new", "purges.new", "popularity.new", "volume.json.new", "volume.copy.json.new")
+INDEX_PART = 2  # of a volume's size at most; a third is what an object of one page makes it
 LOST_GENERATIONS = 1 << 32  # more than a run hands out
 SUMS_LIMIT = 64  # slices an extent may have (DESIGN section 9)
 
@@ -97,6 +98,8 @@ class Opened:
         self._live_lock: int | None = None
         self.rebuild: Rebuild | Renewal | None = None
         self._index_is_lost = self._is_remembered = False
+        self._tried: set[int] = set()  # packs whose journals the disk has not given to the start before
+        self.journals_lost = 0  # of them, it has not given these either
         self.index_was_bad = False  # pages of it made no index
         self._marking: threading.Thread | None = None
         self._owes_mark = False
@@ -216,11 +219,14 @@ class Opened:
         path = self._index_path(self.epoch)
         self._remove_indexes()
         self.index = self._mapped(path)
+        self._fit()
         if self.packs.all:
             self.suspect = (0, self.first_pack)
             self._index_is_lost = True
             with self.index.writing() as txn:
                 txn.set_meta(UNFINISHED, 1)
+                for number in self._tried:
+                    txn.note_unread(number)
 
     def _trust_index(self, mark: files.CleanMark, *, in_memory: bool) -> None:
         """Complete the journals from it. FormatUnknown: it is not what the mark says, of another format, or unfinished.
@@ -233,11 +239,20 @@ class Opened:
         if found < said or (not in_memory and (found != said or not mark.clean)):
             self.index.close()
             raise FormatUnknown(f"an index at transaction {found}, where the mark says {said}")
+        self._tried = self.index.unread_journals() & self.packs.all.keys()
         if self.index.meta(b"format") != INDEX_FORMAT or self.index.meta(UNFINISHED):
-            self._leave_index()
+            self._leave_index("an index of another format, or one whose rebuild was cut short")
+        if self._counts_index and self.index.used_bytes() > self.settings.size_bytes // INDEX_PART:
+            self._leave_index("an index that was made for a larger volume")
         if not mark.clean and self.index.objects() == 0 and self.packs.hold_something():
             self.index.close()
             raise FormatUnknown("an index without objects, beside packs that have some")
+        if self._tried and can_be_read(self.packs, self.disk, self._tried):
+            self._leave_index("an index without journals that can be read now")
+        if self._tried:
+            log.error("%d journals cannot be read for the second time: their packs are removed", len(self._tried))
+            self.journals_lost = len(self._tried)
+            forget_packs(self.packs, self.index, self._tried)
         counters = self.index.counters()
         self.counter.at_least(counters.get(NEXT_PACK, 0), counters.get(NEXT_GENERATION, 1) - 1)
         self.first_pack = max(self.first_pack, self.counter.next_pack)
@@ -248,18 +263,39 @@ class Opened:
         names = [path.name.removeprefix("index-") for path in self._index_base().glob("index-*")]
         return [int(name) for name in names if name.isdigit()]
 
-    def _leave_index(self) -> None:
+    def _leave_index(self, why: str) -> None:
         """FormatUnknown, once what was kept during a rebuild that was cut short stands in journals."""
         try:
             if self.index.meta(b"format") == INDEX_FORMAT:
                 complete_newest(self.packs, self.index, self.disk, self.identity.volume, self._dirty_from)
         finally:
             self.index.close()
-        raise FormatUnknown("an index of another format, or one whose rebuild was cut short")
+        raise FormatUnknown(why)
+
+    @property
+    def _counts_index(self) -> bool:
+        """Does it lie where it counts towards the volume's size?"""
+        return self.settings.index_dir is None
+
+    def _fit(self) -> None:
+        """An index is as large as what its packs hold: of a volume that is configured smaller the oldest packs go now.
+
+        Else it would take all the room there is, and whatever is fetched would leave at once.
+        """
+        packs, gone = self.packs, 0
+        with suppress(OSError):  # the rest is evicted
+            for pack in list(packs.all.values()):
+                if packs.used_bytes <= self.settings.size_bytes + 2 * self.pack_size:
+                    break
+                packs.remove(pack)
+                gone += 1
+        if gone:
+            log.warning("%s has become smaller: its oldest packs (%d) are removed", self.directory, gone)
 
     def _begin_rebuild(self) -> Rebuild | Renewal:
         packs, front = self.packs, newest(self.packs)
-        by_steps = Rebuild(packs, self.index, self.disk, self.identity.volume, self.counter, self.purges, front)
+        volume, tried = self.identity.volume, self._tried
+        by_steps = Rebuild(packs, self.index, self.disk, volume, self.counter, self.purges, front, tried)
         if len(front) == len(packs.all):
             return by_steps
         order = Order(
@@ -276,7 +312,15 @@ class Opened:
             by_steps.add(packs.all)
             return by_steps
         return Renewal(
-            self.index, packs, self.live, self.purges, by_steps, builder, self._place_index, self._adopt_index
+            self.index,
+            packs,
+            self.live,
+            self.purges,
+            by_steps,
+            builder,
+            self._place_index,
+            self._adopt_index,
+            self._tried,
         )
 
     def _place_index(self, built: Path) -> Index:
@@ -364,6 +408,9 @@ class Opened:
             self._owes_mark = True
             log.warning("%s is full: the start after this one would rebuild the index", self.directory)
             return
+        self._unlink_lost_mark()
+
+    def _unlink_lost_mark(self) -> None:
         with suppress(OSError):
             (self.directory / LOST_MARK).unlink(missing_ok=True)
 
@@ -380,6 +427,7 @@ class Opened:
         if self._owes_mark:
             self.write_mark(clean=False)
             self._owes_mark = False
+            self._unlink_lost_mark()
 
     def write_mark(self, *, clean: bool) -> None:
         """StoreError, OSError: the index is to be `clean`, and cannot be brought to the disk: it is trusted no more."""

@@ -58,8 +58,7 @@ class Packs:
             pack.sealed = True  # never appended to by a later run
             self.all[number] = pack
             self.used_bytes += pack.used
-            if number in journals:
-                self.journal_has(pack, journals[number].st_size)
+        self._unmeasured = sorted(journals & found.keys())  # journals; a look at 30,000 would hold up the start
         self.rows_known = not self.all  # else when their journals have been looked at
 
     def look_at_journals(self, known: Mapping[int, int]) -> None:
@@ -71,10 +70,10 @@ class Packs:
                 self.look_at_journal(pack)
         self.rows_known = True
 
-    def _found(self) -> tuple[dict[int, os.stat_result], dict[int, os.stat_result], list[Path]]:
+    def _found(self) -> tuple[dict[int, os.stat_result], set[int], list[Path]]:
         """Packs, journals, and what killed runs have left: drafts, and journals whose packs are gone."""
         found: dict[int, os.stat_result] = {}
-        journals: dict[int, os.stat_result] = {}
+        journals: set[int] = set()
         leftovers: list[Path] = []
         with os.scandir(self.directory) as entries:
             for entry in entries:
@@ -82,15 +81,28 @@ class Packs:
                 if kind == "pack" and stem.isdigit():
                     found[int(stem)] = entry.stat()
                 elif kind == "journal" and stem.isdigit():
-                    journals[int(stem)] = entry.stat()
+                    journals.add(int(stem))
                 elif kind == "new" and stem.isdigit():
                     leftovers.append(self.directory / entry.name)
-        lonely = sorted(journals.keys() - found.keys())
+        lonely = sorted(journals - found.keys())
         return found, journals, leftovers + [self.journal_path(number) for number in lonely]
 
     def hold_something(self) -> bool:
         """Does a journal say that there is anything?"""
-        return any(pack.journal_at > HEADER_BYTES + SEALED_BYTES for pack in self.all.values())
+        return any(self._journal_length(number) > HEADER_BYTES + SEALED_BYTES for number in self.all)
+
+    def measure_journals(self, most: int) -> None:
+        """Learn how long so many of the journals are that were there at the start."""
+        for _ in range(min(most, len(self._unmeasured))):
+            pack = self.all.get(self._unmeasured.pop())
+            if pack is not None:
+                self.journal_has(pack, self._journal_length(pack.number))
+
+    def _journal_length(self, number: int) -> int:
+        try:
+            return self.journal_path(number).stat().st_size
+        except OSError:
+            return 0
 
     def journal_has(self, pack: Pack, length: int) -> None:
         """So long is its journal now."""

@@ -11,6 +11,7 @@ fill the volume anew, or a large one would forget what it holds; a small one fol
 import struct
 import zlib
 from array import array
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from edge.errors import StoreError
@@ -37,6 +38,12 @@ _MAGIC_2: Final = b"EDGEPOP2"  # until 2026-11-30: without that, and 65,536 mean
 _OLD_HEAD: Final = struct.Struct("<8sdddqd")
 _OLD_MAGIC: Final = b"EDGEPOP1"  # until 2026-11-29: whole hits, no ratios, no turns
 _GONE: Final = 64  # steps after which nothing is left of a counter
+
+
+def with_sum(pieces: Iterable[bytes]) -> bytes:
+    """What `Popularity.restore` takes."""
+    body = b"".join(pieces)
+    return struct.pack("<I", zlib.crc32(body)) + body
 
 
 class Popularity:
@@ -121,6 +128,11 @@ class Popularity:
 
     def to_bytes(self, now: float) -> bytes:
         """All of it, to survive a restart of the machine."""
+        return with_sum(self.in_pieces(now))
+
+    def in_pieces(self, now: float) -> Iterator[bytes]:
+        """The same but for its sum; each piece takes some 40 ms."""
+        packer = zlib.compressobj(1)
         head = _HEAD.pack(
             _MAGIC,
             self._aged,
@@ -132,10 +144,11 @@ class Popularity:
             now - self._since,
             self._filled,
         )
-        counters = self.hits.to_bytes() if self.hits is not None else b""
         learnt = _COUNT.pack(self.titles) + self._means.tobytes() + self._renditions.to_bytes() + self._files.to_bytes()
-        body = zlib.compress(head + learnt + counters, 1)
-        return struct.pack("<I", zlib.crc32(body)) + body
+        yield packer.compress(head + learnt)
+        for counters in self.hits.in_pieces() if self.hits is not None else ():
+            yield packer.compress(counters)
+        yield packer.flush()
 
     def restore(self, raw: bytes, now: float) -> None:
         """StoreError: damaged. Counters that somebody has used since are newer than the file and stay.

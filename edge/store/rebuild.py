@@ -3,7 +3,7 @@
 import logging
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -61,6 +61,7 @@ class Rebuild:
         counter: Counter,
         purges: PurgeLog,
         numbers: Iterable[int],
+        tried: Collection[int] = (),
     ) -> None:
         self._packs, self._index, self._disk, self._volume = packs, index, disk, volume
         self._purges = purges
@@ -72,9 +73,11 @@ class Rebuild:
         self._whole = max(1, len(self.left))
         self._number, self._raw, self._at = 0, b"", 0  # the journal that is being read
         self._bad = False  # it is not whole
-        self._missed = False  # the disk has failed: the next start begins anew
+        self._missed = False  # the index could not be written: the next start begins anew
         self._unread: list[int] = []  # packs whose journals the disk did not give
+        self._tried = tried  # packs whose journals the start before has tried in vain
         self._tries = 1
+        self._failed_in = 0  # the last of these in which the disk has failed
         self._again_at = 0.0
         self._disk_errors = 0
         self._sound: list[int] = []  # packs whose journals are, read in this step
@@ -155,7 +158,7 @@ class Rebuild:
                 for number in self._sound:
                     txn.note_whole(number, self._packs.all[number].row)
                 if over and self._is_last and not self._missed:
-                    txn.set_meta(UNFINISHED, 0)
+                    self._finish(txn)
         except StoreError as error:  # the map is full: what has been rebuilt so far is served
             self._missed = self._missed or not isinstance(error.__cause__, lmdb.MapFullError)
         if over and self._is_last:
@@ -163,13 +166,22 @@ class Rebuild:
             self._counter.at_least(0, self.generation)
         return not over
 
+    def _finish(self, txn: Writing) -> None:
+        for number in self._tried:
+            txn.forget_unread(number)
+        for number in self._unread:
+            if number in self._tried:
+                self._damaged += 1
+            elif number in self._packs.all:
+                txn.note_unread(number)
+        txn.set_meta(UNFINISHED, 0)
+
     def _tries_again(self) -> bool:
         """Are there journals that could not be read, and is it worth another try?"""
         if not self._unread or not self._is_last:  # a builder reads them, too; if it cannot, they are added again
             return False
         if self._tries == TRIES:
             log.error("%d journals cannot be read: the next start tries again", len(self._unread))
-            self._missed = True
             return False
         self._tries += 1
         self.left, self._unread = sorted(self._unread), []
@@ -193,7 +205,8 @@ class Rebuild:
         except OSError as error:  # its pack stays: what lies there is found by another try, or by the next start
             log.warning("the journal of pack %d cannot be read: %s", self._number, error)
             self._unread.append(self._number)
-            self._disk_errors += 1
+            self._disk_errors += self._failed_in < self._tries  # many at once are one that the disk has made
+            self._failed_in = self._tries
             return
         self._damaged += 1
 

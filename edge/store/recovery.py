@@ -3,22 +3,28 @@
 import logging
 import os
 import uuid
+from collections.abc import Iterable
 from contextlib import suppress
+from typing import Final
 
 from edge.errors import FormatUnknown, StoreError
 from edge.store.disk import Disk
 from edge.store.index import Index
 from edge.store.journal import (
+    HEADER_BYTES,
     Entry,
     ExtentEntry,
     ObjectEntry,
     SealedEntry,
     encode_entry,
     header,
+    is_of,
     read_journal,
 )
 from edge.store.pack import Pack
 from edge.store.packs import Packs
+
+TRIED: Final = 3  # journals
 
 log = logging.getLogger("edge.store")
 
@@ -65,15 +71,45 @@ def complete_newest(packs: Packs, index: Index, disk: Disk, volume: uuid.UUID, f
     for pack in [packs.all[number] for number in sorted(packs.all) if number >= first]:
         packs.look_at_journal(pack)
         if not pack.journal_whole:
-            _complete(pack, packs, index, disk, volume)
+            try:
+                _complete(pack, packs, index, disk, volume)
+            except OSError as error:  # of the others there may be more to be kept
+                log.warning("the journal of pack %d cannot be completed: %s", pack.number, error)
+
+
+def can_be_read(packs: Packs, disk: Disk, numbers: Iterable[int]) -> bool:
+    """Does the disk give one of these journals? A few are tried: each that it does not may take seconds."""
+    for number in sorted(numbers, reverse=True)[:TRIED]:
+        with suppress(OSError):
+            read_whole(disk, packs, number)
+            return True
+    return False
+
+
+def forget_packs(packs: Packs, index: Index, numbers: Iterable[int]) -> None:
+    """Remove packs of which little is known, with what is."""
+    for number in numbers:
+        with suppress(OSError, StoreError):
+            while placed := index.placed(number):
+                with index.writing() as txn:
+                    for entry in placed:
+                        txn.forget_place(entry)
+            with index.writing() as txn:
+                txn.forget_unread(number)
+            packs.remove(packs.all[number])
 
 
 def mend_journal(pack: Pack, packs: Packs, index: Index, disk: Disk, volume: uuid.UUID) -> None:
-    """Write a journal that has been damaged anew: what is good of it, and what the index has of the rest."""
-    entries: list[Entry] = []
-    with suppress(OSError, FormatUnknown):
-        raw = read_whole(disk, packs, pack.number)
-        entries = [e for e in read_journal(raw, pack.number, volume) if not isinstance(e, SealedEntry)]
+    """Write a journal that has been damaged anew: what is good of it, and what the index has of the rest.
+
+    OSError: it cannot be read, or written, now. It stays as it is: of its deletions the index knows nothing.
+    """
+    raw = read_whole(disk, packs, pack.number)
+    try:
+        is_of(raw, pack.number, volume)
+    except FormatUnknown:  # this program has written it: that is damage, too
+        raw = header(pack.number, volume, pack.row) + raw[HEADER_BYTES:]
+    entries: list[Entry] = [e for e in read_journal(raw, pack.number, volume) if not isinstance(e, SealedEntry)]
     _add_and_seal(entries, pack, packs, index, disk, volume)
 
 

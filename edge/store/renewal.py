@@ -9,7 +9,7 @@ If the builder fails the other journals are read step by step as well, which tak
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -61,6 +61,7 @@ class Renewal:
         builder: Builder,
         place: Callable[[Path], Index],
         adopt: Callable[[Index], None],
+        tried: Collection[int] = (),
     ) -> None:
         self._index, self._packs, self._live, self._purges = index, packs, live, purges
         self._rebuild, self._place, self._adopt = step_by_step, place, adopt
@@ -73,7 +74,8 @@ class Renewal:
         self._new: Index | None = None
         self._catch_up: CatchUp | None = None
         self._facts: list[FactFields] = []
-        self._damaged = 0
+        self._tried, self._unread = tried, set[int]()  # packs: in vain by the start before; by the builder
+        self._damaged = self._disk_errors = 0
         self._sequence = self._generation = 0
 
     def __repr__(self) -> str:
@@ -103,7 +105,8 @@ class Renewal:
 
     def take_disk_errors(self) -> int:
         """As `Rebuild.take_disk_errors`."""
-        return self._rebuild.take_disk_errors()
+        taken, self._disk_errors = self._disk_errors, 0
+        return taken + self._rebuild.take_disk_errors()
 
     def forget(self, name: bytes, sequence: int) -> None:
         """As `Rebuild.forget`."""
@@ -140,7 +143,9 @@ class Renewal:
             return True
         if self._catch_up.step():
             return True
-        self._catch_up.finish()
+        unread = self._unread & self._packs.all.keys()
+        self._catch_up.finish(unread.difference(self._tried))
+        self._damaged += len(unread.intersection(self._tried))
         self._index.touched = None
         builder.close()
         self._adopt(self._new)
@@ -156,6 +161,10 @@ class Renewal:
         """What journals say of their packs, but of those that were read here."""
         facts, self._facts = self._facts[:FACTS], self._facts[FACTS:]
         for fact in (Fact(*fields) for fields in facts):
+            if fact.unread:
+                self._disk_errors += not self._unread
+                self._unread.add(fact.pack)
+                continue
             pack = self._packs.all.get(fact.pack)
             if pack is not None and fact.pack not in self._front:
                 pack.row = Row.KEPT if fact.row == Row.KEPT else Row.NEW

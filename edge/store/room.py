@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from edge.store.index import Index
 from edge.store.journal import ExtentEntry, ObjectEntry
 from edge.store.pack import ALIGN, Pack, Reservation
 from edge.store.packs import Packs
-from edge.store.popularity import Popularity
+from edge.store.popularity import Popularity, with_sum
 from edge.store.record import Extent, Record, sums_match
 from edge.store.settings import VolumeSettings
 from edge.store.tables import Placed
@@ -61,6 +61,8 @@ class Room:
         self.failed: Callable[[Exception], object] = _nobody_is_told  # of the disk's errors while appending anew
         self.revised: Callable[[Record], Record | None] = lambda record: record  # as the purges noted so far leave it
         self._file, self._remembered = packs.directory.parent / "popularity", clock.wall()
+        self._draft: Iterator[bytes] | None = None  # popularity, being written down
+        self._drafted: list[bytes] = []
         self._volume = volume_id(packs.directory.parent)
         self._packs, self._index, self._disk = packs, index, disk
         self._settings, self._tallies, self._clock = settings, tallies, clock
@@ -95,7 +97,10 @@ class Room:
 
     def remember(self) -> None:
         """Write popularity down; a crash of the machine costs what was learnt since."""
-        known = self.popularity.to_bytes(self._clock.wall())
+        self._draft = None
+        self._write(self.popularity.to_bytes(self._clock.wall()))
+
+    def _write(self, known: bytes) -> None:
         self._others = SMALL_FILES + 2 * len(known)  # the old file, and the new one that is to take its place
         try:
             write_whole(self._disk, self._file, known)
@@ -108,7 +113,14 @@ class Room:
         self.popularity.age(now, counters=ages_counters)
         if not 0 <= now - self._remembered < REMEMBER_SECONDS:
             self._remembered = now
-            self.remember()
+            self._draft, self._drafted = self.popularity.in_pieces(now), []
+        if self._draft is not None:  # a piece at a time: others wait for this thread
+            piece = next(self._draft, None)
+            if piece is not None:
+                self._drafted.append(piece)
+                return
+            known, self._draft, self._drafted = with_sum(self._drafted), None, []
+            self._write(known)
 
     def place(self, length: int, name: bytes, key: bytes) -> Reservation:
         """Room for a part of a fill, in the row where it belongs; StoreError: none; NotAdmitted: not worth it."""

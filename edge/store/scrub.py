@@ -7,7 +7,8 @@ to the store thread, which forgets it; the object is fetched again when it is as
 
     for each pack, oldest first: what the index says lies in it, in order of offset
         read, compare; bad, and the index still says so -> report
-    its journal, if it is sealed: its entries' checksums; bad -> it is written anew from the index
+    its journal, if it is sealed: its entries' checksums; bad -> it is written anew from the index; one that the disk
+        does not give -> report
     the pack is noted, so that a pass goes on there after a start
 
 Bounds: `rate` bytes a second, in steps of one extent (16 MiB); at work only while `opens_in` says 0.
@@ -26,7 +27,6 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from edge.clock import Clock
-from edge.errors import FormatUnknown
 from edge.store.disk import Disk
 from edge.store.doubts import Doubts, volume_id
 from edge.store.health import is_of_the_disk
@@ -39,6 +39,7 @@ from edge.words import Damage
 PAGE: Final = mmap.PAGESIZE
 CLOSED_SECONDS: Final = 60.0  # a window is looked at so often: clocks are set
 RETRY_SECONDS: Final = 60.0
+NO_OBJECT: Final = bytes(16)  # the name of no object
 
 log = logging.getLogger("edge.store")
 
@@ -126,27 +127,33 @@ class Inspector:
             record.key,
         )
 
-    def journal(self, pack: int) -> tuple[bool, int]:
-        """(is a sealed pack's journal as it was written? its bytes); one that is being written to is not looked at."""
+    def journal(self, pack: int) -> tuple[Damage | None, int]:
+        """What is wrong with a sealed pack's journal, and its bytes; one that is being written to is not looked at."""
         path = self._packs / f"{pack:010d}.journal"
         if self._identity is None or not self._known.is_whole(pack):
-            return True, 0
+            return None, 0
         try:
             fd = self._disk.open(path, os.O_RDONLY)
         except FileNotFoundError:
-            return not self._known.is_whole(pack), 0  # evicted meanwhile?
+            return (Damage.JOURNAL if self._known.is_whole(pack) else None), 0  # evicted meanwhile?
+        except OSError as error:
+            return self._of_the_disk(error), 0
         try:
             self._disk.forget(fd)  # the disk is to be asked, not memory
             length = os.fstat(fd).st_size
-            return is_whole(partial(self._disk.pread, fd), pack, self._identity), length
-        except FormatUnknown:  # this program has written it
-            return False, 0
+            whole = is_whole(partial(self._disk.pread, fd), pack, self._identity)
+            return (None if whole else Damage.JOURNAL), length
         except OSError as error:
-            if not is_of_the_disk(error):
-                raise
-            return False, 0
+            return self._of_the_disk(error), 0
         finally:
             self._disk.close(fd)
+
+    @staticmethod
+    def _of_the_disk(error: OSError) -> Damage:
+        """What an error means for what was to be read; descriptors, memory: nothing."""
+        if not is_of_the_disk(error):
+            raise error
+        return Damage.STORE_FAILED
 
     def _damage(self, record: Record, extent: Extent) -> Damage | None:
         try:
@@ -154,9 +161,7 @@ class Inspector:
         except FileNotFoundError:
             return Damage.TRUNCATED
         except OSError as error:
-            if not is_of_the_disk(error):  # descriptors, memory: that says nothing of the extent
-                raise
-            return Damage.STORE_FAILED
+            return self._of_the_disk(error)
         if len(data) < extent.length:
             return Damage.TRUNCATED
         return None if sums_match(record, extent, data) else Damage.CORRUPT
@@ -309,9 +314,12 @@ class Scrubber:
     def _scrub_journal(self, pack: int) -> bool:
         if not self._may_go_on():
             return False
-        good, length = self._inspector.journal(pack)
-        if not good and pack in self._packs():
-            self._mend(pack)
+        damage, length = self._inspector.journal(pack)
+        if damage is not None and pack in self._packs():
+            if damage is Damage.STORE_FAILED:  # what it says is not known: it is read again in the next pass
+                self._report(BadExtent(NO_OBJECT, 0, 0, pack, 0, 0, damage, b"its journal"))
+            else:
+                self._mend(pack)
             self._found += 1
         self._read += length
         return not self._stop.wait(length / max(1, self._settings.rate))

@@ -17,6 +17,7 @@ WHOLE: Final = b"whole-"  # and a pack's number, in table `meta`
 NEXT_GENERATION: Final = b"next-generation"  # in table `meta`: what the counter's file says as well, and may lose
 NEXT_PACK: Final = b"next-pack"
 UNFINISHED: Final = b"unfinished"  # in table `meta` for as long as something is missing
+UNREAD: Final = b"unread-"  # and a pack's number: the disk has not given its journal when this index was made
 MAX_READERS: Final = 512
 KEY_CUT: Final = 400  # an LMDB key has at most 511 bytes
 EXTENT_KEY: Final = struct.Struct(">QQ")

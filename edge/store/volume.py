@@ -40,6 +40,7 @@ from edge.store.unmet import to_hello
 from edge.words import Damage, Eviction
 
 LOST_MOST = 100_000  # 10 MB
+MEASURED = 500  # journals at a time, some 10 ms
 
 
 def _nobody_is_told(_error: Exception) -> None:
@@ -64,6 +65,8 @@ class Volume:
         self.room.recall()
         self._ages_counters = shared is None or shared.owner == KEEPER  # one keeper of a node does
         self.index.damaged = lambda: self.tallies.damage.update((Damage.INDEX,))
+        if opened.journals_lost:
+            self.tallies.damage[Damage.JOURNAL] += opened.journals_lost
         if opened.index_was_bad:
             self.tallies.damage[Damage.INDEX_PAGES] += 1
         self._lost: dict[tuple[int, int], None] = {}  # places of bad extents that a failed disk did not let us forget
@@ -72,6 +75,8 @@ class Volume:
             self._cell = shared.cell
             self.index.committed = partial(shared.versions.count_up, self._cell)
             shared.versions.begin(self._cell)
+        self._unread = bool(self.index.unread_journals())
+        self._forgotten: set[bytes] = set()  # names that journals which were not read may know, deleted in this run
         self._versions = shared.versions if shared else None
         self._known_left = shared.versions.left(self._cell) if shared else 0
         self.room.doubts = shared.doubts if shared else Doubts()
@@ -209,7 +214,7 @@ class Volume:
         self.live.drop(name)
         with self.index.writing() as txn:
             known = txn.record(name)
-            if known is None and (self._rebuild is None or generation is not None):
+            if known is None and (generation is not None or not self._may_come_back(name)):
                 return False
             if known is not None and generation not in (None, known.generation):
                 return False
@@ -225,9 +230,17 @@ class Volume:
         except StoreError:  # no pack can be begun for it; the log of purges needs none
             if known is not None:
                 self.purges.note(known.key, sequence)
+        if self._unread:
+            if len(self._forgotten) >= LOST_MOST:
+                self._forgotten.clear()
+            self._forgotten.add(name)
         if known is not None:
             self.tallies.evicted(reason, 1, sum(extent.length for extent in extents))
         return known is not None
+
+    def _may_come_back(self, name: bytes) -> bool:
+        """May a journal that has not been read have what the index has not? What it says is older than a deletion."""
+        return self._rebuild is not None or (self._unread and name not in self._forgotten)
 
     def drop_extent(self, name: bytes, generation: int, pack: int, offset: int, reason: Eviction) -> bool:
         """Forget the extent that proved bad where it lay; an object that is whole or nothing goes as a whole.
@@ -290,7 +303,7 @@ class Volume:
 
     def put_live(self, name: bytes, record: Record, body: bytes) -> bool:
         """Keep a short-lived small answer in shared memory; it takes the place of a lasting one."""
-        if self._rebuild is not None or self.index.record(name) is not None:
+        if self._may_come_back(name) or self.index.record(name) is not None:
             self.delete(name, None, Eviction.REPLACED)
         return self.live.put(name, record, body)
 
@@ -311,6 +324,7 @@ class Volume:
             self._versions.leave(self._cell)
 
     def sweep_live(self) -> int:
+        self.packs.measure_journals(MEASURED)
         self.room.tend(ages_counters=self._ages_counters)
         return self.live.sweep(self._clock.wall())
 
@@ -381,6 +395,7 @@ class Volume:
             self._numbers.go_beyond(self._rebuild.sequence, self._rebuild.generation)
             self._rebuild = self._opened.rebuild = None
             self.packs.rows_known = True
+            self._unread = bool(self.index.unread_journals())
         return self._rebuild is not None
 
     def take_disk_errors(self) -> int:

@@ -18,7 +18,7 @@ from edge.store.record import (
     glance,
     marked,
 )
-from edge.store.tables import KEY_CUT, PLACE, PLACE_KEY, WHOLE, Placed, Tables, extent_key, tag_row
+from edge.store.tables import KEY_CUT, PLACE, PLACE_KEY, UNREAD, WHOLE, Placed, Tables, extent_key, tag_row
 
 Wanted = tuple[bytes, Callable[[Record | Glance], bool], bool]  # a name, whether it is meant, only made stale?
 
@@ -261,6 +261,13 @@ class Writing:
 
     def forget_whole(self, pack: int) -> None:
         self._txn.delete(WHOLE + b"%d" % pack, db=self.meta_table)
+
+    def note_unread(self, pack: int) -> None:
+        """The disk does not give a journal: the next start tries."""
+        self.set_meta(UNREAD + b"%d" % pack, 1)
+
+    def forget_unread(self, pack: int) -> None:
+        self._txn.delete(UNREAD + b"%d" % pack, db=self.meta_table)
 
     def set_meta(self, key: bytes, value: int) -> None:
         self._txn.put(key, b"%d" % value, db=self.meta_table)

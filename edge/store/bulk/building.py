@@ -13,6 +13,7 @@ import gc
 import marshal
 import os
 import select
+import time
 import traceback
 import uuid
 from bisect import bisect
@@ -26,7 +27,9 @@ from edge.store.bulk.reading import PARTS, Fact, Reading
 from edge.store.bulk.spill import PLAIN, Spill, Spills, remove
 from edge.store.bulk.turns import Turns
 from edge.store.bulk.weighing import Row, Weighed, weigh
+from edge.store.health import is_of_the_disk
 from edge.store.purgelog import Purged, read_purges
+from edge.store.rebuild import AGAIN_SECONDS, TRIES
 from edge.store.tables import EXTENT_KEY, FORMAT, PLACE_KEY, TABLES, UNFINISHED, WHOLE, open_environment
 
 SIDES: Final = (b"places", b"keys", b"tags", b"extents")
@@ -108,17 +111,33 @@ class _Build:
     def _read(self) -> tuple[int, int, list[Fact]]:
         spill, order = Spill(self._path("names", self._turns.at), PARTS), self._order
         reading = Reading(uuid.UUID(order.volume), frozenset(order.packs), spill)
-        facts = []
-        own = order.packs[self._turns.at :: self._turns.count]
-        for number, pack in enumerate(own):
-            self._tell(0, number / len(own))
-            try:
-                raw = (Path(order.packs_directory) / f"{pack:010d}.journal").read_bytes()
-            except FileNotFoundError:  # evicted meanwhile. Another error of the disk ends this: the keeper reads on
-                raw = b""
-            facts.append(reading.take(raw, pack))
+        facts = list[Fact]()
+        left = own = order.packs[self._turns.at :: self._turns.count]
+        for tries in range(TRIES):
+            if tries and left:
+                time.sleep(AGAIN_SECONDS)
+            unread = []
+            for pack in left:
+                self._tell(0, len(facts) / len(own))
+                raw = self._journal(pack)
+                if raw is None:
+                    unread.append(pack)
+                else:
+                    facts.append(reading.take(raw, pack))
+            left = unread
         spill.close()
-        return reading.sequence, reading.generation, facts
+        return reading.sequence, reading.generation, facts + [Fact(pack, 0, 0, False, unread=True) for pack in left]
+
+    def _journal(self, pack: int) -> bytes | None:
+        """None: the disk does not give it."""
+        try:
+            return (Path(self._order.packs_directory) / f"{pack:010d}.journal").read_bytes()
+        except FileNotFoundError:  # evicted meanwhile
+            return b""
+        except OSError as error:
+            if not is_of_the_disk(error):
+                raise
+            return None
 
     def _append_names(self) -> None:
         spills = Spills(self._paths("names"))

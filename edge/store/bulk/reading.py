@@ -47,15 +47,19 @@ class RowKind:
 
 
 class Fact(NamedTuple):
-    """What a journal says of its pack: its row, where what it holds ends, and whether nothing of it is lost."""
+    """What a journal says of its pack: its row, where what it holds ends, and whether nothing of it is lost.
+
+    `unread`: it says nothing, the disk does not give it.
+    """
 
     pack: int
     row: int
     used: int
     whole: bool
+    unread: bool = False
 
 
-FactFields = tuple[int, int, int, bool]
+FactFields = tuple[int, int, int, bool, bool]
 
 
 class Reading:

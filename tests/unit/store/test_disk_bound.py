@@ -1,6 +1,9 @@
 """All that a volume takes counts towards its size, and an index that is full is a reason to evict, not to stop."""
 
 import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import lmdb
@@ -11,7 +14,7 @@ from edge.store.disk import Disk
 from edge.store.hits import HitCounters, create_hits_file
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Eviction
-from tests.support.volumes import FailingIndex, name, open_volume, prove, put
+from tests.support.volumes import FailingDisk, FailingIndex, name, open_volume, prove, put
 
 SMALL = 300
 PACK = 256 * KIB
@@ -72,6 +75,7 @@ def test_what_counts_is_the_same_after_a_start(tmp_path: Path) -> None:
     fill(volume, range(500))
     volume.close()
     volume = opened(tmp_path)
+    volume.sweep_live()
     took = volume.stats().size_bytes
     journals = sum(path.stat().st_size for path in (tmp_path / "v" / "packs").glob("*.journal"))
     assert 0 <= volume.packs.journal_bytes - journals < 4096 * len(volume.packs.all)
@@ -157,4 +161,84 @@ def test_what_cannot_be_appended_anew_leaves_and_holds_no_pack(tmp_path: Path) -
     gone = [n for n in range(200) if volume.lookup(name(volume, f"/{n}")) is None]
     assert len(gone) > 60
     assert all(volume.index.placed(pack) == [] for pack in range(first + 1))
+    volume.close()
+
+
+def test_a_volume_that_has_become_smaller_than_its_index_begins_with_its_newest_packs_and_an_index_of_those(
+    tmp_path: Path,
+) -> None:
+    """The index's file never shrinks: all that was fetched had left at once, for ever."""
+    volume = opened(tmp_path, size_bytes=64 * MIB)
+    long = "/" + "x" * 3900
+    for n in range(1200):
+        put(volume, f"{long}{n}", 1, 30_000)
+    assert volume.index.used_bytes() > 8 * MIB
+    volume.close()
+    volume = opened(tmp_path)
+    while volume.rebuild_step():
+        pass
+    assert volume.packs.used_bytes <= 16 * MIB + 2 * PACK
+    assert volume.index.used_bytes() < 8 * MIB
+    make_room(volume)
+    put(volume, "/new", 1, 20_000)
+    make_room(volume)
+    assert prove(volume, f"{long}1199") == {0: 30_000}
+    assert prove(volume, "/new") == {0: 20_000}
+    volume.close()
+    volume = opened(tmp_path)
+    assert not volume.rebuilding
+    volume.close()
+
+
+def test_a_lost_index_on_a_full_disk_is_rebuilt_once(tmp_path: Path) -> None:
+    volume = opened(tmp_path)
+    fill(volume, range(20))
+    volume.flush_journals()
+    volume._opened.lose_index("a test")
+    volume.close(clean=False)
+    disk = FailingDisk(1, for_ever=True, number=errno.ENOSPC, where="clean.new")
+    volume = open_volume(tmp_path, disk=disk, pack_size=PACK)
+    while volume.rebuild_step():
+        pass
+    assert disk.failed
+    disk.for_ever = False
+    volume.keep_generations()
+    volume.close(clean=False)
+    volume = opened(tmp_path)
+    assert not volume.rebuilding
+    assert stored(volume, 20) == 20
+    volume.close()
+
+
+def test_a_start_asks_for_the_length_of_no_journal_but_soon_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 30,000 that takes half a second of CPU, and a good deal more where they are not in memory."""
+    volume = opened(tmp_path)
+    fill(volume, range(500))
+    volume.close()
+    asked: list[str] = []
+
+    class Watched:
+        def __init__(self, entry: os.DirEntry[str]) -> None:
+            self.name, self._entry = entry.name, entry
+
+        def stat(self) -> os.stat_result:
+            asked.append(self.name)
+            return self._entry.stat()
+
+    @contextmanager
+    def scan(path: Path) -> Iterator[Iterator[Watched]]:
+        with real(path) as entries:
+            yield map(Watched, entries)
+
+    real = os.scandir
+    monkeypatch.setattr("edge.store.packs.os.scandir", scan)
+    volume = opened(tmp_path)
+    monkeypatch.undo()
+    assert [name for name in asked if not name.endswith(".pack")] == []
+    assert len(asked) == len(volume.packs.all) > 2
+    before = volume.packs.journal_bytes
+    volume.sweep_live()
+    assert before == 0 < volume.packs.journal_bytes
     volume.close()

@@ -350,7 +350,7 @@ def test_counters_and_means_are_as_many_as_the_volumes_need_within_bounds() -> N
         fd = create_hits_file(size)
         sizes[size] = buckets_in(fd) >> 20, titles_for(size) >> 10
         os.close(fd)
-    assert sizes == {0: (4, 64), 8 * TB: (4, 64), 30 * TB: (16, 256), 10_000 * TB: (64, 1024)}
+    assert sizes == {0: (4, 64), 8 * TB: (4, 64), 30 * TB: (16, 256), 10_000 * TB: (16, 1024)}
     assert len({traits_of(b"site/%d/720p/1.m4s" % n, titles_for(30 * TB)).title for n in range(100_000)}) > 80_000
 
 
@@ -392,3 +392,36 @@ def test_a_file_of_the_format_before_is_read(hits: HitCounters) -> None:
     assert popularity.level == 2.0
     assert popularity.observe(NAME, Traits(70, 1, 1)) == known.observe(NAME, Traits(70, 1, 1))
     os.close(fd)
+
+
+def test_popularity_is_written_down_a_little_at_a_time(tmp_path: Path, hits: HitCounters) -> None:
+    """All at once it held up the store's thread for longer than a disk may take to answer."""
+    taken: list[bytes] = []
+
+    def counted() -> Iterator[bytes]:
+        for piece in real():
+            taken.append(piece)
+            yield piece
+
+    volume = open_volume(tmp_path)
+    volume.popularity.hits, clock, real = hits, volume.room._clock, hits.in_pieces
+    hits.in_pieces = counted  # type: ignore[method-assign]
+    hits.touch(NAME)
+    file = tmp_path / "v" / "popularity"
+    assert isinstance(clock, FakeClock)
+    clock.advance(3601)
+    steps = 0
+    while not file.exists():
+        before = len(taken)
+        volume.sweep_live()
+        steps += 1
+        assert len(taken) <= before + 1
+        assert steps < 20
+    assert len(taken) == BUCKETS // MIB == 4
+    volume.sweep_live()
+    assert len(taken) == 4, "until the next hour"
+    later = Popularity(GIB, MIB, clock.wall(), hits)
+    hits._map[:] = bytes(BUCKETS)
+    later.restore(file.read_bytes(), clock.wall())
+    assert hits.count(NAME) == 1
+    volume.close()

@@ -9,8 +9,9 @@ import pytest
 
 from edge.policy.purges import Purge, Scope
 from edge.store import rebuild
+from edge.store.bulk import building
 from edge.store.eviction import Row
-from edge.store.journal import ENTRY, HEADER_BYTES
+from edge.store.journal import ENTRY, HEADER_BYTES, DeleteEntry, read_journal
 from edge.store.packs import Packs
 from edge.store.record import Flag
 from edge.store.tables import TABLES, Placed, open_environment
@@ -322,25 +323,105 @@ def test_between_two_tries_at_a_journal_there_is_nothing_to_be_done(
     volume.close()
 
 
-def test_a_builder_that_cannot_read_a_journal_leaves_all_of_them_to_its_keeper(
+def test_a_builder_goes_on_without_a_journal_that_the_disk_does_not_give_and_the_next_start_tries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = five_packs(tmp_path)
     lose_index(tmp_path)
-    use_builder(monkeypatch, None)
-    monkeypatch.setattr(rebuild, "AGAIN_SECONDS", 0.0)
+    use_builder(monkeypatch)
+    monkeypatch.setattr(building, "AGAIN_SECONDS", 0.0)
     journal = tmp_path / "v" / "packs" / "0000000002.journal"
     journal.rename(tmp_path / "journal")
     journal.mkdir()  # what cannot be read like a file
-    volume = open_volume(tmp_path, pack_size=256 * KIB)
-    while volume.disk_errors == 0:
-        assert volume.rebuild_step()
+    volume = rebuilt(tmp_path, pack_size=256 * KIB)
+    assert volume.take_disk_errors() == 1
+    assert sum(prove(volume, key) is None for key in keys) == 4
+    assert volume.tallies.take_damage()[Damage.JOURNAL] == 0
+    volume.close()
     journal.rmdir()
     (tmp_path / "journal").rename(journal)
-    while volume.rebuild_step():
-        pass
+    volume = rebuilt(tmp_path, pack_size=256 * KIB)
     assert all(prove(volume, key) for key in keys)
     volume.close()
+    volume = open_volume(tmp_path, pack_size=256 * KIB)
+    assert not volume.rebuilding
+    volume.close()
+
+
+@pytest.mark.parametrize("built", [False, True])
+def test_a_journal_that_can_never_be_read_is_damaged_after_two_starts_and_costs_no_further_rebuild(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, built: bool
+) -> None:
+    """It had cost a rebuild of everything at every start."""
+    keys = five_packs(tmp_path)
+    lose_index(tmp_path)
+    monkeypatch.setattr(rebuild, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(building, "AGAIN_SECONDS", 0.0)
+    if built:
+        use_builder(monkeypatch)
+    journal = tmp_path / "v" / "packs" / "0000000002.journal"
+    journal.unlink()
+    journal.mkdir()
+    volume = rebuilt(tmp_path, pack_size=256 * KIB)
+    volume.close()
+    journal.rmdir()
+    journal.write_bytes(b"")
+    disk = FailingDisk(1, for_ever=True, where="0000000002.journal")
+    for lost in (1, 0):
+        volume = open_volume(tmp_path, pack_size=256 * KIB, disk=disk)
+        assert not volume.rebuilding
+        assert volume.tallies.take_damage().get(Damage.JOURNAL, 0) == lost
+        assert sum(prove(volume, key) is not None for key in keys) == 16
+        volume.close()
+        disk = FailingDisk(0)
+    assert 2 not in volume.packs.all, "nothing could be found in it any more"
+
+
+def test_many_journals_that_cannot_be_read_are_one_error_of_the_disk_a_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four had made a disk read-only, and what it holds stale."""
+    five_packs(tmp_path)
+    lose_index(tmp_path)
+    monkeypatch.setattr(rebuild, "AGAIN_SECONDS", 0.0)
+    disk = FailingDisk(1, for_ever=True, where=".journal")
+    volume = open_volume(tmp_path, pack_size=256 * KIB, disk=disk)
+    while volume.rebuild_step():
+        pass
+    assert disk.failed == 5 * rebuild.TRIES
+    assert volume.take_disk_errors() == rebuild.TRIES
+    volume.close(clean=False)
+
+
+def test_what_was_deleted_before_its_journal_could_be_read_does_not_come_back_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = five_packs(tmp_path)
+    lose_index(tmp_path)
+    monkeypatch.setattr(rebuild, "AGAIN_SECONDS", 0.0)
+    disk = FailingDisk(1, for_ever=True, where="0000000002.journal")
+    volume = open_volume(tmp_path, pack_size=256 * KIB, disk=disk)
+    while volume.rebuild_step():
+        pass
+    unknown = [key for key in keys if prove(volume, key) is None]
+    assert len(unknown) == 4
+    put(volume, "/new", 1, 1000)
+    for _ in range(2):
+        volume.delete(name(volume, unknown[0]), None, Eviction.INVALIDATED)
+    (active,) = volume.packs.actives.values()
+    volume.flush_journals()
+    raw = active_journal(volume)
+    entries = read_journal(raw, active.number, volume._opened.identity.volume)
+    assert sum(isinstance(entry, DeleteEntry) for entry in entries) == 1, "once will do"
+    volume.close()
+    volume = rebuilt(tmp_path, pack_size=256 * KIB)
+    assert [key for key in keys if prove(volume, key) is None] == unknown[:1]
+    volume.close()
+
+
+def active_journal(volume: Volume) -> bytes:
+    (active,) = volume.packs.actives.values()
+    return volume.packs.journal_path(active.number).read_bytes()
 
 
 @pytest.mark.parametrize("most", [2048, BUILT])

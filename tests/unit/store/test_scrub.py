@@ -26,7 +26,7 @@ from edge.store.tables import extent_key
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Damage, Eviction
 from tests.scenario.test_cold_and_odd import drop_pages
-from tests.support.volumes import name, open_volume, prove, put
+from tests.support.volumes import FailingDisk, name, open_volume, prove, put
 
 
 def scrubber_of(
@@ -381,3 +381,54 @@ def test_long_journals_are_read_in_pieces(tmp_path: Path, monkeypatch: pytest.Mo
         assert not any(whole(raw[:at]) for at in range(0, len(raw), 97))
         assert not any(whole(raw[:at] + bytes((raw[at] ^ 8,)) + raw[at + 1 :]) for at in range(13, len(raw), 397))
         assert not whole(raw + b"x")
+
+
+def test_a_journal_that_the_disk_does_not_give_once_keeps_its_deletions(tmp_path: Path) -> None:
+    """It had been written anew with what the index has, and of deletions that has nothing."""
+    volume = open_volume(tmp_path, pack_size=256 * KIB)
+    for n in range(8):
+        put(volume, f"/{n}", 1, 90_000)
+    volume.close()
+    volume = open_volume(tmp_path, pack_size=256 * KIB)
+    put(volume, "/x", 1, 1000)
+    for n in range(8):
+        volume.delete(name(volume, f"/{n}"), None, Eviction.INVALIDATED)
+    volume.close()
+    disk = FailingDisk(0)
+    volume = open_volume(tmp_path, pack_size=256 * KIB, disk=disk)
+    pack = max(volume.packs.all)
+    path = volume.packs.journal_path(pack)
+    before = path.read_bytes()
+    found: list[BadExtent] = []
+    bad: list[int] = []
+    scrubber = scrubber_of(volume, found, [], after=pack - 1, mend=bad.append)
+    for nth in (3, 4):  # it is opened, or read: the only object's extent comes first
+        disk.arm(nth)
+        scrubber.run_pass()
+        scrubber._after = pack - 1
+        assert disk.failed
+        assert (bad, [each.damage for each in found], scrubber.take_found()) == ([], [Damage.STORE_FAILED], 1)
+        assert volume.found_bad(found.pop()) is None
+        assert volume.tallies.take_damage() == {Damage.STORE_FAILED: 1}
+    scrubber.close()
+    disk.arm(2)
+    with pytest.raises(OSError, match="Input"):
+        volume.mend_journal(pack)
+    assert path.read_bytes() == before
+    volume.mend_journal(pack)
+    assert path.read_bytes() == before
+    volume.close()
+
+
+def test_a_journal_of_a_version_that_it_cannot_have_is_mended_with_its_deletions(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 1000)
+    volume.delete(name(volume, "/a"), None, Eviction.INVALIDATED)
+    volume.close()
+    volume = open_volume(tmp_path)
+    path = volume.packs.journal_path(1)
+    before = path.read_bytes()
+    path.write_bytes(before[:8] + bytes([before[8] ^ 2]) + before[9:])
+    volume.mend_journal(1)
+    assert path.read_bytes() == before
+    volume.close()
