@@ -63,7 +63,9 @@ async def keeps_again(edge: Edge) -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
+@pytest.mark.parametrize(
+    "killed", [pytest.param(False, marks=pytest.mark.long, id="stopped"), pytest.param(True, id="killed")]
+)
 async def test_a_server_whose_only_disk_is_full_starts_and_serves_what_is_there(
     tmp_path: Path, mounted: Path, *, killed: bool
 ) -> None:
@@ -87,7 +89,9 @@ async def test_a_server_whose_only_disk_is_full_starts_and_serves_what_is_there(
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("first", [True, False], ids=["the first one", "the second one"])
+@pytest.mark.parametrize(
+    "first", [pytest.param(True, id="the first one"), pytest.param(False, marks=pytest.mark.long, id="the second one")]
+)
 async def test_one_full_disk_of_two_takes_nothing_with_it(tmp_path: Path, mounted: Path, *, first: bool) -> None:
     paths = [mounted / "v", tmp_path / "good"][:: 1 if first else -1]
     config = tmp_path / "edge.toml"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from edge.words import MIB
 from tests.support.edgeproc import Describing, Edge, client, describing_origin, proven
@@ -67,6 +68,7 @@ def home(cache_status: str) -> int:
     return next(n for n in (0, 1) if f"shield{n + 1}" in cache_status)
 
 
+@pytest.mark.long
 async def test_a_shield_that_is_asked_in_pieces_asks_its_origin_once(tmp_path: Path) -> None:
     async with tiers(tmp_path) as world, client() as http:
         paths = [f"/s/{SIZE}/{number}.ts" for number in range(0, 40, 10)]  # none follows another
