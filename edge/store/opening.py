@@ -55,18 +55,11 @@ def _stay(_why: str) -> None:
     pass
 
 
-def _remember(path: Path) -> bool:
+def _of_file(path: Path, ask: Callable[[int], bool]) -> bool:
+    """What `files.remember` or `files.is_remembered` says of a file that is not open."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return files.remember(fd)
-    finally:
-        os.close(fd)
-
-
-def _is_remembered(path: Path) -> bool:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return files.is_remembered(fd)
+        return ask(fd)
     finally:
         os.close(fd)
 
@@ -204,7 +197,7 @@ class Opened:
         self.index_was_bad = self._distrust or (self.directory / LOST_MARK).exists()
         if mark is not None and not self.index_was_bad and (path / "data.mdb").exists():
             try:
-                in_memory = in_memory and (not mark.remembered or _is_remembered(path / "data.mdb"))
+                in_memory = in_memory and (not mark.remembered or _of_file(path / "data.mdb", files.is_remembered))
                 if in_memory or mark.clean:
                     self.index = self._mapped(path)
                     self._trust_index(mark, in_memory=in_memory)
@@ -358,7 +351,7 @@ class Opened:
         mapped = partial(bus.watch, path, unreadable) if bus is not None else _nothing
         index = Index(path, self._map_bytes(), mapped=mapped)
         index.lost = self.lose_index
-        self._is_remembered = _remember(path / "data.mdb") and self._is_remembered
+        self._is_remembered = _of_file(path / "data.mdb", files.remember) and self._is_remembered
         if bus is not None:
             index.closing = partial(bus.forget, path)
         return index
