@@ -19,6 +19,7 @@ from edge.runtime.listeners import spoken
 from edge.server.expiry import ends_at
 from edge.server.tls import tls_send_path
 from edge.sockets import SocketOptions
+from edge.store.residency import Residency
 from edge.words import ORIGIN
 
 _life = logging.getLogger(LIFE)
@@ -79,6 +80,8 @@ def facts(
         f"event loop: {loop_factory()[1]}"
     )
     yield from _send_paths(players)
+    if not Residency().works:
+        yield "every body is read before it is sent: no cachestat(2) here (Linux 6.5; filters may forbid it)"
     for field, name, why in refused_controls(settings):
         yield f"{field} = {name} is left out: {why}"
     for upstream in settings.upstreams:

@@ -76,11 +76,6 @@ class Reader:
         return f"<Reader {self.hello.directory} epoch={self.hello.epoch} packs={len(self._packs)}>"
 
     @property
-    def cachestat(self) -> bool:
-        """Can residency be asked on this kernel?"""
-        return self._residency.works
-
-    @property
     def unreadable(self) -> bool:
         """The disk cannot give the index: nothing is found in it until it is opened anew."""
         return self._index.unreadable

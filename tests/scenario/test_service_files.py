@@ -101,6 +101,10 @@ def allowed_calls() -> set[str]:
     return allowed
 
 
+def test_workers_may_ask_what_is_in_memory_which_a_trace_need_not_name() -> None:
+    assert "cachestat" in allowed_calls()
+
+
 async def test_a_serving_edge_makes_only_system_calls_that_the_unit_allows(tmp_path: Path) -> None:
     strace, allowed = tool("strace"), allowed_calls()
     assert {"openat", "sendfile"} <= allowed

@@ -24,7 +24,7 @@ def look_at_sending(settings: Settings) -> Iterator[Finding]:
     yield judged("sending", "event loop", said, good=said.startswith("uvloop"), mend=mend)
     for volume in settings.volumes:
         yield _sendfile(Path(volume.path))
-    mend = "Linux 6.5 or newer: without cachestat(2) every body is read in a thread before it is sent"
+    mend = "Linux 6.5 or newer, and no filter in its way: without cachestat(2) every body is read in a thread first"
     works = Residency().works
     yield judged("sending", "cachestat", "works" if works else "does not work", good=works, mend=mend)
     path = tls_send_path()

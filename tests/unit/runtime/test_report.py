@@ -15,6 +15,7 @@ from edge.observe.slots import SlotReader, SlotWriter, create_slot_file
 from edge.runtime import report
 from edge.runtime.listeners import bind
 from edge.server.expiry import ends_at
+from edge.store.residency import Residency
 from tests.support.certs import make_cert
 
 
@@ -79,6 +80,14 @@ def test_tls_says_how_bodies_leave(
     said = told(tmp_path, sockets, {}, tls=True)
     assert words in said
     assert "bodies leave by sendfile (aio" not in said
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_system_that_does_not_say_what_is_in_memory_is_told_of(
+    tmp_path: Path, sockets: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch, works: bool
+) -> None:
+    monkeypatch.setattr(Residency, "_try", lambda _: works)
+    assert ("no cachestat(2) here" in told(tmp_path, sockets, {})) is not works
 
 
 def test_a_cache_that_its_disk_cannot_hold_is_told(
