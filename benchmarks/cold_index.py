@@ -3,7 +3,7 @@
 One worker. The index lies on a disk that takes some milliseconds for each read (`tests.support.crashdisk`; needs root),
 the bodies on the machine's. The server is started with none of the index in memory; connections ask for stored objects
 at random, another one for a hot object. With D7 (who would wait for the disk is looked up in a thread first) and, for
-comparison, without (--without: the index counts as being in memory).
+comparison, without (the index counts as being in memory).
 
     python -m benchmarks.cold_index [--seconds 5] [--readers 8] [--read-ms 10] [--objects 6000]
 """

@@ -2,7 +2,7 @@
 
 One worker. Objects are stored and their pages dropped (POSIX_FADV_DONTNEED) again and again; some connections read
 them while another asks for a small hot object. With D7 (residency asked, cold windows read and verified in a pool)
-and, for comparison, without (--without: every window counts as resident).
+and, for comparison, without (every window counts as resident).
 
     python -m benchmarks.cold_read [--seconds 10] [--readers 8]
 """

@@ -141,7 +141,7 @@ class GroupSection(Section):
     total_first_byte: Wait | None = Field(None, description="the same over all tries")
     stall_timeout: Wait | None = Field(None, description="silence in a body after which it is resumed")
     retries: int | None = Field(None, ge=0, le=10, description="further tries")
-    resume_max: int | None = Field(None, ge=0, le=20, description="broken bodies in a row without one new byte")
+    resume_max: int | None = Field(None, ge=0, le=20, description="broken bodies in a row without 64 KiB of progress")
     max_connections: int | None = Field(None, ge=1, le=10_000, description="of each member at the same time")
     queue: int | None = Field(None, ge=0, le=100_000, description="requests that may wait for one ...")
     queue_timeout: Wait | None = Field(None, description="... for so long")

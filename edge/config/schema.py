@@ -154,7 +154,7 @@ class CacheSection(Section):
     """The cache directory."""
 
     dir: str = Field("./edge-cache", min_length=1, description="made if it is missing; one server per directory")
-    size: Size = Field(10 * 10**9, description="bytes that packs may take (at most two packs more on disk)")
+    size: Size = Field(10 * 10**9, description="bytes that packs, journals and index may take (at most two packs more)")
     slice_size: Size = Field(2**20, description="32KiB to 32MiB; stored with each object, may be changed at any time")
     index_dir: str | None = Field(None, min_length=1, description="another place for the index: an SSD or a tmpfs")
     policy: Literal["popular", "fifo", "lru"] = Field("popular", description="what stays when room is needed")
@@ -211,7 +211,7 @@ class VolumeSection(Section):
     """
 
     path: str = Field(min_length=1, description="made if it is missing; may move with what is in it")
-    size: Size = Field(description="bytes that its packs may take")
+    size: Size = Field(description="bytes that its packs, journals and index may take")
 
     @field_validator("size")
     @classmethod
