@@ -340,7 +340,8 @@ class Desk:
             for link, fetch in self._waiting.take(flight):
                 asyncio.get_running_loop().call_soon(self.fetch, link, fetch)
         rules = self._shop.rules(flight.fetch.site, flight.fetch.path)
-        sink = PackSink(flight, self._store, run.start, run.end, flight.whose)
+        inline = self._shop.settings.inline_limit
+        sink = PackSink(flight, self._store, run.start, run.end, flight.whose, inline=inline)
         carrier = Carrier(
             self._shop_of(flight.fetch), flight, run, sink, record, record.kind, rules, keep=True, request=flight.fetch
         )

@@ -247,6 +247,15 @@ class Flight:
         """A place where bytes will appear; `grew` tells that they have."""
         self.pieces.append(piece)
 
+    def awaited_in(self, start: int, end: int) -> int | None:
+        """The first byte of [start, end) from which on a reader waits."""
+        positions = (max(reader.start, reader.position) for reader in self.readers)
+        return min((position for position in positions if start <= position < end), default=None)
+
+    def forget(self, piece: Piece) -> None:
+        """Another piece has the same bytes: who comes later is told of that one."""
+        self.pieces.remove(piece)
+
     def grew(self, piece: Piece) -> None:
         """More bytes of a piece can be sent: first ones are told at once, later ones in batches."""
         first = piece.announced == 0

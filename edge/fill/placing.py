@@ -164,7 +164,8 @@ class Placing:
         fits = total <= settings.memory_limit  # UNKNOWN fits until it has shown that it does not
         if fits and run.start == 0 and (total in (UNKNOWN, run.end)) and (short or listing or total == UNKNOWN):
             return MemorySink(flight)
-        return PackSink(flight, shop.store, run.start, None if run.end == UNKNOWN else run.end, flight.whose)
+        end = None if run.end == UNKNOWN else run.end
+        return PackSink(flight, shop.store, run.start, end, flight.whose, inline=shop.settings.inline_limit)
 
 
 def aged(given: Fields) -> HeadFlag:

@@ -37,9 +37,13 @@ class Audience(Protocol):
 
     slice_size: int
 
+    def awaited_in(self, start: int, end: int) -> int | None: ...
+
     def add_piece(self, piece: Piece) -> None: ...
 
     def grew(self, piece: Piece) -> None: ...
+
+    def forget(self, piece: Piece) -> None: ...
 
     def announce(self) -> None: ...
 
@@ -50,10 +54,16 @@ class Unheard:
     def __init__(self, slice_size: int) -> None:
         self.slice_size = slice_size
 
+    def awaited_in(self, start: int, end: int) -> int | None:
+        return None
+
     def add_piece(self, piece: Piece) -> None:
         pass
 
     def grew(self, piece: Piece) -> None:
+        pass
+
+    def forget(self, piece: Piece) -> None:
         pass
 
     def announce(self) -> None:
@@ -91,10 +101,18 @@ def _failed(done: "asyncio.Future[Reservation]") -> bool:
 
 
 class PackSink:
-    """Bytes go into reserved extents, written by the store's thread; a piece grows when `pwrite` has returned."""
+    """Bytes go into reserved extents, written by the store's thread; a piece grows when `pwrite` has returned.
 
-    def __init__(self, flight: Audience, store: StoreThread, start: int, end: int | None, whose: Whose) -> None:
+    First bytes do not wait for that: a player's picture does. They ride in a message, beside being written.
+    """
+
+    def __init__(
+        self, flight: Audience, store: StoreThread, start: int, end: int | None, whose: Whose, *, inline: int = 0
+    ) -> None:
+        """`inline`: bytes at most that are told in a message, if somebody waits for them when they come."""
         self._flight = flight
+        self._inline = inline
+        self._first: InlinePiece | None = None  # until the same bytes can be sent from the pack
         self._whose = whose
         self._store = store
         self._position = start
@@ -126,6 +144,8 @@ class PackSink:
 
     async def put(self, data: bytes) -> None:
         """Raises StoreError when the disk has failed; `unwritten()` then has what no reader was told of."""
+        if self._inline:
+            self._hand_on(data)
         view = memoryview(data)
         while view:
             if self.error is None and (self._laying is None or self._laying.left == 0):
@@ -139,6 +159,17 @@ class PackSink:
             self._post(self._laying, part)
             view = view[len(part) :]
         await self._store.room()
+
+    def _hand_on(self, data: bytes) -> None:
+        """More bytes have come: are the first that somebody waits for among them?"""
+        start = self._flight.awaited_in(self._position, self._position + len(data))
+        if start is None:
+            return
+        at = start - self._position
+        self._first = InlinePiece(start, data[at : at + self._inline])
+        self._inline = 0
+        self._flight.add_piece(self._first)
+        self._flight.grew(self._first)
 
     async def _next_extent(self) -> None:
         self._close_extent()
@@ -178,6 +209,10 @@ class PackSink:
             _, part = self._waiting.popleft()
             laying.piece.length += len(part)
             self._flight.grew(laying.piece)
+            first = self._first
+            if first is not None and laying.piece.start + laying.piece.length >= first.start + first.length:
+                self._first = None
+                self._flight.forget(first)
         if self.error is not None or not self._waiting:
             self._idle.set()
 
