@@ -65,9 +65,9 @@ class Volume:
         self.room.recall()
         self._ages_counters = shared is None or shared.owner == KEEPER  # one keeper of a node does
         self.index.damaged = lambda: self.tallies.damage.update((Damage.INDEX,))
-        if opened.journals_lost:
-            self.tallies.damage[Damage.JOURNAL] += opened.journals_lost
-        if opened.index_was_bad:
+        if opened.inherited.journals_lost:
+            self.tallies.damage[Damage.JOURNAL] += opened.inherited.journals_lost
+        if opened.inherited.index_was_bad:
             self.tallies.damage[Damage.INDEX_PAGES] += 1
         self._lost: dict[tuple[int, int], None] = {}  # places of bad extents that a failed disk did not let us forget
         self._cell = -1
@@ -450,5 +450,4 @@ class Volume:
             pack.sealed, pack.open_reservations = True, 0
         self._retire()
         self.room.remember()
-        self._opened.wait_for_mark()
-        self._opened.write_mark(clean=self._rebuild is None)
+        self._opened.mark_end(clean=self._rebuild is None)

@@ -16,8 +16,9 @@ from edge.clock import FakeClock
 from edge.errors import StoreError
 from edge.store import files
 from edge.store.disk import Disk
-from edge.store.files import identity, is_remembered, read_mark, remember
+from edge.store.files import identity, is_remembered, remember
 from edge.store.index import Index
+from edge.store.marks import read_mark
 from edge.store.volume import Volume
 from edge.words import Damage, Eviction
 from tests.support.volumes import FailingDisk, name, open_volume, prove, put, settings
