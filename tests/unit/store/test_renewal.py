@@ -289,7 +289,7 @@ def test_an_extent_that_was_dropped_meanwhile_does_not_come_back(
     assert known is not None
     assert known.first is not None
     assert known.generation == record.generation
-    assert volume.drop_extent(
+    assert volume.mending.drop_extent(
         name(volume, "/b"), known.generation, known.first.pack, known.first.offset, Eviction.CORRUPT
     )
     finish(volume)

@@ -145,7 +145,7 @@ def test_a_call_fails_while_it_is_scrubbed(
         mend: list[int] = []
         scrubber = Scrubber(
             volume.inspector(), volume.index, lambda: list(volume.packs.all),
-            ScrubSettings(1 << 40, 86400.0, lambda now: 0.0), FakeClock(), found.append, volume.note_scrubbed,
+            ScrubSettings(1 << 40, 86400.0, lambda now: 0.0), FakeClock(), found.append, volume.mending.note_scrubbed,
             mend=mend.append,
         )  # fmt: skip
         try:
@@ -153,10 +153,10 @@ def test_a_call_fails_while_it_is_scrubbed(
         finally:
             scrubber.close()
             for bad in found:
-                volume.found_bad(bad)
+                volume.mending.found_bad(bad)
             for pack in mend:
                 with suppress(OSError):
-                    volume.mend_journal(pack)
+                    volume.mending.mend_journal(pack)
         return found
 
     disk = FailingDisk(NEVER)
