@@ -3,6 +3,7 @@
 Which index is trusted: `inheritance`; where it lies: `indexes`; what this run says of it: `marks`.
 """
 
+import logging
 import os
 import re
 import shutil
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+
+import lmdb
 
 from edge.errors import StoreError
 from edge.store import files
@@ -31,6 +34,8 @@ from edge.store.purgelog import PurgeLog
 from edge.store.rebuild import Rebuild
 from edge.store.renewal import Renewal, newest
 from edge.store.settings import VolumeHello, VolumeSettings
+
+log = logging.getLogger("edge.store")
 
 End = Callable[[str], None]
 LIVE_NAME = re.compile("edge-live-[0-9a-f-]{36}-[0-9a-f]{8}")
@@ -117,8 +122,7 @@ class Opened:
         self._open_index()
         self.marks.begin(self._mark(clean=False))
         self.first_generation = max(self._more_generations(), 1)
-        self.live_path = self._make_live_path()
-        self.live = LiveTable(self.live_path, self.settings.live_bytes, readonly=False)
+        self._open_live()
         if self.inherited.index_is_lost:
             self.rebuild = self._begin_rebuild()
 
@@ -198,18 +202,35 @@ class Opened:
         self.marks.lose()
         self._end(f"{why}: it will be rebuilt")
 
-    def _make_live_path(self) -> Path:
-        """A new place for each keeper: readers reopen it at its hello; what earlier keepers left is removed."""
-        base = self.settings.live_dir or (Path("/dev/shm") if Path("/dev/shm").is_dir() else self.directory)
-        base.mkdir(parents=True, exist_ok=True)
+    def _open_live(self) -> None:
+        """A new place for each keeper: readers reopen it at its hello; what earlier keepers left is removed.
+
+        Where shared memory has no room, beside the packs.
+        """
+        bases = [self.settings.live_dir or Path("/dev/shm"), self.directory]
         stem = f"edge-live-{self.identity.volume}"
-        for old in base.glob(stem + "-*"):
+        for old in (old for base in bases for old in base.glob(stem + "-*")):
             shutil.rmtree(old, ignore_errors=True)
-        clear(base, LIVE_NAME)  # of other volumes, which may never come back
-        made = base / f"{stem}-{uuid.uuid4().hex[:8]}"
-        made.mkdir(mode=0o700)
-        self._live_lock = try_lock(made, make=True)
-        return made
+        clear(bases[0], LIVE_NAME)  # of other volumes, which may never come back
+        name = f"{stem}-{uuid.uuid4().hex[:8]}"
+        try:
+            self._make_live(bases[0] / name)
+        except (OSError, lmdb.Error) as error:
+            log.warning("short-lived answers of %s are kept on its disk: %s", self.directory, error)
+            self._make_live(bases[1] / name)
+
+    def _make_live(self, path: Path) -> None:
+        path.mkdir(mode=0o700, parents=path.parent == self.settings.live_dir)
+        lock = None
+        try:
+            lock = try_lock(path, make=True)
+            self.live = LiveTable(path, self.settings.live_bytes, readonly=False)
+        except BaseException:
+            if lock is not None:
+                os.close(lock)
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+        self.live_path, self._live_lock = path, lock
 
     def _more_generations(self) -> int:
         try:
