@@ -1,6 +1,5 @@
 """What is deleted stays so: after a kill, with a lost index, as long as there is a journal that names it."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -8,8 +7,8 @@ import pytest
 from edge.store.eviction import Row
 from edge.store.hits import HitCounters, create_hits_file
 from edge.words import Eviction
+from tests.support.rebuilding import finish_rebuild, lose_index, rebuilt
 from tests.support.volumes import name, open_volume, prove, put
-from tests.unit.store.test_rebuild import lose_index, rebuilt
 
 
 def test_a_deleted_object_does_not_come_back_with_a_rebuild(tmp_path: Path) -> None:
@@ -20,8 +19,7 @@ def test_a_deleted_object_does_not_come_back_with_a_rebuild(tmp_path: Path) -> N
     volume.close()
     (tmp_path / "v" / "clean").unlink()
     volume = open_volume(tmp_path)
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     assert volume.lookup(name(volume, "/a")) is None
     assert prove(volume, "/keep") == {0: 1000}
     volume.close()
@@ -34,11 +32,9 @@ def test_a_deletion_is_not_undone_by_a_kill_and_a_lost_index_after_it(tmp_path: 
     assert volume.delete(name(volume, "/a"), None, Eviction.PURGE)
     volume.close(clean=False)
     open_volume(tmp_path).close(clean=False)
-    for index in (tmp_path / "v").glob("index-*"):
-        shutil.rmtree(index)
+    lose_index(tmp_path)
     volume = open_volume(tmp_path)
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     assert volume.lookup(name(volume, "/a")) is None
     volume.close()
 

@@ -12,8 +12,8 @@ from edge.store.disk import Disk
 from edge.store.hits import HitCounters, create_hits_file
 from edge.store.volume import Volume
 from edge.words import KIB, Eviction
+from tests.support.rebuilding import rows
 from tests.support.volumes import FailingIndex, name, open_volume, prove, put
-from tests.unit.store.test_rebuild import rows
 
 
 def test_room_is_made_oldest_first_within_the_bound_and_what_was_hit_stays(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,6 +25,7 @@ from edge.store.tables import extent_key
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Damage, Eviction
 from tests.scenario.test_cold_and_odd import drop_pages
+from tests.support.rebuilding import finish_rebuild, lose_index
 from tests.support.volumes import FailingDisk, name, open_volume, prove, put
 
 
@@ -301,11 +301,9 @@ def test_a_sealed_journal_that_is_damaged_is_written_anew_from_the_index(tmp_pat
     scrubber.close()
     assert volume.tallies.take_damage() == {Damage.JOURNAL: 1}
     volume.close()
-    for index in (tmp_path / "v").glob("index-*"):
-        shutil.rmtree(index)
+    lose_index(tmp_path)
     volume = open_volume(tmp_path, boot="boot-2", pack_size=256 * KIB)
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     assert volume.tallies.take_damage()[Damage.JOURNAL] == 0
     assert [prove(volume, f"/{n}") for n in (0, 1, 2, 3, 4, 6, 7)] == [{0: 90_000}] * 7
     volume.close()

@@ -16,8 +16,8 @@ from edge.store.health import is_of_the_disk
 from edge.store.live import split_live
 from edge.store.volume import Volume
 from edge.words import KIB
+from tests.support.rebuilding import lose_index, rebuilt
 from tests.support.volumes import fill_up, name, open_volume, prove, put
-from tests.unit.store.test_rebuild import lose_index, rebuilt
 
 BODY = os.urandom(100 * KIB)
 

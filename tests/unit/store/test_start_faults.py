@@ -16,6 +16,7 @@ from edge.errors import StoreError
 from edge.store.scrub import BadExtent, Scrubber, ScrubSettings
 from edge.store.volume import Volume
 from edge.words import KIB
+from tests.support.rebuilding import finish_rebuild, lose_index
 from tests.support.volumes import FailingDisk, name, open_volume, prove, put
 
 SIZE = 40_000
@@ -54,16 +55,10 @@ def copied(killed: Path, directory: Path) -> Path:
     return directory
 
 
-def lose_index(directory: Path) -> None:
-    for index in (directory / "v").glob("index-*"):
-        shutil.rmtree(index)
-
-
 def start(directory: Path, boot: str, disk: FailingDisk | None = None) -> Volume:
     volume = open_volume(directory, boot=boot, disk=disk, **MORE)
     try:
-        while volume.rebuild_step():
-            pass
+        finish_rebuild(volume)
     except BaseException:
         volume.close(clean=False)
         raise

@@ -16,8 +16,8 @@ from edge.store.disk import Disk
 from edge.store.tables import tag_row
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Eviction
+from tests.support.rebuilding import finish_rebuild, lose_index, rebuilt, rows
 from tests.support.volumes import FailingDisk, FailingIndex, name, open_volume, prove, put
-from tests.unit.store.test_rebuild import rows
 
 
 def test_what_is_committed_is_there_after_a_clean_stop_and_after_a_kill(tmp_path: Path) -> None:
@@ -42,12 +42,8 @@ def test_a_lost_index_is_rebuilt_from_the_journals_also_what_was_killed_before_i
     put(volume, "/a", 2, 200_000)
     volume.close(clean=False)
     open_volume(tmp_path).close(clean=False)  # the same boot: the index completes the journals
-    for index in (tmp_path / "v").glob("index-*"):
-        shutil.rmtree(index)
-    volume = open_volume(tmp_path)
-    assert volume.rebuilding
-    while volume.rebuild_step():
-        pass
+    lose_index(tmp_path)
+    volume = rebuilt(tmp_path)
     assert prove(volume, "/a") == {0: 200_000}
     assert prove(volume, "/b") == {128 * KIB: 64 * KIB}
     put(volume, "/b", 1, 64 * KIB, start=0, total=500_000)
@@ -64,8 +60,7 @@ def test_after_another_boot_the_index_is_not_trusted_and_what_was_flushed_is_the
     volume = open_volume(tmp_path, boot="boot-2")
     assert volume.rebuilding
     assert volume.suspect == (0, volume.first_pack)
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     assert prove(volume, "/a") == {0: 300_000}
     assert volume.lookup(name(volume, "/late")) is None
     volume.close()
@@ -154,8 +149,7 @@ def test_whichever_disk_call_fails_nothing_wrong_is_ever_read_and_the_volume_ope
         _work(directory, disk)
         failed = disk.failed > 0
         volume = open_volume(directory, disk=Disk())
-        while volume.rebuild_step():
-            pass
+        finish_rebuild(volume)
         for n in range(6):
             prove(volume, f"/{n}")
         put(volume, "/after", 1, 5000)
@@ -250,19 +244,14 @@ def test_a_rebuild_in_which_a_commit_failed_is_begun_anew_by_the_next_start(tmp_
     for n in range(40):
         put(volume, f"/{n}", 1, 150_000)
     volume.close()
-    for index in (tmp_path / "v").glob("index-*"):
-        shutil.rmtree(index)
+    lose_index(tmp_path)
     volume = open_volume(tmp_path, **more)
     failing = FailingIndex(volume, 1, lmdb.DiskError("mdb_txn_commit: Input/output error"))
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     assert failing.failed == 1
     assert volume.lookup(name(volume, "/39")) is None, "it stood in what was lost"
     volume.close()
-    volume = open_volume(tmp_path, **more)
-    assert volume.rebuilding
-    while volume.rebuild_step():
-        pass
+    volume = rebuilt(tmp_path, **more)
     for n in range(40):
         assert prove(volume, f"/{n}") == {0: 150_000}
     volume.close()
