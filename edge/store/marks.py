@@ -95,6 +95,7 @@ class Marks:
     def pay(self, mark: Callable[[], CleanMark]) -> None:
         """Write the one that a start on a full disk could not write. OSError: it still cannot."""
         if self._owes:
+            self.wait()  # both have one draft
             self.write(mark())
             self._owes = False
             self._unlink_lost()
