@@ -63,10 +63,6 @@ class Volume:
         self.room.recall()
         self._ages_counters = shared is None or shared.owner == KEEPER  # one keeper of a node does
         self.index.damaged = lambda: self.tallies.damage.update((Damage.INDEX,))
-        if opened.inherited.journals_lost:
-            self.tallies.damage[Damage.JOURNAL] += opened.inherited.journals_lost
-        if opened.inherited.index_was_bad:
-            self.tallies.damage[Damage.INDEX_PAGES] += 1
         self._cell = -1
         if shared is not None:
             self._cell = shared.cell
@@ -80,8 +76,7 @@ class Volume:
         self.index_lost = opened.rebuild is not None  # at the start; it is rebuilt since
         self._numbers = Numbers(opened.counter, opened.first_generation, self.index.meta(b"sequence"))
         self.purges = Purges(opened, self.tallies, self._numbers)
-        if self.purges.log.damaged:
-            self.tallies.damage[Damage.PURGES] += self.purges.log.damaged
+        self._count_damage_of_start()
         self.room.revised = self.purges.log.revised
         if shared is not None:
             self.purges.on_unmet = partial(shared.versions.hide, self._cell)
@@ -89,6 +84,15 @@ class Volume:
         self._commits = Commits(self.index, self.live, self.packs, self.room, tallies, numbers, self._under_way)
         self._deletions = Deletions(self.index, self.live, self.packs, purges, numbers, tallies, self._under_way)
         self.mending = Mending(opened, self._deletions, tallies, self._under_way, lambda error: self.disk_error(error))
+
+    def _count_damage_of_start(self) -> None:
+        inherited, damage = self._opened.inherited, self.tallies.damage
+        if inherited.journals_lost:
+            damage[Damage.JOURNAL] += inherited.journals_lost
+        if inherited.index_was_bad:
+            damage[Damage.INDEX_PAGES] += 1
+        if self.purges.log.damaged:
+            damage[Damage.PURGES] += self.purges.log.damaged
 
     @classmethod
     def open(
