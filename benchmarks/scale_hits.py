@@ -19,6 +19,7 @@ from edge.clock import Clock, FakeClock
 from edge.store import files
 from edge.store.disk import Disk
 from edge.store.live import LiveTable
+from edge.store.marks import MARK, read_mark
 from edge.store.reader import Reader
 from edge.store.settings import VolumeHello
 from edge.words import GIB, KIB, MIB
@@ -32,7 +33,7 @@ A_HIT_SECONDS = 1e-4
 def open_reader(directory: Path, clock: Clock) -> Reader:
     """As a worker has it, of a volume that nobody keeps now."""
     identity = files.identity(Disk(), directory)
-    mark = files.read_mark(directory / "clean")
+    mark = read_mark(directory / MARK)
     assert mark is not None
     live = directory / "live"
     LiveTable(live, MIB, readonly=False).close()

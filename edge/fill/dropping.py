@@ -52,7 +52,7 @@ class Drops:
         dropping.drops += 1
         volume = self._store.volume
         dropped = self._store.call_patiently(
-            volume.drop_extent, message.name, message.generation, message.pack, message.offset, Eviction.CORRUPT
+            volume.mending.drop_extent, message.name, message.generation, message.pack, message.offset, Eviction.CORRUPT
         )
         dropped.add_done_callback(lambda done: self._dropped(message, done))
 

@@ -103,8 +103,10 @@ class Purger:
     async def _hide(self, whats: Sequence[Purge], before: int) -> None:
         purges = self._store.volume.purges
         await self._store.call_patiently(purges.hide, whats)
-        await self._store.call_patiently(purges.forget_live, whats, before)
-        self._greet()
+        try:
+            await self._store.call_patiently(purges.forget_live, whats, before)
+        finally:
+            self._greet()
 
     def _met(self, entry: _UnderWay, sequence: int) -> bool:
         """In the thread: it has been done, also of what was hidden meanwhile."""

@@ -71,10 +71,10 @@ async def run_keeper(child: ChildHandle) -> None:
         lambda: list(volume.packs.all),
         convert.scrub_settings(settings),
         clock,
-        lambda bad: store.post(volume.found_bad, bad),
-        lambda pack: store.post(volume.note_scrubbed, pack),
+        lambda bad: store.post(volume.mending.found_bad, bad),
+        lambda pack: store.post(volume.mending.note_scrubbed, pack),
         volume.index.meta(b"scrubbed"),
-        lambda pack: store.post(volume.mend_journal, pack),
+        lambda pack: store.post(volume.mending.mend_journal, pack),
     )
 
     def adopt(new: Settings) -> None:

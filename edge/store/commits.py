@@ -69,7 +69,8 @@ class Commits:
         for pack, entry in logged:
             self._packs.log(pack, entry)
             if isinstance(entry, ObjectEntry):
-                self._live.drop(entry.name)  # a lasting answer takes the place of a short-lived one
+                with suppress(StoreError):  # sweeping tries again
+                    self._live.drop(entry.name)  # a lasting answer takes the place of a short-lived one
         return kept
 
     def _say_ended(self, end: DeleteEntry) -> None:

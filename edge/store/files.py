@@ -1,4 +1,4 @@
-"""The small files of a volume: its identity, the pack counter, the clean mark, the lock (DESIGN section 9)."""
+"""The small files of a volume: its identity, the pack counter, the lock (DESIGN section 9)."""
 
 import errno
 import fcntl
@@ -258,49 +258,6 @@ class Counter:
 
     def close(self) -> None:
         self._disk.close(self._fd)
-
-
-@dataclass(frozen=True, slots=True)
-class CleanMark:
-    """What the last run left: which index, in which boot, stopped cleanly or not."""
-
-    boot: str
-    epoch: int
-    next_pack: int  # packs from here on were written since the last clean stop
-    clean: bool
-    transaction: int = 0  # the index's last one by then; 0: an earlier program wrote this, and did not sync the index
-    generation: int = 0  # none at or above this had been handed out
-    remembered: bool = False  # volume and index are known again while they are in memory
-
-
-def read_mark(path: Path) -> CleanMark | None:
-    """None when there is none or it cannot be understood: then the index is not trusted."""
-    try:
-        said = json.loads(path.read_text())
-        return CleanMark(
-            str(said["boot_id"]),
-            int(said["epoch"]),
-            int(said["next_pack"]),
-            bool(said["clean"]),
-            int(said.get("transaction", 0)),
-            int(said.get("generation", 0)),
-            bool(said.get("remembered", False)),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def write_mark(disk: Disk, path: Path, mark: CleanMark) -> None:
-    said = {
-        "boot_id": mark.boot,
-        "epoch": mark.epoch,
-        "next_pack": mark.next_pack,
-        "clean": mark.clean,
-        "transaction": mark.transaction,
-        "generation": mark.generation,
-        "remembered": mark.remembered,
-    }
-    write_whole(disk, path, json.dumps(said).encode())
 
 
 def check_size(size_bytes: int) -> None:

@@ -11,9 +11,10 @@ import lmdb
 from edge.errors import FormatUnknown, StoreError
 from edge.store.disk import Disk
 from edge.store.doubts import Doubts
-from edge.store.files import FORMAT, Counter, read_mark
+from edge.store.files import FORMAT, Counter
 from edge.store.index import Index
 from edge.store.journal import SealedEntry, read_journal
+from edge.store.marks import MARK, read_mark
 from edge.store.record import decode_stored
 from edge.store.scrub import Inspector
 
@@ -47,7 +48,7 @@ def inspect_directory(directory: Path, index_dir: Path | None = None) -> Inspect
     if said.get("format") != FORMAT:
         raise FormatUnknown(f"{directory} has format {said.get('format')}, this program reads {FORMAT}")
     packs = list((directory / "packs").glob("*.pack"))
-    mark = read_mark(directory / "clean")
+    mark = read_mark(directory / MARK)
     epoch = mark.epoch if mark is not None else 0
     generation = _generation(directory / "counter")
     objects, stored, kinds = _count((index_dir or directory) / f"index-{epoch}")

@@ -4,8 +4,6 @@ All of it is synchronous and called from one store thread (`thread.StoreThread`)
 `extents` are read transactions and may be called from the keeper's loop as well.
 """
 
-import errno
-import os
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,29 +15,29 @@ from edge.clock import Clock
 from edge.errors import StoreError
 from edge.store.bus import Bus
 from edge.store.commits import Commits
+from edge.store.deletions import Deletions
 from edge.store.disk import Disk
 from edge.store.doubts import KEEPER, Doubts
 from edge.store.files import suppress_full
 from edge.store.health import Health, Trust, try_disk
 from edge.store.hits import Shared
-from edge.store.journal import DeleteEntry
 from edge.store.live import split_live
+from edge.store.mending import Mending
 from edge.store.numbers import Numbers
 from edge.store.opening import End, Opened
 from edge.store.pack import Reservation
 from edge.store.purge import Purges
 from edge.store.purgelog import EVERYTHING_STALE
-from edge.store.record import Extent, Flag, Record
-from edge.store.recovery import mend_journal
+from edge.store.rebuild import Rebuild
+from edge.store.record import Extent, Record
+from edge.store.renewal import Renewal
 from edge.store.room import Room
-from edge.store.scrub import BadExtent, Inspector
+from edge.store.scrub import Inspector
 from edge.store.settings import VolumeHello, VolumeSettings, VolumeStats
-from edge.store.tables import Placed
 from edge.store.tallies import Tallies
 from edge.store.unmet import to_hello
 from edge.words import Damage, Eviction
 
-LOST_MOST = 100_000  # 10 MB
 MEASURED = 500  # journals at a time, some 10 ms
 
 
@@ -65,18 +63,11 @@ class Volume:
         self.room.recall()
         self._ages_counters = shared is None or shared.owner == KEEPER  # one keeper of a node does
         self.index.damaged = lambda: self.tallies.damage.update((Damage.INDEX,))
-        if opened.journals_lost:
-            self.tallies.damage[Damage.JOURNAL] += opened.journals_lost
-        if opened.index_was_bad:
-            self.tallies.damage[Damage.INDEX_PAGES] += 1
-        self._lost: dict[tuple[int, int], None] = {}  # places of bad extents that a failed disk did not let us forget
         self._cell = -1
         if shared is not None:
             self._cell = shared.cell
             self.index.committed = partial(shared.versions.count_up, self._cell)
             shared.versions.begin(self._cell)
-        self._unread = bool(self.index.unread_journals())
-        self._forgotten: set[bytes] = set()  # names that journals which were not read may know, deleted in this run
         self._versions = shared.versions if shared else None
         self._known_left = shared.versions.left(self._cell) if shared else 0
         self.room.doubts = shared.doubts if shared else Doubts()
@@ -85,14 +76,23 @@ class Volume:
         self.index_lost = opened.rebuild is not None  # at the start; it is rebuilt since
         self._numbers = Numbers(opened.counter, opened.first_generation, self.index.meta(b"sequence"))
         self.purges = Purges(opened, self.tallies, self._numbers)
-        if self.purges.log.damaged:
-            self.tallies.damage[Damage.PURGES] += self.purges.log.damaged
+        self._count_damage_of_start()
         self.room.revised = self.purges.log.revised
         if shared is not None:
             self.purges.on_unmet = partial(shared.versions.hide, self._cell)
-        self._commits = Commits(
-            self.index, self.live, self.packs, self.room, self.tallies, self._numbers, lambda: self._rebuild
-        )
+        purges, numbers, tallies = self.purges, self._numbers, self.tallies
+        self._commits = Commits(self.index, self.live, self.packs, self.room, tallies, numbers, self._under_way)
+        self._deletions = Deletions(self.index, self.live, self.packs, purges, numbers, tallies, self._under_way)
+        self.mending = Mending(opened, self._deletions, tallies, self._under_way, lambda error: self.disk_error(error))
+
+    def _count_damage_of_start(self) -> None:
+        inherited, damage = self._opened.inherited, self.tallies.damage
+        if inherited.journals_lost:
+            damage[Damage.JOURNAL] += inherited.journals_lost
+        if inherited.index_was_bad:
+            damage[Damage.INDEX_PAGES] += 1
+        if self.purges.log.damaged:
+            damage[Damage.PURGES] += self.purges.log.damaged
 
     @classmethod
     def open(
@@ -121,6 +121,9 @@ class Volume:
             raise
         return volume
 
+    def _under_way(self) -> Rebuild | Renewal | None:
+        return self._rebuild
+
     @property
     def hello(self) -> VolumeHello:
         purges = self.purges
@@ -143,12 +146,7 @@ class Volume:
 
     def lookup(self, name: bytes) -> Record | None:
         record = self.index.record(name)
-        if self._lost and record is not None and record.first is not None and self._is_lost(record.first):
-            return replace(record, first=None) if record.flags & Flag.STRONG else None
-        return record
-
-    def _is_lost(self, extent: Extent) -> bool:
-        return (extent.pack, extent.offset) in self._lost
+        return self.mending.without_lost(record) if self.mending.lost and record is not None else record
 
     def lookup_live(self, name: bytes) -> tuple[Record, bytes] | None:
         """The record and the body of a short-lived answer."""
@@ -158,7 +156,7 @@ class Volume:
     def extents(self, record: Record) -> list[Extent]:
         """The extents of a generation whose packs are there."""
         found = (extent for extent in self.index.extents(record) if extent.pack in self.packs.all)
-        return [extent for extent in found if not self._is_lost(extent)]
+        return [extent for extent in found if not self.mending.is_lost(extent)]
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -210,100 +208,12 @@ class Volume:
         return self._commits.refresh(name, record)
 
     def delete(self, name: bytes, generation: int | None, reason: Eviction) -> bool:
-        """Forget an object (only that generation, if one is given); journalled, so that no rebuild brings it back."""
-        self.live.drop(name)
-        with self.index.writing() as txn:
-            known = txn.record(name)
-            if known is None and (generation is not None or not self._may_come_back(name)):
-                return False
-            if known is not None and generation not in (None, known.generation):
-                return False
-            extents = self.index.extents(known) if known is not None else []
-            if known is not None:
-                txn.remove_record(name, known, extents)
-            sequence = self._numbers.next_sequence()
-            txn.set_meta(b"sequence", sequence)
-        if self._rebuild is not None:  # nor is an older one to come back, known by now or not
-            self._rebuild.forget(name, sequence)
-        try:
-            self.packs.log_for_certain(DeleteEntry(name, known.generation if known is not None else 0, sequence))
-        except StoreError:  # no pack can be begun for it; the log of purges needs none
-            if known is not None:
-                self.purges.note(known.key, sequence)
-        if self._unread:
-            if len(self._forgotten) >= LOST_MOST:
-                self._forgotten.clear()
-            self._forgotten.add(name)
-        if known is not None:
-            self.tallies.evicted(reason, 1, sum(extent.length for extent in extents))
-        return known is not None
-
-    def _may_come_back(self, name: bytes) -> bool:
-        """May a journal that has not been read have what the index has not? What it says is older than a deletion."""
-        return self._rebuild is not None or (self._unread and name not in self._forgotten)
-
-    def drop_extent(self, name: bytes, generation: int, pack: int, offset: int, reason: Eviction) -> bool:
-        """Forget the extent that proved bad where it lay; an object that is whole or nothing goes as a whole.
-
-        False: it is not there any more, or its object lies elsewhere by now.
-        """
-        known = self.index.record(name)
-        if known is None or known.generation != generation:
-            return False
-        extents = self.index.extents(known)
-        extent = next((found for found in extents if (found.pack, found.offset) == (pack, offset)), None)
-        if extent is None:
-            return False
-        try:
-            if not known.flags & Flag.STRONG:
-                return self.delete(name, generation, reason)
-            with self.index.writing() as txn:
-                txn.put_record(name, txn.remove_extent(name, known, extent))
-        except StoreError:  # then it is in the index as long as this disk is like that, and we must know better
-            self._lost[extent.pack, extent.offset] = None
-            if len(self._lost) > LOST_MOST:
-                del self._lost[next(iter(self._lost))]
-            raise
-        if self._rebuild is not None:
-            self._rebuild.drop(pack, offset)
-        self.tallies.evicted(reason, 1, extent.length)
-        return True
-
-    def found_bad(self, bad: BadExtent) -> None:
-        """Forget what the scrubber has found."""
-        self.tallies.damage[bad.damage] += 1
-        if bad.damage is Damage.INDEX:
-            self._forget_damaged(bad)
-            return
-        if bad.damage is Damage.STORE_FAILED:
-            self.disk_error(OSError(errno.EIO, os.strerror(errno.EIO)))
-        self.drop_extent(bad.name, bad.generation, bad.pack, bad.offset, Eviction.CORRUPT)
-
-    def _forget_damaged(self, bad: BadExtent) -> None:
-        """A row that is not what was written has been none for who looked it up: the object is fetched again."""
-        placed = Placed(bad.pack, bad.offset, bad.name, bad.generation, bad.start, bad.length)
-        if self.index.is_damaged(placed):
-            with self.index.writing() as txn:
-                txn.forget_damaged(placed)
-            self.tallies.evicted(Eviction.CORRUPT, 1, bad.length)
-
-    def mend_journal(self, number: int) -> None:
-        """The scrubber has found a sealed journal damaged: a lost index would cost what it no more says."""
-        pack = self.packs.all.get(number)
-        if pack is None or pack.journal_fd >= 0:
-            return
-        self.tallies.damage[Damage.JOURNAL] += 1
-        if self._rebuild is None and self.index.is_whole(number):
-            mend_journal(pack, self.packs, self.index, self._opened.disk, self._opened.identity.volume)
-
-    def note_scrubbed(self, pack: int) -> None:
-        """A pass has got so far: after a start it goes on there."""
-        with self.index.writing() as txn:
-            txn.set_meta(b"scrubbed", pack)
+        """As `Deletions.delete`."""
+        return self._deletions.delete(name, generation, reason)
 
     def put_live(self, name: bytes, record: Record, body: bytes) -> bool:
         """Keep a short-lived small answer in shared memory; it takes the place of a lasting one."""
-        if self._may_come_back(name) or self.index.record(name) is not None:
+        if self._deletions.may_come_back(name) or self.index.record(name) is not None:
             self.delete(name, None, Eviction.REPLACED)
         return self.live.put(name, record, body)
 
@@ -395,7 +305,7 @@ class Volume:
             self._numbers.go_beyond(self._rebuild.sequence, self._rebuild.generation)
             self._rebuild = self._opened.rebuild = None
             self.packs.rows_known = True
-            self._unread = bool(self.index.unread_journals())
+            self._deletions.note_rebuilt()
         return self._rebuild is not None
 
     def take_disk_errors(self) -> int:
@@ -450,5 +360,4 @@ class Volume:
             pack.sealed, pack.open_reservations = True, 0
         self._retire()
         self.room.remember()
-        self._opened.wait_for_mark()
-        self._opened.write_mark(clean=self._rebuild is None)
+        self._opened.mark_end(clean=self._rebuild is None)

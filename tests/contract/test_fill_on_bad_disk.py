@@ -25,6 +25,7 @@ from edge.store.volume import Volume
 from edge.words import KIB, MIB, Damage, Reason
 from tests.support.fillbench import FillBench, fill_bench
 from tests.support.rawserver import Asked, RawServer, Wire, answer
+from tests.support.rebuilding import finish_rebuild
 from tests.support.volumes import FailingDisk, FailingIndex, HangingDisk, ShortDisk, settings
 
 LARGE = os.urandom(MIB + 12345)
@@ -130,8 +131,7 @@ def from_journals(directory: Path, made: VolumeSettings) -> tuple[Kept, int]:
         shutil.rmtree(index)
     volume = Volume.open(directory / "cache", made, clock=SystemClock())
     try:
-        while volume.rebuild_step():
-            pass
+        finish_rebuild(volume)
         return kept(volume), volume.tallies.take_damage().get(Damage.JOURNAL, 0)
     finally:
         volume.close()

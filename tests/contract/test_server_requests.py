@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 import pytest
 
@@ -388,6 +389,14 @@ async def test_a_failing_handler_is_answered_with_500(caplog: pytest.LogCaptureF
     assert "a bug" in caplog.text
 
 
+async def echoes_twice(answer: Callable[[Exchange], None]) -> None:
+    """On one connection."""
+    async with server_bench(answer) as bench:
+        client = await bench.connect()
+        for target in ("/x", "/y"):
+            assert (await client.get(target)).body == target.encode()
+
+
 @both_loops
 async def test_a_handler_that_fails_after_its_answer_changes_nothing(
     caplog: pytest.LogCaptureFixture,
@@ -396,10 +405,7 @@ async def test_a_handler_that_fails_after_its_answer_changes_nothing(
         echo(exchange)
         raise RuntimeError("a late bug")
 
-    async with server_bench(answer) as bench:
-        client = await bench.connect()
-        assert (await client.get("/x")).body == b"/x"
-        assert (await client.get("/y")).body == b"/y"
+    await echoes_twice(answer)
     assert "a late bug" in caplog.text
 
 
@@ -424,10 +430,7 @@ async def test_who_is_told_of_an_end_and_fails_does_not_break_the_connection(
         exchange.on_closed = fail
         echo(exchange)
 
-    async with server_bench(answer) as bench:
-        client = await bench.connect()
-        assert (await client.get("/x")).body == b"/x"
-        assert (await client.get("/y")).body == b"/y"
+    await echoes_twice(answer)
     assert "the log is full" in caplog.text
 
 

@@ -28,6 +28,7 @@ from edge.store.record import Extent, encode_record
 from edge.words import GIB, KIB, Damage
 from tests.scenario.test_cold_and_odd import drop_pages
 from tests.support.edgeproc import Edge, client, describing_origin, proven, running_edge
+from tests.support.rebuilding import finish_rebuild, lose_index
 from tests.support.volumes import SLICE, name, open_volume, put
 
 VOLATILE = frozenset({"Age", "Date", "X-Cache", "Cache-Status", "X-Request-Id", "Via"})
@@ -351,11 +352,9 @@ def cut_journals(tmp_path: Path, rng: random.Random, keys: list[str], more: dict
     for path in journals:
         with path.open("r+b") as file:
             file.truncate(rng.randrange(path.stat().st_size))
-    for index in (tmp_path / "v").glob("index-*"):
-        shutil.rmtree(index)
+    lose_index(tmp_path)
     volume = open_volume(tmp_path, **more)
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     found = Counter(journals=volume.tallies.take_damage()[Damage.JOURNAL])
     assert found["journals"] == len(journals)
     for key in keys:

@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 from edge.policy.purges import Purge, Scope
 from edge.words import KIB, Eviction
 from tests.support.building import use_builder
+from tests.support.rebuilding import lose_index
 from tests.support.volumes import name, open_volume, prove, put
 
 KEYS = [f"/{n}" for n in range(6)]
@@ -79,8 +80,7 @@ class VolumeModel(RuleBasedStateMachine):
     @rule(built=st.booleans(), steps=st.sampled_from([0, 1, 2, 3, 5, 8, 1000]))
     def lose_the_index(self, built: bool, steps: int) -> None:
         self.volume.close()
-        for path in (self.directory / "v").glob("index-*"):
-            shutil.rmtree(path)
+        lose_index(self.directory)
         with pytest.MonkeyPatch.context() as monkeypatch:
             if built:
                 use_builder(monkeypatch)

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -107,34 +109,32 @@ async def has_film(edge_url: str, origin: Origin) -> None:
     origin.asked.clear()
 
 
-@pytest.mark.parametrize("ends", [leaves, seeks, breaks_off, falls_silent])
-async def test_fetching_ahead_ends_when_the_player(tmp_path: Path, ends: object) -> None:
+@asynccontextmanager
+async def player_of_a_far_film(directory: Path) -> AsyncIterator[tuple[Player, Origin]]:
     origin = Origin()
-    config = tmp_path / "edge.toml"
+    config = directory / "edge.toml"
     config.write_text(CONFIG)
     async with (
         RawServer(origin) as server,
-        running_edge(tmp_path / "c", server.url, "--config", str(config), workers=1) as edge,
+        running_edge(directory / "c", server.url, "--config", str(config), workers=1) as edge,
     ):
         await has_film(edge.url, origin)
         async with Player(edge.url) as player:
-            for start in range(0, READ, MIB):
-                await player.read(start, start + MIB)
-            await ends(player)  # type: ignore[operator]
-            asked = await origin.stops()
-        assert READ < asked < READ + LATE < EARNED * READ, f"{asked / MIB} MiB"
+            yield player, origin
+
+
+@pytest.mark.parametrize("ends", [leaves, seeks, breaks_off, falls_silent])
+async def test_fetching_ahead_ends_when_the_player(tmp_path: Path, ends: object) -> None:
+    async with player_of_a_far_film(tmp_path) as (player, origin):
+        for start in range(0, READ, MIB):
+            await player.read(start, start + MIB)
+        await ends(player)  # type: ignore[operator]
+        asked = await origin.stops()
+    assert READ < asked < READ + LATE < EARNED * READ, f"{asked / MIB} MiB"
 
 
 async def test_two_ranges_of_a_byte_cost_the_slice_that_they_lie_in(tmp_path: Path) -> None:
-    origin = Origin()
-    config = tmp_path / "edge.toml"
-    config.write_text(CONFIG)
-    async with (
-        RawServer(origin) as server,
-        running_edge(tmp_path / "c", server.url, "--config", str(config), workers=1) as edge,
-    ):
-        await has_film(edge.url, origin)
-        async with Player(edge.url) as player:
-            for start in range(MIB, MIB + 8):
-                await player.read(start, start + 1)
-            assert await origin.stops() == MIB
+    async with player_of_a_far_film(tmp_path) as (player, origin):
+        for start in range(MIB, MIB + 8):
+            await player.read(start, start + 1)
+        assert await origin.stops() == MIB

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import lmdb
 
@@ -14,6 +15,7 @@ from edge.clock import FakeClock
 from edge.demo.describing import body_slice
 from edge.store.disk import Disk
 from edge.store.index import Writing
+from edge.store.live import LiveTable
 from edge.store.names import name_of
 from edge.store.record import Extent, Flag, Record, blocks, checksum, sums_match
 from edge.store.settings import VolumeSettings
@@ -226,3 +228,26 @@ class FailingIndex:
             yield txn
             if fails:  # what was written in it is undone, as after a commit that failed
                 raise self._error
+
+
+class NoRoom:
+    """The environment of a table into which nothing can be written."""
+
+    def __init__(self, env: Any) -> None:
+        self._env = env
+
+    def begin(self, *, write: bool = False, db: Any = None) -> Any:
+        if write:
+            raise lmdb.DiskError("mdb_txn_commit: No space left on device")
+        return self._env.begin(db=db)
+
+    def path(self) -> str:
+        return str(self._env.path())
+
+    def close(self) -> None:
+        self._env.close()
+
+
+def fill_up(table: LiveTable) -> None:
+    """Shared memory has no room left for it."""
+    table._env = NoRoom(table._env)

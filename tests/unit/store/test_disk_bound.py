@@ -14,6 +14,7 @@ from edge.store.disk import Disk
 from edge.store.hits import HitCounters, create_hits_file
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Eviction
+from tests.support.rebuilding import finish_rebuild
 from tests.support.volumes import FailingDisk, FailingIndex, name, open_volume, prove, put
 
 SMALL = 300
@@ -175,8 +176,7 @@ def test_a_volume_that_has_become_smaller_than_its_index_begins_with_its_newest_
     assert volume.index.used_bytes() > 8 * MIB
     volume.close()
     volume = opened(tmp_path)
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     assert volume.packs.used_bytes <= 16 * MIB + 2 * PACK
     assert volume.index.used_bytes() < 8 * MIB
     make_room(volume)
@@ -198,8 +198,7 @@ def test_a_lost_index_on_a_full_disk_is_rebuilt_once(tmp_path: Path) -> None:
     volume.close(clean=False)
     disk = FailingDisk(1, for_ever=True, number=errno.ENOSPC, where="clean.new")
     volume = open_volume(tmp_path, disk=disk, pack_size=PACK)
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     assert disk.failed
     disk.for_ever = False
     volume.keep_generations()

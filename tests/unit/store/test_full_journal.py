@@ -1,7 +1,6 @@
 """What a journal could not take waits until it can: else a sealed journal would lack what the index knows."""
 
 import errno
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from edge.store.health import READ_ONLY_AFTER, Trust
 from edge.store.thread import StoreThread
 from edge.store.volume import Volume
 from edge.words import KIB, Damage, Eviction
+from tests.support.rebuilding import finish_rebuild, lose_index
 from tests.support.volumes import FailingDisk, ShortDisk, name, open_volume, prove, put
 
 SIZE = 100_000
@@ -19,11 +19,9 @@ MORE = {"pack_size": 256 * KIB}
 
 def from_journals(directory: Path, boot: str = "boot-2") -> Volume:
     """The volume after a start that finds no index."""
-    for index in (directory / "v").glob("index-*"):
-        shutil.rmtree(index)
+    lose_index(directory)
     volume = open_volume(directory, boot=boot, **MORE)
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     return volume
 
 

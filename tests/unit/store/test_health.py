@@ -170,7 +170,7 @@ async def test_what_the_disk_does_not_give_for_being_appended_anew_or_to_the_scr
     assert bad is not None
     assert bad.damage is Damage.STORE_FAILED
     disk.for_ever, disk.left = False, 1 << 60
-    volume.found_bad(bad)
+    volume.mending.found_bad(bad)
     assert (store.errors, volume.health.errors) == (1, 1)
     put(volume, "/a", 2, 100_000)
     volume.packs.seal_all()

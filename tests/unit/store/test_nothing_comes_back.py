@@ -12,10 +12,9 @@ from edge.store.packs import Packs
 from edge.store.record import Flag
 from edge.store.volume import Volume
 from edge.words import Damage, Eviction
+from tests.support.rebuilding import finish_rebuild, lose_index, rebuilt
 from tests.support.volumes import FailingDisk, name, open_volume, prove, put
-from tests.unit.store.test_purge import lose_index, purge
-from tests.unit.store.test_rebuild import lose_index as remove_index
-from tests.unit.store.test_rebuild import rebuilt
+from tests.unit.store.test_purge import after_lost_index, purge
 
 PURGED = ("/p/0", "/p/1", "/p/2", "/p/3")
 HEADER = 32  # bytes
@@ -56,14 +55,14 @@ def test_a_bad_bit_in_the_log_of_purges_costs_its_entry_only_and_what_that_may_h
     path = four_purged(tmp_path)
     assert path.stat().st_size == HEADER + 4 * ENTRY
     flip(path, HEADER + entry * ENTRY + at)
-    remove_index(tmp_path)
+    lose_index(tmp_path)
     for _ in range(2):  # also by a start that finds the log as the one before has left it
         volume = rebuilt(tmp_path)
         back = {key for key in PURGED if prove(volume, key) is not None}
         assert back <= {PURGED[entry]}
         assert all(is_stale(volume, key) for key in (*back, "/stays"))
         volume.close()
-        remove_index(tmp_path)
+        lose_index(tmp_path)
 
 
 def test_damage_of_the_log_of_purges_is_counted_once_and_what_comes_later_is_not_touched(tmp_path: Path) -> None:
@@ -71,7 +70,7 @@ def test_damage_of_the_log_of_purges_is_counted_once_and_what_comes_later_is_not
     volume = open_volume(tmp_path)
     assert volume.tallies.take_damage() == {Damage.PURGES: 1}
     put(volume, "/new", 1, 1000)
-    volume = lose_index(volume, tmp_path)
+    volume = after_lost_index(volume, tmp_path)
     assert volume.tallies.take_damage().get(Damage.PURGES, 0) == 0
     assert not is_stale(volume, "/new")
     assert is_stale(volume, "/stays")
@@ -83,7 +82,7 @@ def test_a_bad_bit_in_the_logs_header_keeps_no_volume_from_starting_and_loses_no
     tmp_path: Path, byte: int
 ) -> None:
     flip(four_purged(tmp_path), byte)
-    remove_index(tmp_path)
+    lose_index(tmp_path)
     volume = rebuilt(tmp_path)
     assert volume.tallies.take_damage()[Damage.PURGES] == 1
     assert all(prove(volume, key) is None for key in PURGED)
@@ -96,7 +95,7 @@ def test_a_bad_bit_in_the_logs_header_keeps_no_volume_from_starting_and_loses_no
 
 def test_without_a_log_of_purges_all_that_its_packs_bring_is_asked_about(tmp_path: Path) -> None:
     four_purged(tmp_path).unlink()
-    remove_index(tmp_path)
+    lose_index(tmp_path)
     volume = rebuilt(tmp_path)
     assert all(is_stale(volume, key) for key in (*PURGED, "/stays"))
     volume.close()
@@ -106,7 +105,7 @@ def test_without_a_log_of_purges_all_that_its_packs_bring_is_asked_about(tmp_pat
 def test_an_entry_that_was_not_written_to_its_end_is_no_damage(tmp_path: Path, left: int) -> None:
     path = four_purged(tmp_path)
     path.write_bytes(path.read_bytes()[: HEADER + 3 * ENTRY + left])
-    remove_index(tmp_path)
+    lose_index(tmp_path)
     volume = rebuilt(tmp_path)
     assert volume.tallies.take_damage().get(Damage.PURGES, 0) == 0
     assert [key for key in PURGED if prove(volume, key) is not None] == [PURGED[3]]
@@ -163,17 +162,16 @@ def test_a_version_that_was_replaced_stays_away_when_its_successor_leaves_before
     volume.flush_journals()
     if while_rebuilding:
         volume.close()
-        remove_index(tmp_path)
+        lose_index(tmp_path)
         volume = open_volume(tmp_path)
     want("/a", other)
     put(volume, "/a", 2, 1000)
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     assert prove(volume, "/a") == {0: 1000}
     volume.flush_journals()
     evict_rows(volume, lambda row: row is other)
     volume.close(clean=False)
-    remove_index(tmp_path)
+    lose_index(tmp_path)
     volume = rebuilt(tmp_path)
     assert prove(volume, "/a") is None
     volume.close()
@@ -187,7 +185,7 @@ def test_a_deletion_that_no_journal_can_take_is_kept_in_mind_by_the_log_of_purge
     volume = open_volume(tmp_path, disk=FailingDisk(1, for_ever=True, where=".pack"))
     assert volume.delete(name(volume, "/a"), None, Eviction.INVALIDATED)
     volume.close(clean=False)
-    remove_index(tmp_path)
+    lose_index(tmp_path)
     volume = rebuilt(tmp_path)
     assert prove(volume, "/a") is None
     assert prove(volume, "/b") == {0: 1000}
@@ -220,10 +218,9 @@ def test_what_a_purge_under_way_has_not_come_to_is_not_appended_anew_as_it_was(
     volume.flush_journals()
     volume.close(clean=False)
     open_volume(tmp_path).close(clean=False)  # writes the log anew, without what is needed no more
-    remove_index(tmp_path)
+    lose_index(tmp_path)
     volume = open_volume(tmp_path)
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     record = volume.lookup(name(volume, "/a"))
     if soft:
         assert record is not None, "it is wanted, and only stale"

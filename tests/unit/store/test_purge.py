@@ -1,7 +1,6 @@
 """Purges in the store: exactly what is meant goes, and no restart or rebuild brings it back."""
 
 import itertools
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from edge.store.purgelog import PurgeLog
 from edge.store.record import Extent, Flag, checksum
 from edge.store.volume import Volume
 from edge.words import KIB, Eviction
+from tests.support.rebuilding import finish_rebuild, lose_index, rebuilt
 from tests.support.volumes import FailingDisk, name, open_volume, prove, put
 
 KEYS = ("films/a", "films/a?x=1", "films/a?x=2", "films/ab", "films/b/1", "films/b/2", "toons/a", "toons/b/1")
@@ -157,14 +157,10 @@ def test_keys_longer_than_a_row_of_the_index_are_told_apart(tmp_path: Path) -> N
     volume.close()
 
 
-def lose_index(volume: Volume, tmp_path: Path) -> Volume:
+def after_lost_index(volume: Volume, tmp_path: Path) -> Volume:
     volume.close()
-    for index in (tmp_path / "v").glob("index-*"):
-        shutil.rmtree(index)
-    found = open_volume(tmp_path)
-    while found.rebuild_step():
-        pass
-    return found
+    lose_index(tmp_path)
+    return rebuilt(tmp_path)
 
 
 def test_a_rebuild_brings_nothing_back_and_keeps_what_came_after(tmp_path: Path) -> None:
@@ -176,12 +172,12 @@ def test_a_rebuild_brings_nothing_back_and_keeps_what_came_after(tmp_path: Path)
     purge(volume, Purge(Scope.PREFIX, b"films/b/", soft=True))
     purge(volume, Purge(Scope.TAG, b"t", b"toons"))
     put(volume, "films/a", 2, 500)
-    volume = lose_index(volume, tmp_path)
+    volume = after_lost_index(volume, tmp_path)
     assert there(volume) == {"films/a", "films/ab", "films/b/1", "films/b/2", "toons/b/1"}
     assert prove(volume, "films/a") == {0: 500}
     stale = {key for key in there(volume) if volume.lookup(name(volume, key)).flags & Flag.STALE}  # type: ignore[union-attr]
     assert stale == {"films/b/1", "films/b/2"}
-    volume = lose_index(volume, tmp_path)
+    volume = after_lost_index(volume, tmp_path)
     assert prove(volume, "films/a") == {0: 500}
     volume.close()
 
@@ -195,8 +191,7 @@ def test_a_purge_during_a_rebuild_holds_for_what_is_rebuilt_later(tmp_path: Path
     assert volume.rebuilding
     assert purge(volume, Purge(Scope.KEY, b"films/a")) == 0
     put(volume, "films/b", 1, 1000)
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     assert prove(volume, "films/a") is None
     assert prove(volume, "films/b") == {0: 1000}
     volume.close()
@@ -212,8 +207,7 @@ def test_what_is_stored_while_the_index_is_rebuilt_is_newer_than_what_the_journa
     (tmp_path / "v" / "clean").unlink()
     volume = open_volume(tmp_path)
     put(volume, "films/a", 2, 700)
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     assert prove(volume, "films/a") == {0: 700}
     volume.close()
 
@@ -311,10 +305,7 @@ def test_an_index_of_before_is_rebuilt_so_that_a_purge_finds_all(tmp_path: Path)
     with volume.index.writing() as txn:
         txn.set_meta(b"format", 1)
     volume.close()
-    volume = open_volume(tmp_path)
-    assert volume.rebuilding
-    while volume.rebuild_step():
-        pass
+    volume = rebuilt(tmp_path)
     assert purge(volume, Purge(Scope.PREFIX, b"films/")) == 1
     volume.close()
 
@@ -414,10 +405,9 @@ def test_a_start_with_a_lost_index_does_no_purge_again_and_none_is_undone(
     newest = volume.purges.log.newest
     begun: list[object] = []
     monkeypatch.setattr("edge.store.purge.Purging", lambda *asked, **_: begun.append(asked))
-    volume = lose_index(volume, tmp_path)
+    volume = after_lost_index(volume, tmp_path)
     assert not begun
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     assert there(volume) == {"films/ab", "films/b/1", "films/b/2", "toons/a", "toons/b/1"}
     assert volume.index.meta(b"purged") == newest
     volume.close()

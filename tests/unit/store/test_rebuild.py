@@ -1,7 +1,6 @@
 """A rebuilt index is the one that was lost, to the byte; what happens meanwhile is not undone."""
 
 import random
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,42 +13,15 @@ from edge.store.eviction import Row
 from edge.store.journal import ENTRY, HEADER_BYTES, DeleteEntry, read_journal
 from edge.store.packs import Packs
 from edge.store.record import Flag
-from edge.store.tables import TABLES, Placed, open_environment
+from edge.store.tables import Placed
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Damage, Eviction
 from tests.support.building import use_builder
+from tests.support.rebuilding import finish_rebuild, lose_index, rebuilt, rows
 from tests.support.volumes import FailingDisk, name, open_volume, prove, put
 
 SLICES = 64 * KIB
 BUILT = 0  # entries a step: not in steps, but by a builder
-
-
-def rows(directory: Path) -> dict[bytes, dict[bytes, bytes]]:
-    """All tables of a closed volume's index, without counters."""
-    (path,) = (directory / "v").glob("index-*")
-    env = open_environment(path, 64 * MIB, readonly=True)
-    try:
-        with env.begin() as txn:
-            return {
-                table: {bytes(key): bytes(value) for key, value in txn.cursor(db=env.open_db(table, txn, create=False))}
-                for table in TABLES
-                if table != b"meta"
-            }
-    finally:
-        env.close()
-
-
-def lose_index(directory: Path) -> None:
-    for index in (directory / "v").glob("index-*"):
-        shutil.rmtree(index)
-
-
-def rebuilt(directory: Path, **more: object) -> Volume:
-    volume = open_volume(directory, **more)
-    assert volume.rebuilding
-    while volume.rebuild_step():
-        pass
-    return volume
 
 
 def live_a_little(directory: Path, rng: random.Random) -> None:
@@ -134,8 +106,7 @@ def test_what_was_kept_during_a_rebuild_that_was_killed_is_there_after_the_next_
     put(volume, "/c", 1, 1000)
     volume.close(clean=False)  # killed: its journals have nothing of these yet
     volume = open_volume(tmp_path)
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     for key, tag in (("/a", b'"2"'), ("/b", b'"1"'), ("/c", b'"1"')):
         record = volume.lookup(name(volume, key))
         assert record is not None, key
@@ -161,8 +132,7 @@ def test_what_is_deleted_while_older_journals_are_unread_does_not_come_back_from
     assert volume.rebuilding
     assert prove(volume, "/a") == {0: 2000}
     assert volume.delete(name(volume, "/a"), None, Eviction.INVALIDATED)
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     assert prove(volume, "/a") is None
     volume.close()
 
@@ -257,14 +227,24 @@ def five_packs(directory: Path) -> list[str]:
     return keys
 
 
-def test_a_journal_that_cannot_be_read_once_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = five_packs(tmp_path)
-    lose_index(tmp_path)
+def five_packs_without_index(directory: Path) -> list[str]:
+    keys = five_packs(directory)
+    lose_index(directory)
+    return keys
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal that cannot be read is tried again without a pause."""
     monkeypatch.setattr(rebuild, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(building, "AGAIN_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_journal_that_cannot_be_read_once_is_read_again(tmp_path: Path) -> None:
+    keys = five_packs_without_index(tmp_path)
     disk = FailingDisk(1, where="0000000002.journal")
-    volume = open_volume(tmp_path, pack_size=256 * KIB, disk=disk)
-    while volume.rebuild_step():
-        pass
+    volume = rebuilt(tmp_path, pack_size=256 * KIB, disk=disk)
     assert disk.failed == 1
     assert volume.take_disk_errors() == 1
     assert volume.tallies.take_damage()[Damage.JOURNAL] == 0
@@ -275,24 +255,16 @@ def test_a_journal_that_cannot_be_read_once_is_read_again(tmp_path: Path, monkey
     volume.close()
 
 
-def test_a_journal_that_cannot_be_read_costs_its_objects_until_the_next_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    keys = five_packs(tmp_path)
-    lose_index(tmp_path)
-    monkeypatch.setattr(rebuild, "AGAIN_SECONDS", 0.0)
+@pytest.mark.usefixtures("at_once")
+def test_a_journal_that_cannot_be_read_costs_its_objects_until_the_next_start(tmp_path: Path) -> None:
+    keys = five_packs_without_index(tmp_path)
     disk = FailingDisk(1, for_ever=True, where="0000000002.journal")
-    volume = open_volume(tmp_path, pack_size=256 * KIB, disk=disk)
-    while volume.rebuild_step():
-        pass
+    volume = rebuilt(tmp_path, pack_size=256 * KIB, disk=disk)
     assert volume.take_disk_errors() == disk.failed == rebuild.TRIES
     assert 2 in volume.packs.all, "what cannot be read has not been evicted"
     assert 0 < sum(prove(volume, key) is not None for key in keys) < len(keys)
     volume.close()
-    volume = open_volume(tmp_path, pack_size=256 * KIB)
-    assert volume.rebuilding
-    while volume.rebuild_step():
-        pass
+    volume = rebuilt(tmp_path, pack_size=256 * KIB)
     assert all(prove(volume, key) for key in keys)
     volume.close()
 
@@ -300,8 +272,7 @@ def test_a_journal_that_cannot_be_read_costs_its_objects_until_the_next_start(
 def test_between_two_tries_at_a_journal_there_is_nothing_to_be_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = five_packs(tmp_path)
-    lose_index(tmp_path)
+    keys = five_packs_without_index(tmp_path)
     now = [100.0]
 
     def tick() -> float:
@@ -317,19 +288,17 @@ def test_between_two_tries_at_a_journal_there_is_nothing_to_be_done(
     assert volume.stats().rebuild_progress < 1
     assert sum(prove(volume, key) is None for key in keys) == 4
     now[0] += rebuild.AGAIN_SECONDS
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     assert all(prove(volume, key) for key in keys)
     volume.close()
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_builder_goes_on_without_a_journal_that_the_disk_does_not_give_and_the_next_start_tries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = five_packs(tmp_path)
-    lose_index(tmp_path)
+    keys = five_packs_without_index(tmp_path)
     use_builder(monkeypatch)
-    monkeypatch.setattr(building, "AGAIN_SECONDS", 0.0)
     journal = tmp_path / "v" / "packs" / "0000000002.journal"
     journal.rename(tmp_path / "journal")
     journal.mkdir()  # what cannot be read like a file
@@ -349,14 +318,12 @@ def test_a_builder_goes_on_without_a_journal_that_the_disk_does_not_give_and_the
 
 
 @pytest.mark.parametrize("built", [False, True])
+@pytest.mark.usefixtures("at_once")
 def test_a_journal_that_can_never_be_read_is_damaged_after_two_starts_and_costs_no_further_rebuild(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, built: bool
 ) -> None:
     """It had cost a rebuild of everything at every start."""
-    keys = five_packs(tmp_path)
-    lose_index(tmp_path)
-    monkeypatch.setattr(rebuild, "AGAIN_SECONDS", 0.0)
-    monkeypatch.setattr(building, "AGAIN_SECONDS", 0.0)
+    keys = five_packs_without_index(tmp_path)
     if built:
         use_builder(monkeypatch)
     journal = tmp_path / "v" / "packs" / "0000000002.journal"
@@ -377,32 +344,21 @@ def test_a_journal_that_can_never_be_read_is_damaged_after_two_starts_and_costs_
     assert 2 not in volume.packs.all, "nothing could be found in it any more"
 
 
-def test_many_journals_that_cannot_be_read_are_one_error_of_the_disk_a_try(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_journals_that_cannot_be_read_are_one_error_of_the_disk_a_try(tmp_path: Path) -> None:
     """Four had made a disk read-only, and what it holds stale."""
-    five_packs(tmp_path)
-    lose_index(tmp_path)
-    monkeypatch.setattr(rebuild, "AGAIN_SECONDS", 0.0)
+    five_packs_without_index(tmp_path)
     disk = FailingDisk(1, for_ever=True, where=".journal")
-    volume = open_volume(tmp_path, pack_size=256 * KIB, disk=disk)
-    while volume.rebuild_step():
-        pass
+    volume = rebuilt(tmp_path, pack_size=256 * KIB, disk=disk)
     assert disk.failed == 5 * rebuild.TRIES
     assert volume.take_disk_errors() == rebuild.TRIES
     volume.close(clean=False)
 
 
-def test_what_was_deleted_before_its_journal_could_be_read_does_not_come_back_from_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    keys = five_packs(tmp_path)
-    lose_index(tmp_path)
-    monkeypatch.setattr(rebuild, "AGAIN_SECONDS", 0.0)
+@pytest.mark.usefixtures("at_once")
+def test_what_was_deleted_before_its_journal_could_be_read_does_not_come_back_from_it(tmp_path: Path) -> None:
+    keys = five_packs_without_index(tmp_path)
     disk = FailingDisk(1, for_ever=True, where="0000000002.journal")
-    volume = open_volume(tmp_path, pack_size=256 * KIB, disk=disk)
-    while volume.rebuild_step():
-        pass
+    volume = rebuilt(tmp_path, pack_size=256 * KIB, disk=disk)
     unknown = [key for key in keys if prove(volume, key) is None]
     assert len(unknown) == 4
     put(volume, "/new", 1, 1000)

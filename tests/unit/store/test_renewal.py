@@ -32,8 +32,9 @@ from edge.store.version import EPOCH_SHIFT, Versions, epoch_mark, marked_epoch
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Damage, Eviction
 from tests.support.building import BuilderThatFails, use_builder
+from tests.support.rebuilding import finish_rebuild, lose_index, rebuilt, rows
 from tests.support.volumes import SLICE, name, open_volume, prove, put, settings
-from tests.unit.store.test_rebuild import live_a_little, lose_index, rebuilt, rows
+from tests.unit.store.test_rebuild import live_a_little
 
 PACK = 256 * KIB
 
@@ -55,9 +56,18 @@ def opened(directory: Path, **more: object) -> Volume:
     return volume
 
 
-def finish(volume: Volume) -> None:
-    while volume.rebuild_step():
-        pass
+def filled_and_opened(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Volume:
+    filled(directory)
+    use_builder(monkeypatch)
+    return opened(directory)
+
+
+def lived_and_lost(directory: Path, monkeypatch: pytest.MonkeyPatch, rng: random.Random) -> Volume:
+    """Open, and nothing of it rebuilt yet."""
+    live_a_little(directory, rng)
+    lose_index(directory)
+    use_builder(monkeypatch)
+    return open_volume(directory, pack_size=PACK)
 
 
 def indexes(directory: Path) -> list[str]:
@@ -101,7 +111,7 @@ def test_processes_of_their_own_build_it_and_nothing_of_them_is_left(
     monkeypatch.setattr("edge.store.opening.processes", lambda: 2)
     volume = open_volume(tmp_path, pack_size=PACK)
     assert isinstance(volume._rebuild, Renewal)
-    finish(volume)
+    finish_rebuild(volume)
     volume.close()
     assert rows(tmp_path) == lost
     assert len(indexes(tmp_path)) == 1
@@ -113,9 +123,7 @@ def test_processes_of_their_own_build_it_and_nothing_of_them_is_left(
 def test_what_is_newest_is_there_before_anything_is_built_and_progress_never_falls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    filled(tmp_path)
-    use_builder(monkeypatch)
-    volume = opened(tmp_path)
+    volume = filled_and_opened(tmp_path, monkeypatch)
     assert prove(volume, "/11") == {0: 100_000}
     assert prove(volume, "/0") is None
     seen = [volume.stats().rebuild_progress]
@@ -131,9 +139,7 @@ def test_what_is_newest_is_there_before_anything_is_built_and_progress_never_fal
 def test_what_is_committed_deleted_refreshed_and_purged_meanwhile_wins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    filled(tmp_path)
-    use_builder(monkeypatch)
-    volume = opened(tmp_path)
+    volume = filled_and_opened(tmp_path, monkeypatch)
     put(volume, "/0", 2, 50_000)  # of a name that is not known yet
     put(volume, "/12", 1, 70_000)
     volume.delete(name(volume, "/1"), None, Eviction.INVALIDATED)
@@ -141,7 +147,7 @@ def test_what_is_committed_deleted_refreshed_and_purged_meanwhile_wins(
     volume.purges.do_now(Purge(Scope.KEY, b"/2"))
     volume.purges.do_now(Purge(Scope.KEY, b"/3", soft=True))
     put(volume, "/2", 3, 30_000)
-    finish(volume)
+    finish_rebuild(volume)
     assert prove(volume, "/0") == {0: 50_000}
     assert prove(volume, "/12") == {0: 70_000}
     assert prove(volume, "/1") is None
@@ -194,10 +200,7 @@ def test_whatever_happens_meanwhile_the_index_afterwards_is_what_the_journals_sa
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     rng = random.Random(seed)
-    live_a_little(tmp_path, rng)
-    lose_index(tmp_path)
-    use_builder(monkeypatch)
-    volume = open_volume(tmp_path, pack_size=PACK)
+    volume = lived_and_lost(tmp_path, monkeypatch, rng)
     number = 0
     while volume.rebuild_step():
         for _ in range(rng.randrange(30 if volume.rebuild_waits else 4)):
@@ -220,10 +223,7 @@ def test_whatever_is_evicted_meanwhile_places_and_objects_afterwards_are_those_o
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     rng = random.Random(seed)
-    live_a_little(tmp_path, rng)
-    lose_index(tmp_path)
-    use_builder(monkeypatch)
-    volume = open_volume(tmp_path, pack_size=PACK)
+    volume = lived_and_lost(tmp_path, monkeypatch, rng)
     before, number = set(volume.packs.all), 0
     while volume.rebuild_step():
         for _ in range(rng.randrange(1, 4)):
@@ -256,7 +256,7 @@ def test_a_purge_holds_whenever_it_comes_in_a_rebuild(tmp_path: Path, monkeypatc
             done += 1
         over = not volume.rebuilding
         volume.purges.do_now(Purge(Scope.PREFIX, b"/1"))
-        finish(volume)
+        finish_rebuild(volume)
         assert [n for n in range(12) if prove(volume, f"/{n}") is None] == [1, 10, 11]
         volume.close(clean=False)
         (tmp_path / "v" / "purges").unlink()  # as if there had been none
@@ -289,10 +289,10 @@ def test_an_extent_that_was_dropped_meanwhile_does_not_come_back(
     assert known is not None
     assert known.first is not None
     assert known.generation == record.generation
-    assert volume.drop_extent(
+    assert volume.mending.drop_extent(
         name(volume, "/b"), known.generation, known.first.pack, known.first.offset, Eviction.CORRUPT
     )
-    finish(volume)
+    finish_rebuild(volume)
     assert prove(volume, "/b") == {}
     assert prove(volume, "/a") == {0: SLICE, SLICE: SLICE}
     volume.close()
@@ -301,15 +301,13 @@ def test_an_extent_that_was_dropped_meanwhile_does_not_come_back(
 def test_packs_that_are_evicted_meanwhile_are_not_named_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    filled(tmp_path)
-    use_builder(monkeypatch)
-    volume = opened(tmp_path)
+    volume = filled_and_opened(tmp_path, monkeypatch)
     oldest = min(volume.packs.all)
     while oldest in volume.packs.all:
         assert volume.evict_step(keep=False)
     newer = min(volume.packs.all)
     volume.room._evicting = newer  # and one is under way, with what was known of it
-    finish(volume)
+    finish_rebuild(volume)
     assert not volume.index.placed(oldest)
     assert [number for number in range(12) if prove(volume, f"/{number}") is None] == [0, 1]
     while newer in volume.packs.all:
@@ -320,12 +318,10 @@ def test_packs_that_are_evicted_meanwhile_are_not_named_afterwards(
 
 
 def test_a_short_lived_answer_stays_the_only_one_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    filled(tmp_path)
-    use_builder(monkeypatch)
-    volume = opened(tmp_path)
+    volume = filled_and_opened(tmp_path, monkeypatch)
     record = replace(put(volume, "/x", 1, 10), key=b"/0")
     assert volume.put_live(name(volume, "/0"), record, b"0123456789")
-    finish(volume)
+    finish_rebuild(volume)
     assert volume.lookup(name(volume, "/0")) is None
     raw = volume.live.raw(name(volume, "/0"))
     assert raw is not None
@@ -383,7 +379,7 @@ def test_a_builder_that_is_killed_has_failed(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr("edge.store.opening.Builder", Watched)
     volume = open_volume(tmp_path, pack_size=PACK)
-    finish(volume)
+    finish_rebuild(volume)
     assert len(built) == 1
     assert all(prove(volume, f"/{number}") == {0: 100_000} for number in range(12))
     volume.close()
@@ -400,7 +396,7 @@ def test_a_journal_that_is_not_whole_is_counted_once_and_what_is_good_in_it_is_t
     journal.write_bytes(raw)
     use_builder(monkeypatch)
     volume = opened(tmp_path)
-    finish(volume)
+    finish_rebuild(volume)
     assert volume.tallies.take_damage()[Damage.JOURNAL] == 1
     assert len([number for number in range(12) if prove(volume, f"/{number}") != {0: 100_000}]) == 1
     assert 2 not in volume.index.whole_journals()
@@ -445,7 +441,7 @@ def test_a_worker_reads_the_new_index_before_it_is_told_of_it(tmp_path: Path, mo
     before = volume.hello
     assert reader.lookup(name(volume, "/11")) is not None
     assert reader.lookup(name(volume, "/0")) is None
-    finish(volume)
+    finish_rebuild(volume)
     assert reader.lookup(name(volume, "/0")) == volume.lookup(name(volume, "/0"))
     volume.purges.do_now(Purge(Scope.KEY, b"/11"))
     assert reader.lookup(name(volume, "/11")) is None
@@ -546,7 +542,7 @@ def test_until_a_builder_is_closed_its_number_is_nobody_elses(tmp_path: Path, mo
 
     monkeypatch.setattr("edge.store.opening.Builder", Watched)
     volume = open_volume(tmp_path, pack_size=PACK)
-    finish(volume)
+    finish_rebuild(volume)
     assert volume.epoch > 1
     (pid,) = answered
     with pytest.raises(ProcessLookupError):
@@ -557,9 +553,7 @@ def test_until_a_builder_is_closed_its_number_is_nobody_elses(tmp_path: Path, mo
 def test_a_hello_names_one_index_also_while_another_takes_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    filled(tmp_path)
-    use_builder(monkeypatch)
-    volume = opened(tmp_path)
+    volume = filled_and_opened(tmp_path, monkeypatch)
     said = []
     become = volume.index.become
 
@@ -569,7 +563,7 @@ def test_a_hello_names_one_index_also_while_another_takes_its_place(
         said.append(volume.hello)
 
     monkeypatch.setattr(volume.index, "become", watched)
-    finish(volume)
+    finish_rebuild(volume)
     assert len(said) == 2
     assert all(Path(hello.index_path).name == f"index-{hello.epoch}" for hello in said)
     volume.close()
@@ -593,9 +587,7 @@ def test_a_purge_under_way_while_the_index_changes_places_forgets_all_that_it_me
     monkeypatch.setattr("edge.store.purging.STEP_SECONDS", 0.0)
     for bound in ("LOOK", "GATHERED_A_STEP", "GATHERED_MOST"):
         monkeypatch.setattr(f"edge.store.purging.{bound}", 2)
-    filled(tmp_path)
-    use_builder(monkeypatch)
-    volume = opened(tmp_path)
+    volume = filled_and_opened(tmp_path, monkeypatch)
     for number in (1, 10, 11, 12, 13, 14):
         put(volume, f"/{number}", 2, 20_000)  # younger than the journals, older than the purge
     for _ in range(ahead):
@@ -606,7 +598,7 @@ def test_a_purge_under_way_while_the_index_changes_places_forgets_all_that_it_me
     for _ in purging:
         for _ in range(between):
             volume.rebuild_step()
-    finish(volume)
+    finish_rebuild(volume)
     assert volume.epoch > 1
     found = {number: volume.lookup(name(volume, f"/{number}")) for number in range(16)}
     good = {number for number, record in found.items() if record is not None and not record.flags & Flag.STALE}

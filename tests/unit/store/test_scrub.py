@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,6 +25,7 @@ from edge.store.tables import extent_key
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Damage, Eviction
 from tests.scenario.test_cold_and_odd import drop_pages
+from tests.support.rebuilding import finish_rebuild, lose_index
 from tests.support.volumes import FailingDisk, name, open_volume, prove, put
 
 
@@ -78,7 +78,7 @@ def test_a_pass_reads_all_and_finds_what_is_bad_and_only_that(tmp_path: Path) ->
     assert [scrubber.take_found(), scrubber.take_found()] == [2, 0]
     scrubber.close()
     for bad in found:
-        volume.found_bad(bad)
+        volume.mending.found_bad(bad)
     assert volume.evictions[Eviction.CORRUPT] == 2
     assert volume.tallies.take_damage() == {Damage.CORRUPT: 2}
     for n in range(12):
@@ -108,7 +108,7 @@ def test_after_a_start_it_goes_on_behind_the_pack_that_was_noted(tmp_path: Path)
     for n in range(8):
         put(volume, f"/{n}", 1, 100_000)
     packs = list(volume.packs.all)
-    volume.note_scrubbed(packs[1])
+    volume.mending.note_scrubbed(packs[1])
     volume.close()
     volume = open_volume(tmp_path, pack_size=256 * KIB)
     noted: list[int] = []
@@ -295,17 +295,15 @@ def test_a_sealed_journal_that_is_damaged_is_written_anew_from_the_index(tmp_pat
     scrubber = scrubber_of(volume, found, [], mend=bad.append)
     scrubber.run_pass()
     assert (found, bad, scrubber.take_found()) == ([], [pack], 1)
-    volume.mend_journal(pack)
+    volume.mending.mend_journal(pack)
     scrubber.run_pass()
     assert (bad, scrubber.take_found()) == ([pack], 0)
     scrubber.close()
     assert volume.tallies.take_damage() == {Damage.JOURNAL: 1}
     volume.close()
-    for index in (tmp_path / "v").glob("index-*"):
-        shutil.rmtree(index)
+    lose_index(tmp_path)
     volume = open_volume(tmp_path, boot="boot-2", pack_size=256 * KIB)
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     assert volume.tallies.take_damage()[Damage.JOURNAL] == 0
     assert [prove(volume, f"/{n}") for n in (0, 1, 2, 3, 4, 6, 7)] == [{0: 90_000}] * 7
     volume.close()
@@ -322,8 +320,8 @@ def test_a_journal_that_is_being_written_to_is_not_looked_at_nor_one_whose_pack_
     scrubber = scrubber_of(volume, [], [], mend=bad.append)
     scrubber.run_pass()
     assert bad == []
-    volume.mend_journal(active)
-    volume.mend_journal(999)
+    volume.mending.mend_journal(active)
+    volume.mending.mend_journal(999)
     assert volume.tallies.take_damage() == {}
     scrubber.close()
     volume.close()
@@ -348,7 +346,7 @@ def test_a_row_of_the_index_that_is_damaged_is_found_counted_and_forgotten(tmp_p
     scrubber = scrubber_of(volume, found, [])
     scrubber.run_pass()
     for bad in found:
-        volume.found_bad(bad)
+        volume.mending.found_bad(bad)
     assert {bad.damage for bad in found} == {Damage.INDEX}
     assert volume.tallies.take_damage()[Damage.INDEX] == len(found) > 0
     assert volume.evictions[Eviction.CORRUPT] >= 1
@@ -408,14 +406,14 @@ def test_a_journal_that_the_disk_does_not_give_once_keeps_its_deletions(tmp_path
         scrubber._after = pack - 1
         assert disk.failed
         assert (bad, [each.damage for each in found], scrubber.take_found()) == ([], [Damage.STORE_FAILED], 1)
-        assert volume.found_bad(found.pop()) is None
+        assert volume.mending.found_bad(found.pop()) is None
         assert volume.tallies.take_damage() == {Damage.STORE_FAILED: 1}
     scrubber.close()
     disk.arm(2)
     with pytest.raises(OSError, match="Input"):
-        volume.mend_journal(pack)
+        volume.mending.mend_journal(pack)
     assert path.read_bytes() == before
-    volume.mend_journal(pack)
+    volume.mending.mend_journal(pack)
     assert path.read_bytes() == before
     volume.close()
 
@@ -429,6 +427,6 @@ def test_a_journal_of_a_version_that_it_cannot_have_is_mended_with_its_deletions
     path = volume.packs.journal_path(1)
     before = path.read_bytes()
     path.write_bytes(before[:8] + bytes([before[8] ^ 2]) + before[9:])
-    volume.mend_journal(1)
+    volume.mending.mend_journal(1)
     assert path.read_bytes() == before
     volume.close()

@@ -16,6 +16,7 @@ from edge.errors import StoreError
 from edge.store.scrub import BadExtent, Scrubber, ScrubSettings
 from edge.store.volume import Volume
 from edge.words import KIB
+from tests.support.rebuilding import finish_rebuild, lose_index
 from tests.support.volumes import FailingDisk, name, open_volume, prove, put
 
 SIZE = 40_000
@@ -54,16 +55,10 @@ def copied(killed: Path, directory: Path) -> Path:
     return directory
 
 
-def lose_index(directory: Path) -> None:
-    for index in (directory / "v").glob("index-*"):
-        shutil.rmtree(index)
-
-
 def start(directory: Path, boot: str, disk: FailingDisk | None = None) -> Volume:
     volume = open_volume(directory, boot=boot, disk=disk, **MORE)
     try:
-        while volume.rebuild_step():
-            pass
+        finish_rebuild(volume)
     except BaseException:
         volume.close(clean=False)
         raise
@@ -145,7 +140,7 @@ def test_a_call_fails_while_it_is_scrubbed(
         mend: list[int] = []
         scrubber = Scrubber(
             volume.inspector(), volume.index, lambda: list(volume.packs.all),
-            ScrubSettings(1 << 40, 86400.0, lambda now: 0.0), FakeClock(), found.append, volume.note_scrubbed,
+            ScrubSettings(1 << 40, 86400.0, lambda now: 0.0), FakeClock(), found.append, volume.mending.note_scrubbed,
             mend=mend.append,
         )  # fmt: skip
         try:
@@ -153,10 +148,10 @@ def test_a_call_fails_while_it_is_scrubbed(
         finally:
             scrubber.close()
             for bad in found:
-                volume.found_bad(bad)
+                volume.mending.found_bad(bad)
             for pack in mend:
                 with suppress(OSError):
-                    volume.mend_journal(pack)
+                    volume.mending.mend_journal(pack)
         return found
 
     disk = FailingDisk(NEVER)

@@ -16,10 +16,12 @@ from edge.clock import FakeClock
 from edge.errors import StoreError
 from edge.store import files
 from edge.store.disk import Disk
-from edge.store.files import identity, is_remembered, read_mark, remember
+from edge.store.files import identity, is_remembered, remember
 from edge.store.index import Index
+from edge.store.marks import read_mark
 from edge.store.volume import Volume
 from edge.words import Damage, Eviction
+from tests.support.rebuilding import finish_rebuild, rebuilt
 from tests.support.volumes import FailingDisk, name, open_volume, prove, put, settings
 
 KEYS = [f"/{number}" for number in range(12)]
@@ -81,10 +83,7 @@ def test_an_index_that_is_not_what_a_clean_stop_left_is_rebuilt_and_nothing_is_l
 ) -> None:
     before = live_twice(tmp_path)
     lose(the_file(tmp_path), before)
-    volume = open_volume(tmp_path, boot=boot)
-    assert volume.rebuilding
-    while volume.rebuild_step():
-        pass
+    volume = rebuilt(tmp_path, boot=boot)
     prove_all(volume)
     volume.close()
     volume = open_volume(tmp_path, boot="boot-3")
@@ -127,10 +126,7 @@ def test_an_index_that_cannot_be_brought_to_the_disk_is_trusted_no_more(
         patch.setattr(Index, "sync", failing)
         with pytest.raises(StoreError):
             volume.close()
-    volume = open_volume(tmp_path)
-    assert volume.rebuilding
-    while volume.rebuild_step():
-        pass
+    volume = rebuilt(tmp_path)
     prove_all(volume)
     volume.close()
 
@@ -152,8 +148,7 @@ def test_a_file_system_mounted_anew_is_as_good_as_another_boot(tmp_path: Path, c
     assert volume.rebuilding == (not clean)
     if not clean:
         assert volume.hello.suspect_from < first < volume.hello.suspect_to, "it may not have come to the disk"
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     prove_all(volume)
     assert prove(volume, "/a") == {0: 1000}
     volume.close()
@@ -185,10 +180,7 @@ def test_an_empty_index_beside_packs_that_hold_something_is_rebuilt_also_where_i
     volume.flush_journals()
     volume.close(clean=False)
     write_back(the_file(tmp_path), the_file(tmp_path).with_name("early").read_bytes())
-    volume = open_volume(tmp_path)
-    assert volume.rebuilding
-    while volume.rebuild_step():
-        pass
+    volume = rebuilt(tmp_path)
     assert prove(volume, "/a") == {0: 1000}
     volume.close()
 
@@ -198,8 +190,7 @@ def test_an_index_that_the_last_keeper_died_of_is_rebuilt_and_counted(tmp_path: 
     volume = Volume.open(tmp_path / "v", settings(tmp_path), clock=FakeClock(), boot="boot-1", distrust=True)
     assert volume.rebuilding
     assert volume.tallies.take_damage() == {Damage.INDEX_PAGES: 1}
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     prove_all(volume)
     volume.close()
 
@@ -218,8 +209,7 @@ def test_a_worker_that_found_the_index_damaged_ends_the_keeper_that_has_it_and_n
         volume = open_volume(tmp_path)
         assert volume.rebuilding == rebuilding
         assert volume.tallies.take_damage() == ({Damage.INDEX_PAGES: 1} if rebuilding else {})
-        while volume.rebuild_step():
-            pass
+        finish_rebuild(volume)
         prove_all(volume)
         volume.close()
 
@@ -285,8 +275,7 @@ def test_no_number_is_handed_out_twice_whatever_becomes_of_the_counter(
     new = [put(volume, f"/new{n}", 1, TOTAL).generation for n in range(5)]
     assert min(new) > max(known)
     assert min(volume.packs.all.keys() - packs) > max(packs)
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     for n in range(5):
         for key in (BIG + str(n), f"/new{n}"):
             assert sum((prove(volume, key) or {}).values()) == TOTAL, key
@@ -427,7 +416,6 @@ def test_a_journal_that_cannot_be_completed_costs_no_index(tmp_path: Path) -> No
     open_volume(tmp_path).close()
     shutil.rmtree(the_file(tmp_path).parent)
     volume = open_volume(tmp_path)
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     assert prove(volume, "/a") == {0: 1000}, "the next start has written it"
     volume.close()

@@ -1,4 +1,4 @@
-"""The volume: what is committed is there, whatever restarts; room is made; damage is found."""
+"""The volume: what is committed is there, whatever restarts, and whichever call of the disk fails."""
 
 import errno
 import os
@@ -13,13 +13,11 @@ import pytest
 from edge.errors import FormatUnknown, StoreError, VolumeBusy
 from edge.policy.purges import Purge, Scope
 from edge.store.disk import Disk
-from edge.store.eviction import Row
-from edge.store.hits import HitCounters, create_hits_file
 from edge.store.tables import tag_row
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Eviction
+from tests.support.rebuilding import finish_rebuild, lose_index, rebuilt, rows
 from tests.support.volumes import FailingDisk, FailingIndex, name, open_volume, prove, put
-from tests.unit.store.test_rebuild import lose_index, rebuilt, rows
 
 
 def test_what_is_committed_is_there_after_a_clean_stop_and_after_a_kill(tmp_path: Path) -> None:
@@ -44,12 +42,8 @@ def test_a_lost_index_is_rebuilt_from_the_journals_also_what_was_killed_before_i
     put(volume, "/a", 2, 200_000)
     volume.close(clean=False)
     open_volume(tmp_path).close(clean=False)  # the same boot: the index completes the journals
-    for index in (tmp_path / "v").glob("index-*"):
-        shutil.rmtree(index)
-    volume = open_volume(tmp_path)
-    assert volume.rebuilding
-    while volume.rebuild_step():
-        pass
+    lose_index(tmp_path)
+    volume = rebuilt(tmp_path)
     assert prove(volume, "/a") == {0: 200_000}
     assert prove(volume, "/b") == {128 * KIB: 64 * KIB}
     put(volume, "/b", 1, 64 * KIB, start=0, total=500_000)
@@ -66,169 +60,9 @@ def test_after_another_boot_the_index_is_not_trusted_and_what_was_flushed_is_the
     volume = open_volume(tmp_path, boot="boot-2")
     assert volume.rebuilding
     assert volume.suspect == (0, volume.first_pack)
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     assert prove(volume, "/a") == {0: 300_000}
     assert volume.lookup(name(volume, "/late")) is None
-    volume.close()
-
-
-def test_a_deleted_object_does_not_come_back_with_a_rebuild(tmp_path: Path) -> None:
-    volume = open_volume(tmp_path)
-    put(volume, "/a", 1, 1000)
-    put(volume, "/keep", 1, 1000)
-    assert volume.delete(name(volume, "/a"), None, Eviction.PURGE)
-    volume.close()
-    (tmp_path / "v" / "clean").unlink()
-    volume = open_volume(tmp_path)
-    while volume.rebuild_step():
-        pass
-    assert volume.lookup(name(volume, "/a")) is None
-    assert prove(volume, "/keep") == {0: 1000}
-    volume.close()
-
-
-def test_room_is_made_oldest_first_within_the_bound_and_what_was_hit_stays(tmp_path: Path) -> None:
-    fd = create_hits_file()
-    volume = open_volume(tmp_path)
-    volume.popularity.hits = hits = HitCounters(fd)
-    put(volume, "/hot", 1, 500_000)
-    for n in range(60):
-        hits.touch(name(volume, "/hot"))
-        put(volume, f"/{n}", 1, 900_000)
-        while volume.needs_room() and volume.evict_step():
-            pass
-        on_disk = sum(p.stat().st_blocks * 512 for p in (tmp_path / "v" / "packs").glob("*.pack"))
-        assert on_disk <= volume.settings.size_bytes + 2 * volume.pack_size
-        assert volume.packs.used_bytes <= volume.settings.size_bytes + 2 * volume.pack_size
-    assert prove(volume, "/hot") == {0: 500_000}
-    assert prove(volume, "/0") is None
-    assert prove(volume, "/59") == {0: 900_000}
-    assert volume.tallies.rewritten_bytes > 0
-    kept = [n for n in range(60) if prove(volume, f"/{n}") is not None]
-    assert kept == list(range(kept[0], 60))
-    volume.close()
-    os.close(fd)
-
-
-class DirtyDisk(Disk):
-    """Knows what has been written since it was last made durable, and notes it whenever a pack is deleted."""
-
-    def __init__(self) -> None:
-        self._paths: dict[int, str] = {}
-        self.dirty: set[str] = set()
-        self.when_deleted: list[set[str]] = []
-
-    def open(self, path: Path, flags: int, mode: int = 0o640) -> int:
-        fd = super().open(path, flags, mode)
-        self._paths[fd] = path.name
-        return fd
-
-    def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> None:
-        super().pwrite(fd, data, offset)
-        self.dirty.add(self._paths[fd])
-
-    def fdatasync(self, fd: int) -> None:
-        super().fdatasync(fd)
-        self.dirty.discard(self._paths[fd])
-
-    def close(self, fd: int) -> None:
-        """What is last written into a journal, that it has an end, may be lost."""
-        super().close(fd)
-        self.dirty.discard(self._paths.pop(fd))
-
-    def unlink(self, path: Path) -> None:
-        super().unlink(path)
-        self.dirty.discard(path.name)
-        if path.suffix == ".pack":
-            self.when_deleted.append({name for name in self.dirty if name.endswith((".pack", ".journal"))})
-
-
-def test_what_is_appended_anew_is_durable_before_its_old_pack_goes(tmp_path: Path) -> None:
-    """A power loss in the second between the two would have cost what is wanted most."""
-    fd, disk = create_hits_file(), DirtyDisk()
-    volume = open_volume(tmp_path, disk=disk)
-    volume.popularity.hits = hits = HitCounters(fd)
-    put(volume, "/hot", 1, 500_000)
-    for n in range(60):
-        hits.touch(name(volume, "/hot"))
-        put(volume, f"/{n}", 1, 900_000)
-        volume.flush_journals()
-        while volume.needs_room() and volume.evict_step():
-            pass
-    assert volume.tallies.rewritten_bytes > 0
-    assert len(disk.when_deleted) > 3
-    assert disk.when_deleted == [set()] * len(disk.when_deleted)
-    volume.close()
-    os.close(fd)
-
-
-def test_a_disk_that_is_full_for_journals_gets_room_all_the_same(tmp_path: Path) -> None:
-    """Else what was appended anew would wait for room in a journal, and the old pack, which is room, for that."""
-
-    class FullForJournals(Disk):
-        full = False
-
-        def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> None:
-            if self.full and offset and os.readlink(f"/proc/self/fd/{fd}").endswith(".journal"):
-                raise OSError(errno.ENOSPC, "No space left on device")
-            super().pwrite(fd, data, offset)
-
-    fd, disk = create_hits_file(), FullForJournals()
-    volume = open_volume(tmp_path, disk=disk)
-    volume.popularity.hits = hits = HitCounters(fd)
-    put(volume, "/hot", 1, 500_000)
-    for n in range(20):
-        hits.touch(name(volume, "/hot"))
-        put(volume, f"/{n}", 1, 900_000)
-    assert volume.needs_room()
-    disk.full = True
-    oldest = min(volume.packs.all)
-    while volume.needs_room() and volume.evict_step():
-        pass
-    assert volume.tallies.rewritten_bytes > 0
-    assert oldest not in volume.packs.all
-    assert not volume.needs_room()
-    disk.full = False
-    assert prove(volume, "/hot") == {0: 500_000}
-    volume.close()
-    os.close(fd)
-
-
-def test_a_pack_that_was_damaged_is_found_when_it_is_moved_and_its_extent_dropped(tmp_path: Path) -> None:
-    fd = create_hits_file()
-    volume = open_volume(tmp_path)
-    volume.popularity.hits = HitCounters(fd)
-    put(volume, "/hot", 1, 500_000)
-    record = volume.lookup(name(volume, "/hot"))
-    assert record is not None
-    assert record.first is not None
-    volume.popularity.hits.touch(name(volume, "/hot"))
-    with volume.packs.pack_path(record.first.pack).open("r+b") as file:
-        file.seek(record.first.offset + 1234)
-        file.write(b"\xff")
-    for n in range(30):
-        put(volume, f"/{n}", 1, 900_000)
-        while volume.needs_room() and volume.evict_step():
-            pass
-    assert volume.lookup(name(volume, "/hot")) is None
-    volume.close()
-    os.close(fd)
-
-
-def test_an_extent_that_proved_bad_is_dropped_and_the_others_stay(tmp_path: Path) -> None:
-    volume = open_volume(tmp_path)
-    put(volume, "/a", 1, 64 * KIB, start=0, total=200_000)
-    record = put(volume, "/a", 1, 64 * KIB, start=64 * KIB, total=200_000)
-    stored = volume.lookup(name(volume, "/a"))
-    assert stored is not None
-    bad, good = volume.extents(stored)
-    a, generation = name(volume, "/a"), record.generation
-    assert not volume.drop_extent(a, generation, bad.pack, bad.offset + 1, Eviction.CORRUPT)  # it has moved
-    assert volume.drop_extent(a, generation, bad.pack, bad.offset, Eviction.CORRUPT)
-    assert prove(volume, "/a") == {64 * KIB: 64 * KIB}
-    assert not volume.drop_extent(a, generation, bad.pack, bad.offset, Eviction.CORRUPT)  # who finds it second
-    assert not volume.drop_extent(a, generation + 1, good.pack, good.offset, Eviction.CORRUPT)
     volume.close()
 
 
@@ -239,7 +73,9 @@ def test_bytes_that_leave_are_counted_by_the_reason_for_which_they_leave(tmp_pat
     assert volume.delete(name(volume, "/a"), None, Eviction.INVALIDATED)
     record = put(volume, "/b", 1, 30_000)
     (extent,) = volume.extents(volume.lookup(name(volume, "/b")) or record)
-    assert volume.drop_extent(name(volume, "/b"), record.generation, extent.pack, extent.offset, Eviction.CORRUPT)
+    assert volume.mending.drop_extent(
+        name(volume, "/b"), record.generation, extent.pack, extent.offset, Eviction.CORRUPT
+    )
     put(volume, "/c", 1, 20_000)
     purging = volume.purges.begin([Purge(Scope.KEY, b"/c")], volume.new_generation())
     while purging.step():
@@ -257,22 +93,6 @@ def test_bytes_that_leave_are_counted_by_the_reason_for_which_they_leave(tmp_pat
     told = volume.tallies.take_counts(volume.packs)
     assert told["edge_cache_evicted_bytes_total", "capacity"] == 900_000 * volume.evictions[Eviction.CAPACITY] > 0
     volume.close()
-
-
-def test_what_the_file_system_has_left_is_told_beside_what_is_to_stay_free(tmp_path: Path) -> None:
-    class Laid(Disk):
-        def space(self, path: Path) -> tuple[int, int]:
-            return 300_000, 1_000_000
-
-    volume = open_volume(tmp_path, min_free_ratio=0.05, disk=Laid())
-    assert volume.room.space is None, "nobody has looked yet"
-    volume.room.measure()
-    assert volume.room.space == (300_000, 50_000)
-    volume.close()
-    about = os.statvfs(tmp_path)
-    free, whole = Disk().space(tmp_path)
-    assert whole == about.f_blocks * about.f_frsize
-    assert 0 <= free <= whole
 
 
 def test_one_keeper_per_directory_and_no_foreign_directories(tmp_path: Path) -> None:
@@ -329,8 +149,7 @@ def test_whichever_disk_call_fails_nothing_wrong_is_ever_read_and_the_volume_ope
         _work(directory, disk)
         failed = disk.failed > 0
         volume = open_volume(directory, disk=Disk())
-        while volume.rebuild_step():
-            pass
+        finish_rebuild(volume)
         for n in range(6):
             prove(volume, f"/{n}")
         put(volume, "/after", 1, 5000)
@@ -364,53 +183,6 @@ def _work(directory: Path, disk: Disk) -> None:
             disk.left = 1 << 60  # type: ignore[attr-defined]
             disk.for_ever = False  # type: ignore[attr-defined]
             volume.close(clean=False)
-
-
-def test_a_deletion_is_not_undone_by_a_kill_and_a_lost_index_after_it(tmp_path: Path) -> None:
-    volume = open_volume(tmp_path)
-    put(volume, "/a", 1, 1000)
-    volume.flush_journals()
-    assert volume.delete(name(volume, "/a"), None, Eviction.PURGE)
-    volume.close(clean=False)
-    open_volume(tmp_path).close(clean=False)
-    for index in (tmp_path / "v").glob("index-*"):
-        shutil.rmtree(index)
-    volume = open_volume(tmp_path)
-    while volume.rebuild_step():
-        pass
-    assert volume.lookup(name(volume, "/a")) is None
-    volume.close()
-
-
-@pytest.mark.parametrize("first", [Row.NEW, Row.KEPT])
-@pytest.mark.parametrize("restarted", [False, True])
-def test_a_deletion_stays_known_for_as_long_as_the_pack_that_names_what_was_deleted(
-    tmp_path: Path, first: Row, restarted: bool
-) -> None:
-    other = Row.KEPT if first is Row.NEW else Row.NEW
-    volume = open_volume(tmp_path)
-    hits = volume.popularity.hits = HitCounters(create_hits_file())
-    wanted = "/a" if other is Row.KEPT else "/b"  # what is wanted goes to the kept row
-    for _ in range(15):
-        hits.touch(name(volume, wanted))
-    put(volume, "/b", 1, 1000)
-    put(volume, "/a", 1, 1000)
-    assert [pack.row for pack in volume.packs.all.values()] == [first, other]
-    if restarted:
-        volume.close()
-        volume = open_volume(tmp_path)
-        put(volume, "/c", 1, 1000)  # in the new row
-    volume.flush_journals()
-    assert volume.delete(name(volume, "/a"), None, Eviction.INVALIDATED)
-    for pack in [pack for pack in volume.packs.all.values() if pack.row is first]:
-        volume.packs.remove(pack)
-    volume.packs.actives.pop(first, None)
-    volume.close(clean=False)
-    lose_index(tmp_path)
-    volume = rebuilt(tmp_path)
-    assert prove(volume, "/a") is None
-    assert prove(volume, "/b") is None
-    volume.close()
 
 
 def test_an_index_that_lmdb_has_given_up_is_dead_at_the_first_look(tmp_path: Path) -> None:
@@ -472,60 +244,17 @@ def test_a_rebuild_in_which_a_commit_failed_is_begun_anew_by_the_next_start(tmp_
     for n in range(40):
         put(volume, f"/{n}", 1, 150_000)
     volume.close()
-    for index in (tmp_path / "v").glob("index-*"):
-        shutil.rmtree(index)
+    lose_index(tmp_path)
     volume = open_volume(tmp_path, **more)
     failing = FailingIndex(volume, 1, lmdb.DiskError("mdb_txn_commit: Input/output error"))
-    while volume.rebuild_step():
-        pass
+    finish_rebuild(volume)
     assert failing.failed == 1
     assert volume.lookup(name(volume, "/39")) is None, "it stood in what was lost"
     volume.close()
-    volume = open_volume(tmp_path, **more)
-    assert volume.rebuilding
-    while volume.rebuild_step():
-        pass
+    volume = rebuilt(tmp_path, **more)
     for n in range(40):
         assert prove(volume, f"/{n}") == {0: 150_000}
     volume.close()
-
-
-def one_pack_left(volume: Volume) -> None:
-    """All that was put lies in packs that may go."""
-    volume.packs.actives.clear()
-    for pack in volume.packs.all.values():
-        pack.sealed = True
-
-
-def test_with_the_pack_of_an_object_in_several_extents_all_of_it_leaves_and_is_counted(tmp_path: Path) -> None:
-    volume = open_volume(tmp_path)
-    for number in range(3):
-        put(volume, "/a", 1, 64 * KIB, start=number * 64 * KIB, total=192 * KIB)
-    put(volume, "/b", 1, 10_000)
-    one_pack_left(volume)
-    while volume.packs.all:
-        assert volume.evict_step(keep=False)
-    assert volume.tallies.evicted_bytes[Eviction.CAPACITY] == 192 * KIB + 10_000
-    assert volume.tallies.evictions[Eviction.CAPACITY] == 4
-    volume.close()
-    assert not any(rows(tmp_path).values()), "rows that nobody would find again"
-
-
-def test_a_pack_stays_until_the_index_has_forgotten_what_lies_in_it(tmp_path: Path) -> None:
-    volume = open_volume(tmp_path)
-    for number in range(3):
-        put(volume, f"/{number}", 1, 10_000)
-    one_pack_left(volume)
-    index = FailingIndex(volume, 1, lmdb.DiskError("EIO"))
-    with pytest.raises(StoreError):
-        volume.evict_step(keep=False)
-    assert index.failed
-    assert len(volume.packs.all) == 1
-    while volume.packs.all:
-        assert volume.evict_step(keep=False)
-    assert volume.tallies.evictions[Eviction.CAPACITY] == 3
-    volume.close()
-    assert not any(rows(tmp_path).values())
 
 
 def test_tags_that_a_later_part_has_no_more_do_not_name_the_object(tmp_path: Path) -> None:
