@@ -18,6 +18,7 @@ class Stop:
         self._settings = shop.settings
         self.reached = False
         self.bringing: Spread | None = None  # pieces, of which those that were asked for still come
+        self._yields = False  # nobody has read for long: to the next border, and no further
 
     def __repr__(self) -> str:
         return f"<Stop of {self._run} at {self._run.stop_at} reached={self.reached}>"
@@ -27,14 +28,13 @@ class Stop:
         flight, run = self._flight, self._run
         while True:
             run.moved.clear()
-            if self.look() or flight.may_go_on(run):
+            if self.look() or self._yields or flight.may_go_on(run):
                 return
             try:
                 async with asyncio.timeout(self._settings.pause_limit):
                     await run.moved.wait()
             except TimeoutError:
-                if flight.ranges and run.end != UNKNOWN:
-                    run.stop_at = self._next_border()  # a later reader's run goes on from there
+                self._give_back()
 
     def look(self) -> bool:
         """Does nobody want more of it than has come? Then it stops here."""
@@ -45,6 +45,15 @@ class Stop:
         self.reached = not run.done
         return True
 
+    def _give_back(self) -> None:
+        """Its readers do not read: the connection is wanted elsewhere, and they get another run when they read on.
+
+        Pieces have given theirs back already, and what has come of them would be asked for again.
+        """
+        run = self._run
+        if self._flight.ranges and run.end != UNKNOWN and self.bringing is None:
+            run.stop_at, self._yields = self._next_border(), True
+
     def until(self) -> int:
         """Up to where more may be asked for now."""
         if self._run.withdrawn:
@@ -54,6 +63,8 @@ class Stop:
 
     def _set(self) -> None:
         flight, run, keep = self._flight, self._run, self._keeping.keep
+        if self._yields:
+            return
         goes_on = run.ahead or (flight.background and (keep or not flight.unasked))
         goes_on = goes_on or (flight.gathers and keep and run.end == flight.total)  # the other pieces come
         if goes_on or next(flight.readers_of(run), None) is not None:

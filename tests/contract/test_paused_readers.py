@@ -1,0 +1,52 @@
+"""A reader that stays and does not read holds nobody up, and no connection for long."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from edge.fill.flight import Flight
+from edge.fill.settings import FillSettings
+from edge.words import MIB
+from tests.support.fillbench import FillBench, Got, fill_bench
+from tests.support.rawserver import Asked, RawServer, Wire, answer, range_of
+
+FILM = os.urandom(6 * MIB)
+
+
+async def correct(asked: Asked, wire: Wire) -> None:
+    await wire.send(answer(asked, FILM))
+
+
+async def paused(bench: FillBench) -> tuple[Got, Flight]:
+    """A reader of the whole film that has read nothing, once no run of its flight is left."""
+    got = bench.ask("/a.mp4", 0, len(FILM))
+    got.on_bytes = lambda: None  # type: ignore[method-assign]
+    await got.headed()
+    (flight,) = bench.desk._flights.all()
+    async with asyncio.timeout(10):
+        while flight.runs.under_way:
+            await asyncio.sleep(0.005)
+    return got, flight
+
+
+async def reads_on(got: Got) -> bytes:
+    del got.on_bytes
+    got.on_bytes()
+    return (await got.finish()).bytes()
+
+
+async def test_a_run_gives_its_connection_back_when_nobody_reads_and_another_goes_on_at_the_same_byte(
+    tmp_path: Path,
+) -> None:
+    settings = FillSettings(ahead=MIB, pause_limit=0.05)
+    async with RawServer(correct) as origin, fill_bench(tmp_path, origin.url, settings=settings) as bench:
+        got, _ = await paused(bench)
+        assert bench.client.pool.counts[:2] == (0, 0)  # neither in use nor kept: an answer was left amid its body
+        piece = got.asking.at(0) if got.asking is not None else None
+        assert piece is not None
+        reached = piece.end
+        assert MIB <= reached < 3 * MIB
+        assert await reads_on(got) == FILM
+        await bench.settled()
+        assert [range_of(asked, len(FILM)) for asked in origin.asked[1:2]] == [(reached, len(FILM))]
+        assert b"".join(data for _, data in sorted(bench.stored_bytes("/a.mp4").items())) == FILM
