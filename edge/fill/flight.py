@@ -326,6 +326,18 @@ class Flight:
             self._start(self.runs.go_on(self.total))
         self.check_idle()
 
+    def ends_with(self, run: Run) -> bool:
+        """Is this run the last thing that it brings, as far as anybody knows? Not while a reader wants more than that,
+        though for now it has read too little to get it."""
+        return self.runs.ends_with(run) and not any(self._wants_another(reader, run) for reader in self.readers)
+
+    def _wants_another(self, reader: Reader, run: Run) -> bool:
+        missing = reader.missing(self.covered)
+        if missing is None:
+            return False
+        beyond = reader.end > run.end and self.covered.gap(run.end, reader.end) is not None
+        return beyond or not run.brings(missing[0])
+
     def nearest(self, run: Run) -> Fetch:
         """Of those who wait for what a run brings, or else for anything, the one who has come the shortest way: it is
         asked for as that one would ask."""

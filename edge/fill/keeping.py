@@ -93,7 +93,7 @@ class Keeping:
     async def keep_all(self) -> None:
         """The run is complete."""
         flight, run, sink = self._flight, self._run, self._sink
-        if self.keep and flight.runs.ends_with(run):
+        if self.keep and flight.ends_with(run):
             self._shop.landing[flight.name] = flight
         try:
             await sink.finish()

@@ -50,3 +50,17 @@ async def test_a_run_gives_its_connection_back_when_nobody_reads_and_another_goe
         await bench.settled()
         assert [range_of(asked, len(FILM)) for asked in origin.asked[1:2]] == [(reached, len(FILM))]
         assert b"".join(data for _, data in sorted(bench.stored_bytes("/a.mp4").items())) == FILM
+
+
+async def test_nobody_waits_for_a_reader_that_has_not_read_far_enough_for_what_it_wants_next(
+    tmp_path: Path,
+) -> None:
+    """All runs of its flight had ended, so it was taken for one that is about to end, for as long as it stayed."""
+    settings = FillSettings(run_max=2 * MIB, ahead=2 * MIB)
+    async with RawServer(correct) as origin, fill_bench(tmp_path, origin.url, settings=settings) as bench:
+        got, _ = await paused(bench)
+        other = await bench.ask("/a.mp4", 4 * MIB, 5 * MIB).finish()
+        assert other.bytes() == FILM[4 * MIB : 5 * MIB]
+        assert await reads_on(got) == FILM
+        await bench.settled()
+        assert bench.shop.landing == {}
