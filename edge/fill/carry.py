@@ -213,6 +213,7 @@ class Carrier:
     async def _give_up(self, broken: OriginError) -> None:
         if broken.reason is Reason.OBJECT_CHANGED and self._resuming.is_givers:
             self._flight.joinable = False
+            self._flight.doomed = True  # its other runs go on bringing the version of before
             await self._keeping.forget()
         self._flight.announce()
         await self._keeping.keep_whole_slices()

@@ -29,8 +29,11 @@ class Flights:
         return [*self.listed.values(), *self._apart]
 
     def add(self, flight: Flight) -> None:
-        """Listed, if others may join it."""
+        """Listed, if others may join it; one whose place it takes stands apart, for nobody has been able to join it."""
         if flight.joinable:
+            former = self.listed.get(flight.name)
+            if former is not None:
+                self._apart.add(former)
             self.listed[flight.name] = flight
         else:
             self._apart.add(flight)

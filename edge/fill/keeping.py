@@ -130,9 +130,8 @@ class Keeping:
     async def forget(self) -> None:
         """The origin has another version: the stored one must not be offered as fresh any more."""
         store = self._shop.store
-        if self.keep:
-            await store.attempt(store.volume.delete, self._flight.name, self._record.generation, Eviction.REPLACED)
-            self.keep = False
+        self.keep = False
+        await store.attempt(store.volume.delete, self._flight.name, self._record.generation, Eviction.REPLACED)
 
     def let_go(self) -> None:
         """The fill is over, well or not: reserved space may be evicted."""
