@@ -17,7 +17,7 @@ from dataclasses import replace
 from edge.fill import plan, ways
 from edge.fill.leases import By
 from edge.fill.members import Members
-from edge.fill.messages import UNKNOWN, End, Fail, Fetch, Head, HeadFlag, Message, Mode
+from edge.fill.messages import UNKNOWN, Again, End, Fail, Fetch, Head, HeadFlag, Message, Mode
 from edge.fill.pieces import Piece
 from edge.fill.readers import WAITING, Reader, Run
 from edge.fill.runs import Runs
@@ -316,15 +316,22 @@ class Flight:
             self._start_run(self, run)
 
     def end_run(self, run: Run) -> None:
-        """A run is over: complete, stopped or failed; readers who still miss something get the next one."""
+        """A run is over: complete, stopped or failed; who still misses something gets the next one, or asks anew."""
         self.runs.ended(run)
         self.announce()
         for reader in list(self.readers):
             self._finish_if_covered(reader)
             self.look_after(reader)
-        if not self.over:
+            self._send_back(reader)
+        if self.ranges and not self.over:
             self._start(self.runs.go_on(self.total))
         self.check_idle()
+
+    def _send_back(self, reader: Reader) -> None:
+        """No run may begin here for what it misses, since the disk has failed: another flight is led for that."""
+        missing = None if reader.gone or self.ranges or self.head is None else reader.missing(self.covered)
+        if missing is not None and not any(run.brings(missing[0]) for run in self.runs.under_way):
+            self._dismiss(reader, Again(reader.fetch.id))
 
     def ends_with(self, run: Run) -> bool:
         """Is this run the last thing that it brings, as far as anybody knows? Not while a reader wants more than that,

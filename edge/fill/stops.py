@@ -65,7 +65,7 @@ class Stop:
         flight, run, keep = self._flight, self._run, self._keeping.keep
         if self._yields:
             return
-        goes_on = run.ahead or (flight.background and (keep or not flight.unasked))
+        goes_on = (run.ahead and keep) or (flight.background and (keep or not flight.unasked))
         goes_on = goes_on or (flight.gathers and keep and run.end == flight.total)  # the other pieces come
         if goes_on or next(flight.readers_of(run), None) is not None:
             run.stop_at = run.end
