@@ -111,6 +111,7 @@ class Desk:
         self.links.discard(link)
         self._shops.common.ahead.withdraw_all(link)
         self._wishes.withdraw_all(link)
+        self._waiting.forget_all(link)
         self._store.post(self._volume.index.reader_check)
 
     def greet_all(self) -> None:
@@ -237,8 +238,12 @@ class Desk:
         landing = self._shops.common.landing
         if landing.get(flight.name) is flight:
             del landing[flight.name]
-            for link, fetch in self._waiting.take(flight):
-                asyncio.get_running_loop().call_soon(self.fetch, link, fetch)
+            asyncio.get_running_loop().call_soon(self._take_again, flight)  # it is in the middle of a step
+
+    def _take_again(self, flight: Flight) -> None:
+        """Those who wait by now: some may have left since."""
+        for link, fetch in self._waiting.take(flight):
+            link.take(fetch)
 
     def landed(self, flight: Flight) -> None:
         """Who has waited for its end looks into the index again."""

@@ -87,3 +87,8 @@ class Waiting(Generic[L]):
         """A fetch was cancelled."""
         for flight, waiting in self._of.items():
             self._of[flight] = [(by, fetch) for by, fetch in waiting if by is not link or fetch.id != id_]
+
+    def forget_all(self, link: L) -> None:
+        """A worker has gone."""
+        for flight, waiting in self._of.items():
+            self._of[flight] = [(by, fetch) for by, fetch in waiting if by is not link]

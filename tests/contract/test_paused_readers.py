@@ -4,6 +4,9 @@ import asyncio
 import os
 from pathlib import Path
 
+import pytest
+
+from edge.fill.asking import Asker
 from edge.fill.flight import Flight
 from edge.fill.settings import FillSettings
 from edge.words import MIB
@@ -64,3 +67,32 @@ async def test_nobody_waits_for_a_reader_that_has_not_read_far_enough_for_what_i
         assert await reads_on(got) == FILM
         await bench.settled()
         assert bench.shop.landing == {}
+
+
+@pytest.mark.parametrize("leaves", ["fetch", "worker"])
+async def test_who_has_waited_for_a_flight_s_end_and_leaves_is_not_waited_for_by_it(
+    tmp_path: Path, leaves: str
+) -> None:
+    """1. A fetch waits for a flight to end. 2. The flight goes on with another run. 3. Before the fetch has joined it,
+    it is cancelled, or its worker dies: it joined all the same, and nobody ever read what it was brought."""
+    settings = FillSettings(run_max=MIB, ahead=MIB)
+    async with RawServer(correct) as origin, fill_bench(tmp_path, origin.url, settings=settings) as bench:
+        other = Asker(str(tmp_path / "link"), lambda hello: None)
+        other.connect()
+        got, flight = await paused(bench)
+        bench.shop.landing[flight.name] = flight  # as when nobody wants more of it, until a lease does
+        waits = bench.ask("/a.mp4", 0, len(FILM), asker=other)
+        waits.on_bytes = lambda: None  # type: ignore[method-assign] # as nobody does who has left
+        async with asyncio.timeout(5):
+            while not bench.desk._waiting._of:
+                await asyncio.sleep(0.001)
+        ((link, _),) = bench.desk._waiting._of[flight]
+        assert got.asking is not None
+        flight.read(flight.readers[0], MIB)
+        if leaves == "fetch":
+            bench.desk.forget(link, waits.want.id)
+        else:
+            link.channel._lost()
+        got.asking.cancel()
+        await bench.settled()
+        other.close()
