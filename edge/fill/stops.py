@@ -67,12 +67,11 @@ class Stop:
             return
         goes_on = (run.ahead and keep) or (flight.background and (keep or not flight.unasked))
         goes_on = goes_on or (flight.gathers and keep and run.end == flight.total)  # the other pieces come
+        if not goes_on and run.withdrawn:
+            run.stop_at = self._wanted_of_withdrawn()
+            return
         if goes_on or next(flight.readers_of(run), None) is not None:
             run.stop_at = run.end
-            return
-        if run.withdrawn:
-            asked = self.bringing.asked if self.bringing is not None else run.position
-            run.stop_at = min(run.end, max(self._next_border(), asked - asked % flight.slice_size))
             return
         if run.end == UNKNOWN or not keep:
             run.stop_at = run.position
@@ -84,6 +83,15 @@ class Stop:
             run.stop_at = run.end
         elif run.stop_at == run.end:
             run.stop_at = self._next_border() if flight.ranges else run.position
+
+    def _wanted_of_withdrawn(self) -> int:
+        """A lease has ended: what is asked for comes, and what its readers want, to the ends of the slices."""
+        run, size = self._run, self._flight.slice_size
+        asked = self.bringing.asked if self.bringing is not None else run.position
+        wanted = max(self._next_border(), asked - asked % size)
+        for reader in self._flight.readers_of(run):
+            wanted = run.end if reader.end == UNKNOWN else max(wanted, reader.end + -reader.end % size)
+        return min(run.end, wanted)
 
     def _next_border(self) -> int:
         run, size = self._run, self._flight.slice_size
