@@ -74,7 +74,7 @@ class Recent:
 
 
 class Ahead:
-    """Of one keeper; wired in `desk`. `count` hears each outcome once."""
+    """Of one keeper; made in `shops`. `count` hears each outcome once."""
 
     def __init__(self, clock: Clock, count: Callable[[str], None], marks: Marks | None) -> None:
         self._clock = clock

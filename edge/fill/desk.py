@@ -9,26 +9,19 @@ A fetch's way:
 
 import asyncio
 import socket
-from collections import ChainMap, deque
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
 
-from cachetools import TTLCache
-
 from edge.clock import Clock
 from edge.errors import EdgeError
 from edge.fill import plan
-from edge.fill.ahead import Ahead
-from edge.fill.carry import Carrier
 from edge.fill.dropping import Drops
 from edge.fill.finding import Finder
 from edge.fill.flight import Flight
 from edge.fill.flights import Flights, Waiting
-from edge.fill.hottest import Hottest
-from edge.fill.lead import Lead
+from edge.fill.leading import Leading
 from edge.fill.link import Link
-from edge.fill.live import LiveDirectories
 from edge.fill.messages import (
     NO_NAME,
     PROTOCOL,
@@ -42,20 +35,17 @@ from edge.fill.messages import (
     Mode,
 )
 from edge.fill.purging import Purger
-from edge.fill.rangeless import Rangeless
-from edge.fill.readers import Reader, Run
+from edge.fill.readers import Reader
 from edge.fill.settings import FillSettings
-from edge.fill.shop import Shop, Upstream
-from edge.fill.sinks import PackSink, ScratchBudget
+from edge.fill.shop import Upstream
+from edge.fill.shops import Shops
 from edge.fill.wishes import Wishes
 from edge.policy.rules import SiteRules
 from edge.store.names import name_of
-from edge.store.record import Flag, Record
+from edge.store.record import Record
 from edge.store.thread import StoreThread
 from edge.tasks import Tasks
-from edge.words import Eviction, Kind, Reason
-
-PAST = 3  # settings of before that are remembered: workers of as many may be finishing, see `runtime.reload`
+from edge.words import Eviction, Reason
 
 
 class FillMeters(Protocol):
@@ -81,43 +71,19 @@ class Desk:
         meters: FillMeters,
     ) -> None:
         """`upstreams`: by the name under which the rules of sites choose them; at least one."""
-        self._settings = settings
-        self._upstreams = dict(upstreams)
-        self._past = deque[tuple[dict[str, SiteRules], dict[str, Upstream]]](maxlen=PAST)
         self._store = store
         self._volume = store.volume
-        self._sites = dict(sites)
-        self._clock = clock
         self._meters = meters
         self._tasks = Tasks("fill")
         self.links: set[Link] = set()
         self._flights = Flights()
         self._waiting: Waiting[Link] = Waiting()
         self._purger = Purger(store, self._flights.all, self._doom, self.greet_all)
-        hello = self._volume.hello
-        self._secret = hello.secret
-        self._slice_size = hello.slice_size
-        timer = clock.monotonic
-        first = next(iter(upstreams.values()))
-        self._shop = Shop(  # of what all have in common
-            settings=first.settings,
-            group=first.group,
-            store=store,
-            clock=clock,
-            sites=sites,
-            scratch=ScratchBudget(settings),
-            slice_size=hello.slice_size,
-            secret=hello.secret,
-            landing={},
-            hottest=Hottest(settings.sibling_hits, settings.sibling_window, clock),
-            ahead=Ahead(clock, meters.prefetch, self._volume.popularity.hits),
-            live=LiveDirectories(clock),
-            alone=TTLCache(settings.pass_memory, settings.pass_seconds, timer=timer),
-            rangeless=Rangeless(settings.rangeless_seconds, clock),
-        )
-        self._shops = self._one_for_each(self._upstreams)
-        self._finder = Finder(self._volume, clock, self._shop.rangeless.anywhere, self._purger.judged, self._is_coming)
-        self._wishes = Wishes(self._shop_of, self.flights, self._finder, self._lead_ahead)
+        self._shops = Shops(settings, store, upstreams, sites, clock, meters.prefetch)
+        shop = self._shops.common
+        self._finder = Finder(self._volume, clock, shop.rangeless.anywhere, self._purger.judged, self._is_coming)
+        self._leading = Leading(self._shops, self._flights, self._finder, self._tasks, self, self, self._purger)
+        self._wishes = Wishes(self._shops.of, self.flights, self._finder, self._leading.lead_ahead)
         self._drops = Drops(store, self.fetch, lambda reason: meters.corrupt(reason.value))
 
     def __repr__(self) -> str:
@@ -136,46 +102,17 @@ class Desk:
         return link
 
     def adopt(self, settings: FillSettings, sites: Mapping[str, SiteRules], upstreams: Mapping[str, Upstream]) -> None:
-        """Go by new settings from the next fetch on; what is under way keeps its own.
-
-        The rules of sites that are no more, and their upstreams, stay for a while: workers of before still ask, and
-        must not have one site's object from the upstream of another.
-        """
-        before = self._upstreams
-        self._past.appendleft((self._sites, before))
-        if any(name not in before or before[name].group is not one.group for name, one in upstreams.items()):
-            self._shop.rangeless.clear()
-        hottest = Hottest(settings.sibling_hits, settings.sibling_window, self._clock)
-        first = next(iter(upstreams.values()))
-        self._settings = settings
-        self._shop = replace(
-            self._shop,
-            hottest=hottest,
-            settings=first.settings,
-            sites=dict(ChainMap({**sites}, *(known for known, _ in self._past))),
-            group=first.group,
-        )
-        self._shops = self._one_for_each(ChainMap({**upstreams}, *(known for _, known in self._past)))
-        self._sites, self._upstreams = dict(sites), dict(upstreams)
-
-    def _one_for_each(self, upstreams: Mapping[str, Upstream]) -> dict[str, Shop]:
-        shop = self._shop
-        return {
-            name: shop if one.group is shop.group else replace(shop, settings=one.settings, group=one.group)
-            for name, one in upstreams.items()
-        }
-
-    def _shop_of(self, fetch: Fetch) -> Shop:
-        """What is fetched for a site is fetched from its own upstream, and from no other."""
-        return self._shops[self._shop.rules(fetch.site, fetch.path).upstream]
+        """Go by new settings from the next fetch on; what is under way keeps its own."""
+        self._shops.adopt(settings, sites, upstreams)
 
     def link_lost(self, link: Link) -> None:
         """A worker has gone, perhaps in the middle of a look-up: what its slot in the index's reader table still holds
         would keep freed pages from being used again."""
         self.links.discard(link)
-        self._shop.ahead.withdraw_all(link)
+        self._shops.common.ahead.withdraw_all(link)
         self._wishes.withdraw_all(link)
-        self._shop.store.post(self._volume.index.reader_check)
+        self._waiting.forget_all(link)
+        self._store.post(self._volume.index.reader_check)
 
     def greet_all(self) -> None:
         """The volume's disk is trusted more, or less, or purges are unmet: workers go by that."""
@@ -184,7 +121,7 @@ class Desk:
 
     def look(self) -> None:
         """Call it each second: what was fetched ahead may have been used."""
-        self._shop.ahead.look()
+        self._shops.common.ahead.look()
 
     def _hello(self) -> Hello:
         return Hello(PROTOCOL, self._volume.hello.to_json())
@@ -208,65 +145,80 @@ class Desk:
         if fetch.mode is Mode.AHEAD:
             self._wishes.take(link, name, fetch, stored)
             return
-        reader, asked = Reader(link.channel, fetch), fetch.mode
-        if len(self._flights) >= self._settings.flights_max:
+        if len(self._flights) >= self._shops.settings.flights_max:
             link.channel.send(Fail(fetch.id, 503, Reason.QUEUE_FULL, "too many fills under way"))
             return
-        landing, flight = self._shop.landing.get(name), self.flights.get(name)
-        if landing is None and fetch.mode is Mode.ONLY and flight is not None and flight.complete:
-            landing = flight
-        if landing is not None and fetch.method in (b"GET", b"HEAD"):
-            self._waiting.add(landing, link, fetch)
+        flight = self.flights.get(name)
+        if self._waits_for_landing(link, name, fetch, flight):
             return
         if fetch.mode is Mode.ONLY:
             link.channel.send(Again(fetch.id))
             return
-        entire = self._shop.rules(fetch.site, fetch.path).exact_ranges
-        renewed = flight is not None and flight.background and fetch.mode is Mode.FILL
-        if renewed and self._finder.satisfied(fetch, stored, whole=whole, entire=entire):
-            link.channel.send(Again(fetch.id))  # what is served meanwhile
-            return
-        if flight is not None and fetch.mode is Mode.FILL and self._came_late(fetch, flight):
-            fetch = replace(fetch, mode=Mode.SOLO)
-            reader = Reader(link.channel, fetch)
-        if plan.may_know_by_now(fetch) and self._finder.satisfied(fetch, stored, whole=whole, entire=entire):
+        asked = fetch.mode
+        if flight is not None and asked is Mode.FILL:
+            if flight.background and self._is_there(fetch, stored, whole=whole):
+                link.channel.send(Again(fetch.id))  # what is served meanwhile
+                return
+            if self._came_late(fetch, flight):
+                fetch = replace(fetch, mode=Mode.SOLO)
+        if plan.may_know_by_now(fetch) and self._is_there(fetch, stored, whole=whole):
             link.channel.send(Again(fetch.id))
-            return
-        if plan.is_by_itself(fetch):
-            self._lead(link, name, reader, stored, shared=False, asked=asked)
-            return
-        if flight is not None and flight.joinable and not flight.over:
-            if fetch.mode is Mode.FILL:
-                link.readers[fetch.id] = flight, reader
-                self._shop.ahead.joined(flight)
-                flight.join(reader)
-                self._meters.collapsed(fetch.site, "shared")
-                link.tidy(fetch.id)
-            return
-        if fetch.mode is Mode.FILL and self._finder.satisfied(fetch, stored, whole=whole, entire=entire):
+        elif plan.is_by_itself(fetch):
+            self._leading.lead(link, name, Reader(link.channel, fetch), stored, shared=False, asked=asked)
+        elif flight is not None and flight.joinable and not flight.over:
+            self._join(link, fetch, flight)
+        elif fetch.mode is Mode.FILL and self._is_there(fetch, stored, whole=whole):
             link.channel.send(Again(fetch.id))
-            return
+        else:
+            self._lead(link, name, fetch, stored, whole=whole)
+
+    def _waits_for_landing(self, link: Link, name: bytes, fetch: Fetch, flight: Flight | None) -> bool:
+        """Has all of it come, and is in the index in a moment? Who asks waits for that."""
+        landing = self._shops.common.landing.get(name)
+        if landing is None and fetch.mode is Mode.ONLY and flight is not None and flight.complete:
+            landing = flight
+        if landing is None or fetch.method not in (b"GET", b"HEAD"):
+            return False
+        self._waiting.add(landing, link, fetch)
+        return True
+
+    def _is_there(self, fetch: Fetch, stored: Record | None, *, whole: bool) -> bool:
+        entire = self._shops.rules(fetch).exact_ranges
+        return self._finder.satisfied(fetch, stored, whole=whole, entire=entire)
+
+    def _join(self, link: Link, fetch: Fetch, flight: Flight) -> None:
+        if fetch.mode is not Mode.FILL:
+            return  # a renewal that is under way
+        reader = Reader(link.channel, fetch)
+        link.readers[fetch.id] = flight, reader
+        self._shops.common.ahead.joined(flight)
+        flight.join(reader)
+        self._meters.collapsed(fetch.site, "shared")
+        link.tidy(fetch.id)
+
+    def _lead(self, link: Link, name: bytes, fetch: Fetch, stored: Record | None, *, whole: bool) -> None:
+        """A flight that others may join, unless only the one who asks may have what it brings."""
         if stored is not None and not whole and self._finder.cannot_complete(fetch, stored):
             stored = None
         if fetch.mode is Mode.REFRESH and stored is not None and self._finder.fresh(stored):
             return
+        lead, channel, shop = self._leading.lead, link.channel, self._shops.common
         if fetch.mode is Mode.FILL and stored is None and self._is_borrowed(name, fetch):
-            self._lead(link, name, Reader(link.channel, _as_pass(fetch)), None, shared=False, borrowed=True)
-            return
-        if fetch.mode is Mode.FILL and name_of(fetch.key, self._secret) in self._shop.alone:
+            lead(link, name, Reader(channel, _as_pass(fetch)), None, shared=False, borrowed=True)
+        elif fetch.mode is Mode.FILL and name_of(fetch.key, shop.secret) in shop.alone:
             alone = _as_pass(fetch) if fetch.ranged else replace(fetch, mode=Mode.SOLO)
-            self._lead(link, name, Reader(link.channel, alone), stored, shared=False, asked=asked)
-            return
-        self._lead(link, name, reader, stored, shared=True)
+            lead(link, name, Reader(channel, alone), stored, shared=False, asked=fetch.mode)
+        else:
+            lead(link, name, Reader(channel, fetch), stored, shared=True)
 
     def _is_borrowed(self, name: bytes, fetch: Fetch) -> bool:
         """Does a sibling keep it, and is it not asked for so often that we keep it, too?"""
-        if fetch.by_sibling or self._shop_of(fetch).group.owner(fetch.key) is None:
+        if fetch.by_sibling or self._shops.of(fetch).group.owner(fetch.key) is None:
             return False
-        return not self._shop.hottest.noted(name, fetch.start)
+        return not self._shops.common.hottest.noted(name, fetch.start)
 
     def _is_coming(self, name: bytes) -> bool:
-        return name in self._shop.landing or name in self.flights
+        return name in self._shops.common.landing or name in self.flights
 
     def _came_late(self, fetch: Fetch, flight: Flight) -> bool:
         """Is the answer that a flight brings known, and not what one who comes now may get? Who had waited gets it.
@@ -276,76 +228,39 @@ class Desk:
         record = flight.record
         if record is None or flight.over:
             return False
-        rules = self._shop.rules(flight.fetch.site, flight.fetch.path)
+        rules = self._shops.rules(flight.fetch)
         return rules.exact_ranges and not self._finder.suits(record, plan.demands(fetch, rules))
 
-    def _lead(
-        self,
-        link: Link,
-        name: bytes,
-        reader: Reader,
-        stored: Record | None,
-        *,
-        shared: bool,
-        borrowed: bool = False,
-        asked: Mode | None = None,
-    ) -> Flight:
-        """`asked`: how the worker asked, where the fetch itself was changed since."""
-        shop = self._shop_of(reader.fetch)
-        flight = Flight(
-            name,
-            reader.fetch,
-            self._settings,
-            slice_size=self._slice_size,
-            clients=shop.group.order(
-                reader.fetch.key, siblings=not reader.fetch.by_sibling and reader.fetch.method in plan.SHARED_METHODS
-            ),
-            on_idle=self._landed,
-            start_run=self._start_run,
-        )
-        flight.joinable = shared
-        flight.live = reader.fetch.kind is Kind.SEGMENT and self._shop.live.has(reader.fetch.site, reader.fetch.path)
-        flight.borrowed = borrowed
-        flight.asked_at = self._purger.number
-        flight.may_fall_back = (asked or reader.fetch.mode) not in (Mode.PASS, Mode.SOLO)
-        self._flights.add(flight)
-        mode = reader.fetch.mode
-        if mode is Mode.REFRESH:
-            flight.background = True
-        elif mode is Mode.AHEAD:
-            flight.fetch = replace(reader.fetch, mode=Mode.FILL)  # who comes later waits
-        else:
-            link.readers[reader.fetch.id] = flight, reader
-            flight.join(reader)
-        lead = Lead(shop, flight, stored, self, reader.upload)
-        known = shared and stored is not None and bool(stored.flags & Flag.STRONG) and self._finder.fresh(stored)
-        if known and stored is not None and self._shop.rules(reader.fetch.site, reader.fetch.path).exact_ranges:
-            lead.manner.missing = self._finder.gap(reader.fetch, stored)
-        if known and stored is not None and lead.manner.missing is None:
-            lead.go_on(stored)
-            if mode is not Mode.AHEAD:  # else who wished for it says what is to be brought
-                flight.check_idle()
-        else:
-            self._tasks.spawn(lead.fly(), f"lead {name.hex()[:8]}")
-        return flight
+    # -- what becomes of flights (Hearing) -------------------------------------------------------
 
-    def _lead_ahead(self, link: Link, name: bytes, fetch: Fetch, stored: Record | None) -> Flight:
-        return self._lead(link, name, Reader(link.channel, fetch), stored, shared=True)
+    def goes_on(self, flight: Flight) -> None:
+        """Who has waited for its end joins it."""
+        landing = self._shops.common.landing
+        if landing.get(flight.name) is flight:
+            del landing[flight.name]
+            asyncio.get_running_loop().call_soon(self._take_again, flight)  # it is in the middle of a step
 
-    def _start_run(self, flight: Flight, run: Run) -> None:
-        record = flight.record
-        assert record is not None
-        if self._shop.landing.get(flight.name) is flight:
-            del self._shop.landing[flight.name]  # it goes on: who has waited for its end joins it
-            for link, fetch in self._waiting.take(flight):
-                asyncio.get_running_loop().call_soon(self.fetch, link, fetch)
-        rules = self._shop.rules(flight.fetch.site, flight.fetch.path)
-        inline = self._shop.settings.inline_limit
-        sink = PackSink(flight, self._store, run.start, run.end, flight.whose, inline=inline)
-        carrier = Carrier(
-            self._shop_of(flight.fetch), flight, run, sink, record, record.kind, rules, keep=True, request=flight.fetch
-        )
-        run.task = self._tasks.spawn(carrier.start_run(), f"run {run.start}-{run.end}")
+    def _take_again(self, flight: Flight) -> None:
+        """Those who wait by now: some may have left since."""
+        for link, fetch in self._waiting.take(flight):
+            link.take(fetch)
+
+    def landed(self, flight: Flight) -> None:
+        """Who has waited for its end looks into the index again."""
+        self._flights.remove(flight)
+        shop = self._shops.common
+        if shop.landing.get(flight.name) is flight:
+            del shop.landing[flight.name]
+        shop.ahead.landed(flight)
+        self._wishes.landed(flight)
+        for link, fetch in self._waiting.take(flight):
+            if fetch.mode is Mode.REFRESH:
+                self.fetch(link, fetch)
+            else:
+                link.channel.send(Again(fetch.id))
+        for link in self.links:
+            for id_ in [i for i, (f, _) in link.readers.items() if f is flight]:
+                link.tidy(id_)
 
     # -- what a lead finds out (Tower) ------------------------------------------------------------
 
@@ -358,7 +273,7 @@ class Desk:
             if link is not None:
                 self._meters.collapsed(reader.fetch.site, "failed")
                 alone = Reader(reader.channel, _as_pass(reader.fetch))
-                self._lead(link, flight.name, alone, None, shared=False)
+                self._leading.lead(link, flight.name, alone, None, shared=False)
 
     def redirect(self, flight: Flight, others: list[Reader]) -> None:
         """The answer is not the one that these would get: each looks for its own, and may share that."""
@@ -417,21 +332,6 @@ class Desk:
     def _link_of(self, reader: Reader) -> Link | None:
         return next((link for link in self.links if link.channel is reader.channel), None)
 
-    def _landed(self, flight: Flight) -> None:
-        self._flights.remove(flight)
-        if self._shop.landing.get(flight.name) is flight:
-            del self._shop.landing[flight.name]
-        self._shop.ahead.landed(flight)
-        self._wishes.landed(flight)
-        for link, fetch in self._waiting.take(flight):
-            if fetch.mode is Mode.REFRESH:
-                self.fetch(link, fetch)
-            else:
-                link.channel.send(Again(fetch.id))
-        for link in self.links:
-            for id_ in [i for i, (f, _) in link.readers.items() if f is flight]:
-                link.tidy(id_)
-
     # -- reports ---------------------------------------------------------------------------------
 
     def invalidate(self, name: bytes) -> None:
@@ -452,7 +352,7 @@ class Desk:
 
     def forget(self, link: Link, id_: int) -> None:
         """A fetch that waited for a drop, or for a landing, or that nobody has asked for yet, has been cancelled."""
-        self._shop.ahead.withdraw(link, id_)
+        self._shops.common.ahead.withdraw(link, id_)
         self._wishes.withdraw(link, id_)
         self._waiting.forget(link, id_)
         self._drops.forget(link, id_)

@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from edge.fill import plan, ways
-from edge.fill.leases import By, Leases
-from edge.fill.messages import UNKNOWN, End, Fail, Fetch, Head, HeadFlag, Message, Mode
+from edge.fill.leases import By
+from edge.fill.members import Members
+from edge.fill.messages import UNKNOWN, Again, End, Fail, Fetch, Head, HeadFlag, Message, Mode
 from edge.fill.pieces import Piece
 from edge.fill.readers import WAITING, Reader, Run
+from edge.fill.runs import Runs
 from edge.fill.settings import FillSettings
 from edge.fill.spans import Spans
-from edge.origin.breaker import State
 from edge.origin.client import OriginClient
 from edge.origin.settings import Urgency
 from edge.store.record import Record, encode_record
@@ -42,15 +43,13 @@ class Flight:
         on_idle: Callable[["Flight"], None],
         start_run: Callable[["Flight", Run], None],
     ) -> None:
-        self.name = name
-        self.whose = name, fetch.key
+        self.name, self.whose = name, (name, fetch.key)
         self.fetch = fetch  # the leader's: its target, kind and site are the flight's
-        self.settings = settings
-        self.slice_size = slice_size
+        self.settings, self.slice_size = settings, slice_size
         self.readers: list[Reader] = []
-        self.runs: list[Run] = []
         self.pieces: list[Piece] = []
         self.covered = Spans()
+        self.runs = Runs(settings, slice_size, self.covered)
         self.head: Head | None = None
         self.record: Record | None = None
         self.total = UNKNOWN
@@ -64,15 +63,11 @@ class Flight:
         self.ranges = False  # other stretches may be asked for and combined (strong validator, origin with ranges)
         self.gathers = False  # of a segment that is asked for in pieces: all of it comes in one request
         self.over = False
-        self.clients = clients  # whom to ask, the one that has answered last first
-        self.giver: OriginClient | None = None  # of the head: another member may have another version
+        self.members = Members(clients)
         self.background = False  # a refresh, or fetched ahead: it goes on though nobody waits
         self.unasked = False  # fetched ahead, and nobody has asked for it yet
-        self._on_idle = on_idle
-        self._start_run = start_run
+        self._on_idle, self._start_run = on_idle, start_run
         self.leased: set[By] = set()  # who has a lease, or had one and has not withdrawn it
-        self._leases = Leases()
-        self._failed = Spans()  # what runs have not brought
         self._grown: dict[int, Piece] = {}
         self._unannounced = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -87,7 +82,7 @@ class Flight:
         return kept and self.covered.has(self.fetch.start, end)
 
     def __repr__(self) -> str:
-        return f"<Flight {self.name.hex()[:8]} {self.covered} readers={self.readers} runs={self.runs}>"
+        return f"<Flight {self.name.hex()[:8]} {self.covered} readers={self.readers} runs={self.runs.under_way}>"
 
     # -- readers ---------------------------------------------------------------------------------
 
@@ -133,11 +128,11 @@ class Flight:
         return plan.urgency(replace(self.fetch, mode=Mode.FILL) if awaited else self.fetch, live=self.live)
 
     def wake_runs(self) -> None:
-        for run in self.runs:
+        for run in self.runs.under_way:
             run.moved.set()
 
     def check_idle(self) -> None:
-        if not self.readers and not self.runs and not self.over:
+        if not self.readers and not self.runs.under_way and not self.over:
             self.over = True
             if self._timer is not None:
                 self._timer.cancel()
@@ -150,54 +145,12 @@ class Flight:
         """Has all of it come? Then it is in the index in a moment, if it is kept."""
         return self.total != UNKNOWN and self.covered.has(0, self.total)
 
-    # -- upstream --------------------------------------------------------------------------------
-
-    @property
-    def client(self) -> OriginClient:
-        """The member that this object is asked of."""
-        return self.clients[0]
-
-    def prefer(self, client: OriginClient) -> None:
-        """It has answered: what follows is asked of it."""
-        if self.clients[0] is not client and client in self.clients:
-            self.clients.remove(client)
-            self.clients.insert(0, client)
-
-    def next_client(self) -> None:
-        """The member that is asked has failed: the next one, if there is one."""
-        self.clients.append(self.clients.pop(0))
-
-    def pass_over(self, broken: OriginClient) -> bool:
-        """A body of this member has broken: is another one there, that serves as far as anybody knows? It is next."""
-        for number, client in enumerate(self.clients):
-            if client is not broken and client.breaker.state is State.CLOSED:
-                self.clients = self.clients[number:] + self.clients[:number]
-                return True
-        return False
-
-    def leave_out(self, client: OriginClient) -> None:
-        """It has another version of what one has begun: it is asked no more, if there are others."""
-        if client in self.clients and len(self.clients) > 1:
-            self.clients.remove(client)
-
-    def leave_to_trials(self) -> None:
-        """What is asked in pieces tries no member that may be back, if another one serves."""
-        serving = next((one for one in self.clients if one.breaker.state is State.CLOSED), None)
-        if serving is not None and self.client.breaker.state is not State.CLOSED:
-            self.prefer(serving)
-
-    def nearest(self, run: Run) -> Fetch:
-        """Of those who wait for what a run brings, or else for anything, the one who has come the shortest way: it is
-        asked for as that one would ask."""
-        waiting = list(self.readers_of(run)) or self.readers
-        return min((reader.fetch for reader in waiting), key=ways.length, default=self.fetch)
-
     # -- head ------------------------------------------------------------------------------------
 
     def set_head(self, head: Head, record: Record, total: int) -> None:
         """The judged head: every reader hears it, and those whose promised version it is not fail."""
         self.head, self.record, self.total = head, record, total
-        self.giver = self.client
+        self.members.giver = self.members.first
         for reader in list(self.readers):
             self._greet(reader)
         for reader in list(self.readers):  # only now: what one of them is told of the body is told to all
@@ -232,7 +185,7 @@ class Flight:
             flags=HeadFlag(flags),
             total=self.total,
             record=record,
-            member=self.head.member or self.client.member,  # a head that was stored: who is asked for the rest
+            member=self.head.member or self.members.first.member,  # a head that was stored: who is asked for the rest
         )
         reader.send(head)
         if self.record.status != 200 or self.total == UNKNOWN:
@@ -325,13 +278,10 @@ class Flight:
         so there is an end.
         """
         self.announce()
-        if run.end != UNKNOWN:
-            self._failed.add(run.position, run.end)
-        if run.ahead:
-            self._leases.failed(run)
+        self.runs.failed(run)
         wanted = set(self.readers_of(run))
         for reader in list(self.readers):
-            missing = self.missing(reader)
+            missing = reader.missing(self.covered)
             way = ways.way_of(reader.fetch)
             goes_on = self.ranges and reason is Reason.BAD_RESPONSE
             if goes_on and not ways.is_as_long(way, run.way):
@@ -347,109 +297,68 @@ class Flight:
 
     # -- runs ------------------------------------------------------------------------------------
 
-    def missing(self, reader: Reader) -> tuple[int, int] | None:
-        """The first stretch that a reader still needs; None while its end is unknown and nothing is known to miss."""
-        end = reader.end
-        if end == UNKNOWN:
-            return None
-        return self.covered.gap(max(reader.start, reader.position), end)
-
     def look_after(self, reader: Reader) -> None:
-        """Start a run for the next hole before a reader, if no run brings it and it is near enough.
-
-        What has failed is begun again for who needs it next, and fails with it; for who needs something else first it
-        would be begun again and again until that has come.
-        """
+        """Start runs for what a reader needs next, where none brings it."""
         if self.head is None or not self.ranges or reader.gone or self.over:
             return
-        first = gap = self.missing(reader)
-        while gap is not None:
-            start, end = gap
-            if gap is not first and self._failed.reach(start) > start:
-                return
-            if not reader.may_have(start, self.settings) or len(self.runs) >= self.settings.runs_per_flight:
-                return
-            bringing = next((run for run in self.runs if run.brings(start)), None)
-            if bringing is None:
-                bringing = self._begin(start, end)
-            if bringing.end == UNKNOWN or bringing.end >= reader.end:
-                return
-            gap = self.covered.gap(bringing.end, reader.end)
+        self._start(self.runs.serve(reader, self.total))
 
     def fetch_ahead(self, by: By, start: int, end: int) -> bool:
-        """Bring what somebody will ask for, in as few runs as there are holes; what is too much now comes after it.
+        """Bring what somebody will ask for. `by` names the lease that this begins or goes on with.
 
-        `by` names the lease that this begins or goes on with. False: nothing can be brought.
+        False: nothing can be brought.
         """
         if self.head is None or not self.ranges or self.over:
             return False
         self.leased.add(by)
-        self._leases.extend(by, start, end, self.runs)
-        self._begin_ahead()
+        self._start(self.runs.lease(by, start, end, self.total))
         return True
 
     def withdraw(self, by: By) -> None:
         """A lease is over: what was brought for it alone is not asked for any further."""
         self.leased.discard(by)
-        self._leases.withdraw(by, self.runs)
+        self.runs.withdraw(by)
         self.wake_runs()
 
-    def _begin_ahead(self) -> None:
-        for waiting in self._leases.waiting:
-            while waiting:
-                start, end = waiting[0]
-                begun = self._begin_stretch(start, end)
-                if begun < end:
-                    waiting[0] = begun, end
-                    return
-                waiting.popleft()
-
-    def _begin_stretch(self, start: int, end: int) -> int:
-        """Have it brought; returns up to where, as there may be too many runs. What fails is not begun anew for it."""
-        gap = self.covered.gap(start, min(end, self.total))
-        while gap is not None:
-            low = gap[0]
-            bringing = next((run for run in self.runs if run.brings(low)), None)
-            if bringing is None:
-                if len(self.runs) >= self.settings.runs_per_flight // 2:
-                    return low
-                bringing = self._begin(*gap, ahead=True)
-            if bringing.end == UNKNOWN:
-                break
-            gap = self.covered.gap(bringing.end, min(end, self.total))
-        return end
-
-    def _begin(self, start: int, end: int, *, ahead: bool = False) -> Run:
-        low = max(start - start % self.slice_size, self.covered.before(start))
-        high = min(end + -end % self.slice_size, self.total, low + self.settings.run_max)
-        for run in self.runs:
-            if run.start > start:
-                high = min(high, run.start)
-            else:
-                low = max(low, run.end)
-        beyond = self.covered.gap(start, high)
-        if beyond is not None:
-            high = min(high, beyond[1])
-        run = Run(low, high, ahead=ahead)
-        self.runs.append(run)
-        self._start_run(self, run)
-        return run
+    def _start(self, runs: list[Run]) -> None:
+        for run in runs:
+            self._start_run(self, run)
 
     def end_run(self, run: Run) -> None:
-        """A run is over: complete, stopped or failed; readers who still miss something get the next one."""
-        if run in self.runs:
-            self.runs.remove(run)
+        """A run is over: complete, stopped or failed; who still misses something gets the next one, or asks anew."""
+        self.runs.ended(run)
         self.announce()
         for reader in list(self.readers):
             self._finish_if_covered(reader)
             self.look_after(reader)
-        if not self.over:
-            self._begin_ahead()
+            self._send_back(reader)
+        if self.ranges and not self.over:
+            self._start(self.runs.go_on(self.total))
         self.check_idle()
 
+    def _send_back(self, reader: Reader) -> None:
+        """No run may begin here for what it misses, since the disk has failed: another flight is led for that."""
+        missing = None if reader.gone or self.ranges or self.head is None else reader.missing(self.covered)
+        if missing is not None and not any(run.brings(missing[0]) for run in self.runs.under_way):
+            self._dismiss(reader, Again(reader.fetch.id))
+
     def ends_with(self, run: Run) -> bool:
-        """Is this run the last thing that it brings, as far as anybody knows?"""
-        return self.runs == [run] and not self._leases.waiting
+        """Is this run the last thing that it brings, as far as anybody knows? Not while a reader wants more than that,
+        though for now it has read too little to get it."""
+        return self.runs.ends_with(run) and not any(self._wants_another(reader, run) for reader in self.readers)
+
+    def _wants_another(self, reader: Reader, run: Run) -> bool:
+        missing = reader.missing(self.covered)
+        if missing is None:
+            return False
+        beyond = reader.end > run.end and self.covered.gap(run.end, reader.end) is not None
+        return beyond or not run.brings(missing[0])
+
+    def nearest(self, run: Run) -> Fetch:
+        """Of those who wait for what a run brings, or else for anything, the one who has come the shortest way: it is
+        asked for as that one would ask."""
+        waiting = list(self.readers_of(run)) or self.readers
+        return min((reader.fetch for reader in waiting), key=ways.length, default=self.fetch)
 
     def readers_of(self, run: Run) -> Iterator[Reader]:
         """Those who still want bytes that this run is to bring."""

@@ -29,8 +29,11 @@ class Flights:
         return [*self.listed.values(), *self._apart]
 
     def add(self, flight: Flight) -> None:
-        """Listed, if others may join it."""
+        """Listed, if others may join it; one whose place it takes stands apart, for nobody has been able to join it."""
         if flight.joinable:
+            former = self.listed.get(flight.name)
+            if former is not None:
+                self._apart.add(former)
             self.listed[flight.name] = flight
         else:
             self._apart.add(flight)
@@ -84,3 +87,8 @@ class Waiting(Generic[L]):
         """A fetch was cancelled."""
         for flight, waiting in self._of.items():
             self._of[flight] = [(by, fetch) for by, fetch in waiting if by is not link or fetch.id != id_]
+
+    def forget_all(self, link: L) -> None:
+        """A worker has gone."""
+        for flight, waiting in self._of.items():
+            self._of[flight] = [(by, fetch) for by, fetch in waiting if by is not link]

@@ -48,7 +48,7 @@ class Lead:
         if flight.over:
             return  # its one reader left before this began: nobody would end it again
         run = Run(0, UNKNOWN)
-        flight.runs.append(run)
+        flight.runs.add(run)
         try:
             await self._ask_in_turn(run)
         except EdgeError as error:
@@ -77,7 +77,7 @@ class Lead:
         for extent in self._shop.store.volume.extents(stored):
             flight.covered.add(extent.start, extent.end)
         flight.ranges = True
-        flight.leave_to_trials()  # who is asked for the slices says whether the version is still there
+        flight.members.leave_to_trials()  # who is asked for the slices says whether the version is still there
         flags = HeadFlag.STORED | HeadFlag.PARTIAL  # another answer to a run is none: it breaks off
         head = Head(0, flags, CacheStatus.MISS, stored.total, "", 0.0, encode_record(stored))
         flight.set_head(head, stored, stored.total)
@@ -88,7 +88,7 @@ class Lead:
         carrier: Carrier | None = None
         self._spread = self._guess(ask)
         try:
-            asking = open_with_retries(tuple(self._flight.clients), self.manner.request(ask), self._shop.clock)
+            asking = open_with_retries(tuple(self._flight.members.clients), self.manner.request(ask), self._shop.clock)
             async with asking as (client, response):
                 await self._prefer(client)
                 carrier = await self._judging.judge(ask, response, run)
@@ -110,9 +110,9 @@ class Lead:
 
     async def _prefer(self, client: OriginClient) -> None:
         """What was asked on a guess of a member that has failed meanwhile is of no use."""
-        if client is not self._flight.client:
+        if client is not self._flight.members.first:
             await self._drop_spread()
-        self._flight.prefer(client)
+        self._flight.members.prefer(client)
 
     async def _drop_spread(self) -> None:
         spread, self._spread = self._spread, None
@@ -128,7 +128,7 @@ class Lead:
             return None
         if self._flight.unasked:
             return None  # nobody waits for it, and it may not even be there
-        if self._flight.client.breaker.state is not State.CLOSED:
+        if self._flight.members.first.breaker.state is not State.CLOSED:
             return None  # one request tries a member that may be back, no more
         likely = self._shop.sizes.get(directory(self._fetch.path), 0)
         end = min(likely, ask.start + self._shop.settings.run_max)
@@ -138,7 +138,7 @@ class Lead:
             return None
         spread = Spread(
             self._shop,
-            self._flight.client,
+            self._flight.members.first,
             self._fetch,
             plan.base_fields(self._fetch, self._rules),
             ask.end,

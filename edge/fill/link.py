@@ -27,11 +27,7 @@ class Link:
     def _on_message(self, message: Message, fds: list[int]) -> None:
         match message:
             case Fetch():
-                try:
-                    self._desk.fetch(self, message)
-                except Exception:
-                    log.exception("a fetch could not be taken")
-                    self.channel.send(Fail(message.id, 500, Reason.INTERNAL, "internal error"))
+                self.take(message)
             case Read(id_, position):
                 if entry := self.readers.get(id_):
                     flight, reader = entry
@@ -58,6 +54,14 @@ class Link:
                 self._desk.purge(self, message)
             case _:
                 raise ValueError(f"a worker does not say {type(message).__name__}")
+
+    def take(self, fetch: Fetch) -> None:
+        """Have one fetch taken; the worker hears if that cannot be done."""
+        try:
+            self._desk.fetch(self, fetch)
+        except Exception:
+            log.exception("a fetch could not be taken")
+            self.channel.send(Fail(fetch.id, 500, Reason.INTERNAL, "internal error"))
 
     def tidy(self, id_: int) -> None:
         """Forget a fetch that is over and holds no scratch."""

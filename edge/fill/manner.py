@@ -67,7 +67,7 @@ class Manner:
             return Ask(start, UNKNOWN if to_the_end else end, whole=False)
         if self._rules.exact_ranges:
             return Ask(fetch.start, fetch.end, fetch.suffix, whole=False) if fetch.ranged else plan.WHOLE
-        client = self._flight.client
+        client = self._flight.members.first
         rangeless = self._shop.rangeless.at(client.member, fetch)
         ask = plan.first_ask(fetch, slice_size=self._shop.slice_size, run_max=settings.run_max, rangeless=rangeless)
         self.near_ask = ask

@@ -120,7 +120,7 @@ class Placing:
         flight.set_head(Head(0, flags, word, total, response.member, ttfb, encode_record(record)), record, total)
         if self._fetch.method == b"HEAD":
             flight.end_all()
-        return Carrier(shop, flight, run, sink, record, kind, self._rules, keep=keep, request=self._fetch)
+        return Carrier(shop, flight, run, sink, record, kind, self._rules, keep=keep)
 
     def _varied(self) -> bool:
         """Have other answers of this object varied? Then this one, which does not, is kept beside them."""

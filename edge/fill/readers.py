@@ -7,6 +7,7 @@ from edge.fill.channel import Channel
 from edge.fill.messages import UNKNOWN, Fetch, Message
 from edge.fill.pieces import ScratchPiece
 from edge.fill.settings import FillSettings
+from edge.fill.spans import Spans
 from edge.fill.upload import Upload
 from edge.fill.ways import Way
 from edge.words import MIB
@@ -86,6 +87,12 @@ class Reader:
         """Is this byte near enough to be fetched for it now? `begun`: where a run begins that is under way."""
         return position - max(self.position, self.start, begun) < max(self.ahead, settings.ahead)
 
+    def missing(self, covered: Spans) -> tuple[int, int] | None:
+        """The first stretch that it still needs; None while its end is unknown and nothing is known to miss."""
+        if self.end == UNKNOWN:
+            return None
+        return covered.gap(max(self.start, self.position), self.end)
+
     def take_whole(self) -> None:
         """What comes is not the object of which a part was asked: an error, or of unknown length. It gets all of it."""
         self.start = self.position = 0
@@ -120,6 +127,11 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run {self.start}-{self.end} at {self.position}>"
+
+    @property
+    def done(self) -> bool:
+        """Has all of it come?"""
+        return self.end != UNKNOWN and self.position >= self.end
 
     def brings(self, position: int) -> bool:
         """Also bytes that have come and are being written: they are covered in a moment."""

@@ -1,4 +1,4 @@
-"""What every fill of a keeper works with; made in `desk`."""
+"""What every fill of a keeper works with; made in `shops`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -94,7 +94,7 @@ class Upstream:
 
 @dataclass(slots=True)
 class Shop:
-    """What a fill works with; one per upstream, wired in `desk`. All but `settings` and `group` is the keeper's own."""
+    """What a fill works with; one per upstream, made in `shops`. All but `settings` and `group` is the keeper's own."""
 
     settings: FillSettings
     group: Group

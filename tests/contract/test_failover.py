@@ -161,7 +161,7 @@ async def test_a_far_body_in_pieces_goes_on_at_the_next_upstream(tmp_path: Path,
         RawServer(correct) as second,
         fill_bench(tmp_path, first.url, more=(second.url,)) as bench,
     ):
-        for member in bench.desk._shop.group.members:
+        for member in bench.shop.group.members:
             member.client.pool.path = FarPath()
         got = await bench.get("/a.ts")
         assert got.failed is None

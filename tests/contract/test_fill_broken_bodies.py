@@ -59,16 +59,16 @@ async def two(
         for client in clients(bench):
             if path == "far":
                 client.pool.path = FarPath()
-        bench.desk._shop.spread.twice = -float(1000 * MIB)  # no second request for what lags
+        bench.shop.spread.twice = -float(1000 * MIB)  # no second request for what lags
         yield first, second, bench
         await bench.settled()
-        assert bench.desk._shop.spread.held == 0
-        assert bench.desk._shop.spread.pieces == 0
+        assert bench.shop.spread.held == 0
+        assert bench.shop.spread.pieces == 0
         assert [client.pool.path.load.asked for client in clients(bench)] == [0, 0]
 
 
 def clients(bench: FillBench) -> list[OriginClient]:
-    return [member.client for member in bench.desk._shop.group.members]
+    return [member.client for member in bench.shop.group.members]
 
 
 def empty_budgets(bench: FillBench) -> None:
@@ -375,7 +375,7 @@ async def test_tries_that_bring_a_few_bytes_each_have_an_end(tmp_path: Path, pat
     async with far_bench(tmp_path, crumbs(100), origin=PATIENT) as (server, bench):
         if path == "near":
             bench.client.pool.path._far = 3600.0
-        bench.desk._shop.spread.twice = -float(1000 * MIB)  # no second request for what lags
+        bench.shop.spread.twice = -float(1000 * MIB)  # no second request for what lags
         got = await bench.get("/a.ts")
         assert got.failed is not None
         assert got.failed[1] is Reason.TRUNCATED

@@ -16,7 +16,8 @@ import lmdb
 import pytest
 
 from edge.clock import SystemClock
-from edge.fill.messages import UNKNOWN, Bad, Mode
+from edge.fill.messages import UNKNOWN, Bad, Mode, Pin
+from edge.fill.settings import FillSettings
 from edge.store.names import name_of
 from edge.store.patience import LATE_SECONDS
 from edge.store.record import sums_match
@@ -293,3 +294,38 @@ async def test_a_disk_that_does_not_answer_holds_up_no_miss_and_what_is_stored_i
         bench.volume.health.works()
         await whole(bench, "/two.ts")
         assert bench.stored("/two.ts") is not None
+
+
+FILM = os.urandom(5 * MIB)
+
+
+@pytest.mark.parametrize("why", ["disk", "budget"])
+async def test_who_reads_further_than_a_fill_may_be_ahead_gets_all_of_it_though_nothing_can_be_kept(
+    tmp_path: Path, why: str
+) -> None:
+    """A run that goes through scratch had none behind it, and its reader waited for ever for what followed."""
+
+    async def films(asked: Asked, wire: Wire) -> None:
+        await wire.send(answer(asked, FILM))
+
+    disk = FailingDisk(1 << 60, where=".pack", for_ever=True)
+    made = settings(tmp_path, size_bytes=64 * MIB, daily_writes=1 if why == "budget" else 0)
+    few = FillSettings(run_max=MIB, ahead=MIB, ahead_most=MIB)
+    async with (
+        RawServer(films) as server,
+        fill_bench(tmp_path, server.url, settings=few, volume_settings=made, disk=disk) as bench,
+    ):
+        if why == "disk":
+            disk.arm(1)
+        reached, asked, pin = 0, 0, None
+        while reached < len(FILM):
+            got = await bench.ask("/a.mp4", reached, len(FILM), pin=pin).finish()
+            assert got.failed is None
+            assert got.bytes() == FILM[reached : got.position]
+            assert got.position > reached, "a worker gives up"
+            reached, asked, pin = got.position, asked + 1, Pin(got.record.generation, len(FILM), b'"v1"')
+            assert got.asking is not None
+            got.asking.cancel()
+        assert 1 < asked <= 5
+        await bench.settled()
+        disk.left, disk.for_ever = 1 << 60, False

@@ -110,7 +110,7 @@ async def test_who_comes_when_a_run_was_about_to_stop_gets_every_byte(tmp_path: 
         assert first.asking is not None
         first.asking.cancel()
         (flight,) = bench.desk._flights.all()
-        run = flight.runs[0]
+        run = flight.runs.under_way[0]
         async with asyncio.timeout(5):
             while flight.readers:
                 await asyncio.sleep(0.001)

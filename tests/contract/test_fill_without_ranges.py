@@ -175,7 +175,7 @@ async def two(directory: Path, one: Script, other: Script) -> AsyncIterator[tupl
         RawServer(other) as second,
         fill_bench(directory, first.url, more=(second.url,)) as bench,
     ):
-        for member in bench.desk._shop.group.members:
+        for member in bench.shop.group.members:
             member.client.pool.path = FarPath()
         yield first, second, bench
 
@@ -197,7 +197,7 @@ async def test_where_ranges_are_not_had_a_forgotten_place_costs_one_request_and_
             assert await requests(bench, server, f"/v/{number}.ts") == 1
             assert ("range" in server.asked[-1].fields) is (number % 2 == 0)
             if number == 1:
-                bench.desk._shop.rangeless.clear()  # as after its time
+                bench.shop.rangeless.clear()  # as after its time
 
 
 def test_places_are_forgotten_after_their_time_and_before_they_are_too_many() -> None:

@@ -53,7 +53,7 @@ async def held_bench(directory: Path) -> AsyncIterator[tuple[Held, RawServer, Fi
         bench.client.pool.path = FarPath()
         await bench.get("/a.mp4", 0, MIB)
         yield script, server, bench
-        assert bench.desk._shop.spread.held == 0
+        assert bench.shop.spread.held == 0
         assert bench.desk._wishes._leases == {}
 
 
@@ -118,7 +118,7 @@ async def test_a_lease_that_goes_on_brings_the_next_stretch_and_then_stops_as_a_
         await until_held(script)
         bench.asker.send(replace(got.want, start=3 * MIB, end=5 * MIB))
         async with asyncio.timeout(5):
-            while all(run.end < 5 * MIB for flight in bench.desk._flights.all() for run in flight.runs):
+            while all(run.end < 5 * MIB for flight in bench.desk._flights.all() for run in flight.runs.under_way):
                 await asyncio.sleep(0.001)
         script.gate.set()
         await bench.settled()

@@ -250,7 +250,7 @@ async def test_what_is_asked_in_pieces_tries_no_member_that_may_be_back(
         RawServer(serves) as second,
         fill_bench(tmp_path, first.url, more=(second.url,), origin=patient) as bench,
     ):
-        for member in bench.desk._shop.group.members:
+        for member in bench.shop.group.members:
             member.client.pool.path = FarPath()
         assert (await bench.get("/0.ts", 0, 1000)).bytes() == large[:1000]
         breaker = bench.client.breaker
@@ -261,7 +261,7 @@ async def test_what_is_asked_in_pieces_tries_no_member_that_may_be_back(
         assert (await bench.get("/0.ts", MIB, 3 * MIB)).bytes() == large[MIB:]  # what is missing in the index
         assert first.asked == []
         assert breaker.state is State.HALF_OPEN
-        bench.desk._shop.sizes[b""] = len(large)  # a neighbour's: pieces are asked for on this guess
+        bench.shop.sizes[b""] = len(large)  # a neighbour's: pieces are asked for on this guess
         trying = bench.ask("/1.ts")
         async with asyncio.timeout(20):
             await arrived.wait()

@@ -29,7 +29,7 @@ def wish(bench: FillBench, path: str) -> Fetch:
 
 async def under_way(bench: FillBench, count: int = 1) -> None:
     async with asyncio.timeout(10):
-        while bench.desk._shop.ahead.under_way != count:
+        while bench.shop.ahead.under_way != count:
             await asyncio.sleep(0.002)
 
 
@@ -77,7 +77,7 @@ async def test_it_never_has_more_than_its_share_of_the_connections_until_a_playe
         assert 1 < most <= pool.for_ahead == 6
         got = bench.ask("/v/2.ts")
         await got.headed()
-        assert bench.desk._shop.ahead.under_way == 0
+        assert bench.shop.ahead.under_way == 0
         gate.set()
         assert (await got.finish()).bytes() == BODY
         await bench.settled()
@@ -90,7 +90,7 @@ def begin(bench: FillBench, path: str) -> tuple[Link, Fetch]:
         bench.asker.next_id(), Mode.AHEAD, "default", b"GET", raw, b"default" + raw, raw, Kind.SEGMENT, patient=True
     )
     bench.desk.fetch(link, fetch)
-    assert bench.desk._shop.ahead.under_way == 1
+    assert bench.shop.ahead.under_way == 1
     return link, fetch
 
 
@@ -106,7 +106,7 @@ async def test_a_wish_that_is_withdrawn_while_players_need_the_connections_is_ne
         bench.desk.forget(link, fetch.id)
         await bench.settled()
         assert server.asked == []
-        assert bench.desk._shop.ahead.under_way == 0
+        assert bench.shop.ahead.under_way == 0
         for connection in held:
             pool.give_back(connection)
 
@@ -120,7 +120,7 @@ async def test_who_joins_one_that_waits_is_served_at_once(tmp_path: Path) -> Non
         held.append(await pool.take())
         got = await bench.ask("/v/2.ts").finish()
         assert got.bytes() == BODY
-        assert bench.desk._shop.ahead.under_way == 0
+        assert bench.shop.ahead.under_way == 0
         for connection in held:
             pool.give_back(connection)
         await bench.settled()
@@ -150,11 +150,11 @@ async def test_what_is_no_segment_is_not_kept_and_not_read_on(tmp_path: Path, an
         server.asked.clear()
         begin(bench, "/v/2.ts")
         await bench.settled()
-        assert bench.desk._shop.ahead.under_way == 0
+        assert bench.shop.ahead.under_way == 0
         assert bench.stored("/v/2.ts") is None
         assert bench.live("/v/2.ts") is None
         assert len(server.asked) <= 2
-        assert bench.desk._shop.ahead.unasked <= 4 * MIB
+        assert bench.shop.ahead.unasked <= 4 * MIB
 
 
 @pytest.mark.parametrize("why", ["near", "busy", "known to be private"])
@@ -167,11 +167,11 @@ async def test_it_is_not_even_begun(tmp_path: Path, why: str) -> None:
             pool.path = PathStatistics(0.02)
         if why == "known to be private":
             name = name_of(b"default/v/2.ts", bench.volume.hello.secret)
-            bench.desk._shop.alone[name] = True
+            bench.shop.alone[name] = True
         held = [await pool.take() for _ in range(pool.for_pieces if why == "busy" else 0)]
         wish(bench, "/v/2.ts")
         assert (await bench.get("/v/1.ts")).again  # the link has carried both
-        assert bench.desk._shop.ahead.under_way == 0
+        assert bench.shop.ahead.under_way == 0
         assert server.asked == []
         for connection in held:
             pool.give_back(connection)
@@ -190,7 +190,7 @@ async def test_a_worker_that_dies_takes_its_wishes_along(tmp_path: Path) -> None
         wish(bench, "/v/2.ts")
         await under_way(bench)
         (link,) = bench.desk.links
-        bench.desk._shop.ahead.withdraw_all(link)
+        bench.shop.ahead.withdraw_all(link)
         gate.set()
         await bench.settled()
         record = bench.stored("/v/2.ts")

@@ -38,7 +38,7 @@ def beside(shield: str) -> object:
 
 def named(bench: FillBench, *, ours: bool) -> str:
     """A path whose object is ours, or the sibling's."""
-    group = bench.desk._shop.group
+    group = bench.shop.group
     return next(f"/{n}.ts" for n in range(999) if (group.owner(b"default/%d.ts" % n) is None) == ours)
 
 
@@ -90,7 +90,7 @@ async def test_past_a_dead_sibling_the_shield_is_asked_and_soon_at_once(tmp_path
         RawServer(correct) as shield,
         fill_bench(tmp_path, sibling.url, settings=SHARED, grouped=beside(shield.url)) as bench,  # type: ignore[arg-type]
     ):
-        group = bench.desk._shop.group
+        group = bench.shop.group
         theirs = [path for n in range(99) if group.owner(b"default" + (path := f"/{n}.ts").encode()) is not None]
         for number, path in enumerate(theirs[: 2 * FAILURES]):
             assert (await bench.get(path)).bytes() == BODY

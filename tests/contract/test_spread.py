@@ -55,9 +55,9 @@ async def far_bench(
         bench.client.pool.path = FarPath()
         yield server, bench
         await bench.settled()
-        assert bench.desk._shop.spread.held == 0
-        assert bench.desk._shop.spread.bodies == []
-        assert bench.desk._shop.spread.pieces == 0
+        assert bench.shop.spread.held == 0
+        assert bench.shop.spread.bodies == []
+        assert bench.shop.spread.pieces == 0
         assert bench.client.pool.path.load.asked == 0
 
 
@@ -331,7 +331,7 @@ async def test_what_is_left_of_a_piece_that_hangs_is_asked_of_as_many_as_bring_i
                 await asyncio.sleep(0.001)  # until the others have come
             for connection in bench.client.pool._idle:
                 connection.window.size = 80 * KIB
-            bench.desk._shop.spread.twice = float(MIB)
+            bench.shop.spread.twice = float(MIB)
             await release.wait()
         await wire.send(answer(asked, BODY))
 
@@ -344,7 +344,7 @@ async def test_what_is_left_of_a_piece_that_hangs_is_asked_of_as_many_as_bring_i
             connection.window.size = 80 * KIB
         for connection in list(bench.client.pool._idle)[:2]:  # one of these brings the beginning
             connection.window.size = 200 * KIB
-        bench.desk._shop.spread.twice = -float(1000 * MIB)
+        bench.shop.spread.twice = -float(1000 * MIB)
         server.asked.clear()
         got = await bench.get("/v/2.ts")
         assert got.bytes() == BODY
@@ -368,7 +368,7 @@ async def test_a_piece_whose_first_byte_does_not_come_is_taken_up_again(tmp_path
         await wire.send(answer(asked, BODY))
 
     async with far_bench(tmp_path, hangs) as (server, bench):
-        bench.desk._shop.spread.twice = -float(1000 * MIB)  # no second request for what lags
+        bench.shop.spread.twice = -float(1000 * MIB)  # no second request for what lags
         bench.client._retries._tokens, bench.client._retries._per_second = -1000.0, 0.0
         got = await bench.get("/v/1.ts")
         assert hung
@@ -396,7 +396,7 @@ async def test_a_byte_that_never_comes_is_asked_for_as_often_as_is_configured_an
 
     resume_max = 3
     async with far_bench(tmp_path, never, settings=FillSettings(resume_max=resume_max)) as (_server, bench):
-        bench.desk._shop.spread.twice = -float(1000 * MIB)  # no second request for what lags
+        bench.shop.spread.twice = -float(1000 * MIB)  # no second request for what lags
         got = await bench.get("/v/1.ts")
         assert got.failed is not None
         assert got.bytes() == BODY[:at]
@@ -518,7 +518,7 @@ async def test_readers_that_leave_end_the_requests(tmp_path: Path) -> None:
 
 async def test_a_piece_that_came_when_its_time_was_up_has_no_rival(tmp_path: Path) -> None:
     async with far_bench(tmp_path, correct) as (server, bench):
-        spread = Spread(bench.desk._shop, bench.client, b"/v/1.ts", (), 0, MIB)
+        spread = Spread(bench.shop, bench.client, b"/v/1.ts", (), 0, MIB)
         spread.begin()
         piece = spread._pieces[0]
         piece.add(bytes(piece.size), 0.0)
@@ -532,7 +532,7 @@ async def test_on_a_short_path_a_pause_of_milliseconds_is_no_lag(tmp_path: Path)
     async with far_bench(tmp_path, correct) as (_server, bench):
         bench.client.pool.path = PathStatistics(0.02)
         bench.client.pool.path.connected(0.021)
-        spread = Spread(bench.desk._shop, bench.client, b"/v/1.ts", (), 0, MIB)
+        spread = Spread(bench.shop, bench.client, b"/v/1.ts", (), 0, MIB)
         spread.begin()
         piece = spread._pieces[0]
         piece.add(bytes(piece.size - 1), 10.0)

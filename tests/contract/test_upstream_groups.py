@@ -93,7 +93,7 @@ async def test_some_paths_of_a_site_may_have_an_upstream_of_their_own(tmp_path: 
     ):
         elsewhere = PathRules("/live/**", path_pattern("/live/**"), SITES["series"])
         rules = {"films": replace(SITES["films"], paths=(elsewhere,)), "series": SITES["series"]}
-        bench.fill.desk.adopt(FillSettings(), rules, bench.fill.desk._upstreams)
+        bench.fill.desk.adopt(FillSettings(), rules, bench.fill.desk._shops._upstreams)
         for path, expected in (("/live/a.ts", series.body), ("/a.ts", films.body)):
             assert (await bench.fill.ask(path, site="films").finish()).bytes() == expected
         assert (films.paths, series.paths) == ({"/a.ts"}, {"/live/a.ts"})
@@ -169,7 +169,7 @@ async def test_workers_of_before_have_a_site_that_is_no_more_from_its_own_upstre
         bench_of(tmp_path, {"films": films.url, "series": series.url}) as bench,
     ):
         desk = bench.fill.desk
-        left = {"series": desk._upstreams["series"]}
+        left = {"series": desk._shops._upstreams["series"]}
         for _ in range(reloads):
             desk.adopt(FillSettings(), {"series": SITES["series"]}, left)
         got = await bench.fill.ask("/late.ts", site="films").finish()

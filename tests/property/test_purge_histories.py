@@ -74,7 +74,7 @@ class Origin:
 def stored(bench: FillBench, name: bytes) -> tuple[bytes, bytes | None] | None:
     """What a worker would serve at once: (validator or version, body)."""
     raw = bench.volume.live.raw(name)
-    now = bench.desk._clock.wall()
+    now = bench.shop.clock.wall()
     if raw is not None:
         record, body = split_live(raw)
         return (b"", body) if now < record.fresh_until and not record.flags & Flag.STALE else None

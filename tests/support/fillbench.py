@@ -13,7 +13,7 @@ from edge.fill.asking import Asker, Asking, AskListener, InlineBytes, PackBytes,
 from edge.fill.desk import Desk
 from edge.fill.messages import UNKNOWN, Fetch, Head, Mode, Pin
 from edge.fill.settings import FillSettings
-from edge.fill.shop import Upstream
+from edge.fill.shop import Shop, Upstream
 from edge.media.kinds import kind_of
 from edge.origin.client import OriginClient
 from edge.origin.group import Group, Member, Selection
@@ -126,6 +126,11 @@ class FillBench:
     def __init__(self, desk: Desk, store: StoreThread, asker: Asker, client: OriginClient) -> None:
         self.desk, self.store, self.asker, self.client = desk, store, asker, client
         self.volume = store.volume
+
+    @property
+    def shop(self) -> Shop:
+        """What all fills work with."""
+        return self.desk._shops.common
 
     def ask(
         self,

@@ -150,6 +150,7 @@ def test_a_restart_half_way_costs_less_than_a_point_since_order_and_popularity_s
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize("share", [0.06, 0.1, 0.3])
 def test_the_real_store_is_within_a_point_of_the_model_for_long(tmp_path: Path, share: float, restart: bool) -> None:

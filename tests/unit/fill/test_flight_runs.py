@@ -80,8 +80,8 @@ async def test_what_is_brought_ahead_and_fails_is_begun_once_however_many_runs_i
     assert runs.flight.fetch_ahead(LEASE, MIB // 2, 64 * MIB + MIB // 2)  # five runs, of which four may be under way
     assert len(runs.begun) == 4
     for _ in range(20):
-        if runs.flight.runs:
-            runs.fails(runs.flight.runs[0])
+        if runs.flight.runs.under_way:
+            runs.fails(runs.flight.runs.under_way[0])
     assert len(runs.begun) <= 5
     assert runs.flight.over
 
@@ -146,7 +146,7 @@ async def test_a_run_that_is_refused_for_the_way_of_one_costs_that_one_though_it
     near = runs.reader(1, 0, 30 * MIB, "shield")
     far = runs.reader(2, 20 * MIB, 30 * MIB, "another.cdn.example")
     refused = 0
-    while (run := next((run for run in runs.flight.runs if run.brings(20 * MIB)), None)) is not None:
+    while (run := next((run for run in runs.flight.runs.under_way if run.brings(20 * MIB)), None)) is not None:
         refused += 1
         assert refused < 10
         way = runs.flight.nearest(run)
