@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import xxhash
 
-from edge.errors import FormatUnknown
+from edge.errors import FormatUnknown, StoreError
 from edge.words import Kind
 
 VERSION: Final = 1
@@ -136,9 +136,22 @@ def decode_extent_row(key: bytes, raw: bytes) -> Extent | None:
 
 
 def encode_record(record: Record) -> bytes:
-    """The value of table `names`. Its extension is the checksum of all the rest."""
+    """The value of table `names`. Its extension is the checksum of all the rest.
+
+    StoreError: it says more than its fields hold (a key or the lists of `vary` of 64 KiB); nothing is wrong elsewhere.
+    """
     tags = b"".join(bytes((len(tag),)) + tag for tag in record.tags)
-    head = _HEAD.pack(
+    try:
+        head = _head_of(record, tags)
+    except struct.error as error:
+        raise StoreError(f"a record cannot hold that: {error}") from error
+    extent = encode_extent(record.first) if record.first is not None else NO_EXTENT
+    before = b"".join((head, extent, record.key, record.path, record.etag, record.vary, tags))
+    return _summed(before, record.head)
+
+
+def _head_of(record: Record, tags: bytes) -> bytes:
+    return _HEAD.pack(
         VERSION,
         KINDS.index(record.kind),
         record.status,
@@ -161,9 +174,6 @@ def encode_record(record: Record) -> bytes:
         _SUM.size,
         len(record.head),
     )
-    extent = encode_extent(record.first) if record.first is not None else NO_EXTENT
-    before = b"".join((head, extent, record.key, record.path, record.etag, record.vary, tags))
-    return _summed(before, record.head)
 
 
 def _summed(before: bytes, head: bytes) -> bytes:
