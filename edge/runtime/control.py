@@ -219,10 +219,12 @@ class ControlPlane:
     # -- what is owed ----------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        """See who is away, and have volumes do what they owe as soon as they can."""
+        """See who is away, and have volumes do what they owe as soon as they can; keep no pack that has gone."""
         told = self._clock.monotonic()
         while True:
             await asyncio.sleep(OWED_SECONDS)
+            if self._volumes is not None:  # lists are read here, from packs
+                self._volumes.let_go_of_gone_packs()
             if self._clock.monotonic() - told >= SEEN_SECONDS:
                 told = self._clock.monotonic()
                 await self.owed.seen(self._clock.wall())
