@@ -145,6 +145,10 @@ class Owed:
     def _here(self) -> set[str]:
         return {self._who[label] for label in self._usable}
 
+    def where(self, who: str) -> str:
+        """Where it was seen last, or is to be."""
+        return self._known[who].path if who in self._known else who.removeprefix("path:")
+
     def of(self, who: str) -> list[tuple[str, Purge]]:
         """What a volume owes, oldest first, each with its id."""
         return list(self._owed.get(who, {}).items())

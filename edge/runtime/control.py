@@ -188,6 +188,7 @@ class ControlPlane:
         if not ask.dry_run:
             late = [*self.owed.absent(), *(self.owed.who(label) for label in failed)]
             if late and not await self.owed.add(late, whats):
+                failed |= {self.owed.where(who): "it is away" for who in self.owed.absent()}
                 failed = {label: f"{why}; nor can it be written down that it is owed" for label, why in failed.items()}
             self._supervisor.meters.count("edge_purges_total", "failed" if failed else "done")
         seconds = self._clock.monotonic() - began
