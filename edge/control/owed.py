@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge.policy.purges import Purge, Scope
+from edge.store.files import IDENTITY, IDENTITY_COPY, has_its_sum
 from edge.store.purgelog import EVERYTHING_STALE
 
 NAME: Final = "owed.json"
@@ -60,6 +61,7 @@ class Owed:
         self._written = now  # who is known is of then
         self._turn = asyncio.Lock()
         self._busy: set[str] = set()  # labels of volumes whose disk has not answered yet
+        self._saves = 0
         copies = {label: copy for label in usable if (copy := _read(volumes[label] / NAME)) is not None}
         for copy in copies.values():
             self._merge(copy)
@@ -225,6 +227,7 @@ class Owed:
 
     async def _save(self) -> bool:
         async with self._turn:
+            self._saves += 1
             raw = self._document()
             writing = [self._write(label, raw) for label in self._usable if label not in self._busy]
             if not writing:
@@ -237,11 +240,14 @@ class Owed:
         loop = asyncio.get_running_loop()
         written: asyncio.Future[bool] = loop.create_future()
         self._busy.add(label)
+        of = self._saves
 
         def tell(done: bool) -> None:
             self._busy.discard(label)
             if not written.done():
                 written.set_result(done)
+            if done and of < self._saves:  # it was slow, and was left out meanwhile: it may be all that is left one day
+                self._write(label, self._document())
 
         def write() -> None:
             done = _try_to_write(self._directories[label], raw)
@@ -301,9 +307,12 @@ def _by_label(said: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _uuid_in(directory: Path) -> str | None:
-    for name in ("volume.json", "volume.copy.json"):
+    """As its keeper will have it: a description that is damaged is not believed."""
+    for name in (IDENTITY, IDENTITY_COPY):
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            return uuid.UUID(json.loads((directory / name).read_bytes())["volume"]).hex
+            said = json.loads((directory / name).read_bytes())
+            if has_its_sum(said):
+                return uuid.UUID(said["volume"]).hex
     return None
 
 

@@ -162,7 +162,7 @@ def _read_identity(path: Path) -> dict[str, Any] | None:
     """None: it is damaged, or not there. FormatUnknown: it is of another format."""
     try:
         said = json.loads(path.read_bytes())
-        if said.get("sum") not in (None, _sum(said)):
+        if not has_its_sum(said):
             return None
         if said["format"] != FORMAT:
             raise FormatUnknown(
@@ -172,6 +172,11 @@ def _read_identity(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return {**said, **known}
+
+
+def has_its_sum(said: dict[str, Any]) -> bool:
+    """Is a description as it was written? One of an earlier program has no sum."""
+    return said.get("sum") in (None, _sum(said))
 
 
 def _sum(said: dict[str, Any]) -> int:
