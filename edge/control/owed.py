@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from edge.policy.purges import Purge, Scope
 from edge.store.files import IDENTITY, IDENTITY_COPY, has_its_sum
-from edge.store.purgelog import EVERYTHING_STALE
+from edge.store.purgelog import EVERYTHING, EVERYTHING_STALE
 
 NAME: Final = "owed.json"
 FORMAT: Final = 2
@@ -39,7 +39,6 @@ PAID_MOST: Final = 20_000  # what is done twice does no harm
 SAVE_SECONDS: Final = 2.0  # for so long a disk that does not answer is waited for
 PAY_AGAIN_SECONDS: Final = 5.0  # after a purge that failed on a volume whose disk is good (it is full, perhaps)
 PAY_AGAIN_MOST: Final = 600.0  # after many: each look at a full disk costs a sync
-EVERYTHING: Final = Purge(Scope.PREFIX, b"")
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,9 +76,9 @@ class Purges:
         """What is short-lived goes all the same: its table is in memory."""
         self._purging(whats, self._numbers.sequence, before).begin()
 
-    def met(self, whats: Sequence[Purge], sequence: int) -> bool:
-        """They have been done, by a purge of that number: was any of them unmet?"""
-        left = without(self.unmet, whats, sequence)
+    def met(self, whats: Sequence[Purge], sequence: int, hidden: Sequence[int] = ()) -> bool:
+        """They have been done, by a purge of that number: was any unmet? `hidden`: what `hide` has said meanwhile."""
+        left = without(self.unmet, whats, sequence, hidden)
         if len(left.entries) == len(self.unmet.entries):
             return False
         self._know_unmet(left)

@@ -34,6 +34,7 @@ ENTRIES_MOST: Final = 100_000  # beyond it the older half becomes one that forge
 BYTES_MOST: Final = 16 << 20  # the same for what they take: URLs may be long
 REPEATED_LEAST: Final = 64 << 10  # bytes: what is purged again and again has one entry in memory, and many in the file
 PAYLOAD_MOST: Final = 1 << 20
+EVERYTHING: Final = Purge(Scope.PREFIX, b"")
 EVERYTHING_STALE: Final = Purge(Scope.PREFIX, b"", soft=True)
 
 _What = tuple[bool, Scope, bytes, bytes]  # soft, scope, site, text: a tuple is looked up faster than a Purge

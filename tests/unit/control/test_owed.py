@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from edge.control import owed as book
-from edge.control.owed import EVERYTHING, PAY_AGAIN_MOST, Owed, from_json, pay_again_after, to_json
+from edge.control.owed import PAY_AGAIN_MOST, Owed, from_json, pay_again_after, to_json
 from edge.policy.purges import Purge, Scope
 from edge.store.disk import Disk
 from edge.store.files import identity
-from edge.store.purgelog import EVERYTHING_STALE
+from edge.store.purgelog import EVERYTHING, EVERYTHING_STALE
 
 NOW = 1_800_000_000.0
 FILMS = Purge(Scope.KEY, b"films/a")
