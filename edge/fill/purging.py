@@ -95,9 +95,9 @@ class Purger:
             purging = await call(purges.begin, entry.whats, entry.before)
             while await call(purging.step):
                 pass
-            await call(purges.end, purging.sequence)
             if await call(self._met, entry, purging.sequence):
                 self._greet()
+            await call(purges.end, purging.sequence)
         return Forgot(purging.objects, purging.length)
 
     async def _hide(self, whats: Sequence[Purge], before: int) -> None:
