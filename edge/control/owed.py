@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge.policy.purges import Purge, Scope
-from edge.store.purgelog import EVERYTHING_STALE
+from edge.store.files import IDENTITY, IDENTITY_COPY, has_its_sum
+from edge.store.purgelog import EVERYTHING, EVERYTHING_STALE
 
 NAME: Final = "owed.json"
 FORMAT: Final = 2
@@ -38,7 +39,6 @@ PAID_MOST: Final = 20_000  # what is done twice does no harm
 SAVE_SECONDS: Final = 2.0  # for so long a disk that does not answer is waited for
 PAY_AGAIN_SECONDS: Final = 5.0  # after a purge that failed on a volume whose disk is good (it is full, perhaps)
 PAY_AGAIN_MOST: Final = 600.0  # after many: each look at a full disk costs a sync
-EVERYTHING: Final = Purge(Scope.PREFIX, b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,7 @@ class Owed:
         self._written = now  # who is known is of then
         self._turn = asyncio.Lock()
         self._busy: set[str] = set()  # labels of volumes whose disk has not answered yet
+        self._saves = 0
         copies = {label: copy for label in usable if (copy := _read(volumes[label] / NAME)) is not None}
         for copy in copies.values():
             self._merge(copy)
@@ -145,6 +146,10 @@ class Owed:
     def _here(self) -> set[str]:
         return {self._who[label] for label in self._usable}
 
+    def where(self, who: str) -> str:
+        """Where it was seen last, or is to be."""
+        return self._known[who].path if who in self._known else who.removeprefix("path:")
+
     def of(self, who: str) -> list[tuple[str, Purge]]:
         """What a volume owes, oldest first, each with its id."""
         return list(self._owed.get(who, {}).items())
@@ -221,6 +226,7 @@ class Owed:
 
     async def _save(self) -> bool:
         async with self._turn:
+            self._saves += 1
             raw = self._document()
             writing = [self._write(label, raw) for label in self._usable if label not in self._busy]
             if not writing:
@@ -233,11 +239,14 @@ class Owed:
         loop = asyncio.get_running_loop()
         written: asyncio.Future[bool] = loop.create_future()
         self._busy.add(label)
+        of = self._saves
 
         def tell(done: bool) -> None:
             self._busy.discard(label)
             if not written.done():
                 written.set_result(done)
+            if done and of < self._saves:  # it was slow, and was left out meanwhile: it may be all that is left one day
+                self._write(label, self._document())
 
         def write() -> None:
             done = _try_to_write(self._directories[label], raw)
@@ -297,9 +306,12 @@ def _by_label(said: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _uuid_in(directory: Path) -> str | None:
-    for name in ("volume.json", "volume.copy.json"):
+    """As its keeper will have it: a description that is damaged is not believed."""
+    for name in (IDENTITY, IDENTITY_COPY):
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            return uuid.UUID(json.loads((directory / name).read_bytes())["volume"]).hex
+            said = json.loads((directory / name).read_bytes())
+            if has_its_sum(said):
+                return uuid.UUID(said["volume"]).hex
     return None
 
 

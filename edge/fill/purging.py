@@ -95,9 +95,9 @@ class Purger:
             purging = await call(purges.begin, entry.whats, entry.before)
             while await call(purging.step):
                 pass
-            await call(purges.end, purging.sequence)
             if await call(self._met, entry, purging.sequence):
                 self._greet()
+            await call(purges.end, purging.sequence)
         return Forgot(purging.objects, purging.length)
 
     async def _hide(self, whats: Sequence[Purge], before: int) -> None:
@@ -111,7 +111,7 @@ class Purger:
     def _met(self, entry: _UnderWay, sequence: int) -> bool:
         """In the thread: it has been done, also of what was hidden meanwhile."""
         entry.over = True
-        return self._store.volume.purges.met(entry.whats, max([sequence, *entry.hidden]))
+        return self._store.volume.purges.met(entry.whats, sequence, entry.hidden)
 
     def _hide_meanwhile(self, entry: _UnderWay, owed: bool) -> None:
         """It takes long. A disk that does not answer keeps the thread from hiding anything: nobody waits for it."""

@@ -188,6 +188,7 @@ class ControlPlane:
         if not ask.dry_run:
             late = [*self.owed.absent(), *(self.owed.who(label) for label in failed)]
             if late and not await self.owed.add(late, whats):
+                failed |= {self.owed.where(who): "it is away" for who in self.owed.absent()}
                 failed = {label: f"{why}; nor can it be written down that it is owed" for label, why in failed.items()}
             self._supervisor.meters.count("edge_purges_total", "failed" if failed else "done")
         seconds = self._clock.monotonic() - began
@@ -219,10 +220,12 @@ class ControlPlane:
     # -- what is owed ----------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        """See who is away, and have volumes do what they owe as soon as they can."""
+        """See who is away, and have volumes do what they owe as soon as they can; keep no pack that has gone."""
         told = self._clock.monotonic()
         while True:
             await asyncio.sleep(OWED_SECONDS)
+            if self._volumes is not None:  # lists are read here, from packs
+                self._volumes.let_go_of_gone_packs()
             if self._clock.monotonic() - told >= SEEN_SECONDS:
                 told = self._clock.monotonic()
                 await self.owed.seen(self._clock.wall())

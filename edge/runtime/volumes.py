@@ -116,12 +116,17 @@ class Volumes:
         self._leave(self._askers.keys() - self._known.keys())
         while True:
             await asyncio.sleep(WATCH_SECONDS)
+            self.let_go_of_gone_packs()
             for number, volume in self.serving.items():
-                volume.reader.let_go_of_gone_packs()
                 if volume.reader.presence.due:
                     self._tasks.spawn(volume.reader.presence.look(), "index")
                 self._look_after_index(number, volume)
             self.settle(places)
+
+    def let_go_of_gone_packs(self) -> None:
+        """Evicted packs take up the disk for as long as anybody has them open, and this process may."""
+        for volume in self.serving.values():
+            volume.reader.let_go_of_gone_packs()
 
     def settle(self, places: Places) -> None:
         """Tell `places` if that has changed."""

@@ -128,18 +128,11 @@ def identity(disk: Disk, directory: Path) -> Identity:
     """
     path, copy = directory / IDENTITY, directory / IDENTITY_COPY
     if path.exists() or copy.exists():
-        said = _read_identity(path)
-        if said is None or "sum" not in said:  # an earlier program wrote none, and no copy
-            kept = _read_identity(copy)
-            if kept is not None:
-                log.warning("%s is damaged or gone: taken from its copy", path)
-            said = kept or said
-        if said is None:
-            raise FormatUnknown(f"{path} is not a volume description; empty the directory to start anew")
+        said = _either(path, copy)
         raw = _with_sum(said)
         for each in (path, copy):
-            if not each.exists() or each.read_bytes() != raw:
-                with suppress(OSError):  # a disk that takes nothing: what is known will do
+            with suppress(OSError):  # a disk that takes nothing: what is known will do
+                if not _has(each, raw):
                     write_whole(disk, each, raw)
         return Identity(uuid.UUID(said["volume"]), bytes.fromhex(said["key"]))
     foreign = [entry.name for entry in directory.iterdir() if entry.name not in OURS]
@@ -158,11 +151,38 @@ def identity(disk: Disk, directory: Path) -> Identity:
     return made
 
 
+def _either(path: Path, copy: Path) -> dict[str, Any]:
+    """What the one says that is good. OSError: the disk gives neither. FormatUnknown: neither is one."""
+    failed: OSError | None = None
+    found: dict[str, Any] | None = None
+    for each in (path, copy):
+        try:
+            said = _read_identity(each)
+        except OSError as error:
+            failed = error
+            continue
+        if said is not None and "sum" in said:
+            if each is copy:
+                log.warning("%s is damaged or gone: taken from its copy", path)
+            return said
+        found = found or said  # an earlier program wrote no sum, and no copy
+    if found is None:
+        raise failed or FormatUnknown(f"{path} is not a volume description; empty the directory to start anew")
+    return found
+
+
+def _has(path: Path, raw: bytes) -> bool:
+    try:
+        return path.read_bytes() == raw
+    except OSError:  # it is not there, or the disk does not give it: what is written anew lies elsewhere
+        return False
+
+
 def _read_identity(path: Path) -> dict[str, Any] | None:
     """None: it is damaged, or not there. FormatUnknown: it is of another format."""
     try:
         said = json.loads(path.read_bytes())
-        if said.get("sum") not in (None, _sum(said)):
+        if not has_its_sum(said):
             return None
         if said["format"] != FORMAT:
             raise FormatUnknown(
@@ -172,6 +192,11 @@ def _read_identity(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return {**said, **known}
+
+
+def has_its_sum(said: dict[str, Any]) -> bool:
+    """Is a description as it was written? One of an earlier program has no sum."""
+    return said.get("sum") in (None, _sum(said))
 
 
 def _sum(said: dict[str, Any]) -> int:

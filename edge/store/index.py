@@ -50,7 +50,7 @@ def _nobody_minds(_why: str) -> None:
 
 
 def _reading(look: Callable[Concatenate["Index", P], T]) -> Callable[Concatenate["Index", P], T]:
-    """A look that may meet pages which make no index: StoreError, and it is lost."""
+    """A look that may meet pages which make no index: StoreError, and it is lost; or another error of LMDB."""
 
     @wraps(look)
     def looking(index: "Index", /, *args: P.args, **more: P.kwargs) -> T:
@@ -58,6 +58,8 @@ def _reading(look: Callable[Concatenate["Index", P], T]) -> Callable[Concatenate
             return look(index, *args, **more)
         except (*NO_INDEX, ValueError) as error:  # the latter: a number that is none
             raise index.lose(error) from error
+        except lmdb.Error as error:
+            raise StoreError(f"index: {error}") from error
 
     return looking
 
@@ -152,6 +154,8 @@ class Index:
             return tables.env.begin(write=write)
         except NO_INDEX as error:
             raise self.lose(error) from error
+        except lmdb.Error as error:  # its table of readers is full, perhaps
+            raise StoreError(f"index: {error}") from error
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -237,6 +241,8 @@ class Index:
                 yield rows
         except NO_INDEX as error:
             raise self.lose(error) from error
+        except lmdb.Error as error:
+            raise StoreError(f"index: {error}") from error
 
     @contextmanager
     def _scan(self, tables: Tables) -> Iterator["Scan"]:

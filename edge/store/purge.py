@@ -21,6 +21,7 @@ class Purges:
         self.log = opened.purges
         self.unmet, self.unmet_number = Purged(), 0  # what could not be noted, or is yet to be; replaced, never changed
         self.on_unmet: Callable[[int], object] = lambda _: None  # it has another number
+        self._left: int | None = None  # number of what a killed run had begun, and is unmet since
 
     def __repr__(self) -> str:
         return f"<Purges {self.log}>"
@@ -76,12 +77,14 @@ class Purges:
         """What is short-lived goes all the same: its table is in memory."""
         self._purging(whats, self._numbers.sequence, before).begin()
 
-    def met(self, whats: Sequence[Purge], sequence: int) -> bool:
-        """They have been done, by a purge of that number: was any of them unmet?"""
-        left = without(self.unmet, whats, sequence)
+    def met(self, whats: Sequence[Purge], sequence: int, hidden: Sequence[int] = ()) -> bool:
+        """They have been done, by a purge of that number: was any unmet? `hidden`: what `hide` has said meanwhile."""
+        left = without(self.unmet, whats, sequence, hidden)
         if len(left.entries) == len(self.unmet.entries):
             return False
         self._know_unmet(left)
+        if not any(what == EVERYTHING_STALE for what, _ in left.since(-1)):
+            self._left = None
         return True
 
     def _know_unmet(self, unmet: Purged) -> None:
@@ -107,19 +110,18 @@ class Purges:
             if what == EVERYTHING_STALE:
                 sequence = self._numbers.sequence + 1 if self.log.damaged else logged.sequence
                 self._know_unmet(with_more(self.unmet, [what], sequence))
-                unmet = True
+                unmet, self._left = True, logged.sequence
                 continue
-            self._do(self._purging([what], logged.sequence, 0), ends=not unmet)
+            self._do(self._purging([what], logged.sequence, 0))
         return unmet or bool(self.log.damaged)
 
-    def _do(self, purging: Purging, *, ends: bool = True) -> None:
+    def _do(self, purging: Purging) -> None:
         while purging.step():
             pass
-        if ends:
-            self.end(purging.sequence)
+        self.end(purging.sequence)
 
     def end(self, sequence: int) -> None:
-        """All that was begun so far is done: a start need not do it again."""
+        """All that was begun so far is done, but for what is left: a start need not do it again."""
         with self._opened.index.writing() as txn:
-            txn.set_meta(b"purged", sequence)
+            txn.set_meta(b"purged", sequence if self._left is None else min(sequence, self._left - 1))
             txn.set_meta(b"sequence", self._numbers.sequence)

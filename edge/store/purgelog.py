@@ -31,7 +31,10 @@ _FRAME: Final = struct.Struct("<II")
 _ENTRY: Final = struct.Struct("<QIB?HI")
 SCOPES: Final = tuple(Scope)  # by their place here they are known on disk: new ones at the end
 ENTRIES_MOST: Final = 100_000  # beyond it the older half becomes one that forgets more than was asked
+BYTES_MOST: Final = 16 << 20  # the same for what they take: URLs may be long
+REPEATED_LEAST: Final = 64 << 10  # bytes: what is purged again and again has one entry in memory, and many in the file
 PAYLOAD_MOST: Final = 1 << 20
+EVERYTHING: Final = Purge(Scope.PREFIX, b"")
 EVERYTHING_STALE: Final = Purge(Scope.PREFIX, b"", soft=True)
 
 _What = tuple[bool, Scope, bytes, bytes]  # soft, scope, site, text: a tuple is looked up faster than a Purge
@@ -159,16 +162,27 @@ class PurgeLog(Purged):
         except OSError as error:  # on a full disk it stays as it is
             if not is_full(error) or not path.exists():
                 raise
-        self._fd = disk.open(path, os.O_RDWR)
-        self._end = path.stat().st_size
+        self._fd, self._end = -1, 0
+        self._open()
+        self._needed = self._end  # bytes, when it was written anew last
+        self._anew_at = max(REPEATED_LEAST, 2 * self._needed)  # bytes, at which it is next
 
     def _note_damage(self) -> None:
         self.damaged += 1
 
     def append(self, whats: Sequence[Purge], sequence: int, last_pack: int, oldest_pack: int) -> None:
         """Note purges; they are durable when this returns. OSError: they are not."""
-        if len(self.entries) >= ENTRIES_MOST:
-            self._make_room(oldest_pack)
+        if self._fd < 0:
+            self._open()
+        if len(self.entries) >= ENTRIES_MOST or self._needed >= BYTES_MOST:
+            self._merge_older_half()
+            self._write_anew(oldest_pack)
+        elif self._end >= self._anew_at:
+            self._anew_at = 2 * self._end  # should it fail: it is longer than it need be then, and as good
+            with suppress(OSError):
+                self._write_anew(oldest_pack)
+            if self._fd < 0:
+                self._open()
         logged = Logged(sequence, last_pack)
         raw = b"".join(_encode(what, logged) for what in whats)
         try:
@@ -182,18 +196,27 @@ class PurgeLog(Purged):
         for what in whats:
             self.note(what, logged)
 
-    def _make_room(self, oldest_pack: int) -> None:
+    def _merge_older_half(self) -> None:
         entries = list(self.entries.items())
         half = entries[: len(entries) // 2]
         most = max(logged.sequence for _, logged in half)
         last = max(logged.last_pack for _, logged in half)
         self.entries = {(False, Scope.PREFIX, b"", b""): Logged(most, last), **dict(entries[len(half) :])}
-        self._disk.close(self._fd)
+
+    def _write_anew(self, oldest_pack: int) -> None:
         try:
             self._rewrite_without(oldest_pack)
-        finally:
-            self._fd = self._disk.open(self._path, os.O_RDWR)
-            self._end = self._path.stat().st_size
+        finally:  # there may be another file of this name by now
+            fd, self._fd = self._fd, -1
+            self._disk.close(fd)
+            self._open()
+        self._needed = self._end
+        self._anew_at = max(REPEATED_LEAST, 2 * self._needed)
+
+    def _open(self) -> None:
+        """OSError: it cannot be; the next entry tries again, and none is written elsewhere."""
+        self._fd = self._disk.open(self._path, os.O_RDWR)
+        self._end = os.fstat(self._fd).st_size
 
     def _rewrite_without(self, oldest_pack: int) -> None:
         """Leave out what concerns packs that are no more."""
@@ -204,7 +227,8 @@ class PurgeLog(Purged):
         write_whole(self._disk, self._path, b"".join(raw))
 
     def close(self) -> None:
-        self._disk.close(self._fd)
+        if self._fd >= 0:
+            self._disk.close(self._fd)
 
 
 def _told_nobody() -> None:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import xxhash
 
-from edge.errors import FormatUnknown
+from edge.errors import FormatUnknown, StoreError
 from edge.words import Kind
 
 VERSION: Final = 1
@@ -15,6 +15,7 @@ KINDS: Final = tuple(Kind)
 _HEAD: Final = struct.Struct("<BBHIQQIdddIIIQHHHHHHI")
 _EXTENT: Final = struct.Struct("<QIIQH")
 _GLANCE: Final = struct.Struct("<B3xIQQ40xQHHHHHHI8xIIQH")  # of both: what a purge asks
+_LASTS: Final = struct.Struct("<36xd8xIII12xH")  # fresh_until, two stale windows, last_modified, length of etag
 _FLAGS_AT: Final = 4
 _EXTENSION_AT: Final = _HEAD.size - 6  # where its length stands
 _SUM: Final = struct.Struct("<Q")
@@ -136,9 +137,22 @@ def decode_extent_row(key: bytes, raw: bytes) -> Extent | None:
 
 
 def encode_record(record: Record) -> bytes:
-    """The value of table `names`. Its extension is the checksum of all the rest."""
+    """The value of table `names`. Its extension is the checksum of all the rest.
+
+    StoreError: it says more than its fields hold (a key or the lists of `vary` of 64 KiB); nothing is wrong elsewhere.
+    """
     tags = b"".join(bytes((len(tag),)) + tag for tag in record.tags)
-    head = _HEAD.pack(
+    try:
+        head = _head_of(record, tags)
+    except struct.error as error:
+        raise StoreError(f"a record cannot hold that: {error}") from error
+    extent = encode_extent(record.first) if record.first is not None else NO_EXTENT
+    before = b"".join((head, extent, record.key, record.path, record.etag, record.vary, tags))
+    return _summed(before, record.head)
+
+
+def _head_of(record: Record, tags: bytes) -> bytes:
+    return _HEAD.pack(
         VERSION,
         KINDS.index(record.kind),
         record.status,
@@ -161,9 +175,6 @@ def encode_record(record: Record) -> bytes:
         _SUM.size,
         len(record.head),
     )
-    extent = encode_extent(record.first) if record.first is not None else NO_EXTENT
-    before = b"".join((head, extent, record.key, record.path, record.etag, record.vary, tags))
-    return _summed(before, record.head)
 
 
 def _summed(before: bytes, head: bytes) -> bytes:
@@ -249,6 +260,15 @@ def decode_record(raw: bytes) -> Record:
         head,
         first if first.length else None,
     )
+
+
+def lasts_until(raw: bytes, at: int, validated: int) -> float:
+    """Until when the record that begins at `at` may be of use; `validated`: seconds for one with a validator.
+
+    Asked of all short-lived answers once a second: to decode them takes ten times as long.
+    """
+    fresh_until, behind, on_error, modified, etag = _LASTS.unpack_from(raw, at)
+    return float(fresh_until + max(behind, on_error, validated if modified or etag else 0))
 
 
 class Glance(NamedTuple):

@@ -28,10 +28,12 @@ from edge.words import MIB, Damage, Eviction
 
 REMEMBER_SECONDS = 3600.0
 MOVE_STEP = 8 * MIB  # bytes appended anew in one step of eviction, so that fills are not held up
-FORGET_STEP = 1000  # places in a transaction
+MOVES_STEP = 250  # and extents: each costs a transaction
+PLACES_STEP = 1000  # of a pack: looked at, or forgotten, in one step and one transaction; some 20 ms
 SMALL_FILES = 128 << 10  # counter, lock, table of readers, mark, purges
 SPARE_SHARE = 8  # of the index's map, the part that is kept for eviction: deleting takes pages before it gives any
 SPARE_LEAST = 384 << 10  # some transactions of one name, each on its own way through six tables
+MAKING_SECONDS = 1.0  # that a fill waits for room: what holds the thread up for longer counts as a disk that hangs
 LETTING_GO_SECONDS = 1.0  # workers have a deleted pack open for about a tenth of that
 
 log = logging.getLogger("edge.store")
@@ -67,9 +69,12 @@ class Room:
         self._packs, self._index, self._disk = packs, index, disk
         self._settings, self._tallies, self._clock = settings, tallies, clock
         self.space: tuple[float, float] | None = None  # bytes that are free, and of them not for us; as last measured
+        self._evicting: int | None = None
+        self._keeps = True  # something of it may stay
+        self._looked: list[Placed] | None = None  # what lies in it, as far as it is known; None: it is divided
+        self._scores: dict[int, float] = {}  # by offset
         self._staying: list[Placed] = []
         self._going: list[Placed] = []
-        self._evicting: int | None = None
         self._moved = False  # something of it
         self._deleted: deque[tuple[float, int]] = deque()  # packs: when, and their bytes
         self._others = SMALL_FILES
@@ -150,10 +155,12 @@ class Room:
         """Room for `length` bytes now, or StoreError."""
         most = self._settings.size_bytes + 2 * self._packs.size
         if self.taken_bytes + self._packs.size > most or self._index_is_tight():
+            until = self._clock.monotonic() + MAKING_SECONDS  # the rest goes between calls
             while self.is_needed() and (self.evict_step() or self._seal_for_index()):
-                pass
+                if self._clock.monotonic() >= until:
+                    break
             if self.taken_bytes + length > most:
-                raise StoreError("the volume is full and nothing can be evicted")
+                raise StoreError("the volume is full, and room is yet to be made, or nothing can be evicted")
         if self._lacks_space() and not self._make_space(length):
             raise StoreError("the file system has too little free space")
 
@@ -172,8 +179,9 @@ class Room:
         It has the bytes of a deleted pack once no worker has that open any more: until then they count as free, or
         one pack after the other would go in vain.
         """
+        until = self._clock.monotonic() + MAKING_SECONDS
         while self._lacks_space(self._coming_free()):
-            if not self.evict_step(keep=False):
+            if not self.evict_step(keep=False) or self._clock.monotonic() >= until:
                 return False
         return self._disk.space(self._packs.directory)[0] >= length
 
@@ -209,28 +217,37 @@ class Room:
             self._packs.seal_all()
         if not self.evict_step(keep=False):
             return False
-        while self._evicting is not None:  # it was begun before, and something of it stays
+        while self._evicting is not None:  # it takes some steps; and if it was begun before, something of it stays
             self.evict_step(keep=False)
         return True
 
     def evict_step(self, *, keep: bool = True) -> bool:
-        """A bounded step of making room; False when there is nothing to evict."""
+        """A bounded step of making room; False when there is nothing to evict.
+
+        A pack may hold 200,000 small objects: to look at all of them, and to forget them, takes seconds.
+        """
         if self._evicting is None:
             pack = self._next()
             if pack is None:
                 return False
-            self._evicting = pack.number
-            self._staying, self._going = self._divide(pack, keep=keep)
-        moved = 0
-        while self._staying and moved < MOVE_STEP:
-            entry = self._staying.pop(0)
+            self._evicting, self._keeps, self._looked, self._scores = pack.number, keep, [], {}
+        if self._looked is not None:
+            self._keeps = self._keeps and keep
+            self._look_on(self._evicting, self._looked)
+            if self._looked is not None:
+                return True
+        moved = tried = 0
+        while self._staying and moved < MOVE_STEP and tried < MOVES_STEP:
+            entry, tried = self._staying.pop(), tried + 1
             if self._append_anew(entry):
                 self._moved = True
                 moved += entry.length
             else:
                 self._going.append(entry)
         if not self._staying:
-            self._finish_eviction()
+            self._forget_some()
+            if not self._going:
+                self._finish_eviction()
         return True
 
     def _next(self) -> Pack | None:
@@ -239,23 +256,29 @@ class Room:
             return new
         return kept or new
 
-    def _divide(self, pack: Pack, *, keep: bool) -> tuple[list[Placed], list[Placed]]:
-        number = pack.number
-        placed: list[Placed] = []
-        while batch := self._index.placed(number, placed[-1].offset if placed else -1):
-            placed.extend(batch)
-        popularity, policy, row = self.popularity, self._settings.policy, pack.row
-        if not keep:
-            return [], placed
+    def _look_on(self, number: int, looked: list[Placed]) -> None:
+        """Learn what else lies in the pack that is evicted, and how much it is wanted; then divide it."""
+        batch = self._index.placed(number, looked[-1].offset if looked else -1, PLACES_STEP)
+        looked += batch
+        if self._keeps:
+            score = self._score if self._settings.policy is Policy.POPULAR else self._count
+            self._scores.update((entry.offset, score(entry)) for entry in batch)
+        if len(batch) == PLACES_STEP:
+            return
+        row = self._packs.all[number].row if number in self._packs.all else Row.NEW
+        self._staying, self._going = self._divide(row, looked) if self._keeps else ([], looked)
+        self._looked, self._scores = None, {}
+
+    def _divide(self, row: Row, placed: list[Placed]) -> tuple[list[Placed], list[Placed]]:
+        popularity, policy, scores = self.popularity, self._settings.policy, self._scores
         loose = 1 - self.budget.tightness(self._clock.wall())
         budget = stay_share(policy, row) * self._packs.size * loose
-        score = self._count
         if policy is Policy.POPULAR:
             budget = min(stay_share(policy, row) * self._packs.size, popularity.credit * loose)
-            score = self._score
         least = least_score(policy, row, popularity.level)
-        staying, going, lowest = victims(placed, score, least, budget)
+        staying, going, lowest = victims(placed, lambda entry: scores[entry.offset], least, budget)
         popularity.let_go(lowest if row is Row.KEPT else -1.0, sum(entry.length for entry in staying))
+        staying.reverse()  # what is wanted most comes first, from the end of the list
         return staying, going
 
     def _count(self, entry: Placed) -> float:
@@ -321,9 +344,10 @@ class Room:
         finally:
             self._disk.close(fd)
 
-    def _finish_eviction(self) -> None:
-        step = FORGET_STEP
-        while self._going:  # what could not be forgotten is still to be: without its pack nobody would find it again
+    def _forget_some(self) -> None:
+        """Of what goes. What could not be forgotten is still to be: without its pack nobody would find it again."""
+        step = PLACES_STEP
+        while self._going:
             try:
                 with self._index.writing() as txn:
                     gone = [extent for entry in self._going[-step:] for extent in txn.forget_place(entry)]
@@ -334,6 +358,9 @@ class Room:
                 continue
             del self._going[-step:]
             self._tallies.evicted(Eviction.CAPACITY, len(gone), sum(extent.length for extent in gone))
+            return
+
+    def _finish_eviction(self) -> None:
         if self._moved:  # else a power loss would cost what is wanted most: the old copy gone, the new one not there
             with suppress(OSError):  # on a full disk room matters more
                 self._flush()
@@ -347,4 +374,4 @@ class Room:
 
     def begin_anew(self) -> None:
         """The index has become another: what it says of a pack that is being evicted is to be asked again."""
-        self._evicting, self._staying, self._going = None, [], []
+        self._evicting, self._looked, self._scores, self._staying, self._going = None, None, {}, [], []

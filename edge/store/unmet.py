@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from edge.policy.purges import Purge, Scope
-from edge.store.purgelog import Logged, Purged
+from edge.store.purgelog import EVERYTHING, EVERYTHING_STALE, Logged, Purged
 from edge.store.settings import Unmet
 
 TOLD_MOST: Final = 48_000  # characters of a hello, which is one datagram; beyond it everything is meant
@@ -19,12 +19,18 @@ def with_more(known: Purged, whats: Iterable[Purge], sequence: int) -> Purged:
     return Purged.of([*known.since(-1), *((what, Logged(sequence, 0)) for what in whats)])
 
 
-def without(known: Purged, whats: Iterable[Purge], sequence: int) -> Purged:
-    """These have been done, for all that is older than that."""
-    done = set(whats)
-    return Purged.of(
-        (what, logged) for what, logged in known.since(-1) if what not in done or logged.sequence > sequence
-    )
+def without(known: Purged, whats: Iterable[Purge], sequence: int, hidden: Iterable[int] = ()) -> Purged:
+    """These have been done, for all that is older than that, and so are others with everything.
+
+    `hidden`: they were meanwhile, by these numbers.
+    """
+    done, own = set(whats), max([sequence, *hidden])
+    hard, soft = EVERYTHING in done, EVERYTHING in done or EVERYTHING_STALE in done
+
+    def is_over(what: Purge, number: int) -> bool:
+        return (what in done and number <= own) or ((soft if what.soft else hard) and number <= sequence)
+
+    return Purged.of((what, logged) for what, logged in known.since(-1) if not is_over(what, logged.sequence))
 
 
 def to_hello(unmet: Purged) -> tuple[Unmet, ...]:

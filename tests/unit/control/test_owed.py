@@ -1,16 +1,20 @@
 """The book of what volumes owe: kept with each of them, so that no single dead one takes it along."""
 
+import asyncio
 import json
 import os
+import threading
 import uuid
 from pathlib import Path
 
 import pytest
 
 from edge.control import owed as book
-from edge.control.owed import EVERYTHING, PAY_AGAIN_MOST, Owed, from_json, pay_again_after, to_json
+from edge.control.owed import PAY_AGAIN_MOST, Owed, from_json, pay_again_after, to_json
 from edge.policy.purges import Purge, Scope
-from edge.store.purgelog import EVERYTHING_STALE
+from edge.store.disk import Disk
+from edge.store.files import identity
+from edge.store.purgelog import EVERYTHING, EVERYTHING_STALE
 
 NOW = 1_800_000_000.0
 FILMS = Purge(Scope.KEY, b"films/a")
@@ -235,3 +239,39 @@ def test_payments_that_fail_are_tried_ever_more_seldom() -> None:
 @pytest.mark.parametrize("what", [FILMS, TOONS, EVERYTHING, Purge(Scope.PATH, b"\xff\0")])
 def test_a_purge_is_the_same_after_it_was_written(what: Purge) -> None:
     assert from_json(json.loads(json.dumps(to_json(what)))) == what
+
+
+async def test_a_disk_that_was_slow_gets_what_was_owed_meanwhile(
+    volumes: Volumes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its copy had stayed as it was, and may be all that is left."""
+    monkeypatch.setattr(book, "SAVE_SECONDS", 0.05)
+    owed, write, go_on = volumes.open("ab"), book._try_to_write, threading.Event()
+
+    def slow(directory: Path, raw: bytes) -> bool:
+        if directory.name == "b":
+            go_on.wait()
+        return write(directory, raw)
+
+    monkeypatch.setattr(book, "_try_to_write", slow)
+    assert await owed.add([owed.who("a")], [FILMS])
+    assert await owed.add([owed.who("a")], [TOONS])
+    go_on.set()
+    async with asyncio.timeout(10):
+        while volumes.copy("b").read_bytes() != volumes.copy("a").read_bytes():
+            await asyncio.sleep(0.01)
+    volumes.copy("a").unlink()
+    assert volumes.owed("a") == [FILMS, TOONS]
+
+
+async def test_a_damaged_description_of_a_volume_makes_it_no_other_one(volumes: Volumes, tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    made = identity(Disk(), tmp_path / "c")
+    owed = volumes.open("abc")
+    await owed.add([owed.who("c")], [FILMS])
+    description = tmp_path / "c" / "volume.json"
+    said, digit = description.read_text(), str(made.volume)[0]
+    other = "a" if digit != "a" else "b"
+    description.write_text(said.replace(str(made.volume), other + str(made.volume)[1:]))
+    assert FILMS in volumes.owed("c", "abc")
+    assert volumes.open("abc").absent() == []

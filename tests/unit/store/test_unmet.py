@@ -11,13 +11,13 @@ from edge.policy.purges import Purge, Scope
 from edge.store import unmet
 from edge.store.doubts import KEEPER
 from edge.store.hits import Shared, create_hits_file
-from edge.store.purgelog import EVERYTHING_STALE, Purged
+from edge.store.purgelog import EVERYTHING, EVERYTHING_STALE, Purged
 from edge.store.record import Flag
 from edge.store.settings import VolumeHello
 from edge.store.version import Versions
 from edge.store.volume import Volume
 from tests.support.reading import reader_beside
-from tests.support.volumes import name, put, settings
+from tests.support.volumes import name, open_volume, put, settings
 from tests.unit.store.test_nothing_comes_back import ENTRY, HEADER, flip, four_purged
 
 A = Purge(Scope.KEY, b"/a")
@@ -195,3 +195,40 @@ def test_after_damage_of_the_log_of_purges_all_is_stale_from_the_start_and_someb
     assert pair.seen("/stays") == "stale"
     assert pair.shared.versions.take_left(0)
     pair.close()
+
+
+@pytest.mark.parametrize("everything", [EVERYTHING, EVERYTHING_STALE], ids=["forgotten", "stale"])
+def test_what_is_hidden_one_by_one_is_over_when_everything_is_done(pair: Pair, everything: Purge) -> None:
+    """Of a volume that owes too much everything is owed instead: the rest had stayed hidden until its keeper ended."""
+    purges, soft = pair.volume.purges, replace(A, soft=True)
+    purges.hide([A, Purge(Scope.PREFIX, b"/films"), soft])
+    done = purges.begin([everything], pair.volume.new_generation())
+    later = purges.hide([Purge(Scope.KEY, b"/b", soft=True)])  # of what may have come since it has begun
+    assert purges.met([everything], done.sequence, [purges.hide([everything])])
+    left = {what for what, _ in purges.unmet.since(-1)}
+    assert soft not in left
+    assert (A in left) is everything.soft
+    assert [logged.sequence for what, logged in purges.unmet.since(-1) if what.text == b"/b"] == [later]
+
+
+def test_all_made_stale_that_a_killed_run_had_begun_is_left_until_it_is_done_whatever_is_purged_meanwhile(
+    tmp_path: Path,
+) -> None:
+    """The next start had taken the later purge for the last one of all that was done, and served all as it was."""
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 1000)
+    volume.purges.begin([EVERYTHING_STALE], volume.new_generation())
+    for _ in range(3):
+        volume.close(clean=False)
+        volume = open_volume(tmp_path)
+        assert [what for what, _ in volume.purges.unmet.since(-1)] == [EVERYTHING_STALE]
+        volume.purges.do_now(Purge(Scope.KEY, b"/b"))
+    purging = volume.purges.begin([EVERYTHING_STALE], volume.new_generation())
+    while purging.step():
+        pass
+    assert volume.purges.met([EVERYTHING_STALE], purging.sequence)
+    volume.purges.end(purging.sequence)
+    volume.close(clean=False)
+    volume = open_volume(tmp_path)
+    assert not volume.purges.unmet.entries
+    volume.close()

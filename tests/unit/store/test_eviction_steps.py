@@ -1,0 +1,93 @@
+"""Making room in bounded steps: nothing else is done meanwhile, and a thread that is held up counts as a hung disk."""
+
+from pathlib import Path
+
+import pytest
+
+from edge.clock import FakeClock
+from edge.errors import StoreError
+from edge.store.eviction import Policy
+from edge.store.hits import HitCounters, create_hits_file
+from edge.store.room import MAKING_SECONDS, MOVES_STEP, PLACES_STEP
+from edge.store.volume import Volume
+from edge.words import KIB, MIB
+from tests.support.volumes import name, open_volume, prove, put, settings
+from tests.unit.store.test_disk_bound import PACK, Quick, fill, opened
+
+SMALL = 100
+OBJECTS = 2 * PLACES_STEP + 500
+
+
+def pack_of_small_objects(directory: Path, **more: object) -> Volume:
+    volume = open_volume(directory, disk=Quick(), size_bytes=64 * MIB, pack_size=16 * MIB, **more)
+    for number in range(OBJECTS):
+        put(volume, f"/{number}", 1, SMALL)
+    assert len(volume.packs.all) == 1
+    volume.flush_journals()
+    volume.packs.seal_all()
+    return volume
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_pack_of_many_small_objects_leaves_in_many_steps(tmp_path: Path, *, keep: bool) -> None:
+    volume = pack_of_small_objects(tmp_path)
+    looks, placed = list[int](), volume.index.placed
+
+    def counted(pack: int, after: int = -1, limit: int = 1000) -> list[object]:
+        found = placed(pack, after, limit)
+        looks.append(len(found))
+        return found  # type: ignore[return-value]
+
+    volume.index.placed = counted  # type: ignore[method-assign, assignment]
+    left = OBJECTS
+    while volume.packs.all:
+        looks.clear()
+        assert volume.evict_step(keep=keep)
+        assert sum(looks) <= PLACES_STEP
+        assert left - volume.index.objects() <= PLACES_STEP
+        left = volume.index.objects()
+    assert left == 0
+    volume.close()
+
+
+def test_what_stays_of_such_a_pack_moves_in_many_steps_the_most_wanted_first(tmp_path: Path) -> None:
+    volume = pack_of_small_objects(tmp_path, policy=Policy.LRU)
+    hits = volume.popularity.hits = HitCounters(create_hits_file())
+    for number in range(600):
+        for _ in range(3 if number >= 500 else 1):
+            hits.touch(name(volume, f"/{number}"))
+    first, moved = next(iter(volume.packs.all)), list[int]()
+    while first in volume.packs.all:
+        assert volume.evict_step()
+        moved.append(sum(len(volume.index.placed(pack)) for pack in volume.packs.all if pack != first))
+        if moved[-1] and len([count for count in moved if count]) == 1:
+            wanted = [volume.lookup(name(volume, f"/{number}")) for number in range(500, 600)]
+            assert all(record and record.first and record.first.pack != first for record in wanted)
+    assert max(b - a for a, b in zip([0, *moved], moved, strict=False)) <= MOVES_STEP
+    assert moved[-1] == 600
+    assert prove(volume, "/42") == {0: SMALL}
+    volume.close()
+
+
+class BusyClock(FakeClock):
+    """Each look at it takes a tenth of a second."""
+
+    def monotonic(self) -> float:
+        self.advance(MAKING_SECONDS / 10)
+        return super().monotonic()
+
+
+def test_a_fill_does_not_wait_until_a_volume_that_was_made_smaller_fits(tmp_path: Path) -> None:
+    volume = opened(tmp_path, size_bytes=64 * MIB)
+    fill(volume, range(6400))
+    packs = len(volume.packs.all)
+    volume.close()
+    smaller = settings(tmp_path, size_bytes=16 * MIB, pack_size=PACK, index_map_bytes=64 * MIB)
+    volume = Volume.open(tmp_path / "v", smaller, clock=BusyClock(), disk=Quick(), boot="boot-1")
+    with pytest.raises(StoreError, match="room is yet to be made"):
+        volume.reserve(4 * KIB)
+    assert packs > len(volume.packs.all) > packs - 12
+    while volume.needs_room():
+        assert volume.evict_step()
+    volume.reserve(4 * KIB)
+    volume.close()
