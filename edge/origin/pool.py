@@ -67,6 +67,7 @@ class Pool:
         self._reserved = min(RESERVED, settings.max_connections // 16)
         self._last_taken = clock.monotonic()
         self._opening = 0  # connections
+        self.pieces = 0  # of bodies, under way, counted by who asks: some have no connection yet
         self._busy = 0.0  # connections that were in use at the same time, or would have been of use, lately
         self._closed = False
 
