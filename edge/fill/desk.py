@@ -365,8 +365,10 @@ class Desk:
             self._flights.set_apart(flight)
         for reader in others:
             flight.readers.remove(reader)
+            reader.gone = True
             link = self._link_of(reader)
             if link is not None:
+                link.readers.pop(reader.fetch.id, None)  # it may be told to look again, or be refused
                 self.fetch(link, reader.fetch)
 
     def rename(self, flight: Flight, name: bytes) -> None:
