@@ -434,6 +434,8 @@ class Flight:
         for reader in list(self.readers):
             self._finish_if_covered(reader)
             self.look_after(reader)
+        if not (self.runs or self.ranges or self.over):  # who came when it had stopped already
+            self.fail(502, Reason.TRUNCATED, "it was stopped, and its rest cannot be asked for")
         if not self.over:
             self._begin_ahead()
         self.check_idle()

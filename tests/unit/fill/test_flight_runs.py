@@ -156,3 +156,15 @@ async def test_a_run_that_is_refused_for_the_way_of_one_costs_that_one_though_it
     assert refused == 2
     assert has_failed(far)
     await asyncio.sleep(0)
+
+
+async def test_who_joins_a_run_that_has_stopped_where_no_other_can_be_begun_fails_and_does_not_wait_for_ever() -> None:
+    runs = Runs()
+    runs.flight.ranges = False
+    run = Run(0, TOTAL)
+    runs.flight.runs.append(run)
+    reader = runs.reader(1, 0, MIB)
+    assert not has_failed(reader)
+    runs.flight.end_run(run)
+    assert has_failed(reader)
+    assert runs.flight.over
