@@ -44,6 +44,7 @@ from edge.fill.messages import (
 from edge.fill.purging import Purger
 from edge.fill.rangeless import Rangeless
 from edge.fill.readers import Reader, Run
+from edge.fill.recall import recall
 from edge.fill.settings import FillSettings
 from edge.fill.shop import Shop, Upstream
 from edge.fill.sinks import PackSink, ScratchBudget
@@ -450,6 +451,10 @@ class Desk:
             return
         self.doom(message.name)  # a flight that knows the bad extent would point those who join it there again
         self._drops.drop(message)
+
+    def recall(self, flight: Flight) -> None:
+        """A reader waits and waits: is what the flight counts on there still?"""
+        recall(flight, self._volume)
 
     def forget(self, link: Link, id_: int) -> None:
         """A fetch that waited for a drop, or for a landing, or that nobody has asked for yet, has been cancelled."""
