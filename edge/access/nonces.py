@@ -10,6 +10,7 @@ import fcntl
 import logging
 import os
 import struct
+import time
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,8 @@ from edge.errors import why
 _ENTRY: Final = struct.Struct("<12sI")
 _BUCKET: Final = 16  # entries
 _WIDTH: Final = _BUCKET * _ENTRY.size
+LOOKS: Final = 20  # for a lock that another process holds, which it does for microseconds ...
+PAUSE: Final = 0.0001  # ... seconds apart, so that 2 ms are lost at most where that process stands still
 SPARE: Final = 2  # times as many entries as are to be remembered: then hardly a bucket is ever full
 
 log = logging.getLogger("edge.access")
@@ -82,10 +85,17 @@ class NonceFile:
             return False
 
     def _lock(self, at: int) -> None:
-        try:
-            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, _WIDTH, at)
-        except BlockingIOError:
-            pass  # it is held for microseconds, or by one that stands still, for which nobody waits
+        """Held by another one it is when a pass has come twice at the same moment: who is second waits for the first.
+
+        For one that stands still nobody waits.
+        """
+        for _ in range(LOOKS):
+            try:
+                fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, _WIDTH, at)
+            except BlockingIOError:
+                time.sleep(PAUSE)
+            else:
+                return
 
     def _note(self, at: int, tag: bytes, good_until: int, now: float) -> bool:
         found = list(_ENTRY.iter_unpack(os.pread(self._fd, _WIDTH, at)))

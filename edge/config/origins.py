@@ -123,6 +123,12 @@ class UpstreamSection(SocketsSection):
             raise ValueError("client_key needs client_cert beside it")
         return self
 
+    @model_validator(mode="after")
+    def _signed_as_its_role_is(self) -> Self:
+        if self.role is not MemberRole.ORIGIN and (self.s3_region or self.s3_credentials or self.s3_profile):
+            raise ValueError(f"a {self.role.value} is shown a pass: only requests to origins are signed for S3")
+        return self
+
 
 class GroupSection(Section):
     """What holds for the members of one group of [[upstream]] instead of what [origin] says; all but name may be left

@@ -5,6 +5,7 @@ announced, then in the index, and else asks the keeper. What a keeper brings bel
 promised in the head (`pin`), or the answer is broken off.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from edge.words import MIB, PENDING, Pending, Reason
 Part = bytes | tuple[int, int]
 ASKS_WITHOUT_PROGRESS = 3
 READ_STEP = MIB  # how often a keeper hears how far the player is
+WAITS = 1.0  # seconds without a byte after which it hears that it is waited for: twice that, and it looks for what went
 
 
 class Sources(Protocol):
@@ -78,6 +80,8 @@ class ObjectBody(AskListener):
         self._broken: str | None = None
         self._reading = False
         self._closed = False
+        self._waits_at = -1
+        self._patience: asyncio.TimerHandle | None = None
         if asking is not None:
             asking.listener = self
 
@@ -108,11 +112,15 @@ class ObjectBody(AskListener):
         self._ask_if_needed()
         if self._broken is not None:
             raise BodyBroken(self._broken)
+        self._be_patient()
         return PENDING
 
     def close(self) -> None:
         """The answer is over, complete or not."""
         self._closed = True
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
         if not self._parts and self._position >= self._end and self._broken is None:
             self._tell_brought()  # all has been handed out before the keeper's last word came
         if self._asking is not None:
@@ -267,6 +275,20 @@ class ObjectBody(AskListener):
         pin = Pin(self._record.generation, self._record.total, self._record.etag)
         fetch = self._make_fetch(self._position, self._end, pin, self._mode)
         self._asking = self._sources.asker.ask(fetch, self)
+
+    def _be_patient(self) -> None:
+        self._waits_at = self._position
+        if self._patience is None:
+            loop = asyncio.get_running_loop()
+            self._patience = loop.call_later(WAITS, self._waited, self._position)
+
+    def _waited(self, since: int) -> None:
+        """What was evicted, or was found bad, while the keeper's fill was under way does not come by itself."""
+        self._patience = None
+        if self._waits_at == self._position and self._asking is not None and not self._asking.over:
+            if since == self._position:
+                self._asking.waits(since)
+            self._be_patient()
 
     def _beyond(self, fetch: Fetch) -> bool:
         return fetch.end != UNKNOWN and not fetch.suffix and self._position >= fetch.end

@@ -149,6 +149,12 @@ class Asking:
             self._told = position
             self._asker.send(Read(self.fetch.id, position))
 
+    def waits(self, position: int) -> None:
+        """The byte at `position` has not come for long: it may have been there, so that nobody brings it."""
+        if not self.over:
+            self._told = position
+            self._asker.send(Read(self.fetch.id, position))
+
     def cancel(self) -> None:
         """The player has left, or needs nothing more of it."""
         for piece in self._pieces.values():

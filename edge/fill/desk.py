@@ -36,6 +36,7 @@ from edge.fill.messages import (
 )
 from edge.fill.purging import Purger
 from edge.fill.readers import Reader
+from edge.fill.recall import recall
 from edge.fill.settings import FillSettings
 from edge.fill.shop import Upstream
 from edge.fill.shops import Shops
@@ -281,8 +282,10 @@ class Desk:
             self._flights.set_apart(flight)
         for reader in others:
             flight.readers.remove(reader)
+            reader.gone = True
             link = self._link_of(reader)
             if link is not None:
+                link.readers.pop(reader.fetch.id, None)  # it may be told to look again, or be refused
                 self.fetch(link, reader.fetch)
 
     def rename(self, flight: Flight, name: bytes) -> None:
@@ -349,6 +352,10 @@ class Desk:
             return
         self.doom(message.name)  # a flight that knows the bad extent would point those who join it there again
         self._drops.drop(message)
+
+    def recall(self, flight: Flight) -> None:
+        """A reader waits and waits: is what the flight counts on there still?"""
+        recall(flight, self._volume)
 
     def forget(self, link: Link, id_: int) -> None:
         """A fetch that waited for a drop, or for a landing, or that nobody has asked for yet, has been cancelled."""

@@ -338,7 +338,7 @@ class Flight:
 
     def _send_back(self, reader: Reader) -> None:
         """No run may begin here for what it misses, since the disk has failed: another flight is led for that."""
-        missing = None if reader.gone or self.ranges or self.head is None else reader.missing(self.covered)
+        missing = None if reader.gone or self.ranges else reader.missing(self.covered)
         if missing is not None and not any(run.brings(missing[0]) for run in self.runs.under_way):
             self._dismiss(reader, Again(reader.fetch.id))
 

@@ -95,7 +95,7 @@ class Lead:
                 if carrier is not None:
                     self._follow(carrier, run)
                     broken = await carrier.take(response, self._judging.answered)
-            self._shop.spread.room()  # its connection is free
+            self._shop.spread.room(client.pool)  # its connection is free
             if carrier is not None:
                 await carrier.complete(broken)
         except AskAgain:

@@ -32,7 +32,10 @@ class Link:
                 if entry := self.readers.get(id_):
                     flight, reader = entry
                     if not reader.gone:
+                        waits = position == reader.position
                         flight.read(reader, position)
+                        if waits:
+                            self._desk.recall(flight)
             case Cancel(id_):
                 if entry := self.readers.pop(id_, None):
                     entry[1].free_all()

@@ -104,7 +104,9 @@ class Placing:
             for extent in shop.store.volume.extents(stored):
                 flight.covered.add(extent.start, extent.end)
         combined = bool(etag) and total != UNKNOWN and response.status in (200, PARTIAL)
-        flight.ranges = keep and combined and not shop.rangeless.at(response.member, self._fetch)
+        # A part that has come shows more than what is remembered of its place, perhaps since it was asked for.
+        had = response.status == PARTIAL or not shop.rangeless.at(response.member, self._fetch)
+        flight.ranges = keep and combined and had
         flags = (HeadFlag.STORED if keep else HeadFlag(0)) | (HeadFlag.ALONE if alone else HeadFlag(0))
         flags |= HeadFlag.PARTIAL if response.status == PARTIAL else HeadFlag(0)
         flags |= aged(response.fields) if not (self._manner.completes and continues) else HeadFlag.AGED

@@ -1,5 +1,6 @@
 """What every fill of a keeper works with; made in `shops`."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -15,6 +16,7 @@ from edge.fill.rangeless import Rangeless
 from edge.fill.settings import FillSettings
 from edge.fill.sinks import ScratchBudget
 from edge.origin.group import Group
+from edge.origin.pool import Pool
 from edge.policy.rules import SiteRules
 from edge.store.thread import StoreThread
 from edge.words import KIB
@@ -29,6 +31,10 @@ class Body(Protocol):
     """A body that is brought in pieces."""
 
     @property
+    def pool(self) -> Pool:
+        """Whose connections bring it."""
+
+    @property
     def wanting(self) -> int | None:
         """How many pieces it has under way; None if it does not want more."""
 
@@ -41,14 +47,18 @@ class Body(Protocol):
 
 @dataclass(slots=True)
 class SpreadBudget:
-    """What bodies that come in pieces share; one object for all settings that a keeper has had."""
+    """What bodies that come in pieces share; one object for all settings that a keeper has had.
+
+    Memory is shared by all, a path and its connections by those that come from one member: what many bodies take of one
+    is no reason to ask another for less.
+    """
 
     held: int = 0  # bytes asked for in pieces and not given out yet
-    pieces: int = 0  # under way, of all bodies
     twice: float = TWICE_FIRST  # bytes that may come beyond the bodies: heads, what is asked for again because it lags
     bodies: list[Body] = field(default_factory=list)
     _looked: float = 0.0
-    _awaited: int = 0
+    _sharing: Counter[Pool] = field(default_factory=Counter)  # bodies of each member ...
+    _awaited: Counter[Pool] = field(default_factory=Counter)  # ... and those of them that a player waits for
 
     def earn(self, size: int) -> None:
         """So many bytes have been asked for."""
@@ -72,13 +82,15 @@ class SpreadBudget:
             self._looked = now
             for one in self.bodies:
                 one.awaited = one.serves()
-            self._awaited = sum(one.awaited for one in self.bodies)
-        return max(1, self._awaited if body.awaited else len(self.bodies))
+            self._sharing = Counter(one.pool for one in self.bodies)
+            self._awaited = Counter(one.pool for one in self.bodies if one.awaited)
+        return max(1, (self._awaited if body.awaited else self._sharing)[body.pool])
 
-    def room(self) -> None:
-        """A piece has ended: those that a player waits for are next, of these the ones with the fewest under way."""
+    def room(self, pool: Pool) -> None:
+        """A piece of this member's has ended: those that a player waits for are next, of these the ones with the fewest
+        under way."""
         wanting = [(not body.awaited, body.wanting or 0, number) for number, body in enumerate(self.bodies)
-                   if body.wanting is not None]  # fmt: skip
+                   if body.pool is pool and body.wanting is not None]  # fmt: skip
         bodies = list(self.bodies)
         for _, _, number in sorted(wanting)[:2]:
             bodies[number].begin()

@@ -33,6 +33,10 @@ class Spans:
         self._starts[low:high] = [start]
         self._ends[low:high] = [end]
 
+    def become(self, other: "Spans") -> None:
+        """Have the stretches of another one instead: who holds this one sees them."""
+        self._starts, self._ends = list(other._starts), list(other._ends)
+
     @property
     def length(self) -> int:
         """Bytes in all stretches."""

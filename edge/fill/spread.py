@@ -25,6 +25,7 @@ from edge.fill.shop import Shop
 from edge.origin.client import OriginClient
 from edge.origin.connection import OriginConnection
 from edge.origin.path import LATE_FLOOR
+from edge.origin.pool import Pool
 from edge.origin.settings import Urgency
 from edge.origin.window import FRESH
 from edge.tasks import Tasks
@@ -78,6 +79,11 @@ class Spread:
 
     def __repr__(self) -> str:
         return f"<Spread {self.start}-{self._end} next={self._next} pieces={len(self._pieces)}>"
+
+    @property
+    def pool(self) -> Pool:
+        """Whose connections bring it."""
+        return self._client.pool
 
     @property
     def asked(self) -> int:
@@ -146,7 +152,7 @@ class Spread:
         self._pieces.append(piece)
         self._under_way += 1
         budget.held += size
-        budget.pieces += 1
+        self.pool.pieces += 1
         piece.task = self._tasks.spawn(self._bring(piece), "piece")
         piece.task.add_done_callback(lambda _: self._ended(piece))
         if self._watching is None:
@@ -161,7 +167,7 @@ class Spread:
         """Is there room, and a connection for it within this body's share of them?"""
         shop, pool = self._shop, self._client.pool
         budget = shop.spread
-        if self._under_way >= self._most or budget.pieces >= pool.for_pieces:
+        if self._under_way >= self._most or pool.pieces >= pool.for_pieces:
             return False  # those that were asked for a moment ago have no connection yet, but will
         now = shop.clock.monotonic()
         carried = pool.path.load.room(now) * (1.0 if self.awaited else AHEAD_SHARE)
@@ -185,8 +191,8 @@ class Spread:
         self._under_way -= 1
         self._weight -= piece.weight
         self._client.pool.path.load.asked -= piece.weight
-        self._shop.spread.pieces -= 1
-        self._shop.spread.room()
+        self.pool.pieces -= 1
+        self._shop.spread.room(self.pool)
 
     def _drop(self, piece: AskedPiece) -> None:
         if piece.task is not None:

@@ -106,11 +106,14 @@ class OriginClient:
         answered = failed = False
         first_byte = 0.0
         response: UpstreamResponse | None = None
-        self.latency.asked()  # now: while one connects, others would take it for the fastest, too
+        if request.counts:
+            self.latency.asked()  # now: while one connects, others would take it for the fastest, too
         try:
             if connection is None:
                 idle_most = None if request.retry else STILL_OPEN
-                connection = await self.pool.take(idle_most=idle_most, urgency=request.urgency, within=timeout)
+                connection = await self.pool.take(
+                    idle_most=idle_most, urgency=request.urgency, within=timeout, in_use=request.counts
+                )
             used = connection.exchanges > 0
             sent = self.clock.monotonic()
             first_byte = self._first_byte_within(timeout, sent - begun)
@@ -176,7 +179,8 @@ class OriginClient:
         """Its head has come. `status` 0: what it says was said by whom the member had asked."""
         failed = status in CANNOT_SERVE
         if request.body is None and not failed:
-            self.latency.answered(self.clock.monotonic() - begun)
+            noted = self.latency.answered if request.counts else self.latency.checked
+            noted(self.clock.monotonic() - begun)
         if request.counts and failed:
             self.breaker.failed(f"answered {status}", begun=begun)
         elif request.counts:
@@ -188,12 +192,13 @@ class OriginClient:
         """`given`: seconds for the head. What our own line is the cause of is no failure: it was full, or took them."""
         if error.reason in OUR_OWN:
             return
+        if not request.counts:
+            return
         if error.reason is Reason.FIRST_BYTE_TIMEOUT:
             if given < min(FAIR, self.settings.first_byte_timeout / 2):
                 return
             self.latency.silent(given)
-        if request.counts:
-            self.breaker.failed(str(error), begun=begun)
+        self.breaker.failed(str(error), begun=begun)
 
     def _note_body(self, response: UpstreamResponse, begun: float) -> None:
         """What its body did. Of one that nobody wanted to the end nothing is known, nor of one that we have held up."""
@@ -231,7 +236,9 @@ class OriginClient:
     async def _send(
         self, request: UpstreamRequest, idle_most: float | None = None, within: float | None = None
     ) -> OriginConnection:
-        connection = await self.pool.take(idle_most=idle_most, urgency=request.urgency, within=within)
+        connection = await self.pool.take(
+            idle_most=idle_most, urgency=request.urgency, within=within, in_use=request.counts
+        )
         try:
             connection.begin(self._head(request, await self._signed(request)), request.method)
         except BaseException:

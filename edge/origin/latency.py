@@ -3,6 +3,9 @@
 A moving average of first bytes, in which what is older than REMEMBERED counts for nothing. A member that is not asked
 seems faster with each second, so that it is tried now and then: one request, since to be asked ends that at once (it
 may wait for a connection first, and others must not follow it meanwhile).
+
+A probe asks for a path that costs its member little, and a check for a byte: what they find says how fast a member is
+only where nothing else does, since nobody has asked it yet or since it was silent, and until somebody has.
 """
 
 from typing import Final
@@ -35,6 +38,12 @@ class Latency:
     def asked(self) -> None:
         """A request is on its way to it."""
         self._asked_at = self._clock.monotonic()
+
+    def checked(self, seconds: float) -> None:
+        """The same of a probe or a check, which `asked` was not told of."""
+        self.last = seconds
+        if self._noted_at == float("-inf"):
+            self._mean = seconds
 
     def answered(self, seconds: float) -> None:
         """A first byte has come so long after it was asked for."""

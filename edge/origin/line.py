@@ -2,10 +2,13 @@
 
 import asyncio
 import heapq
+from typing import Final
 
 from edge.errors import OriginError
 from edge.origin.settings import Urgency
 from edge.words import Reason
+
+GIVEN_UP: Final = 64  # turns that may stay in line, beside as many as wait
 
 Turn = tuple[Urgency, int, "asyncio.Future[None]"]
 
@@ -16,7 +19,7 @@ class Line:
     def __init__(self, name: str, *, most: int, limit: int, patience: float) -> None:
         self._name = name
         self._most, self._limit, self._patience = most, limit, patience
-        self._heap: list[Turn] = []  # those that have been given up stay until they come to the top
+        self._heap: list[Turn] = []  # those that have been given up stay for a while, see `_forget`
         self._came = 0
         self.taken = 0
         self.waiting = 0
@@ -48,6 +51,7 @@ class Line:
         except BaseException as error:
             if turn.cancelled():  # it was still in line
                 self.waiting -= 1
+                self._forget()
             elif turn.exception() is None:
                 self.leave()  # our turn came in the same moment: hand it on
             if isinstance(error, TimeoutError):
@@ -64,6 +68,12 @@ class Line:
                 self.waiting -= 1
                 turn.set_result(None)
 
+    def _forget(self) -> None:
+        """Most leave when they come to the top, but not the least urgent ones while others always come before them."""
+        if len(self._heap) > 2 * self.waiting + GIVEN_UP:
+            self._heap = [turn for turn in self._heap if not turn[2].done()]
+            heapq.heapify(self._heap)
+
     def _make_room(self, urgency: Urgency) -> None:
         """The line is full: the least urgent of those who wait goes, or the one who comes."""
         error = OriginError(Reason.QUEUE_FULL, f"{self._limit} requests are waiting for {self._name}")
@@ -72,3 +82,4 @@ class Line:
             raise error
         self.waiting -= 1
         last[2].set_exception(error)
+        self._forget()

@@ -67,6 +67,7 @@ class Pool:
         self._reserved = min(RESERVED, settings.max_connections // 16)
         self._last_taken = clock.monotonic()
         self._opening = 0  # connections
+        self.pieces = 0  # of bodies, under way, counted by who asks: some have no connection yet
         self._busy = 0.0  # connections that were in use at the same time, or would have been of use, lately
         self._closed = False
 
@@ -137,15 +138,22 @@ class Pool:
             self._idle.appendleft(connection)  # those that have been used are warmer
 
     async def take(
-        self, *, idle_most: float | None = None, urgency: Urgency = Urgency.SEGMENT, within: float | None = None
+        self,
+        *,
+        idle_most: float | None = None,
+        urgency: Urgency = Urgency.SEGMENT,
+        within: float | None = None,
+        in_use: bool = True,
     ) -> OriginConnection:
         """A connection that is ready for a request; OriginError: QUEUE_*, CONNECT_*.
 
         `idle_most`: how long it may have been idle, in seconds (0: a new one); one kept for longer may be on its way
         to being closed by the upstream. `within`: seconds for all of it, if that is less than the line and a connect
-        may take.
+        may take. `in_use` False: to look whether it is there is no use of it, for which others would be kept open.
         """
-        begun = self._last_taken = self._clock.monotonic()
+        begun = self._clock.monotonic()
+        if in_use:
+            self._last_taken = begun
         await self._line.enter(urgency, within)
         try:
             connection = self._best(self.settings.keepalive if idle_most is None else idle_most)

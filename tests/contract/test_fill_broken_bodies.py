@@ -63,7 +63,7 @@ async def two(
         yield first, second, bench
         await bench.settled()
         assert bench.shop.spread.held == 0
-        assert bench.shop.spread.pieces == 0
+        assert [client.pool.pieces for client in clients(bench)] == [0, 0]
         assert [client.pool.path.load.asked for client in clients(bench)] == [0, 0]
 
 

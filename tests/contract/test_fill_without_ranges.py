@@ -191,6 +191,34 @@ async def test_a_member_without_ranges_turns_pieces_off_for_no_other(tmp_path: P
         assert "range" not in first.asked[-1].fields
 
 
+async def test_a_part_from_a_member_of_which_it_was_remembered_that_it_brings_none_is_followed_by_others(
+    tmp_path: Path,
+) -> None:
+    """The other who waited, and whoever came after, had waited for ever for what nobody asked for."""
+    gate = asyncio.Event()
+
+    async def fails(asked: Asked, wire: Wire) -> None:
+        wire.reset()
+
+    async def brings(asked: Asked, wire: Wire) -> None:
+        await gate.wait()
+        await correct(asked, wire)
+
+    async with two(tmp_path, fails, brings) as (_, second, bench):
+        member = bench.shop.group.members[1].client
+        member.pool.path._far = 3600.0
+        bench.client.pool.path._far = 3600.0
+        bench.shop.rangeless.note(member.member, fetch(path=b"/v/0.ts"))
+        first, rest = bench.ask("/v/1.ts", 0, 1000), bench.ask("/v/1.ts", MIB, len(BODY))
+        async with asyncio.timeout(20):
+            while not second.asked:
+                await asyncio.sleep(0.001)
+        gate.set()
+        assert "range" in second.asked[0].fields
+        assert (await first.finish()).bytes() == BODY[:1000]
+        assert (await rest.finish()).bytes() == BODY[MIB:]
+
+
 async def test_where_ranges_are_not_had_a_forgotten_place_costs_one_request_and_no_guess(tmp_path: Path) -> None:
     async with far_bench(tmp_path, without_ranges) as (server, bench):
         for number in range(4):

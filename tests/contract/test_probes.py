@@ -11,7 +11,7 @@ from edge.clock import FakeClock, SystemClock
 from edge.origin.breaker import UNWELL, State
 from edge.origin.client import OriginClient, Unobserved
 from edge.origin.group import Group, Member, MemberRole, Selection
-from edge.origin.settings import OriginSettings
+from edge.origin.settings import OriginSettings, UpstreamRequest
 from edge.origin.telling import PassSigner
 from tests.support.fillbench import QUICK, fill_bench
 from tests.support.rawserver import Asked, RawServer, Wire, answer
@@ -76,6 +76,54 @@ async def test_a_member_that_fails_its_probes_is_asked_last_until_one_succeeds(
     assert len(said) == 2
     assert "is away" in said[0]
     assert "is back" in said[1]
+
+
+async def test_a_far_member_that_is_only_probed_has_no_connections_kept_open_ahead() -> None:
+    """Each keeper of each edge had kept 32 to a backup that nobody asked, and opened them anew every 75 s."""
+
+    async def origin(asked: Asked, wire: Wire) -> None:
+        await wire.send(b"HTTP/1.1 200 X\r\nContent-Length: 2\r\n\r\nok")
+
+    clock, probes = FakeClock(), Probes()
+    async with RawServer(origin) as server:
+        client = OriginClient(OriginSettings(server.url, probe="/healthz", far=1e-9, keepalive=30.0), clock, probes)
+        group = Group.of(client)
+        for _ in range(3):
+            await probed(group, clock, probes)
+        assert client.pool.counts[1] > 1, "while it may be in use"
+        for _ in range(10):
+            await probed(group, clock, probes)
+        assert len(server.asked) == 13
+        assert client.pool.counts[1] <= 1, "but for that of the last probe"
+        async with client.fetch(UpstreamRequest(b"GET", b"/a")) as response:
+            assert [chunk async for chunk in response] == [b"ok"]
+        await probed(group, clock, probes)
+        await probed(group, clock, probes)
+        assert client.pool.counts[1] > 1
+        await group.close()
+
+
+async def test_by_least_latency_a_slow_member_is_not_taken_for_as_fast_as_its_probes() -> None:
+    clock, probes = FakeClock(), Probes()
+
+    async def origin(asked: Asked, wire: Wire) -> None:
+        clock.advance(0.0 if asked.target == "/healthz" else 0.4)
+        await wire.send(b"HTTP/1.1 200 X\r\nContent-Length: 2\r\n\r\nok")
+
+    async with RawServer(origin) as server:
+        slow = OriginClient(OriginSettings(server.url, probe="/healthz", warm=0), clock, probes)
+        other = OriginClient(OriginSettings("http://127.0.0.1:1", warm=0), clock)
+        other.pool.path.connected(0.001)  # known: nothing is opened to it here
+        group = Group([Member(slow), Member(other)], Selection.LEAST_LATENCY)
+        async with slow.fetch(UpstreamRequest(b"GET", b"/a")):
+            pass
+        for _ in range(3):
+            slow.latency.asked()
+            other.latency.asked()
+            other.latency.answered(0.1)
+            assert group.order(b"k") == [other, slow]
+            assert await probed(group, clock, probes)
+        await group.close()
 
 
 async def test_no_two_probes_of_a_member_are_under_way_at_a_time() -> None:

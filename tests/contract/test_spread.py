@@ -57,7 +57,7 @@ async def far_bench(
         await bench.settled()
         assert bench.shop.spread.held == 0
         assert bench.shop.spread.bodies == []
-        assert bench.shop.spread.pieces == 0
+        assert bench.client.pool.pieces == 0
         assert bench.client.pool.path.load.asked == 0
 
 

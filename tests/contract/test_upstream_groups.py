@@ -141,6 +141,52 @@ async def test_each_upstream_has_its_own_number_of_pieces(tmp_path: Path) -> Non
         assert len(series.asked) > 4
 
 
+async def test_many_bodies_of_one_upstream_take_no_connections_from_those_of_another(tmp_path: Path) -> None:
+    """Pieces were counted together: an upstream with few connections asked for one at a time while another was busy."""
+    body, at_once, most = b"s" * (6 * MIB), 0, 0
+
+    async def hangs(asked: Asked, wire: Wire) -> None:
+        if not asked.fields.get("range", "").startswith("bytes=0-"):
+            await wire.reader.read()
+        await wire.send(answer(asked, body))
+
+    async def serves(asked: Asked, wire: Wire) -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.1)
+        at_once -= 1
+        await wire.send(answer(asked, body))
+
+    async with (
+        RawServer(hangs) as films,
+        RawServer(serves) as series,
+        bench_of(
+            tmp_path,
+            {"films": films.url, "series": series.url},
+            origins={
+                "films": replace(QUICK, first_byte_timeout=60.0, total_first_byte=60.0),
+                "series": replace(QUICK, max_connections=16),
+            },
+        ) as bench,
+    ):
+        pools = {name: group.members[0].client.pool for name, group in bench.groups.items()}
+        for pool in pools.values():
+            pool.path = FarPath()
+        assert (await bench.fill.ask("/first.ts", site="series").finish()).bytes() == body
+        alone, most = most, 0
+        waiting = [bench.fill.ask(f"/{number}.ts", site="films") for number in range(8)]
+        async with asyncio.timeout(20):
+            while len(films.asked) < 8 + 2 * pools["series"].for_pieces:
+                await asyncio.sleep(0.01)
+        assert (await bench.fill.ask("/x.ts", site="series").finish()).bytes() == body
+        for got in waiting:
+            assert got.asking is not None
+            got.asking.cancel()
+        assert alone > 4
+        assert most > 4
+
+
 async def test_what_is_fetched_ahead_comes_from_the_sites_own_upstream(tmp_path: Path) -> None:
     async with (
         Origin(b"f", 1000) as films,

@@ -1,5 +1,6 @@
 """A pass serves once, whichever worker it comes to, and whatever has become of the worker that it served with."""
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -74,6 +75,25 @@ def test_where_the_file_cannot_be_written_a_worker_goes_by_what_it_has_seen_itse
     one = worker(tmp_path, keys)
     assert admit(one, value) is None
     assert admit(one, value) is Refusal.REPLAY
+
+
+def test_of_two_workers_that_get_a_pass_at_the_same_moment_the_second_waits_for_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = NonceFile(tmp_path, MOST), NonceFile(tmp_path, MOST)
+    lockf, looks = fcntl.lockf, 0
+
+    def held_by_one(fd: int, operation: int, length: int, start: int) -> None:
+        nonlocal looks
+        looks += operation != fcntl.LOCK_UN
+        if looks == 1:
+            raise BlockingIOError(11, "another process has it")
+        monkeypatch.setattr(fcntl, "lockf", lockf)
+        assert not one.seen(b"nonce", int(NOW) + 60, NOW)  # and lets go of it in this moment
+        lockf(fd, operation, length, start)
+
+    monkeypatch.setattr(fcntl, "lockf", held_by_one)
+    assert other.seen(b"nonce", int(NOW) + 60, NOW)
 
 
 def test_nobody_waits_for_a_process_that_stands_still(tmp_path: Path) -> None:

@@ -39,6 +39,10 @@ CASES = [
     ('[origin]\nurl = "a.example"', "line 2: origin.url = 'a.example': must look like http://host"),
     ('[origin]\nhost = "a\\r\\nX-Evil: 1"', "line 2: origin.host = 'a\\r\\nX-Evil: 1': write HOST or HOST:PORT"),
     ('[origin]\nclient_key = "k.pem"', "client_key needs client_cert beside it"),
+    (
+        '[[upstream]]\nurl = "http://s"\nrole = "shield"\ns3_region = "r"',
+        "a shield is shown a pass: only requests to origins are signed for S3",
+    ),
     ('[cache]\nsize = "1MB"', "line 2: cache.size = '1MB': a cache needs at least 16MiB"),
     ('[cache]\npolicy = "lfu"', "line 2: cache.policy = 'lfu': must be one of: popular, fifo, lru; did you mean lru?"),
     ("[cache]\nmin_free = 1.5", "line 2: cache.min_free = 1.5: must be at most 0.9"),

@@ -1,11 +1,11 @@
 """Which runs a flight begins: for readers and leases, and what becomes of those that fail."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from edge.clock import SystemClock
 from edge.fill.flight import Flight
-from edge.fill.messages import Fail, Fetch, Head, HeadFlag, Message, Mode
+from edge.fill.messages import Again, Fail, Fetch, Head, HeadFlag, Message, Mode
 from edge.fill.readers import Reader, Run
 from edge.fill.settings import FillSettings
 from edge.origin.client import OriginClient
@@ -156,3 +156,16 @@ async def test_a_run_that_is_refused_for_the_way_of_one_costs_that_one_though_it
     assert refused == 2
     assert has_failed(far)
     await asyncio.sleep(0)
+
+
+async def test_who_joins_a_run_that_has_stopped_where_no_other_can_be_begun_asks_anew_and_does_not_wait() -> None:
+    runs = Runs()
+    runs.flight.ranges = False
+    run = Run(0, TOTAL)
+    runs.flight.runs.under_way.append(run)
+    reader = runs.reader(1, 0, MIB)
+    told = cast("Told", reader.channel).sent
+    assert not isinstance(told[-1], Again)
+    runs.flight.end_run(run)
+    assert isinstance(told[-1], Again)
+    assert runs.flight.over

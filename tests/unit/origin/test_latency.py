@@ -68,3 +68,32 @@ def test_silence_counts_and_is_forgotten_with_the_next_answer() -> None:
     answer(latency, clock, 0.03)
     latency.asked()
     assert latency.expected(None) == pytest.approx(0.03)
+
+
+def test_what_probes_and_checks_find_counts_only_until_somebody_has_asked() -> None:
+    clock = FakeClock()
+    latency = Latency(clock)
+    latency.checked(0.002)
+    latency.asked()
+    assert latency.expected(0.2) == pytest.approx(0.002), "nobody knows more"
+    answer(latency, clock, 0.3)
+    for _ in range(20):
+        clock.advance(5.0)
+        latency.checked(0.002)
+    latency.asked()
+    assert latency.expected(None) == pytest.approx(0.3)
+    latency.silent(8.0)
+    latency.checked(0.03)
+    assert latency.expected(None) == pytest.approx(0.03), "it is back"
+    answer(latency, clock, 0.3)
+    latency.asked()
+    assert latency.expected(None) == pytest.approx(0.3)
+
+
+def test_one_that_is_only_probed_seems_faster_with_time_like_any_that_nobody_asks() -> None:
+    clock = FakeClock()
+    latency = known(clock, 0.4)
+    latency.asked()
+    clock.advance(HALVED)
+    latency.checked(0.002)
+    assert latency.expected(None) == pytest.approx(0.2)

@@ -100,3 +100,17 @@ async def test_who_gives_up_takes_no_place_along(turn_first: bool) -> None:
         await first
     await second
     assert (line.taken, line.waiting) == (1, 0)
+
+
+@pytest.mark.parametrize("limit", [1000, 1])
+async def test_turns_that_are_over_do_not_pile_up_behind_more_urgent_ones(limit: int) -> None:
+    line = Line("o", most=1, limit=limit, patience=60.0)
+    await line.enter(Urgency.SEGMENT)
+    for _ in range(1000):
+        less, urgent = await waiting(line, Urgency.AHEAD, Urgency.LIST)  # which pushes it out of a line for one
+        less.cancel()
+        line.leave()
+        await urgent
+        with pytest.raises((OriginError, asyncio.CancelledError)):
+            await less
+    assert len(line._heap) < 200

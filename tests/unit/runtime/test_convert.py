@@ -395,7 +395,7 @@ def test_only_origins_are_signed_for_s3_and_only_members_of_ours_are_told_of_pla
     raw = {
         "origin": {"s3_credentials": str(file), "s3_profile": "films"},
         "upstream": [
-            {"url": "http://s", "role": "shield", "s3_region": "eu-north-1"},
+            {"url": "http://s", "role": "shield"},
             {"url": "https://b.s3.example", "s3_region": "eu-north-1"},
             {"url": "https://c.s3.example", "s3_region": "r", "s3_credentials": "theirs", "s3_profile": "series"},
             {"url": "https://o"},
