@@ -200,10 +200,17 @@ class Flight:
         """A place where bytes will appear; `grew` tells that they have."""
         self.pieces.append(piece)
 
-    def awaited_in(self, start: int, end: int) -> int | None:
-        """The first byte of [start, end) from which on a reader waits."""
+    def first_of(self, start: int, end: int) -> tuple[int, int] | None:
+        """Of bytes that have come, those from the first on that a reader waits for.
+
+        None if a reader would have its last byte with them. That one waits until it is written, and its commit is on
+        its way: what the player asks for next must find it, or come too late for it.
+        """
         positions = (max(reader.start, reader.position) for reader in self.readers)
-        return min((position for position in positions if start <= position < end), default=None)
+        first = min((position for position in positions if start <= position < end), default=None)
+        if first is None or any(reader.end == UNKNOWN or reader.end <= end for reader in self.readers):
+            return None
+        return first, end
 
     def forget(self, piece: Piece) -> None:
         """Another piece has the same bytes: who comes later is told of that one."""

@@ -37,7 +37,7 @@ class Audience(Protocol):
 
     slice_size: int
 
-    def awaited_in(self, start: int, end: int) -> int | None: ...
+    def first_of(self, start: int, end: int) -> tuple[int, int] | None: ...
 
     def add_piece(self, piece: Piece) -> None: ...
 
@@ -54,7 +54,7 @@ class Unheard:
     def __init__(self, slice_size: int) -> None:
         self.slice_size = slice_size
 
-    def awaited_in(self, start: int, end: int) -> int | None:
+    def first_of(self, start: int, end: int) -> tuple[int, int] | None:
         return None
 
     def add_piece(self, piece: Piece) -> None:
@@ -162,11 +162,11 @@ class PackSink:
 
     def _hand_on(self, data: bytes) -> None:
         """More bytes have come: are the first that somebody waits for among them?"""
-        start = self._flight.awaited_in(self._position, self._position + len(data))
-        if start is None:
+        found = self._flight.first_of(self._position, self._position + len(data))
+        if found is None:
             return
-        at = start - self._position
-        self._first = InlinePiece(start, data[at : at + self._inline])
+        start, end = (position - self._position for position in found)
+        self._first = InlinePiece(found[0], data[start : min(end, start + self._inline)])
         self._inline = 0
         self._flight.add_piece(self._first)
         self._flight.grew(self._first)

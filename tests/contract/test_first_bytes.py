@@ -100,3 +100,14 @@ async def test_what_lies_in_a_pack_is_not_kept_in_memory_for_those_who_come_late
         assert not any(isinstance(piece, InlineBytes) for piece in other.asking._pieces.values())
         rest.set()
         assert (await other.finish()).bytes() == (await one.finish()).bytes() == SEGMENT
+
+
+async def test_who_would_have_all_of_it_waits_until_it_is_written(tmp_path: Path) -> None:
+    async with held_disk(tmp_path) as (bench, gate):
+        got = bench.ask("/a.ts", 0, 1000)
+        await got.headed()
+        await asyncio.sleep(0.05)
+        assert not inline(bench)
+        assert not got.body
+        gate.set()
+        assert (await got.finish()).bytes() == SEGMENT[:1000]
