@@ -259,10 +259,10 @@ class Room:
     def _look_on(self, number: int, looked: list[Placed]) -> None:
         """Learn what else lies in the pack that is evicted, and how much it is wanted; then divide it."""
         batch = self._index.placed(number, looked[-1].offset if looked else -1, PLACES_STEP)
-        looked += batch
         if self._keeps:
             score = self._score if self._settings.policy is Policy.POPULAR else self._count
             self._scores.update((entry.offset, score(entry)) for entry in batch)
+        looked += batch  # only now: where a score cannot be had, the next step looks at the same ones again
         if len(batch) == PLACES_STEP:
             return
         row = self._packs.all[number].row if number in self._packs.all else Row.NEW

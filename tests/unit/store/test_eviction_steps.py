@@ -91,3 +91,22 @@ def test_a_fill_does_not_wait_until_a_volume_that_was_made_smaller_fits(tmp_path
         assert volume.evict_step()
     volume.reserve(4 * KIB)
     volume.close()
+
+
+def test_a_pack_still_leaves_where_the_index_could_not_be_asked_for_a_moment(tmp_path: Path) -> None:
+    volume = pack_of_small_objects(tmp_path)
+    key, left = volume.index.key, [PLACES_STEP // 2]
+
+    def failing_once(wanted: bytes) -> bytes:
+        left[0] -= 1
+        if left[0] == 0:
+            raise StoreError("index: its table of readers is full")
+        return key(wanted)
+
+    volume.index.key = failing_once  # type: ignore[method-assign]
+    with pytest.raises(StoreError, match="readers is full"):
+        volume.evict_step()
+    while volume.packs.all:
+        assert volume.evict_step()
+    assert volume.index.objects() == 0
+    volume.close()
