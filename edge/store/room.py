@@ -247,8 +247,14 @@ class Room:
         if not self._staying:
             self._forget_some()
             if not self._going:
+                self._going = self._left_in(self._evicting)
+            if not self._going:
                 self._finish_eviction()
         return True
+
+    def _left_in(self, number: int) -> list[Placed]:
+        """What still lies in the pack: a rebuild has found it since it was looked at, or a step has failed with it."""
+        return self._index.placed(number, limit=PLACES_STEP)
 
     def _next(self) -> Pack | None:
         new, kept = self._packs.oldest(Row.NEW), self._packs.oldest(Row.KEPT)
