@@ -151,6 +151,7 @@ class PurgeLog(Purged):
         super().__init__()
         self._disk, self._path, self._volume = disk, path, volume
         self._needed = 0  # bytes, when it was to be written anew last
+        self._is_named = False  # the file that has this name now has it for good
         self.damaged = 0  # entries that were found to be bad, the file's beginning being one
         for what, logged in read_purges(path, volume, self._note_damage):
             self.note(what, logged)
@@ -183,6 +184,9 @@ class PurgeLog(Purged):
                 self._write_anew(oldest_pack)
             if self._fd < 0:
                 self._open()
+        if not self._is_named:  # a power loss would bring the file before back, without this entry
+            self._disk.sync_directory(self._path.parent)
+            self._is_named = True
         logged = Logged(sequence, last_pack)
         raw = b"".join(_encode(what, logged) for what in whats)
         try:
@@ -223,8 +227,9 @@ class PurgeLog(Purged):
         raw = [_HEADER.pack(MAGIC, VERSION, 0, 0, self._volume.bytes)]
         for (soft, scope, site, text), logged in self.entries.items():
             raw.append(_encode(Purge(scope, text, site, soft), logged))
-        self._needed = sum(map(len, raw))
+        self._needed, self._is_named = sum(map(len, raw)), False
         write_whole(self._disk, self._path, b"".join(raw))
+        self._is_named = True
 
     def close(self) -> None:
         if self._fd >= 0:

@@ -133,3 +133,31 @@ def test_a_purge_that_is_noted_is_done_though_the_log_was_written_anew_for_it(tm
     assert length(tmp_path) < REPEATED_LEAST
     assert prove(volume, "/a") is None
     volume.close()
+
+
+class NamesNotSynced(Quick):
+    """While `fails`, names in directories cannot be made durable."""
+
+    fails = False
+
+    def sync_directory(self, path: Path) -> None:
+        if self.fails:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().sync_directory(path)
+
+
+def test_no_purge_is_noted_in_a_log_that_a_power_loss_might_take_back(tmp_path: Path) -> None:
+    disk = NamesNotSynced()
+    volume = open_volume(tmp_path, disk=disk)
+    put(volume, "/a", 1, 1000)
+    while length(tmp_path) < REPEATED_LEAST:
+        volume.purges.do_now(LIST)
+    disk.fails = True
+    for _ in range(2):  # for the first one it has been written anew
+        with pytest.raises(OSError, match="Input/output"):
+            volume.purges.do_now(Purge(Scope.KEY, b"/a"))
+        assert length(tmp_path) < REPEATED_LEAST
+    disk.fails = False
+    volume.purges.do_now(Purge(Scope.KEY, b"/a"))
+    assert prove(volume, "/a") is None
+    volume.close()
