@@ -21,7 +21,7 @@ from edge.store.packs import Packs
 from edge.store.popularity import Popularity, with_sum
 from edge.store.record import Extent, Record, sums_match
 from edge.store.settings import VolumeSettings
-from edge.store.tables import Placed
+from edge.store.tables import HALF_GONE, Placed
 from edge.store.tallies import Tallies
 from edge.store.traits import traits_of
 from edge.words import MIB, Damage, Eviction
@@ -76,6 +76,7 @@ class Room:
         self._staying: list[Placed] = []
         self._going: list[Placed] = []
         self._moved = False  # something of it
+        self.is_half_gone = False  # something of it has been forgotten: its journal tells of what the index has not
         self._deleted: deque[tuple[float, int]] = deque()  # packs: when, and their bytes
         self._others = SMALL_FILES
         self._counts_index = settings.index_dir is None  # else it lies on another disk
@@ -99,6 +100,9 @@ class Room:
         except (OSError, StoreError) as error:
             log.warning("popularity is not known: %s", error)
         self.budget.recall(self._index.meta(SPENT))
+        number = self._index.meta(HALF_GONE)
+        if number in self._packs.all:
+            self._evicting, self._looked, self.is_half_gone = number, [], True
 
     def remember(self) -> None:
         """Write popularity down; a crash of the machine costs what was learnt since."""
@@ -248,6 +252,7 @@ class Room:
             self._forget_some()
             if not self._going:
                 self._going = self._left_in(self._evicting)
+            self.is_half_gone = bool(self._going)
             if not self._going:
                 self._finish_eviction()
         return True
@@ -357,6 +362,8 @@ class Room:
             try:
                 with self._index.writing() as txn:
                     gone = [extent for entry in self._going[-step:] for extent in txn.forget_place(entry)]
+                    if len(self._going) > step and not self.is_half_gone:  # the next run is to go on with it
+                        txn.set_meta(HALF_GONE, self._evicting or 0)
             except IndexFull:  # each name changes some pages, which are free again after the next transaction
                 if step == 1:
                     raise
@@ -381,3 +388,4 @@ class Room:
     def begin_anew(self) -> None:
         """The index has become another: what it says of a pack that is being evicted is to be asked again."""
         self._evicting, self._looked, self._scores, self._staying, self._going = None, None, {}, [], []
+        self.is_half_gone = False

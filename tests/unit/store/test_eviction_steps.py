@@ -7,13 +7,13 @@ import pytest
 from edge.clock import FakeClock
 from edge.errors import StoreError
 from edge.store import rebuild
-from edge.store.eviction import HIT, Policy
+from edge.store.eviction import HIT, Policy, Row
 from edge.store.hits import HitCounters, create_hits_file
 from edge.store.record import Extent, Record
 from edge.store.room import MAKING_SECONDS, MOVES_STEP, PLACES_STEP
 from edge.store.volume import Volume
-from edge.words import KIB, MIB
-from tests.support.rebuilding import finish_rebuild, lose_index
+from edge.words import KIB, MIB, Eviction
+from tests.support.rebuilding import finish_rebuild, lose_index, rebuilt
 from tests.support.volumes import name, open_volume, prove, put, settings
 from tests.unit.store.test_disk_bound import PACK, Quick, fill, opened
 
@@ -188,4 +188,56 @@ def test_what_other_journals_say_is_not_lost_with_a_pack_that_leaves_while_its_o
     assert list(volume.packs.all) == [older]
     assert volume.index.objects() == 1
     assert prove(volume, "/of an older pack") == {0: SMALL}
+    volume.close()
+
+
+def half_evict(volume: Volume) -> list[str]:
+    """Until something is forgotten of a pack that is still there: what."""
+    (pack,) = volume.packs.all
+    while volume.index.objects() == OBJECTS:
+        assert volume.evict_step(keep=False)
+    assert pack in volume.packs.all
+    return [key for key in (f"/{number}" for number in range(OBJECTS)) if volume.lookup(name(volume, key)) is None]
+
+
+@pytest.mark.parametrize("started_again", [False, True])
+def test_what_is_deleted_or_replaced_does_not_come_back_from_a_pack_that_is_half_gone(
+    tmp_path: Path, *, started_again: bool
+) -> None:
+    volume = pack_of_small_objects(tmp_path)
+    (leaving,) = volume.packs.all
+    deleted, short_lived, replaced, *_ = half_evict(volume)
+    if started_again:
+        volume.close()
+        volume = open_volume(tmp_path, disk=Quick(), size_bytes=64 * MIB, pack_size=16 * MIB)
+    volume.packs.all[leaving].row = Row.KEPT  # what comes now is of the other row, and may leave before it
+    volume.delete(name(volume, deleted), None, Eviction.INVALIDATED)
+    record = put(volume, replaced, 2, SMALL)
+    volume.put_live(name(volume, short_lived), record, b"x")
+    volume.flush_journals()
+    for pack in [pack for pack in volume.packs.all.values() if pack.row is Row.NEW]:
+        volume.packs.remove(pack)
+    assert leaving in volume.packs.all
+    volume.close(clean=False)
+    lose_index(tmp_path)
+    volume = rebuilt(tmp_path, size_bytes=64 * MIB, pack_size=16 * MIB)
+    assert [prove(volume, key) for key in (deleted, short_lived, replaced)] == [None] * 3
+    assert volume.index.objects() == OBJECTS - 3
+    volume.close()
+
+
+def test_the_next_run_goes_on_with_a_pack_that_is_half_gone(tmp_path: Path) -> None:
+    volume = pack_of_small_objects(tmp_path)
+    (leaving,) = volume.packs.all
+    half_evict(volume)
+    volume.close()
+    volume = open_volume(tmp_path, disk=Quick(), size_bytes=64 * MIB, pack_size=16 * MIB)
+    assert leaving in volume.packs.all
+    while volume.needs_room():
+        assert volume.evict_step()
+    assert leaving not in volume.packs.all
+    assert volume.index.objects() == 0
+    volume.close()
+    volume = open_volume(tmp_path, disk=Quick(), size_bytes=64 * MIB, pack_size=16 * MIB)
+    assert not volume.needs_room()
     volume.close()
