@@ -216,12 +216,15 @@ class Room:
         return self._next() is not None
 
     def make_index_room(self) -> bool:
-        """The index's map is full: one pack leaves, with all that is in it. False: there is none."""
+        """The index's map is full: one pack leaves, with all that is in it, or for a second. False: there is none."""
+        until = self._clock.monotonic() + MAKING_SECONDS  # the rest goes between calls
         if self._evicting is None and self._next() is None:
             self._packs.seal_all()
         if not self.evict_step(keep=False):
             return False
         while self._evicting is not None:  # it takes some steps; and if it was begun before, something of it stays
+            if self.is_half_gone and self._clock.monotonic() >= until:
+                break
             self.evict_step(keep=False)
         return True
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from edge.clock import FakeClock
@@ -14,7 +15,7 @@ from edge.store.room import MAKING_SECONDS, MOVES_STEP, PLACES_STEP
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Eviction
 from tests.support.rebuilding import finish_rebuild, lose_index, rebuilt
-from tests.support.volumes import name, open_volume, prove, put, settings
+from tests.support.volumes import FailingIndex, name, open_volume, prove, put, settings
 from tests.unit.store.test_disk_bound import PACK, Quick, fill, opened
 
 SMALL = 100
@@ -82,6 +83,14 @@ class BusyClock(FakeClock):
 
     def monotonic(self) -> float:
         self.advance(MAKING_SECONDS / 10)
+        return super().monotonic()
+
+
+class VeryBusyClock(FakeClock):
+    """Each look at it takes as long as a fill waits for room."""
+
+    def monotonic(self) -> float:
+        self.advance(MAKING_SECONDS)
         return super().monotonic()
 
 
@@ -240,4 +249,23 @@ def test_the_next_run_goes_on_with_a_pack_that_is_half_gone(tmp_path: Path) -> N
     volume.close()
     volume = open_volume(tmp_path, disk=Quick(), size_bytes=64 * MIB, pack_size=16 * MIB)
     assert not volume.needs_room()
+    volume.close()
+
+
+def test_a_commit_for_which_the_index_has_no_room_does_not_wait_for_all_of_a_pack_to_be_forgotten(
+    tmp_path: Path,
+) -> None:
+    pack_of_small_objects(tmp_path).close()
+    fitting = settings(tmp_path, size_bytes=64 * MIB, pack_size=16 * MIB)
+    volume = Volume.open(tmp_path / "v", fitting, clock=VeryBusyClock(), disk=Quick(), boot="boot-1")
+    (first,) = volume.packs.all
+    FailingIndex(volume, 1, lmdb.MapFullError("full"))
+    put(volume, "/new", 1, SMALL)
+    assert prove(volume, "/new") == {0: SMALL}
+    assert first in volume.packs.all
+    assert 0 < OBJECTS + 1 - volume.index.objects() <= PLACES_STEP
+    while volume.needs_room():
+        assert volume.evict_step()
+    assert first not in volume.packs.all
+    assert volume.index.objects() == 1
     volume.close()
