@@ -105,7 +105,7 @@ class Commits:
                 gone = self._index.extents(known)
                 txn.remove_record(name, known, gone)
                 self._tallies.evicted(Eviction.REPLACED, 1, sum(extent.length for extent in gone))
-            if known is not None or self._rebuild() is not None:  # then it may be in a journal that is yet unread
+            if known is not None or self._rebuild() is not None or self._room.is_half_gone:  # a journal may know it
                 ended.append(DeleteEntry(name, known.generation if known else 0, self._numbers.next_sequence()))
             record = replace(record, sequence=self._numbers.next_sequence(), first=None)
             logged.append((pack, ObjectEntry(name, record)))

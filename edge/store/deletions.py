@@ -12,6 +12,7 @@ from edge.store.packs import Packs
 from edge.store.purge import Purges
 from edge.store.rebuild import Rebuild
 from edge.store.renewal import Renewal
+from edge.store.room import Room
 from edge.store.tallies import Tallies
 from edge.words import Eviction
 
@@ -30,9 +31,11 @@ class Deletions:
         numbers: Numbers,
         tallies: Tallies,
         rebuild: Callable[[], Rebuild | Renewal | None],
+        room: Room,
     ) -> None:
         self._index, self._live, self._packs, self._purges = index, live, packs, purges
         self._numbers, self._tallies, self._rebuild = numbers, tallies, rebuild
+        self._room = room
         self._unread = bool(index.unread_journals())
         self._forgotten: set[bytes] = set()  # names that journals which were not read may know, deleted in this run
 
@@ -70,8 +73,9 @@ class Deletions:
         return known is not None
 
     def may_come_back(self, name: bytes) -> bool:
-        """May a journal that has not been read have what the index has not? What it says is older than a deletion."""
-        return self._rebuild() is not None or (self._unread and name not in self._forgotten)
+        """May a journal have what the index has not, or has forgotten? What it says is older than a deletion."""
+        unread = self._unread and name not in self._forgotten
+        return unread or self._rebuild() is not None or self._room.is_half_gone
 
     def note_rebuilt(self) -> None:
         """All journals have been read that the disk gives."""

@@ -150,6 +150,8 @@ class PurgeLog(Purged):
     def __init__(self, disk: Disk, path: Path, volume: uuid.UUID, packs: Collection[int], now: int) -> None:
         super().__init__()
         self._disk, self._path, self._volume = disk, path, volume
+        self._needed = 0  # bytes, when it was to be written anew last
+        self._is_named = False  # the file that has this name now has it for good
         self.damaged = 0  # entries that were found to be bad, the file's beginning being one
         for what, logged in read_purges(path, volume, self._note_damage):
             self.note(what, logged)
@@ -164,7 +166,6 @@ class PurgeLog(Purged):
                 raise
         self._fd, self._end = -1, 0
         self._open()
-        self._needed = self._end  # bytes, when it was written anew last
         self._anew_at = max(REPEATED_LEAST, 2 * self._needed)  # bytes, at which it is next
 
     def _note_damage(self) -> None:
@@ -176,13 +177,16 @@ class PurgeLog(Purged):
             self._open()
         if len(self.entries) >= ENTRIES_MOST or self._needed >= BYTES_MOST:
             self._merge_older_half()
-            self._write_anew(oldest_pack)
-        elif self._end >= self._anew_at:
+            self._anew_at = 0
+        if self._end >= self._anew_at:
             self._anew_at = 2 * self._end  # should it fail: it is longer than it need be then, and as good
             with suppress(OSError):
                 self._write_anew(oldest_pack)
             if self._fd < 0:
                 self._open()
+        if not self._is_named:  # a power loss would bring the file before back, without this entry
+            self._disk.sync_directory(self._path.parent)
+            self._is_named = True
         logged = Logged(sequence, last_pack)
         raw = b"".join(_encode(what, logged) for what in whats)
         try:
@@ -210,7 +214,6 @@ class PurgeLog(Purged):
             fd, self._fd = self._fd, -1
             self._disk.close(fd)
             self._open()
-        self._needed = self._end
         self._anew_at = max(REPEATED_LEAST, 2 * self._needed)
 
     def _open(self) -> None:
@@ -224,7 +227,9 @@ class PurgeLog(Purged):
         raw = [_HEADER.pack(MAGIC, VERSION, 0, 0, self._volume.bytes)]
         for (soft, scope, site, text), logged in self.entries.items():
             raw.append(_encode(Purge(scope, text, site, soft), logged))
+        self._needed, self._is_named = sum(map(len, raw)), False
         write_whole(self._disk, self._path, b"".join(raw))
+        self._is_named = True
 
     def close(self) -> None:
         if self._fd >= 0:

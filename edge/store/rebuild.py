@@ -139,6 +139,8 @@ class Rebuild:
         stretch = Stretch()
         self._sound.clear()
         opened = 0
+        if self._number not in self._packs.all:  # evicted since the last step
+            self._raw = b""
         while stretch.entries < most and (self._raw or (self.left and opened < JOURNALS)):
             if not self._raw:
                 opened += 1

@@ -21,7 +21,7 @@ from edge.store.packs import Packs
 from edge.store.popularity import Popularity, with_sum
 from edge.store.record import Extent, Record, sums_match
 from edge.store.settings import VolumeSettings
-from edge.store.tables import Placed
+from edge.store.tables import HALF_GONE, Placed
 from edge.store.tallies import Tallies
 from edge.store.traits import traits_of
 from edge.words import MIB, Damage, Eviction
@@ -76,6 +76,7 @@ class Room:
         self._staying: list[Placed] = []
         self._going: list[Placed] = []
         self._moved = False  # something of it
+        self.is_half_gone = False  # something of it has been forgotten: its journal tells of what the index has not
         self._deleted: deque[tuple[float, int]] = deque()  # packs: when, and their bytes
         self._others = SMALL_FILES
         self._counts_index = settings.index_dir is None  # else it lies on another disk
@@ -99,6 +100,9 @@ class Room:
         except (OSError, StoreError) as error:
             log.warning("popularity is not known: %s", error)
         self.budget.recall(self._index.meta(SPENT))
+        number = self._index.meta(HALF_GONE)
+        if number in self._packs.all:
+            self._evicting, self._looked, self.is_half_gone = number, [], True
 
     def remember(self) -> None:
         """Write popularity down; a crash of the machine costs what was learnt since."""
@@ -212,12 +216,15 @@ class Room:
         return self._next() is not None
 
     def make_index_room(self) -> bool:
-        """The index's map is full: one pack leaves, with all that is in it. False: there is none."""
+        """The index's map is full: one pack leaves, with all that is in it, or for a second. False: there is none."""
+        until = self._clock.monotonic() + MAKING_SECONDS  # the rest goes between calls
         if self._evicting is None and self._next() is None:
             self._packs.seal_all()
         if not self.evict_step(keep=False):
             return False
         while self._evicting is not None:  # it takes some steps; and if it was begun before, something of it stays
+            if self.is_half_gone and self._clock.monotonic() >= until:
+                break
             self.evict_step(keep=False)
         return True
 
@@ -247,8 +254,15 @@ class Room:
         if not self._staying:
             self._forget_some()
             if not self._going:
+                self._going = self._left_in(self._evicting)
+            self.is_half_gone = bool(self._going)
+            if not self._going:
                 self._finish_eviction()
         return True
+
+    def _left_in(self, number: int) -> list[Placed]:
+        """What still lies in the pack: a rebuild has found it since it was looked at, or a step has failed with it."""
+        return self._index.placed(number, limit=PLACES_STEP)
 
     def _next(self) -> Pack | None:
         new, kept = self._packs.oldest(Row.NEW), self._packs.oldest(Row.KEPT)
@@ -259,10 +273,10 @@ class Room:
     def _look_on(self, number: int, looked: list[Placed]) -> None:
         """Learn what else lies in the pack that is evicted, and how much it is wanted; then divide it."""
         batch = self._index.placed(number, looked[-1].offset if looked else -1, PLACES_STEP)
-        looked += batch
         if self._keeps:
             score = self._score if self._settings.policy is Policy.POPULAR else self._count
             self._scores.update((entry.offset, score(entry)) for entry in batch)
+        looked += batch  # only now: where a score cannot be had, the next step looks at the same ones again
         if len(batch) == PLACES_STEP:
             return
         row = self._packs.all[number].row if number in self._packs.all else Row.NEW
@@ -351,6 +365,8 @@ class Room:
             try:
                 with self._index.writing() as txn:
                     gone = [extent for entry in self._going[-step:] for extent in txn.forget_place(entry)]
+                    if len(self._going) > step and not self.is_half_gone:  # the next run is to go on with it
+                        txn.set_meta(HALF_GONE, self._evicting or 0)
             except IndexFull:  # each name changes some pages, which are free again after the next transaction
                 if step == 1:
                     raise
@@ -375,3 +391,4 @@ class Room:
     def begin_anew(self) -> None:
         """The index has become another: what it says of a pack that is being evicted is to be asked again."""
         self._evicting, self._looked, self._scores, self._staying, self._going = None, None, {}, [], []
+        self.is_half_gone = False

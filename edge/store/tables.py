@@ -18,6 +18,7 @@ NEXT_GENERATION: Final = b"next-generation"  # in table `meta`: what the counter
 NEXT_PACK: Final = b"next-pack"
 UNFINISHED: Final = b"unfinished"  # in table `meta` for as long as something is missing
 UNREAD: Final = b"unread-"  # and a pack's number: the disk has not given its journal when this index was made
+HALF_GONE: Final = b"half-gone"  # in table `meta`: a pack, of whose objects some are forgotten that its journal has
 MAX_READERS: Final = 512
 KEY_CUT: Final = 400  # an LMDB key has at most 511 bytes
 EXTENT_KEY: Final = struct.Struct(">QQ")

@@ -82,7 +82,9 @@ class Volume:
             self.purges.on_unmet = partial(shared.versions.hide, self._cell)
         purges, numbers, tallies = self.purges, self._numbers, self.tallies
         self._commits = Commits(self.index, self.live, self.packs, self.room, tallies, numbers, self._under_way)
-        self._deletions = Deletions(self.index, self.live, self.packs, purges, numbers, tallies, self._under_way)
+        self._deletions = Deletions(
+            self.index, self.live, self.packs, purges, numbers, tallies, self._under_way, self.room
+        )
         self.mending = Mending(opened, self._deletions, tallies, self._under_way, lambda error: self.disk_error(error))
 
     def _count_damage_of_start(self) -> None:

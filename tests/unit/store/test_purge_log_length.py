@@ -62,7 +62,7 @@ def test_a_log_that_cannot_be_opened_again_has_nothing_written_into_another_file
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edge.store.purgelog.ENTRIES_MOST", 4)
-    disk = FailingDisk(0, number=errno.EMFILE, where="purges")
+    disk = FailingDisk(1_000_000, number=errno.EMFILE, where="purges", for_ever=True)
     volume = open_volume(tmp_path, disk=disk)
     put(volume, "/a", 1, 1000)
     volume.flush_journals()
@@ -71,7 +71,8 @@ def test_a_log_that_cannot_be_opened_again_has_nothing_written_into_another_file
     disk.arm(2)  # the file has its name, and is not opened
     with pytest.raises(OSError, match="Too many"):
         volume.purges.do_now(Purge(Scope.KEY, b"/a"))
-    assert disk.failed == 1
+    assert disk.failed == 2
+    disk.arm(1_000_000)
     other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)  # it gets the lowest number that is free
     try:
         volume.purges.do_now(Purge(Scope.KEY, b"/a"))
@@ -97,6 +98,32 @@ def test_a_log_that_cannot_be_written_anew_is_gone_on_with(tmp_path: Path) -> No
     assert stored_after_loss(tmp_path, "/a") == []
 
 
+def test_a_disk_on_which_a_long_log_cannot_be_written_anew_has_no_more_purged_than_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.store.purgelog.BYTES_MOST", REPEATED_LEAST)
+    disk = FailingDisk(1_000_000, number=errno.ENOSPC, where="purges.new", for_ever=True)
+    volume = open_volume(tmp_path, disk=disk)
+    log, number = volume.purges.log, 0
+    while log._needed < REPEATED_LEAST:
+        volume.purges.do_now(Purge(Scope.KEY, b"/%d" % number + b"u" * 3000))
+        number += 1
+    put(volume, "/a", 1, 1000)
+    put(volume, "/b", 1, 1000)
+    volume.flush_journals()
+    disk.arm(1)
+    for other in range(20):
+        volume.purges.do_now(Purge(Scope.KEY, b"/other/%d" % other))
+    assert disk.failed
+    volume.purges.do_now(Purge(Scope.KEY, b"/b"))
+    assert len(log.entries) > 20
+    record = volume.lookup(name(volume, "/a"))
+    assert record is not None
+    assert log.revised(record) is record
+    volume.close(clean=False)
+    assert stored_after_loss(tmp_path, "/a", "/b") == ["/a"]
+
+
 def test_a_purge_that_is_noted_is_done_though_the_log_was_written_anew_for_it(tmp_path: Path) -> None:
     volume = open_volume(tmp_path, disk=Quick())
     put(volume, "/a", 1, 1000)
@@ -104,5 +131,33 @@ def test_a_purge_that_is_noted_is_done_though_the_log_was_written_anew_for_it(tm
         volume.purges.do_now(LIST)
     volume.purges.do_now(Purge(Scope.KEY, b"/a"))
     assert length(tmp_path) < REPEATED_LEAST
+    assert prove(volume, "/a") is None
+    volume.close()
+
+
+class NamesNotSynced(Quick):
+    """While `fails`, names in directories cannot be made durable."""
+
+    fails = False
+
+    def sync_directory(self, path: Path) -> None:
+        if self.fails:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().sync_directory(path)
+
+
+def test_no_purge_is_noted_in_a_log_that_a_power_loss_might_take_back(tmp_path: Path) -> None:
+    disk = NamesNotSynced()
+    volume = open_volume(tmp_path, disk=disk)
+    put(volume, "/a", 1, 1000)
+    while length(tmp_path) < REPEATED_LEAST:
+        volume.purges.do_now(LIST)
+    disk.fails = True
+    for _ in range(2):  # for the first one it has been written anew
+        with pytest.raises(OSError, match="Input/output"):
+            volume.purges.do_now(Purge(Scope.KEY, b"/a"))
+        assert length(tmp_path) < REPEATED_LEAST
+    disk.fails = False
+    volume.purges.do_now(Purge(Scope.KEY, b"/a"))
     assert prove(volume, "/a") is None
     volume.close()
