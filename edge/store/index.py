@@ -1,11 +1,13 @@
 """The disposable index: LMDB tables over packs (DESIGN D4). One writer; readers in any number of processes."""
 
+import errno
+import os
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import lmdb
 
@@ -33,6 +35,7 @@ from edge.store.tables import (
     last_transaction,
 )
 from edge.store.writing import Writing
+from edge.words import MIB
 
 Scan = Callable[[Side, bytes, bytes, int], list[bytes]]  # rows that begin with a prefix, behind a row, at most so many
 
@@ -62,6 +65,22 @@ def _reading(look: Callable[Concatenate["Index", P], T]) -> Callable[Concatenate
             raise StoreError(f"index: {error}") from error
 
     return looking
+
+
+FULL: Final = MIB  # less free than that: no more than LMDB writes at once
+
+
+def _reason(error: lmdb.Error, path: Path) -> Exception:
+    """ENOSPC, which is no error of the disk, if its file system is full: LMDB tells of a write that is cut short as of
+    an I/O error."""
+    full = isinstance(error, lmdb.DiskError)
+    with suppress(OSError):
+        full = full or (str(error).endswith(os.strerror(errno.EIO)) and Disk().space(path)[0] < FULL)
+    if not full:
+        return error
+    reason = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    reason.__cause__ = error
+    return reason
 
 
 def _nobody_cares(_name: bytes) -> None:
@@ -119,7 +138,7 @@ class Index:
         try:
             self._tables.env.sync(True)
         except lmdb.Error as error:
-            raise StoreError(f"index: {error}") from error
+            raise StoreError(f"index: {error}") from _reason(error, self.path)
         for directory in (self.path, self.path.parent):
             disk.sync_directory(directory)
 
@@ -147,7 +166,7 @@ class Index:
             self._begin(tables).abort()  # a commit that could not write its page of meta data: that shows here
             if isinstance(error, lmdb.MapFullError):
                 raise IndexFull("the index is full") from error
-            raise StoreError(f"index: {error}") from error
+            raise StoreError(f"index: {error}") from _reason(error, self.path)
 
     def _begin(self, tables: Tables, *, write: bool = False) -> Any:
         try:

@@ -130,8 +130,8 @@ def try_all(tmp_path: Path, seeds: range) -> int:
         rng.choice([flip, flip, flip, zeros, swap])(raw, rng)
         path.write_bytes(raw)
         rounds, counted = use(trial)
-        assert counted == rounds, f"seed {seed}"
-        given_up += rounds > 0
+        assert counted == rounds or (rounds, counted) == (0, 1), f"seed {seed}"  # the latter: a start has met it
+        given_up += counted > 0
         shutil.rmtree(trial)
     return given_up
 
