@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from edge.store.tables import DATA
+
 PAGE: Final = mmap.PAGESIZE
 _ADDRESS_AT: Final = 16  # of si_addr in siginfo_t, on 64 bits
 _SA_SIGINFO: Final = 4
@@ -66,7 +68,7 @@ class Bus:
 
     def watch(self, index: Path, unreadable: Callable[[], None]) -> None:
         """`unreadable` is called when a page of this index cannot be read; it must not look into the index."""
-        file = os.path.realpath(index / "data.mdb")
+        file = os.path.realpath(index / DATA)
         for line in Path("/proc/self/maps").read_text().splitlines():
             if line.endswith(" " + file):
                 start, end = (int(part, 16) for part in line.partition(" ")[0].split("-"))

@@ -22,6 +22,7 @@ from edge.store.record import (
 )
 from edge.store.residency import PAGE
 from edge.store.tables import (
+    DATA,
     FORMAT,
     NO_INDEX,
     PLACE,
@@ -165,8 +166,17 @@ class Index:
         except lmdb.Error as error:
             self._begin(tables).abort()  # a commit that could not write its page of meta data: that shows here
             if isinstance(error, lmdb.MapFullError):
+                if self._is_far_from_full():
+                    raise self.lose(error) from error
                 raise IndexFull("the index is full") from error
             raise StoreError(f"index: {error}") from _reason(error, self.path)
+
+    def _is_far_from_full(self) -> bool:
+        """Then pages that name pages beyond the map had it say that it is, and no eviction would help."""
+        try:
+            return 2 * (self.path / DATA).stat().st_size < self.map_bytes
+        except OSError:
+            return False
 
     def _begin(self, tables: Tables, *, write: bool = False) -> Any:
         try:

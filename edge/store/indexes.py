@@ -11,9 +11,8 @@ from edge.store.bulk.builder import PATTERN as BUILT
 from edge.store.bus import Bus
 from edge.store.index import Index
 from edge.store.settings import VolumeSettings
+from edge.store.tables import DATA
 from edge.words import GIB
-
-DATA = "data.mdb"
 
 
 def _nothing() -> None:

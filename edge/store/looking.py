@@ -11,7 +11,7 @@ import lmdb
 from edge.store.bus import Bus
 from edge.store.record import Extent, decode_extent_row, glance
 from edge.store.residency import PAGE
-from edge.store.tables import NO_INDEX, extent_key, open_environment
+from edge.store.tables import DATA, NO_INDEX, extent_key, open_environment
 
 ERRORS: Final = (lmdb.Error, *NO_INDEX)
 WALK_MOST: Final = 4096  # extents of an object: 64 GB in pieces of 16 MiB
@@ -84,7 +84,7 @@ class ReadIndex:
     @property
     def data(self) -> Path:
         """The file that it lies in."""
-        return self._path / "data.mdb"
+        return self._path / DATA
 
     def used_bytes(self) -> int:
         """How much of the file holds pages."""

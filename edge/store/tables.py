@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import lmdb
 
+DATA: Final = "data.mdb"  # LMDB's file of it, in the index's directory
 TABLES: Final = (b"names", b"extents", b"places", b"keys", b"tags", b"meta")
 # An index of another format is rebuilt; 1 had no side table by key, 2 no checksums of its own, 3 none of extents' keys.
 FORMAT: Final = 4

@@ -218,6 +218,7 @@ class FailingIndex:
         self.failed, self._left, self._for_ever, self._error = 0, nth, for_ever, error
         self._writing = volume.index.writing
         volume.index.writing = self._failing  # type: ignore[method-assign]
+        volume.index._is_far_from_full = lambda: False  # type: ignore[method-assign] # it is as full as it says
 
     @contextmanager
     def _failing(self) -> Iterator[Writing]:

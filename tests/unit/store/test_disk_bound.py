@@ -9,9 +9,10 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from edge.errors import StoreError
+from edge.errors import IndexFull, StoreError
 from edge.store.disk import Disk
 from edge.store.hits import HitCounters, create_hits_file
+from edge.store.index import Index
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Eviction
 from tests.support.rebuilding import finish_rebuild
@@ -241,3 +242,14 @@ def test_a_start_asks_for_the_length_of_no_journal_but_soon_afterwards(
     volume.sweep_live()
     assert before == 0 < volume.packs.journal_bytes
     volume.close()
+
+
+def test_an_index_that_calls_itself_full_and_is_far_from_it_is_damaged(tmp_path: Path) -> None:
+    """Pages that name pages beyond its map: each eviction would fail like the one before, for ever."""
+    index, lost = Index(tmp_path / "index-1", 64 * MIB), list[str]()
+    index.lost = lost.append
+    with pytest.raises(StoreError, match="MAP_FULL") as told, index.writing():
+        raise lmdb.MapFullError("MDB_MAP_FULL: Environment mapsize limit reached")
+    assert not isinstance(told.value, IndexFull)
+    assert len(lost) == 1
+    index.close()
