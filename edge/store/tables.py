@@ -29,6 +29,7 @@ PLACE: Final = struct.Struct("<16sQQI")
 
 # What LMDB, or a row that has not its length, says of pages that make no index. Others: of the disk, or a full map.
 NO_INDEX: Final = (
+    lmdb.BadDbiError,
     lmdb.BadTxnError,
     lmdb.BadValsizeError,
     lmdb.CorruptedError,
