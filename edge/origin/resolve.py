@@ -49,6 +49,8 @@ class TtlResolver:
         return f"<TtlResolver {self._options}>"
 
     async def resolve(self, host: str, port: int) -> tuple[list[Entry], float | None]:
+        if address := _literal(host, port):
+            return address, None
         if self._own is None:
             self._own = self._aiodns.DNSResolver(timeout=LOOKUP_SECONDS, tries=2, **self._options)
         try:
@@ -63,6 +65,14 @@ class TtlResolver:
     async def close(self) -> None:
         if self._own is not None:
             await self._own.close()
+
+
+def _literal(host: str, port: int) -> list[Entry]:
+    """An address that is written as one is nothing to ask anybody about: c-ares has a thread for its questions."""
+    try:
+        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+    except OSError:
+        return []
 
 
 def _spoken(address: tuple[Any, ...]) -> tuple[Any, ...]:

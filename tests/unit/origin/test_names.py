@@ -155,3 +155,15 @@ async def test_what_only_the_system_knows_is_asked_of_it_and_addresses_stand_for
     names = Names("127.0.0.1", 1, SystemClock(), resolver)
     assert len(await names.addresses()) == 1
     await names.close()
+
+
+@pytest.mark.parametrize(("host", "family"), [("192.0.2.1", socket.AF_INET), ("2001:db8::1", socket.AF_INET6)])
+async def test_an_address_that_is_written_as_one_is_asked_of_nobody(host: str, family: int) -> None:
+    class Silent:
+        def __getattr__(self, name: str) -> Any:
+            raise AssertionError(f"{name} is used")
+
+    resolver = TtlResolver(Silent())
+    (found,), good_for = await resolver.resolve(host, 80)
+    assert (found[0], found[4][:2], good_for) == (family, (host, 80), None)
+    await resolver.close()
