@@ -125,6 +125,7 @@ def another_boot(cache: Path) -> None:
         mark.write_text(json.dumps({**json.loads(mark.read_text()), "boot_id": "before the power failed"}))
 
 
+PAUSE = 0.15  # seconds: a fast machine would turn the whole cache over between two flushes, and journal nothing
 FRUITLESS = 10  # images at most in which nothing had been journalled
 
 
@@ -148,6 +149,7 @@ class Load:
     async def run(self) -> None:
         async with client() as http:
             while True:
+                await asyncio.sleep(PAUSE)
                 self.number += 1
                 number = self.number if self._rng.random() < 0.7 else self._rng.randrange(self.number)
                 path = path_of(number)
