@@ -18,6 +18,9 @@ from tests.support.edgeproc import Edge, client, proven
 SITE = b"default"
 
 
+PAUSE = 0.015  # seconds: on a fast machine what is held would have to be asked for within a turn of a small cache
+
+
 def path_of(number: int, most: int = 700 * KIB) -> str:
     """Sizes are as mixed as numbers."""
     return f"/s/{5 * KIB + (number * 7919) % most}/{number}.ts"
@@ -77,6 +80,7 @@ class Load:
                 self.number += 1
                 number = self.number if self._rng.random() < 0.6 else self._rng.randrange(self.number)
                 await self.one(http, number)
+                await asyncio.sleep(PAUSE)
 
     async def hold(self) -> None:
         async with client() as http:
