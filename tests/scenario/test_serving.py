@@ -174,6 +174,8 @@ async def test_a_worker_that_dies_is_replaced_and_counters_go_on(tmp_path: Path)
         for _ in range(4):
             async with http.get(edge.url + SEGMENT, headers={"Connection": "close"}) as got:
                 await got.read()
+        while await edge.metric("edge_http_requests_total{") < 4:  # counted when it has gone, which we may see first
+            await asyncio.sleep(0.01)
         for pid in edge.children("worker"):
             os.kill(pid, signal.SIGKILL)
         await edge.wait_for_line("worker . has ended")
