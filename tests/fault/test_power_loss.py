@@ -255,8 +255,10 @@ async def lose_power(tmp_path: Path, seed: int, count: int) -> Found:
                     if turn >= count and found.promised:
                         break
                     await asyncio.sleep(rng.uniform(0.3, 2.5))
-                    await _fail_once(disk, tmp_path, origin, found, load, KINDS[turn % 3], rng)
-                    assert not [task for task in tasks if task.done()], "the load has ended"
+                    try:
+                        await _fail_once(disk, tmp_path, origin, found, load, KINDS[turn % 3], rng)
+                    finally:
+                        assert not [task for task in tasks if task.done()], f"the load has ended, {found.images} images"
                 found.evicted = await edge.metric(EVICTIONS)
             finally:
                 for task in tasks:
