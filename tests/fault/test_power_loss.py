@@ -125,6 +125,7 @@ def another_boot(cache: Path) -> None:
         mark.write_text(json.dumps({**json.loads(mark.read_text()), "boot_id": "before the power failed"}))
 
 
+LATELY = 200  # objects among which old ones are asked for again: with more what is kept would never change
 PAUSE = 0.15  # seconds: a fast machine would turn the whole cache over between two flushes, and journal nothing
 FRUITLESS = 10  # images at most in which nothing had been journalled
 
@@ -151,7 +152,11 @@ class Load:
             while True:
                 await asyncio.sleep(PAUSE)
                 self.number += 1
-                number = self.number if self._rng.random() < 0.7 else self._rng.randrange(self.number)
+                number = (
+                    self.number
+                    if self._rng.random() < 0.7
+                    else self._rng.randrange(max(0, self.number - LATELY), self.number)
+                )
                 path = path_of(number)
                 try:
                     async with http.get(self._edge.url + path) as got:
