@@ -187,6 +187,8 @@ async def test_a_worker_that_dies_is_replaced_and_counters_go_on(tmp_path: Path)
                     break
                 except aiohttp.ClientError:
                     await asyncio.sleep(0.1)
+        while await edge.metric("edge_http_requests_total{") < 8:
+            await asyncio.sleep(0.01)
         assert await edge.metric("edge_http_requests_total{") == 8
         assert await edge.metric("edge_worker_restarts_total") == 2
 

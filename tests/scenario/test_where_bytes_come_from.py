@@ -107,6 +107,9 @@ async def test_of_an_answer_begun_from_the_volume_the_missing_bytes_count_as_the
             sent,
             {("miss", "shield"): 2 * MIB, ("hit", "volume"): stored + LENGTH, ("hit", "shield"): LENGTH - stored},
         )
-        line = json.loads((tmp_path / "e.log").read_text().splitlines()[1])
+        async with asyncio.timeout(10):
+            while len(lines := (tmp_path / "e.log").read_text().splitlines()) < 2:  # it is written in batches
+                await asyncio.sleep(0.05)
+        line = json.loads(lines[1])
         assert (line["cache_status"], line["tier"]) == ("hit", "volume")
         assert line["upstream_addr"] == shield.url.removeprefix("http://")
