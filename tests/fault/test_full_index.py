@@ -3,7 +3,6 @@ as before."""
 
 import errno
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,20 +14,15 @@ from edge.store.health import is_of_the_disk
 from edge.store.index import Index
 from edge.words import MIB
 from tests.fault.test_bad_disks import fill_up
-from tests.support.crashdisk import may_mount, unmount
+from tests.support.crashdisk import may_mount, small_file_system
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     if not may_mount():
         pytest.skip("needs root to mount a file system")
-    where = tmp_path / "small"
-    where.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(where)], check=True)
-    try:
+    with small_file_system(tmp_path / "small", "8m") as where:
         yield where
-    finally:
-        unmount(where)
 
 
 def write(index: Index, number: int) -> None:

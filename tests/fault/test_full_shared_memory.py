@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fault.test_bad_disks import fill_up
-from tests.support.crashdisk import may_mount, unmount
+from tests.support.crashdisk import may_mount, small_file_system
 
 PROGRAM = """
 import sys
@@ -33,13 +33,8 @@ volume.close()
 def shared(tmp_path: Path) -> Iterator[Path]:
     if not may_mount():
         pytest.skip("needs root to mount a file system")
-    where = tmp_path / "shm"
-    where.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(where)], check=True)
-    try:
+    with small_file_system(tmp_path / "shm", "2m") as where:
         yield where
-    finally:
-        unmount(where)
 
 
 def live(directory: Path, shared: Path) -> list[str]:

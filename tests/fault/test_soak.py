@@ -87,7 +87,7 @@ class Soaked:
     good: int = 0
 
 
-async def soak(tmp_path: Path, seconds: float, rate: float, new: float) -> Soaked:
+async def soak(tmp_path: Path, seconds: float, rate: float, new: float, *, deleted_packs: int) -> Soaked:
     """`rate` requests a second, `new` of them for what is in no cache yet; each answer is proven."""
     cache = tmp_path / "c"
     soaked = Soaked()
@@ -113,7 +113,7 @@ async def soak(tmp_path: Path, seconds: float, rate: float, new: float) -> Soake
         soaked.good = viewers.good
         assert await edge.metric("edge_cache_evictions_total") > 0, "the load must have been more than the cache holds"
         assert most <= SIZE + 2 * PACK
-        assert gone <= 4 * PACK, "deleted packs that somebody still sends from"
+        assert gone <= deleted_packs * PACK, "deleted packs that somebody still sends from"
         print(f"{viewers.good} requests, at most {most / MIB:.1f} MiB on disk and {gone / MIB:.1f} of deleted packs")
     nothing_is_left_over(cache)
     return soaked
@@ -134,7 +134,7 @@ def nothing_is_left_over(cache: Path) -> None:
 
 @pytest.mark.timeout(180)
 async def test_under_a_load_with_evictions_descriptors_and_disk_use_are_bounded(tmp_path: Path) -> None:
-    soaked = await soak(tmp_path, 12, 600, 0.15)
+    soaked = await soak(tmp_path, 12, 600, 0.15, deleted_packs=4)  # other tests take the cores
     assert soaked.good > 0
     for process in soaked.processes.values():
         late = process.descriptors[6:]
@@ -147,7 +147,7 @@ async def test_under_a_load_with_evictions_descriptors_and_disk_use_are_bounded(
 async def test_two_hours_of_load_with_evictions(tmp_path: Path) -> None:
     """At 2,000 requests a second; the first half hour warms up."""
     seconds, rate = 7200, 2000
-    soaked = await soak(tmp_path, seconds, rate, 0.015)
+    soaked = await soak(tmp_path, seconds, rate, 0.015, deleted_packs=2)
     assert soaked.good > 0.98 * seconds * rate
     for pid, process in soaked.processes.items():
         slope = process.slope(1800)

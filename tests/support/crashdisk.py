@@ -236,6 +236,17 @@ def unmount(where: Path) -> None:
 
 
 @contextmanager
+def small_file_system(where: Path, size: str) -> Iterator[Path]:
+    """A tmpfs of that size."""
+    where.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(where)], check=True)
+    try:
+        yield where
+    finally:
+        unmount(where)
+
+
+@contextmanager
 def mounted_image(image: Path, where: Path, *options: str) -> Iterator[Path]:
     """An ext4 image through a loop device; mounting replays its journal."""
     where.mkdir(exist_ok=True)
