@@ -19,7 +19,7 @@ from edge.origin.resolve import best_resolver
 from edge.runtime import convert
 from edge.runtime.child import ChildHandle
 from edge.runtime.gauges import KeeperGauges
-from edge.runtime.heap import trim_now_and_then
+from edge.runtime.heap import keep_bodies_apart, trim_now_and_then
 from edge.store.bus import Bus
 from edge.store.doubts import KEEPER
 from edge.store.hits import Shared
@@ -33,6 +33,7 @@ WARM_SECONDS = 0.5
 
 async def run_keeper(child: ChildHandle) -> None:
     """Keep the volume until told to stop."""
+    keep_bodies_apart()
     charter, settings = child.charter, child.charter.settings
     clock = SystemClock()
     slots = SlotWriter(charter.slot_fd)

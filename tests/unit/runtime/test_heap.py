@@ -1,7 +1,10 @@
 """Free memory goes back to the system."""
 
 import asyncio
+import ctypes
 import gc
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +40,30 @@ async def test_holes_amid_the_heap_are_given_back_now_and_then() -> None:
     await tasks.close()
     assert before - anonymous_kib() > 16 << 10
     assert all(len(buffer) == 32 << 10 for buffer in kept)
+
+
+BODIES = """
+import sys
+from tests.unit.runtime.test_heap import anonymous_kib
+from edge.runtime.heap import keep_bodies_apart
+if sys.argv[1] == "apart":
+    keep_bodies_apart()
+bodies, stay = [], []
+for _ in range(300):
+    bodies.append(b"x" * (100 << 10))
+    stay.append(b"y" * 900)  # beyond what Python's own allocator takes
+full = anonymous_kib()
+bodies.clear()
+print(full - anonymous_kib())
+"""
+
+
+def test_bodies_leave_nothing_behind_among_what_stays() -> None:
+    if getattr(ctypes.CDLL(None), "mallopt", None) is None:
+        pytest.skip("the C library has no such option")
+    given_back = {
+        how: int(subprocess.run([sys.executable, "-c", BODIES, how], capture_output=True, check=True).stdout)
+        for how in ("apart", "as glibc has it")
+    }
+    assert given_back["apart"] > 28 << 10
+    assert given_back["as glibc has it"] < 1 << 10, "if so, there is no need of it"
