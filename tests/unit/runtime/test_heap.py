@@ -66,4 +66,4 @@ def test_bodies_leave_nothing_behind_among_what_stays() -> None:
         for how in ("apart", "as glibc has it")
     }
     assert given_back["apart"] > 28 << 10
-    assert given_back["as glibc has it"] < 1 << 10, "if so, there is no need of it"
+    assert given_back["as glibc has it"] < 15 << 10, "if more, there is no need of it"
