@@ -270,9 +270,8 @@ async def test_a_member_whose_bodies_break_is_left_at_once_and_after_some_not_as
                 break
         assert bench.client.breaker.state is not State.CLOSED
         assert path == "far" or number == BROKEN - 1
-        asked = len(first.asked)
         assert (await bench.get("/x.ts")).bytes() == BODY
-        assert len(first.asked) == asked
+        assert "/x.ts" not in {asked.target for asked in first.asked}  # the breaker's own probe may have come
 
 
 @pytest.mark.parametrize("how", ["break", "503"])
