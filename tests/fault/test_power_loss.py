@@ -8,6 +8,7 @@ pages that the kernel itself has spoilt.
 """
 
 import asyncio
+import contextlib
 import json
 import random
 import struct
@@ -83,24 +84,31 @@ def promised(cache: Path) -> dict[str, Record]:
 
 
 async def flushed(cache: Path) -> dict[str, Record]:
-    """What a running cache has made durable: what its journals say, once one of them has grown twice since.
+    """What a running cache has made durable: what its journals say, once it has begun another pack or journal entry.
 
-    A flush appends to each journal once, then has the disk keep all of them; only then it ends journals, and the
-    next flush appends.
+    One thread does it all. A flush appends to each journal once, then has the disk keep all of them: a pack that is
+    begun after what was read, or a journal that has grown twice since, tells that the flush is over.
     """
     found = await asyncio.to_thread(promised, cache)
-    grown: dict[Path, list[int]] = {}
+    grown = {journal: [size] for journal, size in sizes(cache).items()}
     async with asyncio.timeout(60):
-        while all(len(sizes) < 3 for sizes in grown.values()):
-            for journal in (cache / "packs").glob("*.journal"):
-                try:
-                    size = journal.stat().st_size
-                except FileNotFoundError:
-                    continue
-                sizes = grown.setdefault(journal, [size])
-                if sizes[-1] != size:
-                    sizes.append(size)
+        while True:
+            for journal, size in sizes(cache).items():
+                if journal not in grown:
+                    return found
+                if grown[journal][-1] != size:
+                    grown[journal].append(size)
+                if len(grown[journal]) > 2:
+                    return found
             await asyncio.sleep(0.05)
+
+
+def sizes(cache: Path) -> dict[Path, int]:
+    """Of all journals."""
+    found = {}
+    for journal in (cache / "packs").glob("*.journal"):
+        with contextlib.suppress(FileNotFoundError):  # a running cache evicts
+            found[journal] = journal.stat().st_size
     return found
 
 
@@ -318,5 +326,5 @@ async def test_two_hundred_power_losses(tmp_path: Path) -> None:
     )
     assert found.promised > 1000
     assert found.flushed > 1000
-    assert found.lost_writes > 1000
+    assert found.lost_writes > 500
     assert work[100] < 2 * plain_work[len(plain_work) // 2], "a start after a power loss costs what any start costs"
