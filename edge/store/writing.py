@@ -213,6 +213,7 @@ class Writing:
         record = self.record(placed.name)
         self._txn.delete(PLACE_KEY.pack(placed.pack, placed.offset), db=self.places)
         if record is None or record.generation != placed.generation:
+            self._txn.delete(extent_key(placed.generation, placed.start), db=self.extents_table)  # nobody finds it
             return []
         first = record.first
         inline = first is not None and first.start == placed.start
