@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from edge.clock import FakeClock
-from edge.store import index, writing
+from edge.policy.purges import Purge, Scope
+from edge.store import index, purging, writing
 from edge.store.eviction import Policy
 from edge.store.hits import HitCounters, create_hits_file
 from edge.store.record import Extent
@@ -116,4 +117,18 @@ def test_journals_are_completed_without_a_look_at_all_of_a_film_for_each_extent(
         volume = open_volume(tmp_path, disk=Quick(), **MORE)
     assert film.rows < 5 * EXTENTS
     assert len(prove(volume, FILM) or ()) == EXTENTS
+    volume.close()
+
+
+def test_a_purge_looks_at_the_clock_after_each_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = open_volume(tmp_path, disk=Quick(), **MORE)
+    for film in range(8):
+        for number in range(20):
+            put(volume, f"/films/{film}.mp4", 1, PIECE, start=number * PIECE, total=20 * PIECE)
+    monkeypatch.setattr(purging, "STEP_SECONDS", 0.0)
+    under_way, left = volume.purges.begin([Purge(Scope.PREFIX, b"/films/")], volume.generation), 8
+    while under_way.step():
+        assert left - volume.index.objects() <= 1, "others wait for this thread"
+        left = volume.index.objects()
+    assert (under_way.objects, volume.index.objects()) == (8, 0)
     volume.close()
