@@ -156,7 +156,9 @@ class CacheSection(Section):
     dir: str = Field("./edge-cache", min_length=1, description="made if it is missing; one server per directory")
     size: Size = Field(10 * 10**9, description="bytes that packs, journals and index may take (at most two packs more)")
     slice_size: Size = Field(2**20, description="32KiB to 32MiB; stored with each object, may be changed at any time")
-    index_dir: str | None = Field(None, min_length=1, description="another place for the index: an SSD or a tmpfs")
+    index_dir: str | None = Field(
+        None, min_length=1, description="another place for the index, of this server alone: an SSD or a tmpfs"
+    )
     policy: Literal["popular", "fifo", "lru"] = Field("popular", description="what stays when room is needed")
     daily_writes: Size = Field(
         0, description="bytes a day and volume that the disk may be written (its wear); 0: no bound"

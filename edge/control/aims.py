@@ -1,6 +1,7 @@
 """From what an operator asks to the purges that it means. Pure."""
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 from urllib.parse import quote
 
 from edge.control.asks import PurgeAsk
@@ -10,7 +11,9 @@ from edge.policy.key import cache_key, kept_query
 from edge.policy.purges import Purge, Scope
 from edge.policy.rules import SiteRules
 from edge.policy.tags import tag_name
+from edge.words import KIB
 
+NAME_MOST: Final = 64 * KIB - 1  # bytes of a cache key: a record holds no longer one, nor may a message to a keeper
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F))
 
 
@@ -21,6 +24,17 @@ def site_of(host: bytes, sites: Sequence[SiteRules]) -> SiteRules:
 
 def aims_of(ask: PurgeAsk, sites: Sequence[SiteRules], listed: Iterable[str] = ()) -> tuple[Purge, ...]:
     """The purges that an ask means; `listed` = the URLs that a title refers to. BadRequest: it means nothing."""
+    aims = _aims(ask, sites, listed)
+    for aim in aims:
+        if len(aim.text) > NAME_MOST:
+            said = aim.text[:100].decode("latin-1")
+            raise BadRequest(
+                f"{said}... has {len(aim.text)} bytes, and nothing is stored by a name of more than 64 KiB"
+            )
+    return aims
+
+
+def _aims(ask: PurgeAsk, sites: Sequence[SiteRules], listed: Iterable[str]) -> tuple[Purge, ...]:
     soft = ask.soft
     if ask.tag is not None:
         site = _named(ask.site, sites).name.encode() if ask.site is not None else b""
@@ -33,7 +47,9 @@ def aims_of(ask: PurgeAsk, sites: Sequence[SiteRules], listed: Iterable[str] = (
         return (Purge(Scope.PREFIX, _prefix(ask.prefix, sites), soft=soft),)
     urls = [ask.url] if ask.url is not None else list(ask.urls)
     urls += [ask.title] if ask.title is not None else []
-    return tuple(dict.fromkeys(_aim(url, sites, soft=soft) for url in [*urls, *listed]))
+    return tuple(
+        dict.fromkeys(_aim(url, sites, soft=soft) for url in [*urls, *(url for url in listed if len(url) <= NAME_MOST)])
+    )
 
 
 def _named(name: str, sites: Sequence[SiteRules]) -> SiteRules:

@@ -8,7 +8,7 @@ from typing import Final
 
 from edge.delivery.places import Place
 from edge.delivery.serving import Volume
-from edge.errors import OriginError
+from edge.errors import OriginError, StoreError, why
 from edge.fill.asking import Asking, AskListener, Bytes, InlineBytes, PackBytes
 from edge.fill.messages import UNKNOWN, Fetch, Head, HeadFlag, Mode
 from edge.policy.upstream_fields import request_fields
@@ -71,7 +71,16 @@ class Fetching(AskListener):
         self._fetched = 0
 
     async def run(self, now: float) -> Brought:
-        """Look in the index, ask for what is missing or stale, read on until its end."""
+        """Look in the index, ask for what is missing or stale, read on until its end.
+
+        OriginError: it cannot be had. StoreError: what is stored cannot be read.
+        """
+        try:
+            return await self._run(now)
+        except OSError as error:
+            raise StoreError(f"what is stored cannot be read: {why(error)}") from error
+
+    async def _run(self, now: float) -> Brought:
         reader, name = self._volume.reader, self._place.name
         for _ in range(LOOKS):
             record, body = stored(reader, name)

@@ -52,7 +52,8 @@ class Warmth:
 
     def start(self) -> None:
         """Go on with what a run before has left."""
-        self._directory.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # a full disk: jobs live as long as we do
+            self._directory.mkdir(parents=True, exist_ok=True)
         for path in sorted(self._directory.glob("*.json")):
             try:
                 job = Job.load(path)
@@ -75,9 +76,16 @@ class Warmth:
         self._forget_old()
         job = Job(id_ or secrets.token_hex(4), ask, self._clock.wall())
         self.jobs[job.id] = job
-        job.save(self._directory)
+        self._save(job)
         self._go(job)
         return job
+
+    def _save(self, job: Job) -> None:
+        """On a full disk it goes on all the same: after a restart it begins where it was written down last."""
+        try:
+            job.save(self._directory)
+        except OSError as error:
+            log.warning("warm job %s cannot be written down: %s", job.id, error)
 
     def _forget_old(self) -> None:
         over = sorted((job for job in self.jobs.values() if job.state in OVER), key=lambda job: job.created)
@@ -105,7 +113,7 @@ class Warmth:
             await asyncio.gather(task, return_exceptions=True)
         if job.state not in OVER:
             job.state = state
-            job.save(self._directory)
+            self._save(job)
         if job.state is State.WAITING:
             self._go(job)
         return job
@@ -122,7 +130,7 @@ class Warmth:
             except EdgeError as error:
                 job.note_failure("the job", str(error))
             job.state = State.DONE
-            job.save(self._directory)
+            self._save(job)
             self._running.pop(job.id, None)
 
     async def _work(self, job: Job) -> None:
@@ -130,7 +138,7 @@ class Warmth:
         await self._until_open(job, window)
         if job.urls is None:
             job.urls = await self._list(job)
-            job.save(self._directory)
+            self._save(job)
         pace = Pacing(job.ask.rate, self._clock)
         saved = began = self._clock.monotonic()
         step = job.ask.parallel
@@ -147,9 +155,9 @@ class Warmth:
                 job.seconds, began = job.seconds + now - began, now
                 if now - saved >= SAVE_SECONDS:
                     saved = now
-                    await asyncio.to_thread(job.save, self._directory)
+                    await asyncio.to_thread(self._save, job)
         finally:
-            job.save(self._directory)
+            self._save(job)
 
     async def _until_open(self, job: Job, window: Window | None) -> None:
         while window is not None and (seconds := window.opens_in(self._clock.wall())) > 0:

@@ -40,18 +40,29 @@ from edge.store.hits import Shared
 from edge.store.purgelog import EVERYTHING_STALE
 from edge.store.record import Flag
 from edge.tasks import Tasks
-from edge.words import Reason, Role
+from edge.words import KIB, Reason, Role
 
 if TYPE_CHECKING:
     from edge.runtime.supervisor import Supervisor
 
-WHATS_AT_ONCE: Final = 500  # of one message: a datagram has a limit
+WHATS_AT_ONCE: Final = 500  # of one message ...
+BYTES_AT_ONCE: Final = 128 * KIB  # ... which is one datagram: `channel.MAX_MESSAGE`
 KEEPER_SECONDS: Final = 10.0  # a keeper that has died is back by then
 LATE_SECONDS: Final = 3.0  # for keepers that are later than the first; they are asked whether they are there or not
 PURGE_SECONDS: Final = 120.0
 OWED_SECONDS: Final = 0.5  # between two looks at what volumes owe
 
 log = logging.getLogger("edge.control")
+
+
+def fitting(whats: Sequence[Purge]) -> int:
+    """How many of these purges, the first ones, go into one message; one always does."""
+    length = 0
+    for count, what in enumerate(whats):
+        length += len(what.text) + len(what.site) + 16
+        if count and length > BYTES_AT_ONCE:
+            return count
+    return len(whats)
 
 
 class ControlPlane:
@@ -206,7 +217,8 @@ class ControlPlane:
         while at < len(whats):
             try:
                 async with asyncio.timeout(PURGE_SECONDS):
-                    told = await asker.forget(*whats[at : at + WHATS_AT_ONCE], dry=dry)
+                    some = whats[at : at + fitting(whats[at : at + WHATS_AT_ONCE])]
+                    told = await asker.forget(*some, dry=dry)
             except (ConnectionError, TimeoutError) as error:
                 if self._clock.monotonic() > deadline:
                     return label, objects, length, str(error) or "no answer"
@@ -214,7 +226,7 @@ class ControlPlane:
                 continue
             if told.error:
                 return label, objects, length, told.error
-            objects, length, at = objects + told.objects, length + told.length, at + WHATS_AT_ONCE
+            objects, length, at = objects + told.objects, length + told.length, at + len(some)
         return label, objects, length, ""
 
     # -- what is owed ----------------------------------------------------------------------------
@@ -275,7 +287,8 @@ class ControlPlane:
                 volume = volumes.serving.get(number)
                 if volume is None or not volume.asker.up or not volume.reader.hello.writable:
                     return
-                some = next([*alike] for _, alike in groupby(entries[:WHATS_AT_ONCE], lambda entry: entry[1].soft))
+                entries = entries[: fitting([what for _, what in entries[:WHATS_AT_ONCE]])]
+                some = next([*alike] for _, alike in groupby(entries, lambda entry: entry[1].soft))
                 told = await volume.asker.forget(*dict.fromkeys(what for _, what in some), owed=True)
                 if told.error:
                     pause = pay_again_after(self._pauses.get(number, (0.0, 0.0))[0])

@@ -1,9 +1,11 @@
 """What a worker and a keeper say of themselves once a second: gauges, and counters that others keep for them."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from edge.errors import StoreError
 from edge.fill.desk import Desk
 from edge.observe.meters import Meters
 from edge.origin.breaker import State
@@ -18,6 +20,8 @@ SECONDS: Final = 1.0
 FREE_SPACE_SECONDS: Final = 10.0  # it is asked of the disk
 CONNECTIONS: Final = ("active", "idle", "waiting")
 READER_CHECK_SECONDS: Final = 60.0
+
+log = logging.getLogger("edge.runtime")
 
 
 class WorkerGauges:
@@ -87,7 +91,10 @@ class KeeperGauges:
     async def run(self) -> None:
         seconds = 0.0
         while True:
-            self.sample()
+            try:
+                self.sample()
+            except StoreError as error:  # its table of readers is full, perhaps: what frees it is posted below
+                log.warning("figures of %s are those of before: %s", self._label, error)
             if seconds % FREE_SPACE_SECONDS == 0.0:
                 self._store.post(self._store.volume.room.measure)
             await asyncio.sleep(SECONDS)

@@ -57,14 +57,11 @@ class Handover:
 
     def to_environment(self, environment: MutableMapping[str, str]) -> None:
         """Copies of the descriptors that execve leaves open, and a document that names them."""
-        said = asdict(self._copied())
-        fd = os.memfd_create("handover", 0)
-        with open(os.dup(fd), "wb") as file:
-            file.write(json.dumps(said).encode())
-        environment[NAME] = str(fd)
+        self.copied().name_in(environment)
 
-    def _copied(self) -> Self:
-        """A duplicate is inheritable only if it is said: everything else ends with this program."""
+    def copied(self) -> Self:
+        """With duplicates of all but the children's: one is inheritable only if that is said, all else ends with this
+        program, or before it."""
         return replace(
             self,
             players=tuple((listen, _copy(fd), tls) for listen, fd, tls in self.players),
@@ -75,10 +72,18 @@ class Handover:
             liveness=(_copy(self.liveness[0]), _copy(self.liveness[1])),
             locks=tuple(map(_copy, self.locks)),
             slots={name: _copy(fd) for name, fd in self.slots.items()},
-            children=tuple(
-                replace(child, pidfd=_kept(child.pidfd), status_fd=_copy(child.status_fd)) for child in self.children
-            ),
         )
+
+    def name_in(self, environment: MutableMapping[str, str]) -> None:
+        """Lay down the document; the children's descriptors are kept in this moment."""
+        children = tuple(
+            replace(child, pidfd=_kept(child.pidfd), status_fd=_copy(child.status_fd)) for child in self.children
+        )
+        said = asdict(replace(self, children=children))
+        fd = os.memfd_create("handover", 0)
+        with open(os.dup(fd), "wb") as file:
+            file.write(json.dumps(said).encode())
+        environment[NAME] = str(fd)
 
     @classmethod
     def take(cls, environment: MutableMapping[str, str]) -> Self | None:

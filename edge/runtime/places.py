@@ -53,6 +53,7 @@ class Process:
         self._status_fd = status_fd
         self._on_line = on_line
         self._rest = b""
+        self.has_ended = False  # nothing more is heard of it; it may be a moment until its code is known
         self.exited: asyncio.Future[int] = self._loop.create_future()
         os.set_blocking(status_fd, False)
         self._loop.add_reader(status_fd, self._readable)
@@ -88,6 +89,7 @@ class Process:
         if not data:
             self._loop.remove_reader(self._status_fd)
             os.close(self._status_fd)
+            self.has_ended = True
             self._reap()
 
     def _reap(self) -> None:

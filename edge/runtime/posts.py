@@ -6,7 +6,7 @@ from dataclasses import replace
 from socket import socket
 
 from edge.config.schema import Settings
-from edge.observe.slots import SlotReader
+from edge.observe.slots import SlotReader, SlotWriter
 from edge.runtime.charter import Charter
 from edge.runtime.holdings import Holdings
 from edge.runtime.places import Place
@@ -40,6 +40,11 @@ class Posts:
         self.slots[name] = fd
         self.readers.append(SlotReader(fd))
 
+    def leave(self, place: Place) -> None:
+        """Its last process has ended: what its gauges say of connections is true no more, however that was."""
+        self.places.remove(place)
+        SlotWriter(self.slots[_slot_of(place.role, place.charter.number)])  # as who comes next would begin
+
     def place(self, holdings: Holdings, settings: Settings, role: Role, number: int) -> Place:
         """A post for processes with these settings; nothing is started."""
         worker = role is Role.WORKER
@@ -49,7 +54,7 @@ class Posts:
             number=number,
             settings=settings,
             links=tuple((link.volume, link.path) for link in holdings.links),
-            slot_fd=self.slot(holdings, f"{role}-{number}"),
+            slot_fd=self.slot(holdings, _slot_of(role, number)),
             hits_fd=holdings.hits_fd,
             liveness_fd=holdings.liveness[0],
             status_fd=-1,
@@ -75,3 +80,7 @@ class Posts:
             new.append(place)
         self.places += new
         return new
+
+
+def _slot_of(role: Role, number: int) -> str:
+    return f"{role}-{number}"

@@ -10,6 +10,7 @@
 import asyncio
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from edge.config.load import ConfigErrors
@@ -91,19 +92,21 @@ class Reloader:
         except (ConfigErrors, ConfigError) as wrong:
             raise Refused(str(wrong)) from wrong
         ours, taken = {sock for sock, _ in holdings.players}, supervisor.generation + 1
-        await self._keepers_adopt(settings)
-        new = supervisor.hire(holdings, settings, players, taken)
+        new: list[Place] = []
         try:
+            await self._keepers_adopt(settings)
+            new = supervisor.hire(holdings, settings, players, taken)
             await self._all_serve(new)
-        except Refused:
+        except (Refused, OSError) as wrong:  # the latter: no room for what is laid down, no descriptor
             for place in new:
                 place.retired = True
                 place.signal(signal.SIGKILL)
             for sock, _ in players:
                 if sock not in ours:
                     sock.close()
-            await self._keepers_adopt(before)
-            raise
+            with suppress(OSError):  # then they have not heard of the new ones either
+                await self._keepers_adopt(before)
+            raise Refused(str(wrong)) from wrong
         supervisor.settings, supervisor.generation = settings, taken
         listen(EventFormat(settings.log.events), "supervisor", settings.log.level)
         holdings.switch(players, settings)

@@ -249,7 +249,7 @@ class Supervisor:
             say(f"{place.name} has ended ({place.last_words}), {_when(delay)}")
             await asyncio.sleep(delay)
         if place.retired:
-            self.places.remove(place)
+            self.posts.leave(place)
 
     def _start(self, place: Place) -> Process:
         """What a volume owes is hidden from its keeper's start on, until it is done; an index is left alone that the

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from edge import __version__
@@ -70,7 +71,9 @@ class Upgrader:
     async def _tried(self) -> str:
         assert self._load is not None
         try:
-            same_where_fixed(self._supervisor.settings, await asyncio.to_thread(self._load))
+            settings = await asyncio.to_thread(self._load)
+            same_where_fixed(self._supervisor.settings, settings)
+            self._try_listeners(settings)
         except (ConfigErrors, ConfigError) as wrong:
             raise BadRequest(str(wrong), 409) from wrong
         process = await asyncio.create_subprocess_exec(
@@ -89,19 +92,37 @@ class Upgrader:
             raise BadRequest("the new program does not start: " + "; ".join(lines[-5:]), 409)
         return lines[-1]
 
+    def _try_listeners(self, settings: Settings) -> None:
+        """ConfigError: an address cannot be had. The successor could not serve by these settings, nor go back."""
+        ours = {sock for sock, _ in self._holdings.players}
+        for sock, _ in self._holdings.listen_on(settings):
+            if sock not in ours:
+                sock.close()
+
     async def _go(self) -> None:
         supervisor = self._supervisor
         await asyncio.sleep(ANSWER_SECONDS)
         async with supervisor.turn:  # a reload under way comes to its end
             supervisor.notifier.reloading()
-            self._handover().to_environment(os.environ)
+            handover = self._handover().copied()  # the admin side closes its own
             await supervisor.close_admin(stays=True)
-            signal.pthread_sigmask(signal.SIG_BLOCK, HELD_OVER)  # until the successor has its handlers
+            self._become(handover)
+
+    def _become(self, handover: Handover) -> None:
+        """Without a pause: of a child that begins, or says something, after the handover nobody would know."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_OVER)  # until the successor has its handlers
+        try:
+            children = tuple(filter(None, map(_heir, self._supervisor.places)))
+            replace(handover, children=children).name_in(os.environ)
             sys.stdout.flush()
             sys.stderr.flush()
             os.execv(sys.executable, sys.orig_argv)
+        except BaseException:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            raise
 
     def _handover(self) -> Handover:
+        """All but the children, who come and go until the last moment."""
         supervisor, holdings = self._supervisor, self._holdings
         named = zip(holdings.addresses, holdings.players, strict=True)
         return Handover(
@@ -118,14 +139,14 @@ class Upgrader:
             liveness=holdings.liveness,
             locks=holdings.locks,
             slots=dict(supervisor.posts.slots),
-            children=tuple(filter(None, map(_heir, supervisor.places))),
+            children=(),
             nursery=supervisor.nursery.pid if supervisor.nursery is not None else 0,
         )
 
 
 def _heir(place: Place) -> Heir | None:
     process = place.process
-    if process is None or process.exited.done():
+    if process is None or process.has_ended:
         return None
     try:
         pidfd = os.pidfd_open(process.pid)
@@ -201,7 +222,7 @@ async def take_over(supervisor: "Supervisor", holdings: Holdings, handover: Hand
 async def _see_out(supervisor: "Supervisor", place: Place) -> None:
     assert place.process is not None
     place.vacate(await place.process.exited)
-    supervisor.places.remove(place)
+    supervisor.posts.leave(place)
     supervisor.changed.set()
 
 

@@ -59,11 +59,17 @@ class Commits:
         kept = []
         logged: Logged = []
         ended: list[DeleteEntry] = []
+        replaced: list[int] = []
         with self._index.writing() as txn:
             for name, record, extents in batch:
-                kept.append(self._commit(txn, name, record, extents, logged, ended))
+                kept.append(self._commit(txn, name, record, extents, logged, ended, replaced))
             self._numbers.note(txn)
             txn.set_meta(SPENT, self._room.budget.mark)
+        self._tallies.evicted(Eviction.REPLACED, len(replaced), sum(replaced))  # not of what was tried in vain before
+        self._tallies.admissions += sum(kept)
+        self._tallies.admitted_bytes += sum(
+            extent.length for (_, _, extents), is_kept in zip(batch, kept, strict=True) if is_kept for extent in extents
+        )
         for end in ended:  # what has taken its place may leave before it, and its journal with it
             self._say_ended(end)
         for pack, entry in logged:
@@ -89,6 +95,7 @@ class Commits:
         extents: Sequence[Extent],
         logged: Logged,
         ended: list[DeleteEntry],
+        replaced: list[int],
     ) -> bool:
         known = txn.record(name)
         pack = extents[0].pack if extents else (self._packs.active.number if self._packs.active else 0)
@@ -104,7 +111,7 @@ class Commits:
                     return False  # a newer version has been kept meanwhile
                 gone = self._index.extents(known)
                 txn.remove_record(name, known, gone)
-                self._tallies.evicted(Eviction.REPLACED, 1, sum(extent.length for extent in gone))
+                replaced.append(sum(extent.length for extent in gone))
             if known is not None or self._rebuild() is not None or self._room.is_half_gone:  # a journal may know it
                 ended.append(DeleteEntry(name, known.generation if known else 0, self._numbers.next_sequence()))
             record = replace(record, sequence=self._numbers.next_sequence(), first=None)
@@ -118,22 +125,20 @@ class Commits:
             txn.renew_record(name, known, record)
         else:
             txn.put_record(name, record)
-        self._tallies.admissions += 1
-        self._tallies.admitted_bytes += sum(extent.length for extent in extents)
         return True
 
     def refresh(self, name: bytes, record: Record) -> bool:
         """The record after a 304: the same generation with new freshness. False if it is gone meanwhile."""
         live = self._live.raw(name)
         if live is not None:
-            _, body = split_live(live)
-            return self._live.put(name, record, body)
+            known, body = split_live(live)
+            return known.generation == record.generation and self._live.put(name, record, body)
         with self._index.writing() as txn:
-            known = txn.record(name)
-            if known is None or known.generation != record.generation:
+            stored = txn.record(name)
+            if stored is None or stored.generation != record.generation:
                 return False
-            record = replace(record, sequence=self._numbers.next_sequence(), first=known.first)
-            txn.renew_record(name, known, record)
+            record = replace(record, sequence=self._numbers.next_sequence(), first=stored.first)
+            txn.renew_record(name, stored, record)
             txn.set_meta(b"sequence", self._numbers.sequence)
         if self._packs.active is not None:
             self._packs.log(self._packs.active.number, ObjectEntry(name, record, refresh=True))

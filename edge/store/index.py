@@ -214,6 +214,16 @@ class Index:
         return sorted(found, key=lambda extent: extent.start)
 
     @_reading
+    def extent(self, record: Record, start: int) -> Extent | None:
+        """The one that begins there: a film has thousands."""
+        if record.first is not None and record.first.start == start:
+            return record.first
+        key, tables = extent_key(record.generation, start), self._tables
+        with self._begin(tables) as txn:
+            raw = txn.get(key, db=tables.extents)
+        return decode_extent_row(key, raw) if raw is not None else None
+
+    @_reading
     def is_damaged(self, placed: Placed) -> bool:
         """Is there a row for what lies at a place that is not what was written?"""
         tables = self._tables

@@ -8,7 +8,7 @@ import uuid
 from contextlib import suppress
 from typing import Final
 
-from edge.errors import FormatUnknown
+from edge.errors import FormatUnknown, StoreError
 from edge.store.disk import Disk
 from edge.store.files import Counter
 from edge.store.index import Index
@@ -17,7 +17,7 @@ from edge.store.marks import CleanMark
 from edge.store.numbers import learn_from_index
 from edge.store.packs import Packs
 from edge.store.recovery import can_be_read, complete_journals, complete_newest, forget_packs
-from edge.store.tables import FORMAT, UNFINISHED
+from edge.store.tables import FORMAT, UNFINISHED, VOLUME
 
 INDEX_PART: Final = 2  # of a volume's size at most; a third is what an object of one page makes it
 
@@ -88,6 +88,8 @@ class Inheritance:
         said = mark.transaction
         if found < said or (not in_memory and (found != said or not mark.clean)):
             raise FormatUnknown(f"an index at transaction {found}, where the mark says {said}")
+        if index.meta(VOLUME) not in (0, self._volume.int):  # 0: an earlier program made it
+            raise FormatUnknown("an index of another volume's packs")
         self.tried = index.unread_journals() & self._packs.all.keys()
         if index.meta(b"format") != FORMAT or index.meta(UNFINISHED):
             self._leave(index, "an index of another format, or one whose rebuild was cut short")
@@ -103,6 +105,9 @@ class Inheritance:
             forget_packs(self._packs, index, self.tried)
         learn_from_index(self._counter, index)
         complete_journals(self._packs, index, self._disk, self._volume)
+        if not index.meta(VOLUME):
+            with suppress(StoreError), index.writing() as txn:  # a full one goes on without it
+                txn.set_meta(VOLUME, self._volume.int)
 
     def _leave(self, index: Index, why: str) -> None:
         """FormatUnknown, once what was kept during a rebuild that was cut short stands in journals."""
@@ -114,9 +119,10 @@ class Inheritance:
         index = self._indexes.begin_next()
         try:
             self._fit()
-            if self._packs.all:
-                self.index_is_lost = True
-                with index.writing() as txn:
+            self.index_is_lost = bool(self._packs.all)
+            with index.writing() as txn:
+                txn.set_meta(VOLUME, self._volume.int)
+                if self.index_is_lost:
                     txn.set_meta(UNFINISHED, 1)
                     for number in self.tried:
                         txn.note_unread(number)

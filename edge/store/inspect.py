@@ -81,7 +81,9 @@ def _generation(path: Path) -> int:
 def _count(path: Path) -> tuple[int, int, dict[str, int]]:
     """Objects, bytes and objects by kind; in batches, so that no long transaction keeps old pages alive."""
     try:
-        env = lmdb.open(str(path), readonly=True, create=False, max_dbs=16, max_readers=512)
+        env = lmdb.open(
+            str(path), map_size=MAP_AS_IT_IS, readonly=True, create=False, max_dbs=16, max_readers=512
+        )  # a map of its own would end where the index ends now, and that may be served and grow
     except lmdb.Error as error:
         raise StoreError(f"the index {path} cannot be read: {error}") from error
     objects = 0
@@ -95,6 +97,8 @@ def _count(path: Path) -> tuple[int, int, dict[str, int]]:
             kind = record.kind.value if record is not None else DAMAGED
             kinds[kind] = kinds.get(kind, 0) + 1
         stored = sum(int.from_bytes(raw[-4:], "little") for _, raw in _rows(env, places))
+    except lmdb.Error as error:
+        raise StoreError(f"the index {path} cannot be read: {error}") from error
     finally:
         env.close()
     return objects, stored, kinds

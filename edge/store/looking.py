@@ -35,7 +35,7 @@ class ReadIndex:
         self._begin = self._env.begin
         self._names = self._env.open_db(b"names", create=False)
         self._extents = self._env.open_db(b"extents", create=False)
-        self._lock = threading.Lock()  # of the next two
+        self._lock = threading.Lock()  # of the next two, and so of the environment's end
         self._walkers, self._closing = 0, False
 
     def _met(self, error: Exception) -> None:
@@ -87,8 +87,9 @@ class ReadIndex:
         return self._path / DATA
 
     def used_bytes(self) -> int:
-        """How much of the file holds pages."""
-        return (int(self._env.info()["last_pgno"]) + 1) * PAGE
+        """How much of the file holds pages; 0 once it is closed. May be asked in a thread."""
+        with self._lock:
+            return 0 if self._closing else (int(self._env.info()["last_pgno"]) + 1) * PAGE
 
     def walk(self, name: bytes) -> None:
         """In a thread: read what looking up this name and its extents will read, so that it is in memory then.

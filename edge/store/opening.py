@@ -79,9 +79,21 @@ class Opened:
         files.check_size(settings.size_bytes)
         disk.mkdir(directory)
         self._lock_fd = files.take_lock(disk, directory / "edge.lock")
+        try:
+            self._index_lock = self._lock_index_dir()
+        except BaseException:
+            disk.close(self._lock_fd)
+            raise
 
     def __repr__(self) -> str:
         return f"<Opened {self.directory}>"
+
+    def _lock_index_dir(self) -> int | None:
+        """A place for indexes may be named in two configurations, and the packs of both have the same numbers."""
+        if (place := self.settings.index_dir) is None or place.resolve() == self.directory.resolve():
+            return None
+        self.disk.mkdir(place)
+        return files.take_lock(self.disk, place / "edge.lock")
 
     @classmethod
     def begin(
@@ -302,4 +314,6 @@ class Opened:
             shutil.rmtree(self.live_path, ignore_errors=True)
         if self._live_lock is not None:
             os.close(self._live_lock)
+        if self._index_lock is not None:
+            self.disk.close(self._index_lock)
         self.disk.close(self._lock_fd)

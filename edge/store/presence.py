@@ -81,5 +81,6 @@ class Presence:
             os.close(fd)
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._index.close()
+        """Who waits is told nothing: his walk comes to nothing, and what he looks up then is another index."""
+        self._index.close()  # what waits for a thread ends at once after that: cancelled, it would end who asked for it
+        self._pool.shutdown(wait=False)

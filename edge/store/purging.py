@@ -25,7 +25,7 @@ from edge.store.writing import SideRows, Wanted
 from edge.words import Eviction
 
 STEP_SECONDS: Final = 0.01  # in which commits and writes wait: a miss waits for two of them
-LOOK: Final = 50  # names or rows between two looks at the clock
+LOOK: Final = 50  # rows between two looks at the clock
 GATHERED_A_STEP: Final = 10_000  # names: 3 to 10 ms
 GATHERED_MOST: Final = 30_000  # 6 MB; to sort them takes up to 10 ms
 RANGES_A_STEP: Final = 1000  # most of them name one object, or none
@@ -67,7 +67,7 @@ class Pace:
         self._commit = time.perf_counter() - self._ended
 
     def goes_on(self) -> bool:
-        """Is there time for LOOK more?"""
+        """Is there time for more?"""
         self._ended = time.perf_counter()
         return self._ended < self._until
 
@@ -172,13 +172,11 @@ class Purging:
         self._unsorted = [self._rows.places, self._rows.keys, self._rows.tags]
 
     def _next_wanted(self) -> Iterator[Wanted]:
-        """As many as there is time for, and LOOK at least."""
+        """As many as there is time for, and one at least: a film has thousands of extents."""
         wanted, ways = self._wanted, self._ways
         while wanted:
-            some = wanted[: -LOOK - 1 : -1]
-            del wanted[-LOOK:]
-            for row in some:
-                yield row[:NAME], *ways[int.from_bytes(row[NAME:], "big")]
+            row = wanted.pop()
+            yield row[:NAME], *ways[int.from_bytes(row[NAME:], "big")]
             if not self._pace.goes_on():
                 return
 

@@ -135,7 +135,7 @@ def _add_and_seal(entries: list[Entry], pack: Pack, packs: Packs, index: Index, 
                 objects.add((entry.name, entry.generation))
                 missing.append(ObjectEntry(entry.name, record))
             if (entry.generation, entry.start) not in known:
-                extent = next((e for e in index.extents(record) if e.start == entry.start), None)
+                extent = index.extent(record, entry.start)
                 if extent is not None and extent.pack == pack.number:
                     missing.append(ExtentEntry(entry.name, entry.generation, extent))
         placed = index.placed(pack.number, placed[-1].offset)

@@ -306,7 +306,7 @@ class Room:
         record = self._index.record(entry.name)
         if record is None or record.generation != entry.generation:
             return False
-        extent = next((found for found in self._index.extents(record) if found.start == entry.start), None)
+        extent = self._index.extent(record, entry.start)
         if extent is None or extent.pack != entry.pack or not record.flags:
             return False
         row = Row.KEPT if self._settings.policy is Policy.POPULAR else Row.NEW

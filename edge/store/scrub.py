@@ -49,7 +49,7 @@ class Known(Protocol):
 
     def placed(self, pack: int, after: int = -1, limit: int = 1000) -> list[Placed]: ...
     def record(self, name: bytes) -> Record | None: ...
-    def extents(self, record: Record) -> list[Extent]: ...
+    def extent(self, record: Record, start: int) -> Extent | None: ...
     def is_damaged(self, placed: Placed) -> bool: ...
     def is_whole(self, pack: int) -> bool: ...
 
@@ -91,10 +91,10 @@ class Inspector:
         record = self._known.record(placed.name)
         if record is None or record.generation != placed.generation:
             return None
-        for extent in self._known.extents(record):
-            if extent.start == placed.start:
-                return (record, extent) if (extent.pack, extent.offset) == (placed.pack, placed.offset) else None
-        return None
+        extent = self._known.extent(record, placed.start)
+        if extent is None or (extent.pack, extent.offset) != (placed.pack, placed.offset):
+            return None
+        return record, extent
 
     def look(self, placed: Placed) -> BadExtent | None:
         """None: it is whole, or not there any more."""

@@ -17,6 +17,7 @@ FORMAT: Final = 4
 WHOLE: Final = b"whole-"  # and a pack's number, in table `meta`
 NEXT_GENERATION: Final = b"next-generation"  # in table `meta`: what the counter's file says as well, and may lose
 NEXT_PACK: Final = b"next-pack"
+VOLUME: Final = b"volume"  # in table `meta`: the uuid of the volume whose packs it is about, as a number
 UNFINISHED: Final = b"unfinished"  # in table `meta` for as long as something is missing
 UNREAD: Final = b"unread-"  # and a pack's number: the disk has not given its journal when this index was made
 HALF_GONE: Final = b"half-gone"  # in table `meta`: a pack, of whose objects some are forgotten that its journal has

@@ -1,9 +1,11 @@
 """What can be done to an index within one transaction."""
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
+
+import lmdb
 
 from edge.store.record import (
     Extent,
@@ -62,6 +64,7 @@ class Writing:
         self._extents_of = extents  # before this transaction
         self._touch = touch  # is told which name is written
         self._damaged = damaged  # of a bad row that is about to be replaced
+        self._elsewhere: dict[int, int] = {}  # generation -> start of an extent that lay in another pack
         self.names, self.extents_table, self.places = tables.names, tables.extents, tables.places
         self.keys, self.tags, self.meta_table = tables.keys, tables.tags, tables.meta
 
@@ -210,19 +213,51 @@ class Writing:
         record = self.record(placed.name)
         self._txn.delete(PLACE_KEY.pack(placed.pack, placed.offset), db=self.places)
         if record is None or record.generation != placed.generation:
+            self._txn.delete(extent_key(placed.generation, placed.start), db=self.extents_table)  # nobody finds it
             return []
         first = record.first
         inline = first is not None and first.start == placed.start
         extent = first if inline else self.extent(record.generation, placed.start)
         if extent is None or extent.pack != placed.pack:
             return []
-        others = [found for found in self._extents_of(record) if found.start != placed.start]
-        if record.flags & Flag.STRONG and any(found.pack != placed.pack for found in others):
+        if record.flags & Flag.STRONG and self._lies_elsewhere(record, placed.pack):
             self.put_record(placed.name, self.remove_extent(placed.name, record, extent))
             return [extent]
-        left = [found for found in others if self._has_place(found)]  # the rest went earlier in this transaction
+        others = [found for found in self._all_of(record) if found.start != placed.start]
         self.remove_record(placed.name, record, [extent, *others])
-        return [extent, *left]
+        return [extent, *others]
+
+    def _lies_elsewhere(self, record: Record, pack: int) -> bool:
+        """Is something of an object in another pack? A film has thousands of extents, of which a pack has many: what
+        shows it is remembered, since to look at all of them for each took a second for ten of them.
+        """
+        if record.first is not None and record.first.pack != pack:
+            return True
+        shown = self._elsewhere.get(record.generation)
+        if shown is not None and (extent := self.extent(record.generation, shown)) is not None and extent.pack != pack:
+            return True
+        for extent in self._further(record.generation):
+            if extent.pack != pack:
+                self._elsewhere[record.generation] = extent.start
+                return True
+        return False
+
+    def _all_of(self, record: Record) -> list[Extent]:
+        """As this transaction has left them."""
+        return [*([record.first] if record.first is not None else ()), *self._further(record.generation)]
+
+    def _further(self, generation: int) -> Iterator[Extent]:
+        """All but the inline one, as this transaction has left them."""
+        prefix = before = struct.pack(">Q", generation)
+        with self._txn.cursor(db=self.extents_table) as cursor:
+            for key, value in cursor.iternext() if cursor.set_range(prefix) else ():
+                if not key.startswith(prefix):
+                    return
+                if key <= before:  # pages that name each other would have us read for ever
+                    raise lmdb.CorruptedError("rows are out of order")
+                before, extent = key, decode_extent_row(key, value)
+                if extent is not None:
+                    yield extent
 
     def forget_damaged(self, placed: Placed) -> None:
         """Delete rows that are not what was written, and what belongs to them; the object's key is not known."""
@@ -239,9 +274,6 @@ class Writing:
             found = cursor.set_range(generation)
             while found and cursor.key().startswith(generation):
                 found = cursor.delete()
-
-    def _has_place(self, extent: Extent) -> bool:
-        return self._txn.get(PLACE_KEY.pack(extent.pack, extent.offset), db=self.places) is not None
 
     def put_name(self) -> Callable[..., bool]:
         """What puts a value as it is: (name, value, overwrite=False) is False when there is one."""

@@ -1,5 +1,6 @@
 """A worker's view of a volume that is open in the same process: what the volume has open is read."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ def reader_beside(
             tables = volume.index._tables
             self._env, self._begin, self._path = tables.env, tables.env.begin, path
             self._names, self._extents = tables.names, tables.extents
+            self._lock, self._closing = threading.Lock(), False
 
         def close(self) -> None:
             pass

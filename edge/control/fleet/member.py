@@ -10,6 +10,7 @@ here, is counted and passed over. An order done twice does no harm.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -58,7 +59,7 @@ class Member:
         self.bus: Bus | None = None  # while we take part
         self._own: dict[str, None] = {}
         self._heard_at = clock.monotonic()
-        self._alone = False
+        self._alone = self._is_unwritten = False
         self._closing = False  # the client's library has been seen to swallow a cancellation
         self._tasks = Tasks("fleet")
 
@@ -94,7 +95,7 @@ class Member:
                     await self._join(bus)
                     delay = AGAIN_FIRST
                     await self._follow(bus)
-            except EdgeError as error:
+            except (EdgeError, OSError) as error:
                 self.bus = None
                 if not self._alone:
                     self._say(f"this node works alone, without its fleet: {error}")
@@ -153,7 +154,7 @@ class Member:
                     break
                 except (BadRequest, NotOurs):
                     raise
-                except EdgeError as error:
+                except (EdgeError, OSError) as error:
                     log.warning("an order of the fleet is tried again: %s", error)
                     await asyncio.sleep(RETRY_SECONDS)
             self._gauges.fleet_order("done")
@@ -165,7 +166,13 @@ class Member:
             self._gauges.fleet_order("refused")
 
     def _move(self, epoch: str, done: Stamp) -> None:
-        self.cursor = self.cursor.moved(self._path, self._settings.fleet, epoch, done)
+        """On a full disk it is moved in memory only: after a start what was done since is done again."""
+        try:
+            self.cursor, self._is_unwritten = self.cursor.moved(self._path, self._settings.fleet, epoch, done), False
+        except OSError as error:
+            if not self._is_unwritten:
+                log.warning("how far the fleet's orders are done cannot be written down: %s", error)
+            self.cursor, self._is_unwritten = replace(self.cursor, epoch=epoch, done=done), True
 
     async def _tell(self, bus: Bus) -> None:
         assert self.cursor.done is not None

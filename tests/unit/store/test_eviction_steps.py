@@ -136,15 +136,15 @@ def test_nothing_stays_in_the_index_of_what_could_not_be_moved_for_a_moment(tmp_
         for _ in range(3):
             hits.touch(name(volume, f"/{number}"))
     (first,), wanted = volume.packs.all, count_wanted(volume, hits)
-    extents, left = volume.index.extents, [5]
+    extent, left = volume.index.extent, [5]
 
-    def failing_once(record: Record) -> list[Extent]:
+    def failing_once(record: Record, start: int) -> Extent | None:
         left[0] -= 1
         if left[0] == 0:
             raise StoreError("index: its table of readers is full")
-        return extents(record)
+        return extent(record, start)
 
-    volume.index.extents = failing_once  # type: ignore[method-assign]
+    volume.index.extent = failing_once  # type: ignore[method-assign]
     failed = 0
     while first in volume.packs.all:
         try:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from edge.clock import FakeClock
 from edge.store.live import LiveTable
 from edge.store.looking import ReadIndex
-from edge.store.presence import LOOK_SECONDS, USED_SECONDS
+from edge.store.presence import LOOK_SECONDS, THREADS, USED_SECONDS
 from edge.store.reader import Reader
 from edge.store.residency import Residency
 from edge.store.volume import Volume
@@ -147,3 +148,33 @@ async def test_an_index_is_closed_when_the_last_thread_has_come_back(
     go_on.set()
     await waiting
     assert await asyncio.to_thread(closed.wait, 10)
+
+
+async def test_who_waits_for_a_thread_is_not_cancelled_when_another_index_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = stored(tmp_path)
+    forget(volume)
+    begun, go_on, walked = threading.Semaphore(0), threading.Event(), list[bytes]()
+
+    def slowly(_self: ReadIndex, name: bytes) -> None:
+        walked.append(name)
+        begun.release()
+        go_on.wait(10)
+
+    monkeypatch.setattr(ReadIndex, "_walk", slowly)
+    clock = FakeClock()
+    reader = Reader(volume.hello, clock)
+    presence = reader.presence
+    waiting = [asyncio.create_task(reader.bring(name(volume, f"/{number}"))) for number in range(THREADS + 3)]
+    for _ in range(THREADS):
+        await asyncio.to_thread(begun.acquire, True, 10)
+    clock.advance(LOOK_SECONDS)
+    looking = asyncio.create_task(presence.look())
+    await asyncio.sleep(0)
+    reader.reopen(replace(volume.hello, live_path=str(tmp_path / "gone")))  # its keeper has been replaced
+    assert reader.presence is not presence
+    go_on.set()
+    assert await asyncio.gather(*waiting, looking) == [None] * (len(waiting) + 1)
+    assert len(walked) == THREADS, "the others have nothing to walk through any more"
+    reader.close()

@@ -127,7 +127,7 @@ def test_a_step_of_a_purge_ends_when_its_time_is_over(tmp_path: Path, short_step
     found = [0]
     while purging.step():
         found.append(purging.objects)
-    assert {after - before for before, after in itertools.pairwise(found)} <= {0, short_steps}
+    assert {after - before for before, after in itertools.pairwise(found)} <= {0, 1}
     assert purging.objects == 5 * short_steps
     volume.close()
 

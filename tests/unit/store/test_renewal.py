@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -424,6 +425,7 @@ def test_a_worker_reads_the_new_index_before_it_is_told_of_it(tmp_path: Path, mo
             tables = indexes.setdefault(path, volume.index._tables)
             self._env, self._begin, self._path = tables.env, tables.env.begin, path
             self._names, self._extents = tables.names, tables.extents
+            self._lock, self._closing = threading.Lock(), False
 
         def close(self) -> None:
             pass
