@@ -6,6 +6,7 @@ Stop: admin says 503, workers drain, then keepers write their clean marks, then 
 """
 
 import asyncio
+import contextlib
 import os
 import secrets
 import signal
@@ -47,6 +48,10 @@ ENTRIES: Final[Mapping[str, str]] = {
 }
 KEEPER_STOP: Final = 10.0  # journals, a sync of the newest pack, the clean mark
 KILL_GRACE: Final = 1.0  # beyond drain_timeout, for a worker's own goodbyes
+# A stop that is sent to all our processes, or to the group, may end children before the supervisor hears of it. One
+# that ends as if it was told to has a successor only if we are not told, too, within these seconds.
+AS_TOLD: Final = (0, -signal.SIGTERM)
+TOLD_TOO: Final = 0.1
 STOPPED, CRASHED, REFUSED = 0, 1, 2  # exit codes
 
 
@@ -227,10 +232,14 @@ class Supervisor:
         """Fill one place with processes, one after the other, until we stop."""
         while not self._stop.is_set() and not place.retired:
             started = time.monotonic()
+            code = None
             try:
-                place.vacate(await self._start(place).exited)
+                code = await self._start(place).exited
+                place.vacate(code)
             except OSError as error:
                 place.last_words = f"no process: {error.strerror}"
+            if code in AS_TOLD and not place.retired:
+                await self._told_too()
             self.changed.set()
             if self._stop.is_set():
                 return
@@ -250,6 +259,12 @@ class Supervisor:
             await asyncio.sleep(delay)
         if place.retired:
             self.places.remove(place)
+
+    async def _told_too(self) -> None:
+        """Until we are to stop, or have not been told to for a moment."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TOLD_TOO):
+                await self._stop.wait()
 
     def _start(self, place: Place) -> Process:
         """What a volume owes is hidden from its keeper's start on, until it is done; an index is left alone that the

@@ -124,6 +124,9 @@ async def server(directory: Path, *flags: str, workers: int = 1, node: str = "fa
     reading = asyncio.create_task(made.read())
     try:
         yield made
+    except BaseException as error:
+        error.add_note("the server said:\n" + "\n".join(made.lines))
+        raise
     finally:
         if not made.ended.is_set():
             with contextlib.suppress(ProcessLookupError):
