@@ -38,7 +38,8 @@ from edge.runtime.places import Place, Process
 from edge.runtime.posts import Posts
 from edge.runtime.reload import Reloader
 from edge.runtime.report import draining, say, say_facts, tell_settings
-from edge.runtime.upgrade import HELD_OVER, Upgrader, adopt, take_over
+from edge.runtime.signals import STOPS, hold, release, stop_waits
+from edge.runtime.upgrade import Upgrader, adopt, take_over
 from edge.tasks import Tasks
 from edge.words import Role
 
@@ -100,12 +101,8 @@ class Supervisor:
         try:
             self.admin = await self._start_admin(holdings)
             self._install_signals(holdings)
-            if self._handover is None:
-                say_facts(self.settings, holdings.players, holdings.admin, descriptors, holdings.missing)
-                self.employ(self.places)
-            else:
-                self.tasks.spawn(take_over(self, holdings, self._handover), "take over")
-            self.tasks.spawn(self.notifier.beat(self._doing), "watchdog")
+            if not self._stop.is_set():
+                self._begin(holdings, descriptors)
             await self._stop.wait()
             await self._end_all(holdings)
             await self.close_admin()
@@ -114,6 +111,14 @@ class Supervisor:
             holdings.close()
         say("stopped")
         return self._exit_code
+
+    def _begin(self, holdings: Holdings, descriptors: int | None) -> None:
+        if self._handover is None:
+            say_facts(self.settings, holdings.players, holdings.admin, descriptors, holdings.missing)
+            self.employ(self.places)
+        else:
+            self.tasks.spawn(take_over(self, holdings, self._handover), "take over")
+        self.tasks.spawn(self.notifier.beat(self._doing), "watchdog")
 
     def _take(self) -> Holdings:
         """Everything that is ours alone, and the places for those who will work with it."""
@@ -192,7 +197,7 @@ class Supervisor:
     def _install_signals(self, holdings: Holdings) -> None:
         loop = asyncio.get_running_loop()
         self.reloader = Reloader(self, holdings, self._load or (lambda: self.settings))
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOPS:
             loop.add_signal_handler(number, self._on_stop_signal)
         if self._load is not None:
             loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
@@ -201,7 +206,9 @@ class Supervisor:
         self._upgrader = Upgrader(self, holdings, self._load)
         loop.add_signal_handler(signal.SIGUSR2, self._upgrade_soon)
         loop.add_signal_handler(signal.SIGUSR1, self._reopen_logs)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_OVER)  # what came while our predecessor went is delivered now
+        if stop_waits():
+            self._stop.set()
+        release()
 
     def _on_stop_signal(self) -> None:
         if self._stop.is_set():
@@ -312,6 +319,7 @@ class Supervisor:
         await self._ending.end(self.of(Role.WORKER), self.settings.server.drain_timeout + KILL_GRACE)
         await self._ending.end(self.of(Role.KEEPER), KEEPER_STOP)
         self._phase = Phase.STOPPED
+        hold()  # one more signal would find nothing to hasten, but could cut our own end in two
 
 
 def _when(delay: float) -> str:

@@ -26,6 +26,7 @@ from edge.runtime.holdings import Holdings
 from edge.runtime.places import Place
 from edge.runtime.reload import same_where_fixed
 from edge.runtime.report import say
+from edge.runtime.signals import hold
 from edge.store.hits import SHARED_BYTES
 from edge.words import Role
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 TRY: Final = "EDGE_TRY"  # in the environment: say whether you would start, and end
 TRY_SECONDS: Final = 60.0
 ANSWER_SECONDS: Final = 0.5  # for the operator's answer to leave before its connection ends with the program
-HELD_OVER: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
 KEEPER_SECONDS: Final = 10.0  # journals, a sync of the newest pack, the clean mark
 
 
@@ -96,7 +96,7 @@ class Upgrader:
             supervisor.notifier.reloading()
             self._handover().to_environment(os.environ)
             await supervisor.close_admin(stays=True)
-            signal.pthread_sigmask(signal.SIG_BLOCK, HELD_OVER)  # until the successor has its handlers
+            hold()  # until the successor has its handlers
             sys.stdout.flush()
             sys.stderr.flush()
             os.execv(sys.executable, sys.orig_argv)

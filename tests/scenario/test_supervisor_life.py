@@ -1,6 +1,7 @@
 """Deaths, signals and the end: a real supervisor, real processes, roles that do little."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fakeserve import Server, alive, server
-from tests.support.processes import halt
+from tests.support.processes import halt, processes
 
 
 async def gone(pids: list[int]) -> None:
@@ -18,6 +19,16 @@ async def gone(pids: list[int]) -> None:
     async with asyncio.timeout(10):
         while alive(pids):
             await asyncio.sleep(0.01)
+
+
+def children_of(pid: int) -> list[int]:
+    """Whatever it has started, and what these have."""
+    found, parents = list[int](), {pid}
+    for child, parent, _ in sorted(processes()):
+        if parent in parents:
+            parents.add(child)
+            found.append(child)
+    return found
 
 
 def catches(pid: int, number: signal.Signals) -> bool:
@@ -189,6 +200,59 @@ async def test_a_worker_that_alone_is_told_to_stop_is_replaced(tmp_path: Path) -
         os.kill(before, signal.SIGTERM)
         await edge.line(r"worker 0 has ended \(exit code 0\), a successor starts$")
         assert await edge.ask("who") != f"0 {before}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["it forks", "it makes a directory"])
+async def test_a_stop_before_the_first_line_is_one_like_any_other(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
+    number: signal.Signals,
+) -> None:
+    run = tmp_path_factory.mktemp("run")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(run))
+    async with server(tmp_path / "c", workers=2) as edge:
+        await begun(edge, run if moment == "it makes a directory" else None)
+        family = [edge.process.pid, *children_of(edge.process.pid)]
+        os.killpg(edge.process.pid, number)
+        assert await edge.wait() == 0
+        assert quiet(edge)
+        await gone(family)
+    assert list(run.iterdir()) == []
+    assert not (tmp_path / "c" / "control").exists()
+
+
+async def test_signals_that_come_before_the_server_is_set_up_do_not_end_it(tmp_path: Path) -> None:
+    async with server(tmp_path / "c", workers=2) as edge:
+        await begun(edge)
+        for number in (signal.SIGHUP, signal.SIGUSR1):
+            os.killpg(edge.process.pid, number)
+        await edge.line("^ready$")
+        assert await edge.end() == 0
+        assert quiet(edge)
+
+
+async def begun(edge: Server, directory: Path | None = None) -> None:
+    """Until it has forked for the first time, or has made something in a directory."""
+    async with asyncio.timeout(20):
+        while not (list(directory.iterdir()) if directory else children_of(edge.process.pid)):
+            await asyncio.sleep(0.0005)
+
+
+async def test_a_signal_at_the_very_end_changes_nothing(tmp_path: Path) -> None:
+    async with server(tmp_path / "c") as edge:
+        await edge.line("^ready$")
+        edge.process.send_signal(signal.SIGTERM)
+        await edge.line("^stopped$")
+        for _ in range(20):
+            with contextlib.suppress(ProcessLookupError):
+                edge.process.send_signal(signal.SIGTERM)
+                edge.process.send_signal(signal.SIGINT)
+            await asyncio.sleep(0.001)
+        assert await edge.wait() == 0
+        assert quiet(edge)
 
 
 @pytest.mark.parametrize("moment", ["for players on", "misses are fetched", "cache: nothing"])
