@@ -82,6 +82,7 @@ class Supervisor:
         self._load = load
         self._handover = handover
         self.tasks = Tasks("supervisor")
+        self.changes = Tasks("supervisor")  # reloads and upgrades: a stop ends them first
         self.turn = asyncio.Lock()  # of reloads and upgrades: one at a time
         self._phase = Phase.STARTING
         self._stop = asyncio.Event()
@@ -117,7 +118,7 @@ class Supervisor:
             say_facts(self.settings, holdings.players, holdings.admin, descriptors, holdings.missing)
             self.employ(self.places)
         else:
-            self.tasks.spawn(take_over(self, holdings, self._handover), "take over")
+            self.changes.spawn(take_over(self, holdings, self._handover), "take over")
         self.tasks.spawn(self.notifier.beat(self._doing), "watchdog")
 
     def _take(self) -> Holdings:
@@ -210,6 +211,11 @@ class Supervisor:
             self._stop.set()
         release()
 
+    @property
+    def stopping(self) -> bool:
+        """True from the signal on."""
+        return self._stop.is_set()
+
     def _on_stop_signal(self) -> None:
         if self._stop.is_set():
             self._ending.hurry.set()
@@ -223,7 +229,7 @@ class Supervisor:
             say(f"not reloaded: {self._phase.value}")
 
     def _upgrade_soon(self) -> None:
-        self.tasks.spawn(self._upgrader.by_signal(), "upgrade")
+        self.changes.spawn(self._upgrader.by_signal(), "upgrade")
 
     async def upgrade(self) -> str:
         """Check the program that is installed now, and become it; BadRequest: why not."""
@@ -315,6 +321,7 @@ class Supervisor:
         if served:
             say(draining(self.settings))
         self.notifier.stopping(self.settings.server.drain_timeout + KILL_GRACE + KEEPER_STOP)
+        await self.changes.close()
         holdings.stop_listening()
         await self._ending.end(self.of(Role.WORKER), self.settings.server.drain_timeout + KILL_GRACE)
         await self._ending.end(self.of(Role.KEEPER), KEEPER_STOP)

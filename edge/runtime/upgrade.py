@@ -26,7 +26,7 @@ from edge.runtime.holdings import Holdings
 from edge.runtime.places import Place
 from edge.runtime.reload import same_where_fixed
 from edge.runtime.report import say
-from edge.runtime.signals import hold
+from edge.runtime.signals import hold, release
 from edge.store.hits import SHARED_BYTES
 from edge.words import Role
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 TRY: Final = "EDGE_TRY"  # in the environment: say whether you would start, and end
 TRY_SECONDS: Final = 60.0
 ANSWER_SECONDS: Final = 0.5  # for the operator's answer to leave before its connection ends with the program
+HEARD_SECONDS: Final = 0.01  # for our loop to hear of a signal that came before
 KEEPER_SECONDS: Final = 10.0  # journals, a sync of the newest pack, the clean mark
 
 
@@ -55,17 +56,23 @@ class Upgrader:
 
     async def request(self) -> str:
         """Begin; what the new program said of itself. BadRequest: nothing was done."""
+        self._unless_we_stop()
         if self._load is None or self._under_way:
             raise BadRequest("an upgrade is under way" if self._under_way else "there is nothing to upgrade from", 409)
         self._under_way = True
         try:
             said = await self._tried()
+            self._unless_we_stop()
         except BaseException:
             self._under_way = False
             raise
         say(f"upgrading from {__version__}: {said}")
-        self._supervisor.tasks.spawn(self._go(), "upgrade")
+        self._supervisor.changes.spawn(self._go(), "upgrade")
         return said
+
+    def _unless_we_stop(self) -> None:
+        if self._supervisor.stopping:
+            raise BadRequest("the server stops", 409)
 
     async def _tried(self) -> str:
         assert self._load is not None
@@ -81,9 +88,9 @@ class Upgrader:
             async with asyncio.timeout(TRY_SECONDS):
                 said, _ = await process.communicate()
         except TimeoutError:
-            process.kill()
-            await process.wait()
             raise BadRequest(f"the new program said nothing in {TRY_SECONDS:g} s", 409) from None
+        finally:
+            await _put_away(process)
         lines = said.decode(errors="replace").strip().splitlines() or ["without a word"]
         if process.returncode != 0:
             raise BadRequest("the new program does not start: " + "; ".join(lines[-5:]), 409)
@@ -97,9 +104,14 @@ class Upgrader:
             self._handover().to_environment(os.environ)
             await supervisor.close_admin(stays=True)
             hold()  # until the successor has its handlers
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os.execv(sys.executable, sys.orig_argv)
+            try:
+                await asyncio.sleep(HEARD_SECONDS)
+                if not supervisor.stopping:
+                    sys.stdout.flush()
+                    sys.stderr.flush()
+                    os.execv(sys.executable, sys.orig_argv)
+            finally:
+                release()
 
     def _handover(self) -> Handover:
         supervisor, holdings = self._supervisor, self._holdings
@@ -121,6 +133,13 @@ class Upgrader:
             children=tuple(filter(None, map(_heir, supervisor.places))),
             nursery=supervisor.nursery.pid if supervisor.nursery is not None else 0,
         )
+
+
+async def _put_away(process: asyncio.subprocess.Process) -> None:
+    """End it, if it has not ended, and let its pipe end before our loop does."""
+    if process.returncode is None:
+        process.kill()
+        await process.communicate()
 
 
 def _heir(place: Place) -> Heir | None:
@@ -228,11 +247,12 @@ async def _new_keeper(supervisor: "Supervisor", holdings: Holdings, volume: int)
         assert process is not None
         process.signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(asyncio.shield(process.exited), KEEPER_SECONDS)
+            async with asyncio.timeout(KEEPER_SECONDS):
+                await asyncio.shield(process.exited)
         except TimeoutError:
             say(f"{place.name} did not end within {KEEPER_SECONDS:g} s: killed")
             process.signal(signal.SIGKILL)
-            await process.exited
+            await asyncio.shield(process.exited)
         place.vacate(process.exited.result())
         supervisor.places.remove(place)
     place = supervisor.posts.place(holdings, supervisor.settings, Role.KEEPER, volume)
