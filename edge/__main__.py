@@ -1,7 +1,17 @@
-"""`python -m edge`: the same as the command `edge`."""
+"""`python -m edge` and the command `edge`: Ctrl-C is quiet while the first modules are still being imported, too."""
 
 import sys
 
-from edge.cli.main import main
 
-sys.exit(main())
+def main() -> int:
+    """The verb's exit code."""
+    try:
+        from edge.cli.main import main as run
+
+        return run()
+    except KeyboardInterrupt:
+        return 130  # as `edge.cli.main` says it, once it is there
+
+
+if __name__ == "__main__":
+    sys.exit(main())

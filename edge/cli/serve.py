@@ -72,20 +72,20 @@ def flags_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run(args: argparse.Namespace) -> int:
+    from edge.runtime.signals import hold, release
+
+    hold()  # until the supervisor has its handlers: a stop that comes earlier is the same as one that comes later
     from edge.config.load import ConfigErrors
     from edge.errors import ConfigError
     from edge.runtime.upgrade import tried_on
 
     try:
         settings = settings_of(args)
-    except ConfigErrors as wrong:
-        print(wrong, file=sys.stderr)
-        return WRONG
-    try:
         if tried_on():
             return 0
-    except ConfigError as wrong:
+    except (ConfigErrors, ConfigError) as wrong:
         print(wrong, file=sys.stderr)
+        release()
         return WRONG
     return serve(settings, load=lambda: settings_of(args))
 

@@ -51,7 +51,7 @@ class Reloader:
         self._again = True
         if not self._running:
             self._running = True
-            self._supervisor.tasks.spawn(self._run(), "reload")
+            self._supervisor.changes.spawn(self._run(), "reload")
 
     async def _run(self) -> None:
         try:
@@ -122,7 +122,8 @@ class Reloader:
             place.retire(finish=place.generation > taken - GENERATIONS)
         for place in serving:
             try:
-                await asyncio.wait_for(place.adopted.wait(), ADOPT_SECONDS)
+                async with asyncio.timeout(ADOPT_SECONDS):
+                    await place.adopted.wait()
             except TimeoutError:
                 say(f"{place.name} does not hear that it is to retire: it is stopped")
                 place.retire(finish=False)
@@ -139,7 +140,8 @@ class Reloader:
         for place in keepers:
             try:
                 if place.ready:
-                    await asyncio.wait_for(place.adopted.wait(), ADOPT_SECONDS)
+                    async with asyncio.timeout(ADOPT_SECONDS):
+                        await place.adopted.wait()
             except TimeoutError:
                 say(f"{place.name} does not take up new settings: it is replaced")
                 place.signal(signal.SIGKILL)
@@ -153,7 +155,8 @@ class Reloader:
                     raise Refused(f"{place.name} does not start: {place.last_words}")
             changed.clear()
             try:
-                await asyncio.wait_for(changed.wait(), deadline - asyncio.get_running_loop().time())
+                async with asyncio.timeout_at(deadline):  # wait_for may lose a cancellation (until Python 3.12)
+                    await changed.wait()
             except TimeoutError:
                 raise Refused(f"the new workers did not start within {START_SECONDS:g} s") from None
 

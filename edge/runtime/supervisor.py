@@ -6,6 +6,7 @@ Stop: admin says 503, workers drain, then keepers write their clean marks, then 
 """
 
 import asyncio
+import contextlib
 import os
 import secrets
 import signal
@@ -37,7 +38,8 @@ from edge.runtime.places import Place, Process
 from edge.runtime.posts import Posts
 from edge.runtime.reload import Reloader
 from edge.runtime.report import draining, say, say_facts, tell_settings
-from edge.runtime.upgrade import HELD_OVER, Upgrader, adopt, take_over
+from edge.runtime.signals import STOPS, hold, release, stop_waits
+from edge.runtime.upgrade import Upgrader, adopt, take_over
 from edge.tasks import Tasks
 from edge.words import Role
 
@@ -47,6 +49,10 @@ ENTRIES: Final[Mapping[str, str]] = {
 }
 KEEPER_STOP: Final = 10.0  # journals, a sync of the newest pack, the clean mark
 KILL_GRACE: Final = 1.0  # beyond drain_timeout, for a worker's own goodbyes
+# A stop that is sent to all our processes, or to the group, may end children before the supervisor hears of it. One
+# that ends as if it was told to has a successor only if we are not told, too, within these seconds.
+AS_TOLD: Final = (0, -signal.SIGTERM)
+TOLD_TOO: Final = 0.1
 STOPPED, CRASHED, REFUSED = 0, 1, 2  # exit codes
 
 
@@ -76,6 +82,7 @@ class Supervisor:
         self._load = load
         self._handover = handover
         self.tasks = Tasks("supervisor")
+        self.changes = Tasks("supervisor")  # reloads and upgrades: a stop ends them first
         self.turn = asyncio.Lock()  # of reloads and upgrades: one at a time
         self._phase = Phase.STARTING
         self._stop = asyncio.Event()
@@ -95,12 +102,8 @@ class Supervisor:
         try:
             self.admin = await self._start_admin(holdings)
             self._install_signals(holdings)
-            if self._handover is None:
-                say_facts(self.settings, holdings.players, holdings.admin, descriptors, holdings.missing)
-                self.employ(self.places)
-            else:
-                self.tasks.spawn(take_over(self, holdings, self._handover), "take over")
-            self.tasks.spawn(self.notifier.beat(self._doing), "watchdog")
+            if not self._stop.is_set():
+                self._begin(holdings, descriptors)
             await self._stop.wait()
             await self._end_all(holdings)
             await self.close_admin()
@@ -109,6 +112,14 @@ class Supervisor:
             holdings.close()
         say("stopped")
         return self._exit_code
+
+    def _begin(self, holdings: Holdings, descriptors: int | None) -> None:
+        if self._handover is None:
+            say_facts(self.settings, holdings.players, holdings.admin, descriptors, holdings.missing)
+            self.employ(self.places)
+        else:
+            self.changes.spawn(take_over(self, holdings, self._handover), "take over")
+        self.tasks.spawn(self.notifier.beat(self._doing), "watchdog")
 
     def _take(self) -> Holdings:
         """Everything that is ours alone, and the places for those who will work with it."""
@@ -187,7 +198,7 @@ class Supervisor:
     def _install_signals(self, holdings: Holdings) -> None:
         loop = asyncio.get_running_loop()
         self.reloader = Reloader(self, holdings, self._load or (lambda: self.settings))
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOPS:
             loop.add_signal_handler(number, self._on_stop_signal)
         if self._load is not None:
             loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
@@ -196,7 +207,14 @@ class Supervisor:
         self._upgrader = Upgrader(self, holdings, self._load)
         loop.add_signal_handler(signal.SIGUSR2, self._upgrade_soon)
         loop.add_signal_handler(signal.SIGUSR1, self._reopen_logs)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_OVER)  # what came while our predecessor went is delivered now
+        if stop_waits():
+            self._stop.set()
+        release()
+
+    @property
+    def stopping(self) -> bool:
+        """True from the signal on."""
+        return self._stop.is_set()
 
     def _on_stop_signal(self) -> None:
         if self._stop.is_set():
@@ -211,7 +229,7 @@ class Supervisor:
             say(f"not reloaded: {self._phase.value}")
 
     def _upgrade_soon(self) -> None:
-        self.tasks.spawn(self._upgrader.by_signal(), "upgrade")
+        self.changes.spawn(self._upgrader.by_signal(), "upgrade")
 
     async def upgrade(self) -> str:
         """Check the program that is installed now, and become it; BadRequest: why not."""
@@ -227,10 +245,14 @@ class Supervisor:
         """Fill one place with processes, one after the other, until we stop."""
         while not self._stop.is_set() and not place.retired:
             started = time.monotonic()
+            code = None
             try:
-                place.vacate(await self._start(place).exited)
+                code = await self._start(place).exited
+                place.vacate(code)
             except OSError as error:
                 place.last_words = f"no process: {error.strerror}"
+            if code in AS_TOLD and not place.retired:
+                await self._told_too()
             self.changed.set()
             if self._stop.is_set():
                 return
@@ -250,6 +272,12 @@ class Supervisor:
             await asyncio.sleep(delay)
         if place.retired:
             self.posts.leave(place)
+
+    async def _told_too(self) -> None:
+        """Until we are to stop, or have not been told to for a moment."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TOLD_TOO):
+                await self._stop.wait()
 
     def _start(self, place: Place) -> Process:
         """What a volume owes is hidden from its keeper's start on, until it is done; an index is left alone that the
@@ -293,10 +321,12 @@ class Supervisor:
         if served:
             say(draining(self.settings))
         self.notifier.stopping(self.settings.server.drain_timeout + KILL_GRACE + KEEPER_STOP)
+        await self.changes.close()
         holdings.stop_listening()
         await self._ending.end(self.of(Role.WORKER), self.settings.server.drain_timeout + KILL_GRACE)
         await self._ending.end(self.of(Role.KEEPER), KEEPER_STOP)
         self._phase = Phase.STOPPED
+        hold()  # one more signal would find nothing to hasten, but could cut our own end in two
 
 
 def _when(delay: float) -> str:

@@ -27,6 +27,7 @@ from edge.runtime.holdings import Holdings
 from edge.runtime.places import Place
 from edge.runtime.reload import same_where_fixed
 from edge.runtime.report import say
+from edge.runtime.signals import hold, release
 from edge.store.hits import SHARED_BYTES
 from edge.words import Role
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 TRY: Final = "EDGE_TRY"  # in the environment: say whether you would start, and end
 TRY_SECONDS: Final = 60.0
 ANSWER_SECONDS: Final = 0.5  # for the operator's answer to leave before its connection ends with the program
-HELD_OVER: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
+HEARD_SECONDS: Final = 0.01  # for our loop to hear of a signal that came before
 KEEPER_SECONDS: Final = 10.0  # journals, a sync of the newest pack, the clean mark
 
 
@@ -56,17 +57,23 @@ class Upgrader:
 
     async def request(self) -> str:
         """Begin; what the new program said of itself. BadRequest: nothing was done."""
+        self._unless_we_stop()
         if self._load is None or self._under_way:
             raise BadRequest("an upgrade is under way" if self._under_way else "there is nothing to upgrade from", 409)
         self._under_way = True
         try:
             said = await self._tried()
+            self._unless_we_stop()
         except BaseException:
             self._under_way = False
             raise
         say(f"upgrading from {__version__}: {said}")
-        self._supervisor.tasks.spawn(self._go(), "upgrade")
+        self._supervisor.changes.spawn(self._go(), "upgrade")
         return said
+
+    def _unless_we_stop(self) -> None:
+        if self._supervisor.stopping:
+            raise BadRequest("the server stops", 409)
 
     async def _tried(self) -> str:
         assert self._load is not None
@@ -84,9 +91,9 @@ class Upgrader:
             async with asyncio.timeout(TRY_SECONDS):
                 said, _ = await process.communicate()
         except TimeoutError:
-            process.kill()
-            await process.wait()
             raise BadRequest(f"the new program said nothing in {TRY_SECONDS:g} s", 409) from None
+        finally:
+            await _put_away(process)
         lines = said.decode(errors="replace").strip().splitlines() or ["without a word"]
         if process.returncode != 0:
             raise BadRequest("the new program does not start: " + "; ".join(lines[-5:]), 409)
@@ -106,20 +113,21 @@ class Upgrader:
             supervisor.notifier.reloading()
             handover = self._handover().copied()  # the admin side closes its own
             await supervisor.close_admin(stays=True)
-            self._become(handover)
+            hold()  # until the successor has its handlers
+            try:
+                await asyncio.sleep(HEARD_SECONDS)
+                if not supervisor.stopping:
+                    self._become(handover)
+            finally:
+                release()
 
     def _become(self, handover: Handover) -> None:
         """Without a pause: of a child that begins, or says something, after the handover nobody would know."""
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_OVER)  # until the successor has its handlers
-        try:
-            children = tuple(filter(None, map(_heir, self._supervisor.places)))
-            replace(handover, children=children).name_in(os.environ)
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os.execv(sys.executable, sys.orig_argv)
-        except BaseException:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            raise
+        children = tuple(filter(None, map(_heir, self._supervisor.places)))
+        replace(handover, children=children).name_in(os.environ)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execv(sys.executable, sys.orig_argv)
 
     def _handover(self) -> Handover:
         """All but the children, who come and go until the last moment."""
@@ -142,6 +150,13 @@ class Upgrader:
             children=(),
             nursery=supervisor.nursery.pid if supervisor.nursery is not None else 0,
         )
+
+
+async def _put_away(process: asyncio.subprocess.Process) -> None:
+    """End it, if it has not ended, and let its pipe end before our loop does."""
+    if process.returncode is None:
+        process.kill()
+        await process.communicate()
 
 
 def _heir(place: Place) -> Heir | None:
@@ -249,11 +264,12 @@ async def _new_keeper(supervisor: "Supervisor", holdings: Holdings, volume: int)
         assert process is not None
         process.signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(asyncio.shield(process.exited), KEEPER_SECONDS)
+            async with asyncio.timeout(KEEPER_SECONDS):
+                await asyncio.shield(process.exited)
         except TimeoutError:
             say(f"{place.name} did not end within {KEEPER_SECONDS:g} s: killed")
             process.signal(signal.SIGKILL)
-            await process.exited
+            await asyncio.shield(process.exited)
         place.vacate(process.exited.result())
         supervisor.places.remove(place)
     place = supervisor.posts.place(holdings, supervisor.settings, Role.KEEPER, volume)

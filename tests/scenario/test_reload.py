@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from edge.words import KIB, MIB
+from tests.support.addresses import free_address
 from tests.support.certs import make_cert
 from tests.support.edgeproc import Edge, client, describing_origin, proven, running_edge
+from tests.support.processes import halt
 
 SEGMENT = f"/s/{100 * KIB}/seg.ts"
 
@@ -120,6 +122,28 @@ async def test_wrong_settings_are_refused_and_everything_goes_on(tmp_path: Path,
         file.write()
         await reload(edge)
         assert await cors(edge) == "https://b.example"
+
+
+async def test_a_stop_ends_a_reload_whose_workers_have_just_begun(tmp_path: Path) -> None:
+    async with describing_origin() as origin:
+        file = File(tmp_path, origin.url)
+        flags = ("--config", str(file.path), "--workers", "1")
+        async with running_edge(None, origin.url, *flags, listen=False) as edge:
+            more = free_address()
+            file.listen += f', "{more}"'
+            file.more = '[[listener]]\nlisten = "127.0.0.1:0"\nsend_buffer = "1MiB"\n'  # for sockets that there are
+            file.write()
+            edge.process.send_signal(signal.SIGHUP)
+            async with asyncio.timeout(30):
+                while len(edge.children("worker")) < 2:
+                    await asyncio.sleep(0.001)
+            await halt(edge.process.pid)  # it hears that the new worker serves, and to stop, at once
+            await cors(edge, f"http://{more}")
+            edge.process.send_signal(signal.SIGTERM)
+            edge.process.send_signal(signal.SIGCONT)
+            assert await edge.process.wait() == 0
+            await edge.wait_for_line("^stopped$")
+            assert not any("crashed" in line or "reloaded" in line for line in edge.lines)
 
 
 async def test_the_command_checks_first_tells_the_server_and_waits_for_the_outcome(tmp_path: Path) -> None:

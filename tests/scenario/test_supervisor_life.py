@@ -1,6 +1,7 @@
 """Deaths, signals and the end: a real supervisor, real processes, roles that do little."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fakeserve import Server, alive, server
+from tests.support.processes import halt, processes
 
 
 async def gone(pids: list[int]) -> None:
@@ -19,11 +21,26 @@ async def gone(pids: list[int]) -> None:
             await asyncio.sleep(0.01)
 
 
+def children_of(pid: int) -> list[int]:
+    """Whatever it has started, and what these have."""
+    found, parents = list[int](), {pid}
+    for child, parent, _ in sorted(processes()):
+        if parent in parents:
+            parents.add(child)
+            found.append(child)
+    return found
+
+
 def catches(pid: int, number: signal.Signals) -> bool:
     """Whether a process has a handler for a signal."""
     status = Path(f"/proc/{pid}/status").read_text()
     caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
     return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
+def quiet(edge: Server) -> bool:
+    """Whether it has stopped as it was told to, with no other word."""
+    return edge.lines[-1] == "stopped" and not any("Traceback" in line or "has ended" in line for line in edge.lines)
 
 
 async def slowness() -> float:
@@ -144,11 +161,98 @@ async def test_an_idle_server_stops_within_a_second(tmp_path: Path, number: sign
             assert await edge.wait() == 0
             took.append((time.monotonic() - began) / await slowness())
             assert alive(children) == []
-            assert not any("Traceback" in line or "has ended" in line for line in edge.lines)
-            assert edge.lines[-1] == "stopped"
+            assert quiet(edge)
         if took[-1] < 1:
             break
     assert min(took) < 1
+
+
+async def test_a_stop_that_has_ended_the_children_before_the_supervisor_hears_of_it_is_quiet(tmp_path: Path) -> None:
+    async with server(tmp_path / "c", workers=2, node="ends-silently") as edge:
+        await edge.line("^ready$")
+        children = edge.children()
+        await halt(edge.process.pid)  # the machine is busy with something else
+        os.killpg(edge.process.pid, signal.SIGTERM)
+        await gone(children)
+        edge.process.send_signal(signal.SIGCONT)
+        assert await edge.wait() == 0
+        assert quiet(edge)
+
+
+async def test_a_stop_may_be_told_to_one_process_after_the_other(tmp_path: Path) -> None:
+    for _ in range(10):  # if the machine lets us be quick enough once
+        async with server(tmp_path / "c", workers=2, node="ends-silently") as edge:
+            await edge.line("^ready$")
+            children = edge.children()
+            for pid in children:
+                os.kill(pid, signal.SIGTERM)
+            await gone(children)
+            assert await edge.end() == 0
+            if quiet(edge):
+                break
+    assert quiet(edge)
+
+
+async def test_a_worker_that_alone_is_told_to_stop_is_replaced(tmp_path: Path) -> None:
+    async with server(tmp_path / "c") as edge:
+        await edge.line("^ready$")
+        (before,) = edge.children("worker")
+        os.kill(before, signal.SIGTERM)
+        await edge.line(r"worker 0 has ended \(exit code 0\), a successor starts$")
+        assert await edge.ask("who") != f"0 {before}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["it forks", "it makes a directory"])
+async def test_a_stop_before_the_first_line_is_one_like_any_other(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
+    number: signal.Signals,
+) -> None:
+    run = tmp_path_factory.mktemp("run")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(run))
+    async with server(tmp_path / "c", workers=2) as edge:
+        await begun(edge, run if moment == "it makes a directory" else None)
+        family = [edge.process.pid, *children_of(edge.process.pid)]
+        os.killpg(edge.process.pid, number)
+        assert await edge.wait() == 0
+        assert quiet(edge)
+        await gone(family)
+    assert list(run.iterdir()) == []
+    assert not (tmp_path / "c" / "control").exists()
+
+
+async def test_signals_that_come_before_the_server_is_set_up_do_not_end_it(tmp_path: Path) -> None:
+    async with server(tmp_path / "c", workers=2) as edge:
+        await begun(edge)
+        for number in (signal.SIGHUP, signal.SIGUSR1):
+            os.killpg(edge.process.pid, number)
+        await edge.line("^ready$")
+        assert await edge.end() == 0
+        assert quiet(edge)
+
+
+async def begun(edge: Server, directory: Path | None = None) -> None:
+    """Until it has forked for the first time, or has made something in a directory."""
+    async with asyncio.timeout(20):
+        while not (list(directory.iterdir()) if directory else children_of(edge.process.pid)):
+            await asyncio.sleep(0.0005)
+
+
+async def test_a_signal_at_the_very_end_changes_nothing(tmp_path: Path) -> None:
+    async with server(tmp_path / "c") as edge:
+        await edge.line("^ready$")
+        edge.process.send_signal(signal.SIGTERM)
+        await edge.line("^stopped$")
+        for _ in range(20):
+            with contextlib.suppress(ProcessLookupError):
+                edge.process.send_signal(signal.SIGTERM)
+                edge.process.send_signal(signal.SIGINT)
+            await asyncio.sleep(0.001)
+        assert await edge.wait() == 0
+        assert quiet(edge)
 
 
 @pytest.mark.parametrize("moment", ["for players on", "misses are fetched", "cache: nothing"])

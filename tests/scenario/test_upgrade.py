@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from edge.runtime.upgrade import ANSWER_SECONDS
 from edge.words import KIB, MIB
 from tests.scenario.test_reload import served
 from tests.support.crowd import Crowd
 from tests.support.edgeproc import Edge, client, describing_origin, proven
+from tests.support.fakeserve import alive
 from tests.support.manager import manager
 
 SEGMENT = f"/s/{100 * KIB}/seg.ts"
@@ -87,6 +89,33 @@ async def test_a_slow_download_a_warm_cache_and_a_signal_survive_it(tmp_path: Pa
                 await edge.said.wait()
         assert await edge.stop() == 0
         assert not (file.cache / "control").exists()
+
+
+@pytest.mark.parametrize("moment", ["the new program tries itself on", "it is about to take over"])
+async def test_a_stop_ends_an_upgrade_and_lets_answers_finish(tmp_path: Path, moment: str) -> None:
+    path = f"/s/{48 * MIB}/film.mp4"  # more than lies in the buffers of two kernels
+    async with describing_origin() as origin, served(tmp_path, origin.url) as (edge, _), client() as http:
+        async with http.get(edge.url + path) as got:
+            data = await got.content.readexactly(MIB)
+            before = edge.family()
+            edge.process.send_signal(signal.SIGUSR2)
+            async with asyncio.timeout(30):
+                while moment.startswith("the new") and edge.family() == before:
+                    await asyncio.sleep(0.001)
+            if moment.startswith("it"):
+                await edge.wait_for_line("^upgrading from")
+            family = edge.family()
+            edge.process.send_signal(signal.SIGTERM)
+            await edge.wait_for_line("^draining")
+            edge.process.send_signal(signal.SIGUSR2)
+            await edge.wait_for_line("^not upgraded: the server stops")
+            await asyncio.sleep(2 * ANSWER_SECONDS)  # in which it would have become the new program
+            data += await got.content.read()
+            proven(path, data)
+        assert await edge.process.wait() == 0
+        await edge.wait_for_line("^stopped$")
+        assert alive(family) == []
+        assert not any("Traceback" in line or "does not start" in line for line in edge.lines)
 
 
 async def test_a_program_that_would_not_start_is_refused_with_its_words(tmp_path: Path) -> None:

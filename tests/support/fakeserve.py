@@ -18,6 +18,7 @@ from pathlib import Path
 import aiohttp
 
 from edge.cli import serve
+from edge.runtime.signals import hold
 from tests.support.processes import children_of_edge
 from tests.support.roles import ENTRIES
 
@@ -124,6 +125,9 @@ async def server(directory: Path, *flags: str, workers: int = 1, node: str = "fa
     reading = asyncio.create_task(made.read())
     try:
         yield made
+    except BaseException as error:
+        error.add_note("the server said:\n" + "\n".join(made.lines))
+        raise
     finally:
         if not made.ended.is_set():
             with contextlib.suppress(ProcessLookupError):
@@ -132,6 +136,7 @@ async def server(directory: Path, *flags: str, workers: int = 1, node: str = "fa
 
 
 def main() -> int:
+    hold()  # as `edge serve` does
     parser = argparse.ArgumentParser()
     serve.add_arguments(parser)
     return serve.serve(serve.settings_of(parser.parse_args()), ENTRIES)

@@ -1,7 +1,9 @@
 """Who is whose child on this machine."""
 
+import asyncio
 import contextlib
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +25,22 @@ def children_of_edge(supervisor: int, role: str = "") -> list[int]:
     parents = {supervisor, *(pid for pid, parent, name in found if parent == supervisor and name == "edge-nursery")}
     kinds = (f"edge-{role}-",) if role else ("edge-worker-", "edge-keeper-")
     return sorted(pid for pid, parent, name in found if parent in parents and name.startswith(kinds))
+
+
+def state_of(pid: int) -> str:
+    """One letter, see proc(5): S sleeps, T is stopped, Z has ended; empty: it has gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+async def halt(pid: int) -> None:
+    """Until it stands still: a signal that is sent right after SIGSTOP may be delivered before it."""
+    os.kill(pid, signal.SIGSTOP)
+    async with asyncio.timeout(10):
+        while state_of(pid) != "T":
+            await asyncio.sleep(0.001)
 
 
 def cpu_seconds(pid: int) -> float:

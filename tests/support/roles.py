@@ -40,7 +40,7 @@ async def keeper(child: ChildHandle) -> None:
     greeting = asyncio.ensure_future(greet())
     await child.stop_requested.wait()
     greeting.cancel()
-    child.say("keeper stops")
+    _tell_end(child, "keeper stops")
 
 
 async def worker(child: ChildHandle) -> None:
@@ -63,7 +63,12 @@ async def worker(child: ChildHandle) -> None:
     for task in tasks:
         task.cancel()
     await work.finish()
-    child.say(f"worker {child.charter.number} stops")
+    _tell_end(child, f"worker {child.charter.number} stops")
+
+
+def _tell_end(child: ChildHandle, line: str) -> None:
+    if child.charter.settings.server.node != "ends-silently":  # as real ones do
+        child.say(line)
 
 
 class Work:

@@ -38,6 +38,23 @@ def test_asking_for_help_or_the_version_loads_no_heavy_room(words: list[str]) ->
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+INTERRUPTED_IMPORT = """
+import runpy, sys
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == "argparse":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+runpy.run_module("edge", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_ctrl_c_is_quiet_while_the_program_is_still_being_imported() -> None:
+    command = [sys.executable, "-c", INTERRUPTED_IMPORT, "version"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
 def test_help_tells_every_verb_and_no_verb_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
