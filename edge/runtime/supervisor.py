@@ -24,6 +24,7 @@ from edge.control.owed import to_json
 from edge.observe.meters import Meters
 from edge.observe.render import Scrape
 from edge.observe.slots import SlotWriter
+from edge.runtime import pulse
 from edge.runtime.admin import Admin
 from edge.runtime.control import ControlPlane
 from edge.runtime.ending import Ending
@@ -101,6 +102,7 @@ class Supervisor:
             else:
                 self.tasks.spawn(take_over(self, holdings, self._handover), "take over")
             self.tasks.spawn(self.notifier.beat(self._doing), "watchdog")
+            self.tasks.spawn(self._watch(), "pulses")
             await self._stop.wait()
             await self._end_all(holdings)
             await self.close_admin()
@@ -222,6 +224,13 @@ class Supervisor:
             place.signal(signal.SIGUSR1)
 
     # -- children --------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """For ever: whose loop stands still is ended, so that his successor serves."""
+        while True:
+            await asyncio.sleep(pulse.BEAT_SECONDS)
+            for place in self.places:
+                place.look(say)
 
     async def _keep(self, place: Place) -> None:
         """Fill one place with processes, one after the other, until we stop."""
