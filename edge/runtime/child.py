@@ -23,6 +23,7 @@ from typing import Final
 from edge.config.schema import Settings
 from edge.errors import ConfigError, EdgeError, FormatUnknown
 from edge.observe.events import EventFormat, listen
+from edge.runtime import pulse
 from edge.runtime.charter import Charter, read_settings
 
 Role = Callable[["ChildHandle"], Awaitable[None]]
@@ -80,7 +81,14 @@ class ChildHandle:
         loop.add_signal_handler(signal.SIGUSR2, self._on_usr2)
         loop.add_signal_handler(signal.SIGHUP, self._on_hup)
         loop.add_reader(self.charter.liveness_fd, _orphaned)
+        os.set_blocking(self.charter.status_fd, False)  # a supervisor that hears nothing must not hold the loop
+        self._beat()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
+
+    def _beat(self) -> None:
+        """The loop turns (`pulse`)."""
+        self._tell("alive")
+        asyncio.get_running_loop().call_later(pulse.BEAT_SECONDS, self._beat)
 
     def _on_term(self) -> None:
         if not self._ready:
@@ -120,7 +128,8 @@ class ChildHandle:
 
     def _tell(self, text: str) -> None:
         line = text.replace("\n", " ").encode() + b"\n"
-        with contextlib.suppress(BrokenPipeError):  # the supervisor is gone, and so are we in a moment
+        # The supervisor is gone, and so are we in a moment; or it hears nothing.
+        with contextlib.suppress(BrokenPipeError, BlockingIOError):
             os.write(self.charter.status_fd, line)
 
     def tell_failure(self, error: BaseException) -> None:
@@ -133,6 +142,11 @@ class ChildHandle:
         """From whatever thread: this process is of no more use, and its successor has all that it knew."""
         self.tell_failure(EdgeError(why))
         os._exit(FAILED)
+
+    def abort(self, why: str) -> None:
+        """The same, after the log was told where each thread stands; a keeper's successor leaves the index alone."""
+        self.tell_failure(EdgeError(why))
+        signal.raise_signal(signal.SIGABRT)
 
 
 def lay_down_level(runtime_dir: str, level: str) -> None:

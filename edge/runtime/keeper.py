@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from edge.origin.group import Group, Member, Selection
 from edge.origin.resolve import best_resolver
 from edge.runtime import convert
 from edge.runtime.child import ChildHandle
+from edge.runtime.endless import ENDLESS_SECONDS, endless
 from edge.runtime.gauges import KeeperGauges
 from edge.runtime.heap import keep_bodies_apart, trim_now_and_then
 from edge.store.bus import Bus
@@ -38,7 +40,8 @@ async def run_keeper(child: ChildHandle) -> None:
     clock = SystemClock()
     slots = SlotWriter(charter.slot_fd)
     meters = Meters(slots)
-    volume = await _open_volume(child, clock)
+    tasks = Tasks("keeper")
+    volume = await _open_volume(child, clock, tasks)
     store = StoreThread(volume)
     store.start()
 
@@ -91,10 +94,10 @@ async def run_keeper(child: ChildHandle) -> None:
                 group.retire()
 
     child.on_new_settings(adopt)
-    tasks = Tasks("keeper")
     tasks.spawn(measure_lag(slots, "keeper", clock), "lag")
     tasks.spawn(trim_now_and_then(), "trim")
     tasks.spawn(_keep_warm(lambda: groups.values()), "warm")
+    tasks.spawn(_abort_if_endless(child, store.ident, lambda: store.doing), "endless")
     gauges = KeeperGauges(meters, store, scrubber, desk, lambda: groups.values(), settings.volume_label(charter.number))
     scrubber.start()
     tasks.spawn(gauges.run(), "gauges")
@@ -126,7 +129,7 @@ def who_is_asked(settings: Settings) -> dict[str, tuple[object, ...]]:
     return found
 
 
-async def _open_volume(child: ChildHandle, clock: Clock) -> Volume:
+async def _open_volume(child: ChildHandle, clock: Clock, tasks: Tasks) -> Volume:
     settings, number = child.charter.settings, child.charter.number
     shared = Shared.of(child.charter.hits_fd, KEEPER - number)
     directory = Path(settings.volumes[number].path)
@@ -137,7 +140,11 @@ async def _open_volume(child: ChildHandle, clock: Clock) -> Volume:
     bus = Bus()
     bus.install()
 
+    def watch(thread: int) -> None:
+        watching.append(tasks.spawn(_abort_if_endless(child, thread, lambda: 0), "start"))
+
     def open_volume() -> Volume:
+        loop.call_soon_threadsafe(watch, threading.get_ident())
         volume = Volume.open(
             directory,
             volume_settings,
@@ -152,7 +159,18 @@ async def _open_volume(child: ChildHandle, clock: Clock) -> Volume:
             volume.purges.hide(owed)
         return volume
 
-    return await loop.run_in_executor(None, open_volume)
+    watching: list[asyncio.Task[None]] = []
+    try:
+        return await loop.run_in_executor(None, open_volume)
+    finally:
+        for task in watching:
+            task.cancel()
+
+
+async def _abort_if_endless(child: ChildHandle, thread: int, doing: Callable[[], int]) -> None:
+    """A successor that leaves the index alone is better than a volume that never comes back."""
+    await endless(thread, doing)
+    child.abort(f"the volume's thread has used {ENDLESS_SECONDS:g} s of a processor for one call")
 
 
 def _accept(link: socket.socket, desk: Desk) -> None:

@@ -1,8 +1,9 @@
 """A place is one numbered post (worker 3); processes hold it one after the other and keep its metric slots.
 
-A process speaks through its status pipe, one line a time: `ready`, `adopted` (it has taken up new settings),
-`say TEXT`, `failed TEXT` (an error that may pass) and `refused TEXT` (one that will not). The end of that pipe is its
-death: nobody else holds the write end, and a kernel closes descriptors in the moment in which a process ends.
+A process speaks through its status pipe, one line a time: `alive` (its loop turns: `pulse`), `ready`, `adopted` (it
+has taken up new settings), `say TEXT`, `failed TEXT` (an error that may pass) and `refused TEXT` (one that will not).
+The end of that pipe is its death: nobody else holds the write end, and a kernel closes descriptors in the moment in
+which a process ends.
 """
 
 import asyncio
@@ -19,11 +20,13 @@ from typing import Final, Protocol
 
 import edge
 from edge.config.schema import Settings
+from edge.runtime import pulse
 from edge.runtime.charter import Charter
 from edge.runtime.child import HELD_BACK
 from edge.runtime.lifecycle import Restarts
 from edge.runtime.notify import for_children
 from edge.runtime.nursery import Nursery, NurseryChild
+from edge.runtime.pulse import KILL_LOOKS, STILL_LOOKS, Pulse
 from edge.words import Role
 
 LINE_MOST: Final = 64 * 1024
@@ -54,6 +57,7 @@ class Process:
         self._on_line = on_line
         self._rest = b""
         self.has_ended = False  # nothing more is heard of it; it may be a moment until its code is known
+        self.pulse = Pulse(popen.pid)
         self.exited: asyncio.Future[int] = self._loop.create_future()
         os.set_blocking(status_fd, False)
         self._loop.add_reader(status_fd, self._readable)
@@ -83,7 +87,10 @@ class Process:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             word, _, text = line.decode(errors="replace").partition(" ")
-            self._on_line(word, text)
+            if word == "alive":
+                self.pulse.beat()
+            else:
+                self._on_line(word, text)
         if len(self._rest) > LINE_MOST:
             self._rest = b""
         if not data:
@@ -113,7 +120,8 @@ class Place:
     adopted: asyncio.Event = field(default_factory=asyncio.Event)
     refused: bool = False
     last_words: str = ""
-    broken: bool = False  # a process died of its own memory: what that was mapped from may be bad
+    still: bool = False  # its process has been ended because its loop stood still
+    broken: bool = False  # a process died of its own memory, or stood still: what that was mapped from may be bad
     restarts: Restarts = field(default_factory=Restarts)
 
     @property
@@ -144,7 +152,7 @@ class Place:
         self, on_ready: Callable[[], None], say: Callable[[str], None], nursery: Nursery | None = None
     ) -> Process:
         """A new process for this place; OSError if the system gives none."""
-        self.ready, self.refused, self.last_words = False, False, ""
+        self.ready, self.refused, self.still, self.last_words = False, False, False, ""
         self.process = launch(self.charter, self._hears(on_ready, say), nursery)
         return self.process
 
@@ -167,9 +175,24 @@ class Place:
 
         return on_line
 
+    def look(self, say: Callable[[str], None]) -> None:
+        """Every BEAT_SECONDS: has its process stood still for so long that a successor is better?"""
+        process = self.process
+        if process is None or process.exited.done():
+            return
+        looks = process.pulse.look()
+        if looks == STILL_LOOKS and not self.still:
+            self.still, self.last_words = True, f"its loop stood still for {STILL_LOOKS * pulse.BEAT_SECONDS:g} s"
+            say(f"{self.name} stands still: it is ended, and says where its threads are")
+            process.signal(signal.SIGABRT)
+        elif looks == STILL_LOOKS + KILL_LOOKS:
+            process.signal(signal.SIGKILL)
+
     def vacate(self, code: int) -> None:
         """Its process has ended."""
-        self.broken = -code in BREAKS or (self.broken and not self.ready)  # until one has begun anew, and serves
+        self.broken = (
+            self.still or -code in BREAKS or (self.broken and not self.ready)
+        )  # until one has begun anew, and serves
         self.process, self.ready = None, False
         if not self.last_words:
             self.last_words = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"

@@ -25,6 +25,7 @@ from edge.control.owed import to_json
 from edge.observe.meters import Meters
 from edge.observe.render import Scrape
 from edge.observe.slots import SlotWriter
+from edge.runtime import pulse
 from edge.runtime.admin import Admin
 from edge.runtime.control import ControlPlane
 from edge.runtime.ending import Ending
@@ -120,6 +121,7 @@ class Supervisor:
         else:
             self.changes.spawn(take_over(self, holdings, self._handover), "take over")
         self.tasks.spawn(self.notifier.beat(self._doing), "watchdog")
+        self.tasks.spawn(self._watch(), "pulses")
 
     def _take(self) -> Holdings:
         """Everything that is ours alone, and the places for those who will work with it."""
@@ -240,6 +242,13 @@ class Supervisor:
             place.signal(signal.SIGUSR1)
 
     # -- children --------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """For ever: whose loop stands still is ended, so that his successor serves."""
+        while True:
+            await asyncio.sleep(pulse.BEAT_SECONDS)
+            for place in self.places:
+                place.look(say)
 
     async def _keep(self, place: Place) -> None:
         """Fill one place with processes, one after the other, until we stop."""

@@ -87,7 +87,7 @@ class CatchUp:
         with self._new.writing() as txn:
             for entry in placed:
                 txn.forget_place(entry)
-        if len(placed) < PLACES:
+        if not self._new.left_in(pack, placed, 1):
             self._gone.remove(pack)
 
     def _purges_are_left(self) -> bool:

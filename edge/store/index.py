@@ -3,7 +3,7 @@
 import errno
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
@@ -32,7 +32,9 @@ from edge.store.tables import (
     Placed,
     Side,
     Tables,
+    behind,
     extent_key,
+    in_order,
     last_transaction,
 )
 from edge.store.writing import Writing
@@ -86,13 +88,6 @@ def _reason(error: lmdb.Error, path: Path) -> Exception:
 
 def _nobody_cares(_name: bytes) -> None:
     pass
-
-
-def _behind(before: bytes, key: bytes) -> bytes:
-    """The key, which has to stand behind that one: pages that name each other would have us read for ever."""
-    if key <= before:
-        raise lmdb.CorruptedError("rows are out of order")
-    return key
 
 
 class Index:
@@ -200,12 +195,11 @@ class Index:
     def extents(self, record: Record) -> list[Extent]:
         """All extents of a generation, in the object's order, the inline one first."""
         found = [record.first] if record.first is not None else []
-        prefix = before = struct.pack(">Q", record.generation)
+        prefix = struct.pack(">Q", record.generation)
         tables = self._tables
         with self._begin(tables) as txn, txn.cursor(db=tables.extents) as cursor:
             if cursor.set_range(prefix):
-                for key, value in cursor:
-                    before = _behind(before, key)
+                for key, value in in_order(cursor, prefix):
                     if not key.startswith(prefix):
                         break
                     extent = decode_extent_row(key, value)
@@ -261,15 +255,24 @@ class Index:
         tables = self._tables
         with self._begin(tables) as txn, txn.cursor(db=tables.places) as cursor:
             if cursor.set_range(PLACE_KEY.pack(pack, after + 1)):
-                before = PLACE_KEY.pack(pack, after) if after >= 0 else b""
-                for key, value in cursor:
-                    before = _behind(before, key)
+                for key, value in in_order(cursor, PLACE_KEY.pack(pack, after) if after >= 0 else b""):
                     number, offset = PLACE_KEY.unpack(key)
                     if number != pack or len(found) >= limit:
                         break
                     name, generation, start, length = PLACE.unpack(value)
                     found.append(Placed(pack, offset, name, generation, start, length))
         return found
+
+    def left_in(self, pack: int, forgotten: Collection[Placed], limit: int = 1000) -> list[Placed]:
+        """What lies in a pack after these were forgotten. They are still there: StoreError, and the index is lost.
+
+        Pages in a wrong place show rows that are not found by their keys: who went on until there are none would do
+        so for ever.
+        """
+        left = self.placed(pack, limit=limit)
+        if not set(left).isdisjoint(forgotten):
+            raise self.lose(lmdb.CorruptedError("rows that were deleted are still there"))
+        return left
 
     @contextmanager
     def scanning(self) -> Iterator["Scan"]:
@@ -295,6 +298,8 @@ class Index:
                         if len(found) >= limit or not row.startswith(prefix):
                             break
                         found.append(row)
+                if found:
+                    behind(after, found[-1])  # from there on it is asked for more
                 return found
 
             yield rows

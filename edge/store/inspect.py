@@ -17,6 +17,7 @@ from edge.store.journal import SealedEntry, read_journal
 from edge.store.marks import MARK, read_mark
 from edge.store.record import decode_stored
 from edge.store.scrub import Inspector
+from edge.store.tables import in_order
 
 BATCH = 10_000
 DAMAGED = "damaged"
@@ -98,7 +99,7 @@ def _count(path: Path) -> tuple[int, int, dict[str, int]]:
             kinds[kind] = kinds.get(kind, 0) + 1
         stored = sum(int.from_bytes(raw[-4:], "little") for _, raw in _rows(env, places))
     except lmdb.Error as error:
-        raise StoreError(f"the index {path} cannot be read: {error}") from error
+        raise StoreError(f"the index {path} is damaged: {error}") from error
     finally:
         env.close()
     return objects, stored, kinds
@@ -110,7 +111,7 @@ def _rows(env: Any, table: Any) -> Any:
         with env.begin(db=table) as txn, txn.cursor() as cursor:
             batch = []
             if cursor.set_range(after + b"\0" if after else b"\0"):
-                for row in cursor:
+                for row in in_order(cursor, after):
                     batch.append(row)
                     if len(batch) >= BATCH:
                         break

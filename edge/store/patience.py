@@ -30,6 +30,11 @@ class Patience:
         self._ended = self._begun
 
     @property
+    def call(self) -> int:
+        """The number of the one that is under way, or was the last."""
+        return self._begun
+
+    @property
     def over(self) -> bool:
         """Does the call under way take too long?"""
         return self._looks >= LOOKS and self._begun == self._seen != self._ended

@@ -90,10 +90,12 @@ def forget_packs(packs: Packs, index: Index, numbers: Iterable[int]) -> None:
     """Remove packs of which little is known, with what is."""
     for number in numbers:
         with suppress(OSError, StoreError):
-            while placed := index.placed(number):
+            placed = index.placed(number)
+            while placed:
                 with index.writing() as txn:
                     for entry in placed:
                         txn.forget_place(entry)
+                placed = index.left_in(number, placed)
             with index.writing() as txn:
                 txn.forget_unread(number)
             packs.remove(packs.all[number])

@@ -252,17 +252,13 @@ class Room:
             else:
                 self._going.append(entry)
         if not self._staying:
-            self._forget_some()
-            if not self._going:
-                self._going = self._left_in(self._evicting)
+            forgotten = self._forget_some()
+            if not self._going:  # what a rebuild has found since it was looked at, or a step has failed with, is left
+                self._going = self._index.left_in(self._evicting, forgotten, PLACES_STEP)
             self.is_half_gone = bool(self._going)
             if not self._going:
                 self._finish_eviction()
         return True
-
-    def _left_in(self, number: int) -> list[Placed]:
-        """What still lies in the pack: a rebuild has found it since it was looked at, or a step has failed with it."""
-        return self._index.placed(number, limit=PLACES_STEP)
 
     def _next(self) -> Pack | None:
         new, kept = self._packs.oldest(Row.NEW), self._packs.oldest(Row.KEPT)
@@ -358,13 +354,14 @@ class Room:
         finally:
             self._disk.close(fd)
 
-    def _forget_some(self) -> None:
+    def _forget_some(self) -> list[Placed]:
         """Of what goes. What could not be forgotten is still to be: without its pack nobody would find it again."""
         step = PLACES_STEP
         while self._going:
+            forgotten = self._going[-step:]
             try:
                 with self._index.writing() as txn:
-                    gone = [extent for entry in self._going[-step:] for extent in txn.forget_place(entry)]
+                    gone = [extent for entry in forgotten for extent in txn.forget_place(entry)]
                     if len(self._going) > step and not self.is_half_gone:  # the next run is to go on with it
                         txn.set_meta(HALF_GONE, self._evicting or 0)
             except IndexFull:  # each name changes some pages, which are free again after the next transaction
@@ -374,7 +371,8 @@ class Room:
                 continue
             del self._going[-step:]
             self._tallies.evicted(Eviction.CAPACITY, len(gone), sum(extent.length for extent in gone))
-            return
+            return forgotten
+        return []
 
     def _finish_eviction(self) -> None:
         if self._moved:  # else a power loss would cost what is wanted most: the old copy gone, the new one not there

@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -73,6 +73,20 @@ class Placed:
 
 def extent_key(generation: int, start: int) -> bytes:
     return EXTENT_KEY.pack(generation, start)
+
+
+def behind(before: bytes, key: bytes) -> bytes:
+    """The key, which has to stand behind that one: pages that name each other would have us read for ever."""
+    if key <= before:
+        raise lmdb.CorruptedError("rows are out of order")
+    return key
+
+
+def in_order(rows: Iterable[tuple[bytes, bytes]], before: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+    """The rows, as long as they are. lmdb.CorruptedError: they are not."""
+    for key, value in rows:
+        before = behind(before, key)
+        yield key, value
 
 
 def open_environment(path: Path, map_bytes: int, *, readonly: bool) -> Any:

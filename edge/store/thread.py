@@ -127,6 +127,17 @@ class StoreThread:
         return self._patience.over
 
     @property
+    def ident(self) -> int:
+        """The thread's, once it has been started."""
+        assert self._thread.ident is not None
+        return self._thread.ident
+
+    @property
+    def doing(self) -> int:
+        """Which call it is in, or was in last."""
+        return self._patience.call
+
+    @property
     def waiting(self) -> int:
         """Calls that wait for the thread."""
         return len(self._queue)

@@ -102,6 +102,33 @@ async def test_a_dead_keeper_is_replaced_behind_the_same_link_and_readiness_stay
         assert await metric(edge, 'edge_keeper_restarts_total{volume="cache"}') == 1
 
 
+@pytest.mark.parametrize(("word", "where"), [("block", "in _stand_still"), ("spin", "in _spin")])
+async def test_a_worker_whose_loop_stands_still_is_replaced_and_the_log_says_where_it_stood(
+    tmp_path: Path, word: str, where: str
+) -> None:
+    async with server(tmp_path / "c", beat=0.1) as edge:
+        await edge.line("^ready$")
+        before = await edge.ask("who")
+        reader, writer = await asyncio.open_connection("127.0.0.1", await edge.port())
+        writer.write(word.encode() + b"\n")
+        await edge.line("^worker 0 stands still")
+        await edge.line(where)
+        await edge.line(r"worker 0 has ended \(its loop stood still for 1.2 s\), a successor starts$")
+        assert not (await reader.read()).removeprefix(b"blocked")
+        writer.close()
+        assert await edge.ask("who") != before
+
+
+async def test_the_successor_of_a_keeper_that_stood_still_leaves_the_index_alone(tmp_path: Path) -> None:
+    async with server(tmp_path / "c", beat=0.1, node="keeper-stands-still") as edge:
+        await edge.line("^ready$")
+        before = await edge.ask("keeper")
+        await edge.line("^keeper 0 stands still")
+        await edge.line("keeper 0 has ended .* a successor starts$")
+        await edge.line("^the index is left alone$")
+        assert await edge.ask("keeper") != before
+
+
 async def test_a_server_without_a_single_worker_is_not_ready(tmp_path: Path) -> None:
     async with server(tmp_path / "c") as edge:
         await edge.line("^ready$")

@@ -18,11 +18,13 @@ from pathlib import Path
 import aiohttp
 
 from edge.cli import serve
+from edge.runtime import pulse
 from edge.runtime.signals import hold
 from tests.support.processes import children_of_edge
 from tests.support.roles import ENTRIES
 
 SECONDS = 20.0
+BEAT = "FAKE_BEAT_SECONDS"
 
 
 @dataclass
@@ -105,8 +107,10 @@ def alive(pids: list[int]) -> list[int]:
 
 
 @asynccontextmanager
-async def server(directory: Path, *flags: str, workers: int = 1, node: str = "fake") -> AsyncIterator[Server]:
-    """A server of fake roles in a session of its own; killed at the end if it still runs."""
+async def server(
+    directory: Path, *flags: str, workers: int = 1, node: str = "fake", beat: float = pulse.BEAT_SECONDS
+) -> AsyncIterator[Server]:
+    """A server of fake roles in a session of its own; killed at the end if it still runs. `beat`: of its children."""
     command = [sys.executable, "-P", "-m", "tests.support.fakeserve", "--origin", "http://origin.example"]
     command += ["--cache-dir", str(directory), "--cache-size", "64MiB", "--workers", str(workers), "--node", node]
     if "--listen" not in flags:
@@ -119,7 +123,7 @@ async def server(directory: Path, *flags: str, workers: int = 1, node: str = "fa
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), BEAT: str(beat)},
     )
     made = Server(process)
     reading = asyncio.create_task(made.read())
@@ -139,6 +143,7 @@ def main() -> int:
     hold()  # as `edge serve` does
     parser = argparse.ArgumentParser()
     serve.add_arguments(parser)
+    pulse.BEAT_SECONDS = float(os.environ[BEAT])
     return serve.serve(serve.settings_of(parser.parse_args()), ENTRIES)
 
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from edge.errors import ConfigError
 from edge.observe.meters import Meters
@@ -29,6 +30,8 @@ async def keeper(child: ChildHandle) -> None:
     link.setblocking(False)
     loop = asyncio.get_running_loop()
     child.say("cache: nothing in it")
+    if child.charter.distrust:
+        child.say("the index is left alone")
     child.ready()
 
     async def greet() -> None:
@@ -36,6 +39,8 @@ async def keeper(child: ChildHandle) -> None:
             sock, _ = await loop.sock_accept(link)
             with sock:
                 await loop.sock_sendall(sock, str(os.getpid()).encode())
+                if behaviour == "keeper-stands-still" and not child.charter.distrust:
+                    _stand_still()
 
     greeting = asyncio.ensure_future(greet())
     await child.stop_requested.wait()
@@ -117,8 +122,9 @@ class Work:
             case "block":
                 writer.write(b"blocked")
                 await writer.drain()
-                while True:
-                    time.sleep(60)  # a loop that never turns again sees no end of a pipe
+                return _stand_still()  # a loop that never turns again sees no end of a pipe
+            case "spin":
+                return _spin()
             case "slow":
                 writer.write(b"begun ")
                 await writer.drain()
@@ -128,6 +134,17 @@ class Work:
                 return await asyncio.to_thread(_keeper_pid, charter.links[0][1])
             case _:
                 return json.dumps(_about(charter.descriptors))
+
+
+def _stand_still() -> NoReturn:
+    """As a thread that waits for a lock which nobody gives back."""
+    while True:
+        time.sleep(60)
+
+
+def _spin() -> NoReturn:
+    while True:
+        pass
 
 
 def _keeper_pid(path: str) -> str:

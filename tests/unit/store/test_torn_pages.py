@@ -17,6 +17,7 @@ import pytest
 
 from edge.store.looking import ReadIndex
 from edge.words import KIB, MIB
+from tests.support.lmdbpages import pages_of
 from tests.support.volumes import open_volume, put
 
 PAGE = 4096
@@ -27,15 +28,18 @@ MORE = {"size_bytes": 64 * MIB, "pack_size": 256 * KIB, "index_map_bytes": 256 *
 GIVEN_UP, DONE = 7, 0
 BROKEN = (-signal.SIGABRT, -signal.SIGBUS, -signal.SIGFPE, -signal.SIGILL, -signal.SIGSEGV)
 
+SECONDS = 60
 USE = f"""
-import os, sys
+import faulthandler, os, sys
 from pathlib import Path
 from edge.errors import StoreError
 from edge.clock import FakeClock
 from edge.store.bus import Bus
 from edge.store.volume import Volume
 from edge.words import Damage, Eviction
+from tests.support.lmdbpages import pages_of
 from tests.support.volumes import name, prove, put, settings
+faulthandler.dump_traceback_later({SECONDS - 5})
 directory, distrust = Path(sys.argv[1]), sys.argv[2] == "distrust"
 bus = Bus()
 bus.install()
@@ -68,8 +72,11 @@ volume.close()
 """
 
 
-def fill(directory: Path) -> None:
-    volume = open_volume(directory, **MORE)
+def fill(directory: Path, seed: int = 0) -> None:
+    """The same in each run, by its seed: what names are called is chosen at random otherwise, and with it each tree."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edge.store.files.secrets.token_bytes", random.Random(seed).randbytes)
+        volume = open_volume(directory, **MORE)
     for number in range(OBJECTS):
         for start in range(0, (1 + number % 4) * PART, PART):
             put(volume, f"/{number}", 1, PART, start=start, total=4 * PART)
@@ -102,12 +109,22 @@ def swap(raw: bytearray, rng: random.Random) -> None:
     raw[one : one + PAGE] = raw[two : two + PAGE]
 
 
+def misplace(raw: bytearray, rng: random.Random) -> None:
+    """The same, within a table."""
+    _, leaves = pages_of(bytes(raw), rng.choice([b"names", b"extents", b"places", b"keys"]))
+    one, two = rng.sample(leaves, 2)
+    raw[one : one + PAGE] = raw[two : two + PAGE]
+
+
 def use(directory: Path) -> tuple[int, int]:
     """Until it goes through: how often it did not, and how often that was counted."""
     broken, rounds, counted = False, 0, 0
     while True:
         command = [sys.executable, "-c", USE, str(directory), "distrust" if broken else "trust"]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        try:
+            ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
+        except subprocess.TimeoutExpired as late:
+            pytest.fail(f"{directory} is used for ever: {(late.stderr or b'').decode()}")
         counted += "counted" in ended.stdout
         if ended.returncode == DONE:
             return rounds, counted
@@ -119,7 +136,7 @@ def use(directory: Path) -> tuple[int, int]:
 
 def try_all(tmp_path: Path, seeds: range) -> int:
     """In how many trials the index was given up."""
-    fill(tmp_path)
+    fill(tmp_path, seeds.start)
     given_up = 0
     for seed in seeds:
         rng, trial = random.Random(seed), tmp_path / str(seed)
@@ -127,7 +144,7 @@ def try_all(tmp_path: Path, seeds: range) -> int:
         shutil.copytree(tmp_path / "v", trial / "v")
         (path,) = (trial / "v").glob("index-*/data.mdb")
         raw = bytearray(path.read_bytes())
-        rng.choice([flip, flip, flip, zeros, swap])(raw, rng)
+        rng.choice([flip, flip, flip, zeros, swap, misplace])(raw, rng)
         path.write_bytes(raw)
         rounds, counted = use(trial)
         assert counted == rounds or (rounds, counted) == (0, 1), f"seed {seed}"  # the latter: a start has met it
