@@ -321,6 +321,9 @@ class Desk:
             done = await (purger.count(whats) if message.dry else purger.purge(whats, owed=message.owed))
         except (EdgeError, OSError) as error:
             link.channel.send(Forgotten(message.id, 0, 0, str(error) or type(error).__name__))
+        except Exception:
+            link.channel.send(Forgotten(message.id, 0, 0, "internal error"))
+            raise  # a mistake of ours: `tasks` reports it
         else:
             link.channel.send(Forgotten(message.id, done.objects, done.length))
 
