@@ -111,6 +111,7 @@ class Flight:
         reader.position = max(reader.position, position)
         ready = self.covered.reach(reader.position) - reader.position
         reader.pace(ready, asyncio.get_running_loop().time(), self.settings)
+        self._finish_if_covered(reader)
         self.look_after(reader)
         self.wake_runs()
 
@@ -250,7 +251,7 @@ class Flight:
             piece.tell(reader)
 
     def _finish_if_covered(self, reader: Reader) -> None:
-        if self.head is None or reader.end == UNKNOWN or not self.covered.has(reader.start, reader.end):
+        if self.head is None or reader.end == UNKNOWN or reader.missing(self.covered) is not None:
             return
         if self._grown and any(p.start < reader.end for p in self._grown.values()):
             self.announce()  # calls back here with nothing left to tell
