@@ -314,8 +314,12 @@ class ScratchSink:
             self._freed.clear()
             await self._freed.wait()
         number = await self._budget.take()
+        try:
+            self._piece = ScratchPiece(self._position, number, self._on_freed)
+        except OSError:  # no descriptor, or no memory
+            self._budget.give_back()
+            raise
         self._out += 1
-        self._piece = ScratchPiece(self._position, number, self._on_freed)
         self._flight.add_piece(self._piece)
         return self._piece
 
