@@ -12,6 +12,7 @@ from edge.policy.rules import SiteRules
 from edge.policy.tags import tag_name
 
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F))
+LONGEST = 60_000  # bytes of a URL: no record has a longer key, no message to a keeper room for much more
 
 
 def site_of(host: bytes, sites: Sequence[SiteRules]) -> SiteRules:
@@ -47,7 +48,10 @@ def raw(url: str) -> bytes:
     """A URL's bytes as a player sends them; BadRequest for what is none."""
     if not url.startswith(("http://", "https://")):
         raise BadRequest(f"{url[:100]!r} is not a URL: write http://host/path")
-    return quote(url.partition("#")[0], safe=_SAFE).encode()
+    written = quote(url.partition("#")[0], safe=_SAFE).encode()
+    if len(written) > LONGEST:
+        raise BadRequest(f"{url[:100]!r}... has {len(written)} bytes, and nothing is kept that has more than {LONGEST}")
+    return written
 
 
 def _aim(url: str, sites: Sequence[SiteRules], *, soft: bool) -> Purge:

@@ -1,12 +1,13 @@
 """What worker and keeper say to each other: one frozen class per message (DESIGN section 11); their bytes: `wire`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Final
 
 from edge.access.passes import NOBODY, Context
 from edge.policy.purges import Purge
-from edge.words import CacheStatus, Kind, Reason
+from edge.words import KIB, CacheStatus, Kind, Reason
 
 PROTOCOL: Final = 6
 UNKNOWN: Final = -1  # a length or an end that nobody knows yet
@@ -221,6 +222,20 @@ class Forget:
     whats: tuple[Purge, ...]
     dry: bool = False
     owed: bool = False
+
+
+FORGET_MOST: Final = 500  # purges of one message ...
+FORGET_BYTES: Final = 128 * KIB  # ... and bytes of them: it is one datagram, see `channel.MAX_MESSAGE`
+
+
+def fitting(whats: Sequence[Purge]) -> int:
+    """How many of these purges go into one message, at least one."""
+    left = FORGET_BYTES
+    for count, what in enumerate(whats[:FORGET_MOST]):
+        left -= len(what.text) + len(what.site) + 16
+        if left < 0:
+            return max(1, count)
+    return min(len(whats), FORGET_MOST)
 
 
 @dataclass(frozen=True, slots=True)

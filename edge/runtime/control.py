@@ -24,6 +24,7 @@ from edge.control.warm import Warmth
 from edge.control.warmjob import Job
 from edge.delivery.places import Place, Places
 from edge.errors import BadRequest, ConfigError, EdgeError, OriginError
+from edge.fill.messages import FORGET_MOST, fitting
 from edge.observe.summary import summary, summed
 from edge.policy.purges import Purge
 from edge.runtime import convert, sampling
@@ -45,7 +46,6 @@ from edge.words import Reason, Role
 if TYPE_CHECKING:
     from edge.runtime.supervisor import Supervisor
 
-WHATS_AT_ONCE: Final = 500  # of one message: a datagram has a limit
 KEEPER_SECONDS: Final = 10.0  # a keeper that has died is back by then
 LATE_SECONDS: Final = 3.0  # for keepers that are later than the first; they are asked whether they are there or not
 PURGE_SECONDS: Final = 120.0
@@ -204,9 +204,10 @@ class ControlPlane:
         deadline = self._clock.monotonic() + KEEPER_SECONDS
         at = 0
         while at < len(whats):
+            some = whats[at : at + fitting(whats[at : at + FORGET_MOST])]
             try:
                 async with asyncio.timeout(PURGE_SECONDS):
-                    told = await asker.forget(*whats[at : at + WHATS_AT_ONCE], dry=dry)
+                    told = await asker.forget(*some, dry=dry)
             except (ConnectionError, TimeoutError) as error:
                 if self._clock.monotonic() > deadline:
                     return label, objects, length, str(error) or "no answer"
@@ -214,7 +215,7 @@ class ControlPlane:
                 continue
             if told.error:
                 return label, objects, length, told.error
-            objects, length, at = objects + told.objects, length + told.length, at + WHATS_AT_ONCE
+            objects, length, at = objects + told.objects, length + told.length, at + len(some)
         return label, objects, length, ""
 
     # -- what is owed ----------------------------------------------------------------------------
@@ -275,7 +276,8 @@ class ControlPlane:
                 volume = volumes.serving.get(number)
                 if volume is None or not volume.asker.up or not volume.reader.hello.writable:
                     return
-                some = next([*alike] for _, alike in groupby(entries[:WHATS_AT_ONCE], lambda entry: entry[1].soft))
+                some = next([*alike] for _, alike in groupby(entries[:FORGET_MOST], lambda entry: entry[1].soft))
+                some = some[: fitting([what for _, what in some])]
                 told = await volume.asker.forget(*dict.fromkeys(what for _, what in some), owed=True)
                 if told.error:
                     pause = pay_again_after(self._pauses.get(number, (0.0, 0.0))[0])
