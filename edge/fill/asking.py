@@ -29,12 +29,14 @@ from edge.fill.messages import (
     Read,
     Scratch,
     Taken,
+    is_carried,
 )
 from edge.policy.purges import Purge
 from edge.words import Reason
 
 RECONNECT_FIRST = 0.02  # seconds; the supervisor keeps the socket open, so a new keeper is found at once
 RECONNECT_MOST = 1.0
+TOO_LARGE = 431  # RFC 6585 section 5: also of a request's fields together
 
 
 class AskListener(Protocol):
@@ -240,12 +242,20 @@ class Asker:
         """Send a fetch (or keep it until a keeper is there); answers come to the listener."""
         asking = Asking(self, fetch, listener)
         self._askings[fetch.id] = asking
-        self.send(fetch)
+        if is_carried(fetch):
+            self.send(fetch)
+        else:
+            asyncio.get_running_loop().call_soon(self._refuse, asking)
         return asking
+
+    def _refuse(self, asking: Asking) -> None:
+        if not asking.over:
+            asking.over = True
+            asking.listener.on_fail(TOO_LARGE, Reason.INTERNAL, "the request is too large to be passed on")
 
     def tell(self, message: Fetch | Bad | Invalidate) -> None:
         """Say something that has no answer: a refresh, a bad extent, an object that was changed."""
-        if self.up:
+        if self.up and not (isinstance(message, Fetch) and not is_carried(message)):
             self.send(message)
 
     def withdraw(self, fetch: Fetch) -> None:

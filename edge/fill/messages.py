@@ -78,6 +78,16 @@ class Fetch:
     by_sibling: bool = False  # it has asked us because the object is ours: no other sibling is asked
 
 
+FETCH_BYTES: Final = 160 * KIB  # of what a client may have written into one: it is a datagram, too
+
+
+def is_carried(fetch: Fetch) -> bool:
+    """Does a message carry it? With large heads allowed players can write what none does."""
+    told = (fetch.target, fetch.key, fetch.path, fetch.authority, fetch.context.host)
+    lines = sum(len(name) + len(value) + 8 for name, value in fetch.fields)
+    return sum(map(len, told)) + lines <= FETCH_BYTES
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """The judged head of an answer; `record` is an encoded record without extents."""
