@@ -141,8 +141,8 @@ class Desk:
         """Take one fetch of a worker; the answer comes as messages."""
         name, stored, whole = self._finder.find(fetch)
         stored = self._finder.usable(fetch, stored, whole=whole)
-        if self._drops.waits(name, link, fetch):
-            return
+        if not fetch.has_body and self._drops.waits(name, link, fetch):
+            return  # who brings a body waits for nothing: his next messages are that
         if fetch.mode is Mode.AHEAD:
             self._wishes.take(link, name, fetch, stored)
             return
@@ -178,7 +178,7 @@ class Desk:
         landing = self._shops.common.landing.get(name)
         if landing is None and fetch.mode is Mode.ONLY and flight is not None and flight.complete:
             landing = flight
-        if landing is None or fetch.method not in (b"GET", b"HEAD"):
+        if landing is None or fetch.method not in (b"GET", b"HEAD") or fetch.has_body:
             return False
         self._waiting.add(landing, link, fetch)
         return True
