@@ -13,6 +13,7 @@ from edge.fill.messages import (
     UNKNOWN,
     Again,
     Bad,
+    Body,
     Cancel,
     End,
     Fail,
@@ -280,8 +281,8 @@ class Asker:
         if self.up:
             assert self._channel is not None
             self._channel.send(message)
-        elif isinstance(message, Fetch) and message.id in self._askings:
-            self._queued.append(message)  # bounded by the connections of this worker
+        elif isinstance(message, Fetch | Body) and message.id in self._askings:
+            self._queued.append(message)  # bounded by this worker's connections, and a window of each body
 
     def drop(self, asking: Asking) -> None:
         """No more interest in a fetch."""
@@ -290,7 +291,8 @@ class Asker:
                 asking.over = True
                 self.send(Cancel(asking.fetch.id))
             if not self.up:
-                self._queued = [m for m in self._queued if not (isinstance(m, Fetch) and m.id == asking.fetch.id)]
+                id_ = asking.fetch.id
+                self._queued = [m for m in self._queued if not (isinstance(m, Fetch | Body) and m.id == id_)]
 
     def close(self) -> None:
         self._closed = True

@@ -5,6 +5,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+from edge.fill.asking import Asker
 from edge.fill.messages import Bad, Body, Mode
 from edge.store.names import name_of
 from edge.words import Reason
@@ -79,3 +80,20 @@ async def test_while_what_a_flight_has_brought_is_on_its_way_into_the_index(tmp_
             assert await end(bench, got) == b"got first, last"
         finally:
             may_commit.set()
+
+
+async def test_what_comes_while_there_is_no_keeper_is_kept_for_its_successor(tmp_path: Path) -> None:
+    """The fetch was, and what came of its body before that was not: the origin was sent the rest as if it were all."""
+    async with RawServer(Origin()) as origin, fill_bench(tmp_path, origin.url) as bench:
+        bench.asker.close()
+        bench.asker = Asker(str(tmp_path / "link"), lambda hello: None)
+        left, got = send(bench, "/b", b"PUT"), send(bench, "/a", b"PUT")
+        assert left.asking is not None
+        left.asking.cancel()
+        bench.asker.connect()
+        async with asyncio.timeout(20):
+            while not bench.asker.up:
+                await asyncio.sleep(0.001)
+        assert await end(bench, got) == b"got first, last"
+        assert [asked.target for asked in origin.asked] == ["/a"]
+        bench.asker.close()
