@@ -112,6 +112,8 @@ class ObjectBody(AskListener):
         self._ask_if_needed()
         if self._broken is not None:
             raise BodyBroken(self._broken)
+        if self._asking is not None:
+            self._asking.read(self._position, READ_STEP)  # a window of scratch that is done with is for others
         self._be_patient()
         return PENDING
 

@@ -101,11 +101,12 @@ class InlineBytes:
 
 @dataclass(slots=True)
 class ScratchBytes:
-    """Bytes [start, end) of the object are at the beginning of a scratch window."""
+    """Bytes [start, end) of the object are at the beginning of a scratch window, or are all of it: it is `full`."""
 
     start: int
     end: int
     file: ScratchFile
+    full: bool
 
 
 Bytes = PackBytes | InlineBytes | ScratchBytes
@@ -143,7 +144,7 @@ class Asking:
             piece = self._pieces[key]
             if isinstance(piece, PackBytes):
                 continue  # costs nothing, may still grow
-            if isinstance(piece, ScratchBytes) and piece.end == position:
+            if isinstance(piece, ScratchBytes) and piece.end == position and not piece.full:
                 continue  # may still grow: the keeper, who knows that its descriptor is here, does not send another
             del self._pieces[key]
             if isinstance(piece, ScratchBytes):
@@ -174,14 +175,13 @@ class Asking:
                 self._pieces[PackBytes, start] = PackBytes(start, start + length, pack, offset)
             case Inline(_, _, data):
                 self._pieces[InlineBytes, start] = InlineBytes(start, start + len(data), data)
-            case Scratch(_, number, _, length):
+            case Scratch(_, number, _, length, full):
                 known = self._pieces.get((ScratchBytes, start))
                 if isinstance(known, ScratchBytes):
-                    known.end = start + length
+                    known.end, known.full = start + length, full
                 elif fds:
-                    self._pieces[ScratchBytes, start] = ScratchBytes(
-                        start, start + length, ScratchFile(fds.pop(), number)
-                    )
+                    file = ScratchFile(fds.pop(), number)
+                    self._pieces[ScratchBytes, start] = ScratchBytes(start, start + length, file, full)
 
 
 class Asker:

@@ -9,7 +9,7 @@ from edge.access.passes import NOBODY, Context
 from edge.policy.purges import Purge
 from edge.words import KIB, CacheStatus, Kind, Reason
 
-PROTOCOL: Final = 6
+PROTOCOL: Final = 7
 UNKNOWN: Final = -1  # a length or an end that nobody knows yet
 
 
@@ -123,12 +123,16 @@ class Inline:
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """Bytes [start, start + length) lie at the start of scratch `number`; its descriptor rides along the first time."""
+    """Bytes [start, start + length) lie at the start of scratch `number`; its descriptor rides along the first time.
+
+    `full`: no more will.
+    """
 
     id: int
     number: int
     start: int
     length: int
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -303,9 +303,10 @@ class ScratchSink:
             _write_all(piece.fd, part, piece.length)
             piece.length += len(part)
             self._position += len(part)
+            piece.full = piece.length == settings.scratch_window
             self._flight.grew(piece)
             view = view[len(part) :]
-            if piece.length == settings.scratch_window:
+            if piece.full:
                 self._close_window()
 
     async def _next_window(self) -> ScratchPiece:

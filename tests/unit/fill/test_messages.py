@@ -76,7 +76,7 @@ messages = st.one_of(
     ),
     st.builds(Place, u64, u64, u64, st.integers(0, 2**31), u64),
     st.builds(Inline, u64, u64, blob),
-    st.builds(Scratch, u64, st.integers(0, 2**31), u64, u64),
+    st.builds(Scratch, u64, st.integers(0, 2**31), u64, u64, st.booleans()),
     st.builds(End, u64, st.integers(-1, 2**62)),
     st.builds(Fail, u64, st.integers(0, 999), st.sampled_from(Reason), text),
     st.builds(Again, u64),
