@@ -1,4 +1,4 @@
-"""Requests with a body wait for nothing within a keeper: what comes after them is their body, and goes to the origin."""
+"""Requests with a body wait for nothing within a keeper: what comes next of them is that, and goes to the origin."""
 
 import asyncio
 import threading
