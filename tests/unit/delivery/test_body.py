@@ -161,3 +161,20 @@ async def test_a_body_that_waits_lets_go_of_what_it_has_handed_out(tmp_path: Pat
     assert body.next_window(1 << 20) is PENDING
     assert read == [64 * KIB]
     body.close()
+
+
+async def test_who_asks_for_more_lets_go_of_what_he_asked_before(tmp_path: Path) -> None:
+    """Of several ranges each is asked for by itself. The worker kept each fetch that was over, and its scratch, too."""
+    volume = open_volume(tmp_path)
+    record = put(volume, "/a", 1, 64 * KIB, total=TOTAL)
+    body = Room(volume).body(record, 64 * KIB, TOTAL)
+    let_go: list[str] = []
+    over: Any = SimpleNamespace(over=True, at=lambda _: None, cancel=lambda: let_go.append("former"))
+    body._asking = over
+    asked: Any = SimpleNamespace(over=False, read=lambda *_: None, cancel=lambda: let_go.append("own"))
+    body._make_fetch = lambda *_: asked
+    body._sources.asker.ask = lambda *_: asked  # type: ignore[method-assign]
+    assert body.next_window(1 << 20) is PENDING
+    assert let_go == ["former"]
+    body.close()
+    assert let_go == ["former", "own"]
