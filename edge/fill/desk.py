@@ -36,7 +36,7 @@ from edge.fill.messages import (
 )
 from edge.fill.purging import Purger
 from edge.fill.readers import Reader
-from edge.fill.recall import recall
+from edge.fill.recall import recall, recall_for
 from edge.fill.settings import FillSettings
 from edge.fill.shop import Upstream
 from edge.fill.shops import Shops
@@ -193,6 +193,7 @@ class Desk:
         reader = Reader(link.channel, fetch)
         link.readers[fetch.id] = flight, reader
         self._shops.common.ahead.joined(flight)
+        recall_for(fetch, flight, self._volume)
         flight.join(reader)
         self._meters.collapsed(fetch.site, "shared")
         link.tidy(fetch.id)
