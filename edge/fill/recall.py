@@ -13,14 +13,17 @@ from edge.fill.flight import Flight
 from edge.fill.messages import Fetch
 from edge.fill.pieces import PackPiece, Piece
 from edge.fill.spans import Spans
+from edge.store.record import Flag
 from edge.store.volume import Volume
 
 
 def recall(flight: Flight, volume: Volume) -> None:
-    """See what is there still; what has gone is brought again for who waits for it."""
+    """See what is there still; what has gone is brought again for who waits for it, or he asks for it anew."""
     record = flight.record
-    if record is None or not flight.ranges or flight.over:
+    if record is None or flight.over:
         return
+    if not flight.ranges and not (record.generation and record.flags & Flag.STRONG):
+        return  # who asked anew could not go on with it
     flight.pieces = [piece for piece in flight.pieces if _is_there(piece, volume)]
     there = Spans(*((piece.start, piece.start + piece.length) for piece in flight.pieces))
     stored = volume.lookup(flight.name)
@@ -28,9 +31,14 @@ def recall(flight: Flight, volume: Volume) -> None:
         stored = replace(record, first=None)  # what its name had is another's, or nobody's
     for extent in volume.extents(stored):
         there.add(extent.start, extent.end)
+    if not flight.ranges:  # what has come through scratch is there no more once it is read
+        for run in flight.runs.under_way:
+            for start, end in flight.covered:
+                there.add(max(start, run.start), min(end, run.position))
     flight.covered.become(there)
     for reader in list(flight.readers):
         flight.look_after(reader)
+        flight.send_back(reader)
 
 
 def recall_for(fetch: Fetch, flight: Flight, volume: Volume) -> None:
