@@ -112,6 +112,8 @@ class ObjectBody(AskListener):
         self._ask_if_needed()
         if self._broken is not None:
             raise BodyBroken(self._broken)
+        if self._asking is not None:
+            self._asking.read(self._position, READ_STEP)  # a window of scratch that is done with is for others
         self._be_patient()
         return PENDING
 
@@ -261,10 +263,11 @@ class ObjectBody(AskListener):
     # -- asking for what is missing --------------------------------------------------------------
 
     def _ask_if_needed(self) -> None:
-        if self._asking is not None and not self._asking.over:
-            if self._asking.fetch.start <= self._position and not self._beyond(self._asking.fetch):
+        asking = self._asking
+        if asking is not None:
+            if not asking.over and asking.fetch.start <= self._position and not self._beyond(asking.fetch):
                 return
-            self._asking.cancel()
+            asking.cancel()
         self._barren += 1
         if self._barren > ASKS_WITHOUT_PROGRESS:
             self._broken = "the bytes cannot be had"

@@ -13,6 +13,7 @@ from edge.fill.messages import (
     UNKNOWN,
     Again,
     Bad,
+    Body,
     Cancel,
     End,
     Fail,
@@ -29,12 +30,14 @@ from edge.fill.messages import (
     Read,
     Scratch,
     Taken,
+    is_carried,
 )
 from edge.policy.purges import Purge
 from edge.words import Reason
 
 RECONNECT_FIRST = 0.02  # seconds; the supervisor keeps the socket open, so a new keeper is found at once
 RECONNECT_MOST = 1.0
+TOO_LARGE = 431  # RFC 6585 section 5: also of a request's fields together
 
 
 class AskListener(Protocol):
@@ -98,11 +101,12 @@ class InlineBytes:
 
 @dataclass(slots=True)
 class ScratchBytes:
-    """Bytes [start, end) of the object are at the beginning of a scratch window."""
+    """Bytes [start, end) of the object are at the beginning of a scratch window, or are all of it: it is `full`."""
 
     start: int
     end: int
     file: ScratchFile
+    full: bool
 
 
 Bytes = PackBytes | InlineBytes | ScratchBytes
@@ -140,7 +144,7 @@ class Asking:
             piece = self._pieces[key]
             if isinstance(piece, PackBytes):
                 continue  # costs nothing, may still grow
-            if isinstance(piece, ScratchBytes) and piece.end == position:
+            if isinstance(piece, ScratchBytes) and piece.end == position and not piece.full:
                 continue  # may still grow: the keeper, who knows that its descriptor is here, does not send another
             del self._pieces[key]
             if isinstance(piece, ScratchBytes):
@@ -171,14 +175,13 @@ class Asking:
                 self._pieces[PackBytes, start] = PackBytes(start, start + length, pack, offset)
             case Inline(_, _, data):
                 self._pieces[InlineBytes, start] = InlineBytes(start, start + len(data), data)
-            case Scratch(_, number, _, length):
+            case Scratch(_, number, _, length, full):
                 known = self._pieces.get((ScratchBytes, start))
                 if isinstance(known, ScratchBytes):
-                    known.end = start + length
+                    known.end, known.full = start + length, full
                 elif fds:
-                    self._pieces[ScratchBytes, start] = ScratchBytes(
-                        start, start + length, ScratchFile(fds.pop(), number)
-                    )
+                    file = ScratchFile(fds.pop(), number)
+                    self._pieces[ScratchBytes, start] = ScratchBytes(start, start + length, file, full)
 
 
 class Asker:
@@ -240,12 +243,20 @@ class Asker:
         """Send a fetch (or keep it until a keeper is there); answers come to the listener."""
         asking = Asking(self, fetch, listener)
         self._askings[fetch.id] = asking
-        self.send(fetch)
+        if is_carried(fetch):
+            self.send(fetch)
+        else:
+            asyncio.get_running_loop().call_soon(self._refuse, asking)
         return asking
+
+    def _refuse(self, asking: Asking) -> None:
+        if not asking.over:
+            asking.over = True
+            asking.listener.on_fail(TOO_LARGE, Reason.INTERNAL, "the request is too large to be passed on")
 
     def tell(self, message: Fetch | Bad | Invalidate) -> None:
         """Say something that has no answer: a refresh, a bad extent, an object that was changed."""
-        if self.up:
+        if self.up and not (isinstance(message, Fetch) and not is_carried(message)):
             self.send(message)
 
     def withdraw(self, fetch: Fetch) -> None:
@@ -270,8 +281,8 @@ class Asker:
         if self.up:
             assert self._channel is not None
             self._channel.send(message)
-        elif isinstance(message, Fetch) and message.id in self._askings:
-            self._queued.append(message)  # bounded by the connections of this worker
+        elif isinstance(message, Fetch | Body) and message.id in self._askings:
+            self._queued.append(message)  # bounded by this worker's connections, and a window of each body
 
     def drop(self, asking: Asking) -> None:
         """No more interest in a fetch."""
@@ -280,7 +291,8 @@ class Asker:
                 asking.over = True
                 self.send(Cancel(asking.fetch.id))
             if not self.up:
-                self._queued = [m for m in self._queued if not (isinstance(m, Fetch) and m.id == asking.fetch.id)]
+                id_ = asking.fetch.id
+                self._queued = [m for m in self._queued if not (isinstance(m, Fetch | Body) and m.id == id_)]
 
     def close(self) -> None:
         self._closed = True

@@ -153,13 +153,13 @@ class Carrier:
             else:
                 await self._keeping.keep_all()
         finally:
-            if self._spread is not None:
-                await self._spread.close()
-            self.let_go()
+            await self.leave()
 
-    def let_go(self) -> None:
-        """The fill is over, well or not: reserved space may be evicted."""
+    async def leave(self) -> None:
+        """The fill is over, well or not: reserved space may be evicted, and nothing more is asked for."""
         self._keeping.let_go()
+        if self._spread is not None:
+            await self._spread.close()
 
     async def _mend(self, broken: OriginError | None) -> OriginError | None:
         """Go on after breaks, as often as that may be; returns the one that it ends with."""

@@ -36,7 +36,7 @@ from edge.fill.messages import (
 )
 from edge.fill.purging import Purger
 from edge.fill.readers import Reader
-from edge.fill.recall import recall
+from edge.fill.recall import recall, recall_for
 from edge.fill.settings import FillSettings
 from edge.fill.shop import Upstream
 from edge.fill.shops import Shops
@@ -141,8 +141,8 @@ class Desk:
         """Take one fetch of a worker; the answer comes as messages."""
         name, stored, whole = self._finder.find(fetch)
         stored = self._finder.usable(fetch, stored, whole=whole)
-        if self._drops.waits(name, link, fetch):
-            return
+        if not fetch.has_body and self._drops.waits(name, link, fetch):
+            return  # who brings a body waits for nothing: his next messages are that
         if fetch.mode is Mode.AHEAD:
             self._wishes.take(link, name, fetch, stored)
             return
@@ -178,7 +178,7 @@ class Desk:
         landing = self._shops.common.landing.get(name)
         if landing is None and fetch.mode is Mode.ONLY and flight is not None and flight.complete:
             landing = flight
-        if landing is None or fetch.method not in (b"GET", b"HEAD"):
+        if landing is None or fetch.method not in (b"GET", b"HEAD") or fetch.has_body:
             return False
         self._waiting.add(landing, link, fetch)
         return True
@@ -193,6 +193,7 @@ class Desk:
         reader = Reader(link.channel, fetch)
         link.readers[fetch.id] = flight, reader
         self._shops.common.ahead.joined(flight)
+        recall_for(fetch, flight, self._volume)
         flight.join(reader)
         self._meters.collapsed(fetch.site, "shared")
         link.tidy(fetch.id)
@@ -321,6 +322,9 @@ class Desk:
             done = await (purger.count(whats) if message.dry else purger.purge(whats, owed=message.owed))
         except (EdgeError, OSError) as error:
             link.channel.send(Forgotten(message.id, 0, 0, str(error) or type(error).__name__))
+        except Exception:
+            link.channel.send(Forgotten(message.id, 0, 0, "internal error"))
+            raise  # a mistake of ours: `tasks` reports it
         else:
             link.channel.send(Forgotten(message.id, done.objects, done.length))
 

@@ -111,7 +111,9 @@ class Flight:
         reader.position = max(reader.position, position)
         ready = self.covered.reach(reader.position) - reader.position
         reader.pace(ready, asyncio.get_running_loop().time(), self.settings)
+        self._finish_if_covered(reader)
         self.look_after(reader)
+        self.send_back(reader)
         self.wake_runs()
 
     @property
@@ -250,7 +252,7 @@ class Flight:
             piece.tell(reader)
 
     def _finish_if_covered(self, reader: Reader) -> None:
-        if self.head is None or reader.end == UNKNOWN or not self.covered.has(reader.start, reader.end):
+        if self.head is None or reader.end == UNKNOWN or reader.missing(self.covered) is not None:
             return
         if self._grown and any(p.start < reader.end for p in self._grown.values()):
             self.announce()  # calls back here with nothing left to tell
@@ -338,12 +340,18 @@ class Flight:
         for reader in list(self.readers):
             self._finish_if_covered(reader)
             self.look_after(reader)
-            self._send_back(reader)
+            self.send_back(reader)
         if self.ranges and not self.over:
             self._start(self.runs.go_on(self.total))
         self.check_idle()
 
-    def _send_back(self, reader: Reader) -> None:
+    def lose_ranges(self) -> None:
+        """The disk has failed: what is under way still comes, and nothing else."""
+        self.ranges = False
+        for reader in list(self.readers):
+            self.send_back(reader)
+
+    def send_back(self, reader: Reader) -> None:
         """No run may begin here for what it misses, since the disk has failed: another flight is led for that."""
         missing = None if reader.gone or self.ranges else reader.missing(self.covered)
         if missing is not None and not any(run.brings(missing[0]) for run in self.runs.under_way):

@@ -75,7 +75,7 @@ class Keeping:
         waiting = pack.unwritten()
         pack.release()
         self.keep = False
-        self._flight.ranges = False
+        self._flight.lose_ranges()
         start = waiting[0][0] if waiting else self._run.position
         self._sink = ScratchSink(self._flight, self._shop.scratch, start)
         for _, part in waiting:

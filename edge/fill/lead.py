@@ -103,7 +103,7 @@ class Lead:
             await self._ask(run)
         except BaseException:
             if carrier is not None:
-                carrier.let_go()
+                await carrier.leave()
             raise
         finally:
             await self._drop_spread()

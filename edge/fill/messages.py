@@ -1,14 +1,15 @@
 """What worker and keeper say to each other: one frozen class per message (DESIGN section 11); their bytes: `wire`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Final
 
 from edge.access.passes import NOBODY, Context
 from edge.policy.purges import Purge
-from edge.words import CacheStatus, Kind, Reason
+from edge.words import KIB, CacheStatus, Kind, Reason
 
-PROTOCOL: Final = 6
+PROTOCOL: Final = 7
 UNKNOWN: Final = -1  # a length or an end that nobody knows yet
 
 
@@ -77,6 +78,16 @@ class Fetch:
     by_sibling: bool = False  # it has asked us because the object is ours: no other sibling is asked
 
 
+FETCH_BYTES: Final = 160 * KIB  # of what a client may have written into one: it is a datagram, too
+
+
+def is_carried(fetch: Fetch) -> bool:
+    """Does a message carry it? With large heads allowed players can write what none does."""
+    told = (fetch.target, fetch.key, fetch.path, fetch.authority, fetch.context.host)
+    lines = sum(len(name) + len(value) + 8 for name, value in fetch.fields)
+    return sum(map(len, told)) + lines <= FETCH_BYTES
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """The judged head of an answer; `record` is an encoded record without extents."""
@@ -112,12 +123,16 @@ class Inline:
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """Bytes [start, start + length) lie at the start of scratch `number`; its descriptor rides along the first time."""
+    """Bytes [start, start + length) lie at the start of scratch `number`; its descriptor rides along the first time.
+
+    `full`: no more will.
+    """
 
     id: int
     number: int
     start: int
     length: int
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +236,20 @@ class Forget:
     whats: tuple[Purge, ...]
     dry: bool = False
     owed: bool = False
+
+
+FORGET_MOST: Final = 500  # purges of one message ...
+FORGET_BYTES: Final = 128 * KIB  # ... and bytes of them: it is one datagram, see `channel.MAX_MESSAGE`
+
+
+def fitting(whats: Sequence[Purge]) -> int:
+    """How many of these purges go into one message, at least one."""
+    left = FORGET_BYTES
+    for count, what in enumerate(whats[:FORGET_MOST]):
+        left -= len(what.text) + len(what.site) + 16
+        if left < 0:
+            return max(1, count)
+    return min(len(whats), FORGET_MOST)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,9 +67,10 @@ class ScratchPiece(Piece):
         super().__init__(start)
         self.number = number
         self.fd = os.memfd_create(f"scratch-{number}", os.MFD_CLOEXEC)
+        self.full = False  # all of it is written
         self._holders = 0
         self._on_freed: Callable[[ScratchPiece], None] | None = on_freed
-        self._full = False
+        self._closed = False
 
     def tell(self, reader: Listener) -> None:
         fds: tuple[int, ...] = ()
@@ -77,7 +78,7 @@ class ScratchPiece(Piece):
             reader.scratch[self.number] = self
             self._holders += 1
             fds = (self.fd,)
-        reader.send(Scratch(reader.fetch.id, self.number, self.start, self.announced), fds)
+        reader.send(Scratch(reader.fetch.id, self.number, self.start, self.announced, self.full), fds)
 
     def fill_up(self) -> None:
         """No more bytes will be written; every reader has its own descriptor by now."""
@@ -92,10 +93,10 @@ class ScratchPiece(Piece):
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
-        self._full = True
+        self._closed = True
         self._check()
 
     def _check(self) -> None:
-        if self._full and not self._holders and self._on_freed is not None:
+        if self._closed and not self._holders and self._on_freed is not None:
             on_freed, self._on_freed = self._on_freed, None
             on_freed(self)

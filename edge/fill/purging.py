@@ -24,9 +24,9 @@ from edge.store.thread import StoreThread
 HANG_SECONDS: Final = 5.0  # no purge alone holds the thread up for so long in one step
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _UnderWay:
-    """`before`: the first generation that is newer; the rest is the store thread's."""
+    """`before`: the first generation that is newer; the rest is the store thread's. Two that say the same are two."""
 
     whats: Sequence[Purge]
     before: int

@@ -303,9 +303,10 @@ class ScratchSink:
             _write_all(piece.fd, part, piece.length)
             piece.length += len(part)
             self._position += len(part)
+            piece.full = piece.length == settings.scratch_window
             self._flight.grew(piece)
             view = view[len(part) :]
-            if piece.length == settings.scratch_window:
+            if piece.full:
                 self._close_window()
 
     async def _next_window(self) -> ScratchPiece:
@@ -314,8 +315,12 @@ class ScratchSink:
             self._freed.clear()
             await self._freed.wait()
         number = await self._budget.take()
+        try:
+            self._piece = ScratchPiece(self._position, number, self._on_freed)
+        except OSError:  # no descriptor, or no memory
+            self._budget.give_back()
+            raise
         self._out += 1
-        self._piece = ScratchPiece(self._position, number, self._on_freed)
         self._flight.add_piece(self._piece)
         return self._piece
 

@@ -113,8 +113,8 @@ def encode(message: Message) -> bytes:
             return struct.pack("<BQQQIQ", Type.PLACE, id_, start, length, pack, offset)
         case Inline(id_, start, data):
             return struct.pack("<BQQ", Type.INLINE, id_, start) + data
-        case Scratch(id_, number, start, length):
-            return struct.pack("<BQIQQ", Type.SCRATCH, id_, number, start, length)
+        case Scratch(id_, number, start, length, full):
+            return struct.pack("<BQIQQ?", Type.SCRATCH, id_, number, start, length, full)
         case End(id_, total):
             return struct.pack("<BQq", Type.END, id_, total)
         case Read(id_, position):
@@ -190,7 +190,7 @@ def decode(raw: bytes) -> Message:
             id_, start = struct.unpack_from("<QQ", raw, 1)
             return Inline(id_, start, raw[17:])
         case Type.SCRATCH:
-            return Scratch(*struct.unpack("<QIQQ", raw[1:]))
+            return Scratch(*struct.unpack("<QIQQ?", raw[1:]))
         case Type.END:
             return End(*struct.unpack("<Qq", raw[1:]))
         case Type.READ:

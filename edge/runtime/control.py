@@ -24,6 +24,7 @@ from edge.control.warm import Warmth
 from edge.control.warmjob import Job
 from edge.delivery.places import Place, Places
 from edge.errors import BadRequest, ConfigError, EdgeError, OriginError
+from edge.fill.messages import FORGET_MOST, fitting
 from edge.observe.summary import summary, summed
 from edge.policy.purges import Purge
 from edge.runtime import convert, sampling
@@ -40,29 +41,17 @@ from edge.store.hits import Shared
 from edge.store.purgelog import EVERYTHING_STALE
 from edge.store.record import Flag
 from edge.tasks import Tasks
-from edge.words import KIB, Reason, Role
+from edge.words import Reason, Role
 
 if TYPE_CHECKING:
     from edge.runtime.supervisor import Supervisor
 
-WHATS_AT_ONCE: Final = 500  # of one message ...
-BYTES_AT_ONCE: Final = 128 * KIB  # ... which is one datagram: `channel.MAX_MESSAGE`
 KEEPER_SECONDS: Final = 10.0  # a keeper that has died is back by then
 LATE_SECONDS: Final = 3.0  # for keepers that are later than the first; they are asked whether they are there or not
 PURGE_SECONDS: Final = 120.0
 OWED_SECONDS: Final = 0.5  # between two looks at what volumes owe
 
 log = logging.getLogger("edge.control")
-
-
-def fitting(whats: Sequence[Purge]) -> int:
-    """How many of these purges, the first ones, go into one message; one always does."""
-    length = 0
-    for count, what in enumerate(whats):
-        length += len(what.text) + len(what.site) + 16
-        if count and length > BYTES_AT_ONCE:
-            return count
-    return len(whats)
 
 
 class ControlPlane:
@@ -215,9 +204,9 @@ class ControlPlane:
         deadline = self._clock.monotonic() + KEEPER_SECONDS
         at = 0
         while at < len(whats):
+            some = whats[at : at + fitting(whats[at : at + FORGET_MOST])]
             try:
                 async with asyncio.timeout(PURGE_SECONDS):
-                    some = whats[at : at + fitting(whats[at : at + WHATS_AT_ONCE])]
                     told = await asker.forget(*some, dry=dry)
             except (ConnectionError, TimeoutError) as error:
                 if self._clock.monotonic() > deadline:
@@ -287,8 +276,8 @@ class ControlPlane:
                 volume = volumes.serving.get(number)
                 if volume is None or not volume.asker.up or not volume.reader.hello.writable:
                     return
-                entries = entries[: fitting([what for _, what in entries[:WHATS_AT_ONCE]])]
-                some = next([*alike] for _, alike in groupby(entries, lambda entry: entry[1].soft))
+                some = next([*alike] for _, alike in groupby(entries[:FORGET_MOST], lambda entry: entry[1].soft))
+                some = some[: fitting([what for _, what in some])]
                 told = await volume.asker.forget(*dict.fromkeys(what for _, what in some), owed=True)
                 if told.error:
                     pause = pay_again_after(self._pauses.get(number, (0.0, 0.0))[0])

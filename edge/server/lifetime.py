@@ -222,8 +222,9 @@ class Lifetime(asyncio.BufferedProtocol):
             self._close()
 
     def _sweep_answer(self, transport: Transport, now: float) -> None:
-        body = self._reader.body
-        if body is not None and body.started and not body.full:
+        body, exchange = self._reader.body, self._exchange
+        answered = exchange is not None and exchange.head_sent_at  # then a 408 would be taken for a part of the answer
+        if body is not None and body.started and not body.full and not answered:
             if now - body.last_at >= self.service.settings.body_timeout:
                 self._lose(Outcome.SLOW)
                 self._refuse(BadRequest("the request's body did not come in time", 408))

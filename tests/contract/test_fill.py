@@ -760,3 +760,28 @@ async def test_in_a_plain_cache_who_comes_to_an_answer_on_its_way_shares_it_if_i
         assert late.head is not None
         assert bool(late.head.flags & HeadFlag.COLLAPSED) is shared
         assert len(origin.asked) == (1 if shared else 2)
+
+
+async def test_a_request_that_no_message_can_carry_fails_by_itself_and_costs_nobody_else_anything(
+    tmp_path: Path,
+) -> None:
+    """With `max_head` above 64 KiB players may send such: the link was lost, and with it what all others waited for."""
+    gate = asyncio.Event()
+
+    async def script(asked: Asked, wire: Wire) -> None:
+        await gate.wait()
+        await wire.send(answer(asked, BODY))
+
+    async with RawServer(script) as server, fill_bench(tmp_path, server.url) as bench:
+        other = bench.ask("/other.ts")
+        got = await bench.ask("/" + "x" * 90_000 + ".ts").finish()
+        bench.asker.tell(replace(got.want, id=bench.asker.next_id(), mode=Mode.REFRESH))
+        left = bench.ask("/" + "y" * 90_000 + ".ts")
+        assert left.asking is not None
+        left.asking.cancel()
+        gate.set()
+        assert (await other.finish()).failed is None
+        assert got.failed is not None
+        assert got.failed[0] == 431
+        assert left.failed is None
+        assert bench.asker.losses == 0

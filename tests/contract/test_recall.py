@@ -76,3 +76,30 @@ async def test_who_waits_for_what_has_not_come_yet_has_nothing_brought_twice(tmp
         await got.finish()
         assert got.bytes() == BODY[MIB:]
         assert len(server.asked) == 2
+
+
+async def test_who_comes_for_what_has_gone_while_a_fill_that_counts_on_it_lasts_has_it_brought(tmp_path: Path) -> None:
+    """He was told at once that all of it is there, asked three times more, and his player's connection was reset."""
+    gate = asyncio.Event()
+
+    async def slow(asked: Asked, wire: Wire) -> None:
+        if asked.fields.get("range", "").startswith(f"bytes={MIB}-"):
+            await gate.wait()
+        await wire.send(answer(asked, BODY))
+
+    async with RawServer(slow) as server, fill_bench(tmp_path, server.url) as bench:
+        await bench.get(PATH, 0, MIB)
+        other = bench.ask(PATH, MIB, 2 * MIB)
+        async with asyncio.timeout(20):
+            while len(server.asked) < 2:
+                await asyncio.sleep(0.001)
+        await drop(bench, 0)
+        for end in (1000, MIB):
+            got = await bench.ask(PATH, 0, end).finish()
+            assert (got.failed, got.bytes()) == (None, BODY[:end])
+        got = await bench.ask(PATH, suffix=8 * MIB - 1000).headed()
+        assert got.asking is not None
+        gate.set()
+        assert (await got.finish()).bytes() == BODY[1000:]
+        assert (await other.finish()).bytes() == BODY[MIB : 2 * MIB]
+        assert [asked.fields["range"].partition("-")[0] for asked in server.asked].count("bytes=0") == 2

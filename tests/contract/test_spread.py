@@ -1,6 +1,7 @@
 """Bodies from a far origin, brought over several connections: the right bytes or none, and few of them twice."""
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -514,6 +515,35 @@ async def test_readers_that_leave_end_the_requests(tmp_path: Path) -> None:
         assert bench.client.pool.counts[0] == 0
         again = await bench.get("/a.mp4", 0, len(BODY))
         assert all(BODY[at : at + len(data)] == data for at, data in again.body.items())
+
+
+async def test_a_fill_that_ends_in_an_error_of_the_system_has_no_pieces_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk fails, and there is no descriptor for scratch either: the pieces were asked for on and on, by nobody."""
+
+    def fails(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    failed = asyncio.Event()
+
+    async def script(asked: Asked, wire: Wire) -> None:
+        raw = answer(asked, BODY)
+        await wire.send(raw[: len(raw) // 2])
+        await failed.wait()
+        await wire.send(raw[len(raw) // 2 :])
+
+    async with far_bench(tmp_path, script) as (_, bench):
+        monkeypatch.setattr(bench.volume, "write", fails)
+        monkeypatch.setattr(os, "memfd_create", fails)
+        got = bench.ask("/v/1.ts")
+        async with asyncio.timeout(20):
+            while not bench.store.errors:
+                await asyncio.sleep(0.001)
+        failed.set()
+        await got.finish()
+        assert got.failed is not None
+        assert got.failed[0] == 500
 
 
 async def test_a_piece_that_came_when_its_time_was_up_has_no_rival(tmp_path: Path) -> None:

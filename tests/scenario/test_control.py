@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
@@ -159,6 +160,19 @@ async def test_a_purge_by_each_of_its_ways_is_felt_by_every_worker_at_once(tmp_p
             for _ in range(6):  # connections of their own: both workers are asked
                 assert (await node.version(path))[0] == node.titles.version
         assert await node.edge.metric('edge_purges_total{result="done"}') == 9
+
+
+async def test_many_urls_are_purged_at_once_however_long_they_are(tmp_path: Path) -> None:
+    """A name in Cyrillic letters takes six bytes for each: five hundred were more than one message carries."""
+    async with running(tmp_path) as node:
+        host, name = "http://films.example", "/a/" + "Приключения-" * 8
+        path = quote(name + "499.m4s")
+        old, _ = await node.version(path)
+        assert await node.version(path) == (old, "HIT")
+        node.titles.version += 1
+        told = await node.purge(urls=[f"{host}{name}{number}.m4s" for number in range(600)])
+        assert (told["named"], told["objects"]) == (600, 1)
+        assert (await node.version(path))[0] == node.titles.version
 
 
 async def test_another_site_s_objects_stay(tmp_path: Path) -> None:
@@ -325,6 +339,7 @@ async def test_what_makes_no_sense_is_refused_with_a_reason(tmp_path: Path) -> N
             ({}, "exactly one"),
             ({"url": "http://a/", "tag": "x"}, "exactly one"),
             ({"url": "/no/host"}, "not a URL"),
+            ({"url": "http://films.example/" + "x" * 300_000}, "bytes"),
             ({"site": "nobody"}, "no site"),
             ({"url": "http://films.example/", "dryrun": True}, "dryrun"),
             ({"everything": "yes"}, "everything"),

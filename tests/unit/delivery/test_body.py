@@ -4,6 +4,8 @@ import asyncio
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -140,3 +142,39 @@ async def test_another_version_is_never_taken_for_it(tmp_path: Path, version: in
     put(volume, "/a", version, total)
     with pytest.raises(NotAskedFor):
         Room(volume).body(at_hand, 100_000, 190_000).next_window(1000)
+
+
+async def test_a_body_that_waits_lets_go_of_what_it_has_handed_out(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    record = put(volume, "/a", 1, 64 * KIB, total=TOTAL)
+    room = Room(volume)
+    body = room.body(record, 64 * KIB, TOTAL)
+    read: list[int] = []
+    asking: Any = SimpleNamespace(
+        over=False,
+        fetch=SimpleNamespace(start=0, end=TOTAL, suffix=0),
+        at=lambda _: None,
+        read=lambda position, _: read.append(position),
+        cancel=lambda: None,
+    )
+    body._asking = asking
+    assert body.next_window(1 << 20) is PENDING
+    assert read == [64 * KIB]
+    body.close()
+
+
+async def test_who_asks_for_more_lets_go_of_what_he_asked_before(tmp_path: Path) -> None:
+    """Of several ranges each is asked for by itself. The worker kept each fetch that was over, and its scratch, too."""
+    volume = open_volume(tmp_path)
+    record = put(volume, "/a", 1, 64 * KIB, total=TOTAL)
+    body = Room(volume).body(record, 64 * KIB, TOTAL)
+    let_go: list[str] = []
+    over: Any = SimpleNamespace(over=True, at=lambda _: None, cancel=lambda: let_go.append("former"))
+    body._asking = over
+    asked: Any = SimpleNamespace(over=False, read=lambda *_: None, cancel=lambda: let_go.append("own"))
+    body._make_fetch = lambda *_: asked
+    body._sources.asker.ask = lambda *_: asked  # type: ignore[method-assign]
+    assert body.next_window(1 << 20) is PENDING
+    assert let_go == ["former"]
+    body.close()
+    assert let_go == ["former", "own"]

@@ -56,3 +56,15 @@ def test_bytes_that_rode_in_a_message_are_let_go_when_read() -> None:
     assert isinstance(one.at(0), InlineBytes)
     one.read(3, 1000)
     assert one.at(0) is None
+
+
+def test_a_scratch_window_that_is_full_is_freed_as_soon_as_all_of_it_is_handed_out() -> None:
+    """Its next one may be what somebody else holds who waits for the same."""
+    by = Nobody()
+    one = asking(by)
+    one.take(Scratch(7, 1, 0, 100), [window()])
+    one.take(Scratch(7, 1, 0, 200, True), [])
+    one.read(100, 1000)
+    assert by.sent == []
+    one.read(200, 1000)
+    assert by.sent == [Freed(7, 1)]

@@ -1,13 +1,16 @@
 """Which runs a flight begins: for readers and leases, and what becomes of those that fail."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
 
 from edge.clock import SystemClock
 from edge.fill.flight import Flight
-from edge.fill.messages import Again, Fail, Fetch, Head, HeadFlag, Message, Mode
+from edge.fill.messages import Again, End, Fail, Fetch, Head, HeadFlag, Message, Mode
 from edge.fill.readers import Reader, Run
+from edge.fill.recall import recall
 from edge.fill.settings import FillSettings
+from edge.fill.spans import Spans
 from edge.origin.client import OriginClient
 from edge.origin.settings import OriginSettings
 from edge.store.record import Flag, Record, encode_record
@@ -168,4 +171,77 @@ async def test_who_joins_a_run_that_has_stopped_where_no_other_can_be_begun_asks
     assert not isinstance(told[-1], Again)
     runs.flight.end_run(run)
     assert isinstance(told[-1], Again)
+    assert runs.flight.over
+
+
+async def test_what_was_evicted_behind_a_reader_is_nothing_that_it_waits_for() -> None:
+    """It was told of no end, so its flight went on with it, and all who came later waited for that."""
+    runs = Runs()
+    reader, other = runs.reader(1, 0, 20 * MIB), runs.reader(2, 18 * MIB, 30 * MIB)
+    runs.flight.covered.add(0, 16 * MIB)
+    runs.flight.end_run(runs.begun[0])
+    runs.flight.read(reader, 15 * MIB)
+    runs.flight.covered.become(Spans((14 * MIB, 16 * MIB)))  # what is there still, as `recall` finds it
+    assert not has_failed(reader)
+    for run in list(runs.flight.runs.under_way):
+        runs.flight.covered.add(run.start, run.end)
+        runs.flight.end_run(run)
+    told = cast("Told", reader.channel).sent
+    assert isinstance(told[-1], End)
+    assert other.gone
+    assert runs.flight.over
+
+
+async def test_who_has_got_past_a_hole_by_itself_waits_for_nothing_either() -> None:
+    """A worker looks in the index, too, where more may be by now than the flight knows of."""
+    runs = Runs()
+    reader = runs.reader(1, 0, 20 * MIB)
+    runs.flight.covered.add(8 * MIB, 20 * MIB)
+    runs.flight.read(reader, 9 * MIB)
+    assert isinstance(cast("Told", reader.channel).sent[-1], End)
+    runs.flight.end_run(runs.begun[0])
+    assert runs.flight.over
+
+
+async def test_where_no_run_can_be_begun_any_more_nobody_waits_for_what_none_brings() -> None:
+    """They held the scratch that the last run needed, which so never ended."""
+    runs = Runs()
+    behind, there = runs.reader(1, 0, 30 * MIB), runs.reader(2, 17 * MIB, 30 * MIB)
+    assert runs.spans() == [(0, 16), (17, 30)]
+    runs.flight.covered.add(0, 16 * MIB)
+    runs.flight.end_run(runs.begun[0])
+    assert len(runs.begun) == 2  # what is between them is too far ahead still
+    runs.flight.lose_ranges()
+    assert isinstance(cast("Told", behind.channel).sent[-1], Again)
+    assert not there.gone
+
+
+async def test_who_finds_out_later_that_nobody_brings_it_does_not_wait_either() -> None:
+    runs = Runs()
+    reader, _ = runs.reader(1, 0, 30 * MIB), runs.reader(2, 17 * MIB, 30 * MIB)
+    runs.flight.covered.add(0, 17 * MIB)
+    runs.flight.end_run(runs.begun[0])
+    runs.flight.lose_ranges()
+    assert not reader.gone
+    runs.flight.covered.become(Spans((0, 16 * MIB)))
+    runs.flight.read(reader, MIB)
+    assert isinstance(cast("Told", reader.channel).sent[-1], Again)
+
+
+async def test_what_has_gone_and_cannot_be_brought_here_is_asked_for_anew() -> None:
+    runs = Runs()
+    reader, other = runs.reader(1, 0, 30 * MIB), runs.reader(2, 20 * MIB, 30 * MIB)
+    runs.flight.covered.add(0, 24 * MIB)
+    runs.flight.end_run(runs.begun[0])
+    run = runs.begun[1]
+    run.position = 24 * MIB
+    runs.flight.lose_ranges()
+    assert not reader.gone
+    volume: Any = SimpleNamespace(packs=SimpleNamespace(all={}), lookup=lambda _: None, extents=lambda _: ())
+    recall(runs.flight, volume)  # it was stored before, and the scratch that has come since is read and gone
+    assert isinstance(cast("Told", reader.channel).sent[-1], Again)
+    assert not other.gone
+    runs.flight.covered.add(24 * MIB, 30 * MIB)
+    runs.flight.end_run(run)
+    assert isinstance(cast("Told", other.channel).sent[-1], End)
     assert runs.flight.over

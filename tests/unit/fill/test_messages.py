@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.fill.channel import MAX_MESSAGE
 from edge.fill.messages import (
     Again,
     Bad,
@@ -14,6 +15,7 @@ from edge.fill.messages import (
     End,
     Fail,
     Fetch,
+    Forget,
     Freed,
     Head,
     HeadFlag,
@@ -27,8 +29,10 @@ from edge.fill.messages import (
     Read,
     Scratch,
     Taken,
+    fitting,
 )
 from edge.fill.wire import decode, encode
+from edge.policy.purges import Purge, Scope
 from edge.words import CacheStatus, Kind, Reason
 
 u64 = st.integers(0, 2**63 - 1)
@@ -72,7 +76,7 @@ messages = st.one_of(
     ),
     st.builds(Place, u64, u64, u64, st.integers(0, 2**31), u64),
     st.builds(Inline, u64, u64, blob),
-    st.builds(Scratch, u64, st.integers(0, 2**31), u64, u64),
+    st.builds(Scratch, u64, st.integers(0, 2**31), u64, u64, st.booleans()),
     st.builds(End, u64, st.integers(-1, 2**62)),
     st.builds(Fail, u64, st.integers(0, 999), st.sampled_from(Reason), text),
     st.builds(Again, u64),
@@ -99,3 +103,15 @@ def test_a_fetch_that_was_cut_short_is_refused(fetch: Fetch, cut: int) -> None:
     raw = encode(fetch)
     with pytest.raises((ValueError, struct.error, IndexError, UnicodeDecodeError)):
         decode(raw[: max(1, len(raw) - cut)][: len(raw) - 1])
+
+
+@given(st.lists(st.integers(0, 100_000), max_size=2000))
+def test_purges_go_into_as_many_messages_as_they_need_none_of_which_is_too_large(lengths: list[int]) -> None:
+    whats = [Purge(Scope.KEY, b"x" * length, b"site") for length in lengths]
+    told = []
+    while len(told) < len(whats):
+        some = whats[len(told) :][: fitting(whats[len(told) :])]
+        assert some
+        assert len(encode(Forget(1, tuple(some)))) < MAX_MESSAGE
+        told += some
+    assert told == whats

@@ -1,13 +1,17 @@
 """Where a run's bytes go: what was reserved is given back, however a fill ends."""
 
 import asyncio
+import errno
+import os
 from typing import Any
 
 import pytest
 
-from edge.fill.sinks import PackSink, Unheard
+from edge.fill.settings import FillSettings
+from edge.fill.sinks import PackSink, ScratchBudget, ScratchSink, Unheard
 from edge.store.pack import Reservation
 from edge.words import MIB
+from tests.unit.fill.test_flight_runs import Runs
 
 
 class Volume:
@@ -53,3 +57,21 @@ async def test_a_fill_that_is_cancelled_while_it_waits_for_its_place_gives_it_ba
     sink.release()
     assert store.released == ([place] if came else [])
     assert store.asked.cancelled() is not came
+
+
+async def test_scratch_that_the_system_does_not_give_is_taken_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it was all taken after some hundred of them, and who needs any waited for ever."""
+    budget, flight = ScratchBudget(FillSettings(scratch_total=2 * MIB)), Runs().flight
+
+    def none_left(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "memfd_create", none_left)
+        for _ in range(3):
+            with pytest.raises(OSError, match="Too many"):
+                await asyncio.wait_for(ScratchSink(flight, budget, 0).put(b"x"), 5)
+    async with asyncio.timeout(5):
+        await ScratchSink(flight, budget, 0).put(b"x")
+    for piece in list(flight.pieces):
+        piece.drop()

@@ -536,6 +536,32 @@ async def test_a_window_that_is_drained_between_sweeps_begins_a_new_span() -> No
         assert at.ended == []
 
 
+async def test_an_answer_under_way_is_not_interrupted_for_a_body_that_does_not_come_to_its_end() -> None:
+    """A 408 would come where the answer's own bytes are promised. Who takes none of these is slow like any other."""
+    settings = ServerSettings(max_body=1000, body_timeout=30.0, min_drain_rate=1000)
+    source = Script([b"first", PENDING])
+
+    def answer(exchange: Exchange) -> None:
+        assert exchange.request.body is not None
+        exchange.request.body.start(lambda: None)
+        exchange.respond(ok(10), source, length=10)
+
+    async with scene(answer, settings=settings, passing=False) as at:
+        at.receive(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf of it")
+        await turns()
+        at.pass_time(300)
+        assert at.ended == []
+        assert b"408" not in at.wire.sent
+        at.wire.keep = lambda: True
+        source.windows[:] = [b"other"]
+        at.connection.resume_body()
+        await turns()
+        at.pass_time(1)
+        at.pass_time(30)
+        assert (at.ended[0].outcome, at.wire.sent[-10:]) == (Outcome.SLOW, b"firstother")
+        assert at.resets_on_close()
+
+
 async def test_its_state_can_be_seen() -> None:
     async with scene(giving(Script([b"x", PENDING]), 5)) as at:
         assert repr(at.connection).startswith("<Connection open exchange=None")
