@@ -11,7 +11,8 @@ from edge.clock import FakeClock
 from edge.store import packfile
 from edge.store.live import LiveTable
 from edge.store.packfile import PackEndsEarly
-from edge.store.reader import WARM_SECONDS, Reader
+from edge.store.reader import Reader
+from edge.store.seen import WARM_SECONDS
 from edge.words import KIB
 from tests.support.volumes import name, open_volume, put
 
