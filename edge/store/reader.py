@@ -8,9 +8,11 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Final
 
 import lmdb
@@ -60,6 +62,8 @@ class Reader:
         self.touch: Callable[[bytes], bool] = shared.hits.touch if shared else _not_counted  # a name was hit
         self._residency = Residency()
         self._pool = ThreadPoolExecutor(THREADS, "disk")
+        self._closing: SimpleQueue[tuple[int, list[memoryview]]] = SimpleQueue()  # packs that nobody has any more
+        self._closed = False
         self._reading = 0
         self._memo: OrderedDict[bytes, tuple[bytes, Record, int]] = OrderedDict()
         self._door = Doorkeeper()  # of the memo
@@ -221,17 +225,26 @@ class Reader:
         return file
 
     def _close_pack(self, fd: int, mapped: list[memoryview]) -> None:
-        """Not on the loop: with the last that has it open, a pack that was evicted goes from the disk."""
-        try:
-            self._pool.submit(close, fd, mapped)
-        except RuntimeError:  # the pool has been closed: we are ending
-            close(fd, mapped)
+        """Not on the loop: with the last that has it open, a pack that was evicted goes from the disk.
+
+        Nor handed to the pool here: a garbage collection calls this in the middle of anything, also of `submit`, whose
+        lock it would wait for for ever. This queue is made for that.
+        """
+        self._closing.put((fd, mapped))
+        if self._closed:
+            self._close_some()
+
+    def _close_some(self) -> None:
+        with suppress(Empty):
+            while True:
+                close(*self._closing.get_nowait())
 
     def let_go_of_gone_packs(self) -> None:
-        """Evicted packs take up the disk for as long as anybody has them open."""
-        for number, file in list(self._packs.items()):
-            if os.fstat(file.fileno()).st_nlink == 0:
-                del self._packs[number]
+        """Evicted packs take up the disk for as long as anybody has them open: to be called often."""
+        for number in [n for n, file in self._packs.items() if os.fstat(file.fileno()).st_nlink == 0]:
+            del self._packs[number]
+        if not self._closing.empty() and not self._closed:
+            self._pool.submit(self._close_some)
 
     # -- bytes -----------------------------------------------------------------------------------
 
@@ -366,6 +379,8 @@ class Reader:
         return taken
 
     def close(self) -> None:
+        self._closed = True
+        self._close_some()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._presence.close()
         self._live.close()
