@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge.clock import SystemClock
-from edge.server.exchange import Exchange, FileWindow
+from edge.server.exchange import BodyBroken, Exchange, FileWindow
 from edge.server.listener import Listener
 from edge.server.settings import ServerSettings, TlsCert
 from edge.server.tls import make_server_context, tls_send_path
@@ -53,6 +53,9 @@ class Film:
     def view(self, offset: int, count: int) -> memoryview:
         return self._zeros[offset : offset + count]
 
+    def is_there(self, offset: int, count: int) -> bool:
+        return True
+
 
 class Showing:
     """One reader's place in the film."""
@@ -65,6 +68,9 @@ class Showing:
         count = min(limit, FILM - self._at)
         self._at += count
         return FileWindow(self._film, self._at - count, count) if count else None
+
+    def take_back(self, count: int) -> None:
+        raise BodyBroken("the film is in memory")
 
     def close(self) -> None:
         pass

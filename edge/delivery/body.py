@@ -78,7 +78,8 @@ class ObjectBody(AskListener):
         self._bad: set[tuple[int, int]] = set()  # pack and offset: where they were, not what they held
         self._barren = 0
         self._broken: str | None = None
-        self._reading = False
+        self._reading: Extent | PackBytes | None = None  # in the pool
+        self._lay: Extent | PackBytes | None = None  # where the last window was taken from
         self._closed = False
         self._waits_at = -1
         self._patience: asyncio.TimerHandle | None = None
@@ -104,7 +105,7 @@ class ObjectBody(AskListener):
             return literal
         if self._broken is not None:
             raise BodyBroken(self._broken)
-        window = self._from_fill(limit) or self._from_store(limit)
+        window = self._from_pool(limit) or self._from_fill(limit) or self._from_store(limit)
         if window is not None:
             return window
         if self._open_end and self._asking is not None and self._asking.over:
@@ -116,6 +117,22 @@ class ObjectBody(AskListener):
             self._asking.read(self._position, READ_STEP)  # a window of scratch that is done with is for others
         self._be_patient()
         return PENDING
+
+    def take_back(self, count: int) -> None:
+        """What was in memory is there no more: the pool reads it, and what the disk does not give is asked for."""
+        if self._lay is None:
+            raise BodyBroken("memory cannot be read")
+        self._position -= count
+        self._read_again(self._lay, count)
+
+    def begin_in_pool(self, extent: Extent) -> None:
+        """All of the body lies in this extent, and was in memory until it was sent."""
+        self._next_part()
+        self._read_again(extent, self._end - self._position)
+
+    def _read_again(self, lay: Extent | PackBytes, count: int) -> None:
+        self._sources.reader.seen.forget(lay.pack, lay.offset + self._position - lay.start, count)
+        self._read_in_pool(lay, self._position, count)
 
     def close(self) -> None:
         """The answer is over, complete or not."""
@@ -149,6 +166,21 @@ class ObjectBody(AskListener):
             self._position, self._end = part
         return True
 
+    def _from_pool(self, limit: int) -> memoryview | Pending | None:
+        """What was read there; what is announced to be where it is being read is not sent from there meanwhile."""
+        if isinstance(self._reading, PackBytes):
+            return PENDING
+        if self._verified is None:
+            return None
+        first, data = self._verified
+        start = self._position
+        if not first <= start < first + len(data):
+            self._verified = None
+            return None
+        count = min(first + len(data) - start, self._end - start, limit)
+        self._advance(count)
+        return memoryview(data)[start - first : start - first + count]
+
     def _from_fill(self, limit: int) -> FileWindow | memoryview | None:
         asking = self._asking
         piece = asking.at(self._position) if asking is not None else None
@@ -168,23 +200,17 @@ class ObjectBody(AskListener):
                 if file is None:
                     return None
                 window = FileWindow(file, piece.offset + start - piece.start, count)
+        self._lay = piece if isinstance(piece, PackBytes) else None
         self._advance(count)
         if self._member is not None:
             self._fetched += count
         asking.read(start, READ_STEP)
         return window
 
-    def _from_store(self, limit: int) -> FileWindow | memoryview | Pending | None:
-        if self._reading:
+    def _from_store(self, limit: int) -> FileWindow | Pending | None:
+        if self._reading is not None:
             return PENDING
         start = self._position
-        if self._verified is not None and self._verified[0] <= start < self._verified[0] + len(self._verified[1]):
-            at = start - self._verified[0]
-            count = min(len(self._verified[1]) - at, self._end - start, limit)
-            window = memoryview(self._verified[1])[at : at + count]
-            self._advance(count)
-            return window
-        self._verified = None
         reader = self._sources.reader
         stored = self._stored_at(start)
         if stored is None:
@@ -194,10 +220,10 @@ class ObjectBody(AskListener):
         border = min(start - start % slice_size + slice_size, extent.end, self._end)
         count = min(border - start, limit)
         if reader.ready(self._record, extent, start, count) is not None:
+            self._lay = extent
             self._advance(count)
             return FileWindow(file, extent.offset + start - extent.start, count)
-        self._reading = True
-        self._sources.tasks.spawn(self._read(extent, start, border - start), "read")
+        self._read_in_pool(extent, start, border - start)
         return PENDING
 
     def _stored_at(self, position: int) -> tuple[Extent, PackFile] | None:
@@ -238,23 +264,37 @@ class ObjectBody(AskListener):
         file = self._sources.reader.pack_file(extent.pack)
         return (extent, file) if file is not None else None
 
-    async def _read(self, extent: Extent, start: int, count: int) -> None:
-        """Cold or not yet verified: read in the pool, compare checksums, then go on."""
+    def _read_in_pool(self, lay: Extent | PackBytes, start: int, count: int) -> None:
+        self._reading = lay
+        self._sources.tasks.spawn(self._read(lay, start, count), "read")
+
+    async def _read(self, lay: Extent | PackBytes, start: int, count: int) -> None:
+        """Cold or not yet verified: read in the pool, compare checksums, then go on.
+
+        What was announced has none yet: it was written a moment ago.
+        """
+        reader = self._sources.reader
         try:
-            data = await self._sources.reader.read_verified(self._record, extent, start, count)
+            if isinstance(lay, Extent):
+                data = await reader.read_verified(self._record, lay, start, count)
+            else:
+                data = await reader.read_announced(lay.pack, lay.offset + start - lay.start, count)
             self._verified = start, data
         except CorruptExtent as error:
-            self._report(extent, error.reason)
+            self._report(lay, error.reason)
         except OSError:
-            self._report(extent, Reason.STORE_FAILED)
-        self._reading = False
+            self._report(lay, Reason.STORE_FAILED)
+        self._reading = None
         if not self._closed:
             self._exchange.resume()
 
-    def _report(self, extent: Extent, reason: Reason) -> None:
-        self._bad.add((extent.pack, extent.offset))
-        bad = Bad(self._name, self._record.generation, extent.pack, extent.offset, reason)
-        self._sources.asker.tell(bad)
+    def _report(self, lay: Extent | PackBytes, reason: Reason) -> None:
+        """Not from there: who asks anew is not sent there again, nor to a flight that points there."""
+        self._bad.add((lay.pack, lay.offset))
+        self._sources.asker.tell(Bad(self._name, self._record.generation, lay.pack, lay.offset, reason))
+        if isinstance(lay, PackBytes) and self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
 
     def _advance(self, count: int) -> None:
         self._position += count

@@ -190,6 +190,7 @@ class Serving(ABC):
                 file = reader.ready(record, first, start, length)
                 if file is not None:
                     window = FileWindow(file, first.offset + start - first.start, length)
+                    exchange.on_unreadable = self._elsewhere
                     exchange.respond(head, window, length=length)
                     return
         if asking is None and not self._may_begin(place, record, start, end):
@@ -197,6 +198,19 @@ class Serving(ABC):
             return
         source = self._body(exchange, place, record, [(start, end)], asking)
         exchange.respond(head, source, length=length)
+
+    def _elsewhere(self, exchange: Exchange, window: FileWindow) -> ObjectBody:
+        """What could not be read after all of what was to be sent at once: from the disk again, or from a fill."""
+        told: Told = exchange.context
+        assert told.place is not None
+        assert told.prepared is not None
+        record = told.prepared.record
+        first = record.first
+        assert first is not None
+        start = first.start + window.offset - first.offset
+        body = self._body(exchange, told.place, record, [(start, start + window.count)], None)
+        body.begin_in_pool(first)
+        return body
 
     def _may_begin(self, place: Place, record: Record, start: int, end: int) -> bool:
         """May an answer be promised from what is stored?

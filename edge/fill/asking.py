@@ -76,6 +76,9 @@ class ScratchFile:
     def view(self, offset: int, count: int) -> memoryview | None:
         return None  # read with pread: memory, always resident
 
+    def is_there(self, offset: int, count: int) -> bool:
+        return True
+
     def __del__(self) -> None:
         os.close(self._fd)
 

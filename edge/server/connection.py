@@ -20,7 +20,7 @@ from edge.server.incoming import IncomingBody
 from edge.server.lifetime import Lifetime
 from edge.server.observer import Event
 from edge.server.request import Request
-from edge.server.sending import OneWindow, Sender, send_at_once
+from edge.server.sending import OneWindow, Sender, Unreadable, send_at_once
 from edge.server.service import Service
 from edge.words import KIB
 
@@ -225,8 +225,12 @@ class Connection(Lifetime):
             self._respond_bytes(transport, head, b"", False)
             return
         count = left = window.count
+        unreadable = False
         if self.sock is not None and not self.paused and not transport.is_closing():
-            left = send_at_once(self.sock, head, window)
+            try:
+                left = send_at_once(self.sock, head, window)
+            except Unreadable as bad:
+                left, unreadable = bad.left, True
             if left <= count:
                 self.written += len(head) + count - left
                 head = b""
@@ -239,11 +243,14 @@ class Connection(Lifetime):
             exchange.body_bytes_sent += count
             self.finish()
             return
-        if exchange is not None:
-            exchange.body_bytes_sent += count - left
-        rest = OneWindow(FileWindow(window.file, window.offset + count - left, left))
+        assert exchange is not None
+        exchange.body_bytes_sent += count - left
+        rest = OneWindow(FileWindow(window.file, window.offset + count - left, left), exchange)
         self._sender = self._make_sender(transport, rest, left, False)
-        self._sender.start(head)
+        if unreadable:
+            self._sender.take_back(0)
+        else:
+            self._sender.start(head)
 
     def resume_body(self) -> None:
         if self._sender is not None:
@@ -257,6 +264,12 @@ class Connection(Lifetime):
             return False
         exchange.body_bytes_sent += count
         return True
+
+    def sent_at_once(self, count: int) -> None:
+        """`count` body bytes are with the kernel, and their window ends with them."""
+        self.written += count
+        if self._exchange is not None:
+            self._exchange.body_bytes_sent += count
 
     def finish(self) -> None:
         """The answer has gone; the next one may begin."""

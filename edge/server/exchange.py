@@ -35,6 +35,9 @@ class WindowFile(Protocol):
     def view(self, offset: int, count: int) -> memoryview | None:
         """The bytes without a copy, only if touching them never waits for a disk; None: they must be read."""
 
+    def is_there(self, offset: int, count: int) -> bool:
+        """Could these bytes be sent now without waiting for a disk?"""
+
 
 @dataclass(slots=True)
 class FileWindow:
@@ -53,6 +56,9 @@ class BodySource(Protocol):
 
         Raises BodyBroken to have the connection reset.
         """
+
+    def take_back(self, count: int) -> None:
+        """The disk does not give the last `count` bytes of the last window: they are to come from elsewhere, next."""
 
     def close(self) -> None:
         """No further window will be asked for. Called once, whatever the end."""
@@ -75,8 +81,8 @@ class Exchange:
     """Given to the handler with its request; answered once, at any time.
 
     `on_closed` is called once, at the end. `on_gone` is called when the end comes before `respond()` was
-    called: who waits on behalf of this client may stop. `context` belongs to the handler. Times are monotonic
-    seconds.
+    called: who waits on behalf of this client may stop. `on_unreadable` brings what the disk does not give of a
+    `FileWindow` that was a whole body. `context` belongs to the handler. Times are monotonic seconds.
     """
 
     __slots__ = (
@@ -87,6 +93,7 @@ class Exchange:
         "head_sent_at",
         "on_closed",
         "on_gone",
+        "on_unreadable",
         "outcome",
         "request",
     )
@@ -96,6 +103,7 @@ class Exchange:
         self._carrier: Carrier | None = carrier
         self.on_closed: Callable[[Exchange], None] | None = None
         self.on_gone: Callable[[], None] | None = None
+        self.on_unreadable: Callable[[Exchange, FileWindow], BodySource] | None = None
         self.context: Any = None
         self.outcome: Outcome | None = None  # None until the end
         self.body_bytes_sent = 0
@@ -124,6 +132,12 @@ class Exchange:
         elif body is not None and not isinstance(body, bytes | FileWindow):
             body.close()
 
+    def elsewhere(self, window: FileWindow) -> BodySource:
+        """Who brings what the disk does not give. BodyBroken: nobody does."""
+        if self.on_unreadable is None:
+            raise BodyBroken(f"{window.count} bytes at {window.offset} cannot be read")
+        return self.on_unreadable(self, window)
+
     def resume(self) -> None:
         """The source that said PENDING has more, or knows its end. Harmless at any other time."""
         if self._carrier is not None:
@@ -142,7 +156,7 @@ class Exchange:
         self.outcome = outcome
         self.closed_at = now
         gone, closed = self.on_gone, self.on_closed
-        self.on_gone = self.on_closed = None
+        self.on_gone = self.on_closed = self.on_unreadable = None
         try:
             if gone is not None and not self.head_sent_at:
                 gone()

@@ -12,6 +12,7 @@ delimited by the connection's end would pass for whole.
 
 import asyncio
 import fcntl
+import logging
 import socket
 import struct
 import sys
@@ -25,8 +26,10 @@ from edge.server.exchange import Exchange, Outcome
 from edge.server.gauge import DrainGauge
 from edge.server.observer import Event
 from edge.server.reader import RequestReader
-from edge.server.sending import Sender
+from edge.server.sending import OF_THE_DISK, Sender
 from edge.server.service import Service
+
+log = logging.getLogger("edge.server")
 
 _LINGER_ZERO: Final = struct.pack("ii", 1, 0)  # close() sends RST, whatever waits
 _EVENTS: Final = {
@@ -112,7 +115,10 @@ class Lifetime(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._exchange is not None and self._exchange.head_sent_at:
             self._reset_on_close()
-        self._lose(Outcome.CLIENT_LEFT)
+        unreadable = isinstance(exc, OSError) and exc.errno in OF_THE_DISK
+        if unreadable:
+            log.info("connection reset, the body cannot be completed: %s", exc)
+        self._lose(Outcome.BROKEN if unreadable else Outcome.CLIENT_LEFT)
         self._transport = None
         self.service.lost(self)
 

@@ -6,10 +6,13 @@ zero: it calls `pause_writing` when anything at all is left over, and `resume_wr
 gone; that, and nothing else, is how a window's end is known. The next window always comes in a later turn of
 the loop, so that one fast connection never holds it.
 
-What is promised is sent exactly: a source that ends early, or brings too much, has its connection reset.
+What is promised is sent exactly: a source that ends early, or brings too much, has its connection reset. What its
+disk does not give of a window goes back to the source, which has it brought from elsewhere: only of what waits in the
+transport already nothing can be taken back.
 """
 
 import asyncio
+import errno
 import functools
 import logging
 import os
@@ -19,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiofastnet import Transport
 
 from edge.reads import read_at
-from edge.server.exchange import BodyBroken, BodySource, FileWindow, Outcome
+from edge.server.exchange import BodyBroken, BodySource, Exchange, FileWindow, Outcome
 from edge.words import KIB, PENDING, Pending
 
 if TYPE_CHECKING:
@@ -27,8 +30,20 @@ if TYPE_CHECKING:
 
 _READ_INSTEAD: Final = 8 * KIB  # up to here a copy costs less than sendfile after a write of its own
 _MORE_COMES: Final = socket.MSG_MORE | socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+# What sendfile ends with if the file cannot be read, and nothing is wrong with the socket.
+OF_THE_DISK: Final = frozenset(
+    {errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.ENODATA, errno.EREMOTEIO, errno.ENXIO, errno.ENODEV, errno.ESTALE}
+)
 
 log = logging.getLogger("edge.server")
+
+
+class Unreadable(Exception):
+    """The disk does not give a file's bytes; `left`: how many of the window the kernel has not taken."""
+
+    def __init__(self, left: int) -> None:
+        super().__init__(left)
+        self.left = left
 
 
 class Sender:
@@ -81,6 +96,17 @@ class Sender:
         """The window that was with the transport has gone to the kernel."""
         if self._left == 0:
             self._connection.finish()
+        else:
+            self._schedule()
+
+    def take_back(self, count: int) -> None:
+        """The file of the last window does not give its last `count` bytes: they come from elsewhere."""
+        if self._source is None:
+            return
+        try:
+            self._source.take_back(count)
+        except BodyBroken as broken:
+            self._break(str(broken))
         else:
             self._schedule()
 
@@ -144,7 +170,12 @@ class Sender:
         elif not isinstance(window, FileWindow):
             self._send_bytes(window)
         elif count <= _READ_INSTEAD and not self._by_copy:
-            self._got(window, read_at(window.file.fileno(), count, window.offset))
+            try:
+                data = read_at(window.file.fileno(), count, window.offset)
+            except OSError:
+                self.take_back(count)
+            else:
+                self._got(window, data)
         elif not self._by_copy:
             self._send_file(window)
         else:
@@ -168,7 +199,11 @@ class Sender:
         prefix = self._take_prefix(window.count)
         gone = 0
         if self._sock is not None and not self._connection.paused:
-            left = send_at_once(self._sock, prefix, window)
+            try:
+                left = send_at_once(self._sock, prefix, window)
+            except Unreadable as unreadable:
+                self._unsent(b"", window.count - unreadable.left, unreadable.left)
+                return
             if left == 0:
                 self._handed(window.count)
                 return
@@ -179,7 +214,10 @@ class Sender:
         file, end = window.file, window.offset + window.count
         if os.lseek(file.fileno(), 0, os.SEEK_END) < end:  # a quarter of fstat's cost; nobody uses the position
             # sendfile would send what there is and call it a success; the next answer would fill the gap.
-            self._break(f"the file ends before {end}")
+            self._unsent(prefix, gone, window.count - gone)
+            return
+        if not (self._chunked or window.file.is_there(window.offset + gone, window.count - gone)):
+            self._unsent(prefix, gone, window.count - gone)
             return
         if prefix:
             self._transport.write(prefix)
@@ -194,6 +232,18 @@ class Sender:
             future.add_done_callback(_consume)
         self._handed(window.count)
 
+    def _unsent(self, prefix: bytes, gone: int, left: int) -> None:
+        """Of a window only the first bytes have been sent: it is shorter by the others."""
+        if self._chunked:
+            self._break(f"{left} bytes of a chunk cannot be read")  # its length has been said
+            return
+        if prefix:
+            self._transport.write(prefix)
+        if self._left is not None:
+            self._left -= gone
+        self._connection.sent_at_once(gone)
+        self.take_back(left)
+
     def _read(self, window: FileWindow) -> None:
         """Read what may have to wait for a disk in the pool. The callback keeps the file open meanwhile."""
         service, fd = self._connection.service, window.file.fileno()
@@ -204,9 +254,8 @@ class Sender:
         if future.cancelled() or self._source is None:
             _consume(future)
             return
-        error = future.exception()
-        if error is not None:
-            self._break(f"reading {window.count} bytes at {window.offset}: {error}")
+        if future.exception() is not None:
+            self.take_back(window.count)
         else:
             self._got(window, future.result())
 
@@ -214,7 +263,7 @@ class Sender:
         if len(data) == window.count:
             self._send_bytes(data)
         else:
-            self._break(f"the file ends before {window.offset + window.count}")
+            self.take_back(window.count)
 
     def _handed(self, count: int) -> None:
         if self._left is not None:
@@ -256,13 +305,17 @@ class Sender:
 class OneWindow:
     """A `BodySource` over a single stretch of a file."""
 
-    __slots__ = ("_window",)
+    __slots__ = ("_elsewhere", "_exchange", "_window")
 
-    def __init__(self, window: FileWindow) -> None:
+    def __init__(self, window: FileWindow, exchange: Exchange) -> None:
         self._window = window
+        self._exchange = exchange
+        self._elsewhere: BodySource | None = None
 
-    def next_window(self, limit: int) -> FileWindow | None:
+    def next_window(self, limit: int) -> FileWindow | bytes | memoryview | Pending | None:
         """The next bytes, None at the end."""
+        if self._elsewhere is not None:
+            return self._elsewhere.next_window(limit)
         window = self._window
         if window.count == 0:
             return None
@@ -270,8 +323,19 @@ class OneWindow:
         self._window = FileWindow(window.file, window.offset + count, window.count - count)
         return FileWindow(window.file, window.offset, count)
 
+    def take_back(self, count: int) -> None:
+        """From there on the file is left alone."""
+        if self._elsewhere is not None:
+            self._elsewhere.take_back(count)
+            return
+        window = self._window
+        rest = FileWindow(window.file, window.offset - count, window.count + count)
+        self._elsewhere = self._exchange.elsewhere(rest)
+
     def close(self) -> None:
-        """Nothing to give back."""
+        """Of its own it has nothing to give back."""
+        if self._elsewhere is not None:
+            self._elsewhere.close()
 
 
 def send_at_once(sock: socket.socket, head: bytes, window: FileWindow) -> int:
@@ -279,7 +343,7 @@ def send_at_once(sock: socket.socket, head: bytes, window: FileWindow) -> int:
 
     The head waits in the kernel (MSG_MORE) until the file's bytes are there, so that both leave in one packet and
     the client is woken once. Only while the transport holds nothing back is it right to pass it by; what is left,
-    and why, goes the transport's way.
+    and why, goes the transport's way. Unreadable: but for the file.
     """
     left = len(head) + window.count
     try:
@@ -292,8 +356,10 @@ def send_at_once(sock: socket.socket, head: bytes, window: FileWindow) -> int:
             if sent == 0:
                 break  # the file ends
             left -= sent
-    except OSError:
-        pass  # full, or broken: the transport finds out by itself
+    except OSError as error:
+        if error.errno in OF_THE_DISK:
+            raise Unreadable(left) from error
+        # Else full, or broken: the transport finds out by itself.
     return left
 
 

@@ -4,8 +4,12 @@ LMDB reads through a mapping, so an I/O error there comes as a signal and not as
 zeros in its place: LMDB takes it for damaged, the index counts as unreadable, and the worker goes on with the other
 volumes. A keeper must not (it would write a tree that is made of zeros): its index is lost, and it ends.
 
+A worker copies small bodies out of mapped packs, which it has just seen in memory, or a second ago. It says so before
+(`copying`); a page that is there no more, and that the disk does not give, is zeros then, and `torn` says that what was
+copied is nothing.
+
 The signal is raised by the very read that fails, so its handler may be Python: no other code is cut in two by it, and
-a thread that has let go of the interpreter waits for it as usual. What is not an index is left to who was there before
+a thread that has let go of the interpreter waits for it as usual. What is neither is left to who was there before
 (faulthandler, which says where it was, and the end).
 """
 
@@ -41,6 +45,7 @@ class Bus:
     """Of one process. `watch` an index after it was opened, `forget` it before it is closed."""
 
     def __init__(self) -> None:
+        self.copying = self.torn = False
         self._watched: dict[Path, tuple[int, int, Callable[[], None]]] = {}
         self._before = _Action()
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -82,8 +87,16 @@ class Bus:
         for start, end, unreadable in self._watched.values():
             if start <= address < end:
                 unreadable()
-                page = address - address % PAGE
-                flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_FIXED
-                if self._map(page, PAGE, mmap.PROT_READ, flags, -1, 0) == page:
+                if self._put_zeros(address):
                     return
+                break
+        else:
+            if self.copying and self._put_zeros(address):
+                self.torn = True
+                return
         self.remove()  # the read is done again, fails again, and goes the way that it would have gone
+
+    def _put_zeros(self, address: int) -> bool:
+        page = address - address % PAGE
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_FIXED
+        return bool(self._map(page, PAGE, mmap.PROT_READ, flags, -1, 0) == page)

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from edge.reads import read_at
+from edge.store.residency import forget_pages
 
 
 class Disk:
@@ -33,6 +34,14 @@ class Disk:
     def pread(self, fd: int, length: int, offset: int) -> bytes:
         """Read up to `length` bytes; fewer only at the end of the file."""
         return read_at(fd, length, offset)
+
+    def pread_pack(self, fd: int, length: int, offset: int) -> bytes:
+        """As `pread`; pages that the disk has not given do not stay, since cachestat says that they are there."""
+        try:
+            return self.pread(fd, length, offset)
+        except OSError:
+            forget_pages(fd, offset, length)
+            raise
 
     def read_into(self, fd: int, buffer: memoryview, offset: int) -> int:
         """Fill a buffer; how many bytes came, fewer only at the end of the file."""

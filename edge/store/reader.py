@@ -8,34 +8,36 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Final
 
 import lmdb
 
 from edge.clock import Clock
+from edge.reads import read_at
 from edge.store.bus import Bus
 from edge.store.doorkeeper import Doorkeeper
-from edge.store.doubts import CALM, COUNTS, Doubts, volume_id
+from edge.store.doubts import Doubts, volume_id
 from edge.store.hits import Shared
 from edge.store.live import LiveTable, split_live
 from edge.store.looking import NoIndex, ReadIndex
 from edge.store.packfile import CorruptExtent, PackEndsEarly, PackFile, close, read_blocks
 from edge.store.presence import Presence
 from edge.store.record import Extent, Record, blocks, decode_stored
-from edge.store.residency import Residency
+from edge.store.residency import Residency, forget_pages
+from edge.store.seen import Seen
 from edge.store.settings import VolumeHello
 from edge.store.unmet import from_hello
 from edge.store.version import EPOCH_SHIFT, UNMET_MOST, UNMET_SHIFT, epoch_mark, marked_epoch
-from edge.words import KIB, MIB
+from edge.words import KIB
 
 MEMO: Final = 10_000  # decoded records kept; a record costs about 1.5 KiB
 OPEN_PACKS: Final = 1024  # descriptors; a volume has 64 packs or a few more, up to 64 GB; then one of each GB
 FEW_PACKS: Final = 64  # where a process may have few descriptors
-WARM_SECONDS: Final = 1.0  # how long a window just found resident is believed to be
-WARM_BLOCK: Final = MIB  # bytes; a window is at most as long
-WARM_WINDOWS: Final = 20_000
 VERIFIED_BLOCKS: Final = 200_000
 SMALL: Final = 64 * KIB
 THREADS: Final = 4  # that read from the disk
@@ -54,19 +56,20 @@ class Reader:
     """See the module's text; used from the worker's loop only."""
 
     def __init__(self, hello: VolumeHello, clock: Clock, shared: Shared | None = None, bus: Bus | None = None) -> None:
-        self._clock, self._bus = clock, bus
+        self._clock, self._bus = clock, bus or Bus()
         self._doubts = shared.doubts if shared else Doubts()
         self._versions = shared.versions.cells if shared else None
         self.touch: Callable[[bytes], bool] = shared.hits.touch if shared else _not_counted  # a name was hit
         self._residency = Residency()
         self._pool = ThreadPoolExecutor(THREADS, "disk")
+        self._closing: SimpleQueue[tuple[int, list[memoryview]]] = SimpleQueue()  # packs that nobody has any more
+        self._closed = False
         self._reading = 0
         self._memo: OrderedDict[bytes, tuple[bytes, Record, int]] = OrderedDict()
         self._door = Doorkeeper()  # of the memo
         self._live_memo: OrderedDict[bytes, tuple[bytes, Record, bytes]] = OrderedDict()
         self._packs: OrderedDict[int, PackFile] = OrderedDict()
         self._most_packs = max(FEW_PACKS, min(OPEN_PACKS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8))
-        self._warm: OrderedDict[tuple[int, int], float] = OrderedDict()
         self._verified: OrderedDict[tuple[int, int], None] = OrderedDict()
         self.cold_reads = self.cold_lookups = 0
         self._read_seconds: deque[float] = deque(maxlen=TIMED_MOST)  # the pool's threads append, the loop takes
@@ -91,6 +94,7 @@ class Reader:
         self._directory = Path(hello.directory) / "packs"
         self._cell = hello.version_cell
         self._volume = volume_id(Path(hello.directory))
+        self.seen = Seen(self._clock, self._residency, self._doubts, self._volume)
         self._epoch_mark = epoch_mark(hello.epoch)
         self._index: ReadIndex | NoIndex = NoIndex()
         self._live: LiveTable | NoIndex = NoIndex()
@@ -211,7 +215,8 @@ class Reader:
         file = self._packs.get(number)
         if file is None:
             try:
-                file = PackFile(self._directory / f"{number:010d}.pack", number, self._close_pack)
+                path = self._directory / f"{number:010d}.pack"
+                file = PackFile(path, number, self._close_pack, self._residency)
             except OSError:
                 return None
             self._packs[number] = file
@@ -220,17 +225,26 @@ class Reader:
         return file
 
     def _close_pack(self, fd: int, mapped: list[memoryview]) -> None:
-        """Not on the loop: with the last that has it open, a pack that was evicted goes from the disk."""
-        try:
-            self._pool.submit(close, fd, mapped)
-        except RuntimeError:  # the pool has been closed: we are ending
-            close(fd, mapped)
+        """Not on the loop: with the last that has it open, a pack that was evicted goes from the disk.
+
+        Nor handed to the pool here: a garbage collection calls this in the middle of anything, also of `submit`, whose
+        lock it would wait for for ever. This queue is made for that.
+        """
+        self._closing.put((fd, mapped))
+        if self._closed:
+            self._close_some()
+
+    def _close_some(self) -> None:
+        with suppress(Empty):
+            while True:
+                close(*self._closing.get_nowait())
 
     def let_go_of_gone_packs(self) -> None:
-        """Evicted packs take up the disk for as long as anybody has them open."""
-        for number, file in list(self._packs.items()):
-            if os.fstat(file.fileno()).st_nlink == 0:
-                del self._packs[number]
+        """Evicted packs take up the disk for as long as anybody has them open: to be called often."""
+        for number in [n for n, file in self._packs.items() if os.fstat(file.fileno()).st_nlink == 0]:
+            del self._packs[number]
+        if not self._closing.empty() and not self._closed:
+            self._pool.submit(self._close_some)
 
     # -- bytes -----------------------------------------------------------------------------------
 
@@ -241,10 +255,18 @@ class Reader:
         if position + length > extent.start + extent.length or not self._trusted(record, extent, position, length):
             return None
         file = self._packs.get(extent.pack) or self.pack_file(extent.pack)
-        if file is None or not self._is_warm(file, extent, position - extent.start, length):
+        if file is None or not self.seen.is_warm(file, extent, position - extent.start, length):
             return None
-        at = extent.offset + position - extent.start
-        return bytes(file.view(at, length))  # resident: a copy out of the mapping costs a third of a pread
+        at, bus = extent.offset + position - extent.start, self._bus
+        bus.copying = True
+        try:
+            data = file.copy(at, length)  # resident: a copy out of the mapping costs a third of a pread
+        finally:
+            bus.copying = False
+        if bus.torn:
+            self._forget_torn(file)
+            return None
+        return data
 
     def ready(self, record: Record, extent: Extent, position: int, length: int) -> PackFile | None:
         """The file of a window that may be sent at once: verified where that is due, and wholly in the page cache."""
@@ -252,9 +274,16 @@ class Reader:
         if hello.suspect_from <= pack < hello.suspect_to and not self._trusted(record, extent, position, length):
             return None
         file = self._packs.get(pack) or self.pack_file(pack)
-        if file is None or not self._is_warm(file, extent, position - extent.start, length):
+        if file is None or not self.seen.is_warm(file, extent, position - extent.start, length):
             return None
         return file
+
+    def _forget_torn(self, file: PackFile) -> None:
+        """It was not resident, and the disk does not give it: its mapping has a page of zeros."""
+        self._bus.torn = False
+        self.seen.forget_all()
+        file.torn = True
+        self._packs.pop(file.number, None)
 
     def _trusted(self, record: Record, extent: Extent, position: int, length: int) -> bool:
         if not self.hello.suspect_from <= extent.pack < self.hello.suspect_to:
@@ -266,47 +295,6 @@ class Reader:
             for start, _ in blocks(first, position + length - first, size)
         )
 
-    def _is_warm(self, file: PackFile, extent: Extent, at: int, length: int) -> bool:
-        """Is [at, at + length) of an extent wholly in the page cache, and not doubted?
-
-        Asked of the blocks that it lies in, so that the answer holds for what is read of them in the next second; one
-        that is not there wholly may still have these bytes.
-        """
-        now = self._clock.monotonic()
-        number = at // WARM_BLOCK
-        seen = self._warm.get((file.number, extent.offset + number * WARM_BLOCK))
-        if seen is None or now - seen >= WARM_SECONDS or at + length > (number + 1) * WARM_BLOCK:
-            for each in range(number, (at + length - 1) // WARM_BLOCK + 1):
-                if not self._is_block_warm(file, extent, each, now):
-                    begin = extent.offset + at
-                    if self._residency.resident(file.fileno(), begin, length) and file.reaches(begin + length):
-                        break
-                    return False
-        # Only now: who brought the pages there has said before that it would.
-        if self._doubts.map[COUNTS] == CALM:
-            return True
-        start = extent.offset + at
-        return not self._doubts.cover(self._volume, file.number, start, start + length)
-
-    def _is_block_warm(self, file: PackFile, extent: Extent, number: int, now: float) -> bool:
-        start = number * WARM_BLOCK
-        key = file.number, extent.offset + start
-        seen = self._warm.get(key)
-        if seen is not None and now - seen < WARM_SECONDS:
-            return True
-        length = min(WARM_BLOCK, extent.length - start)
-        if not self._residency.resident(file.fileno(), key[1], length) or not file.reaches(key[1] + length):
-            return False
-        self._note_warm(key, now)
-        return True
-
-    def _note_warm(self, key: tuple[int, int], now: float) -> None:
-        warm = self._warm
-        warm[key] = now
-        warm.move_to_end(key)
-        while len(warm) > WARM_WINDOWS or now - next(iter(warm.values())) >= WARM_SECONDS:
-            warm.popitem(last=False)
-
     async def read_verified(self, record: Record, extent: Extent, position: int, length: int) -> bytes:
         """Read in the pool the blocks that cover a stretch, compare their checksums, return the stretch.
 
@@ -315,13 +303,7 @@ class Reader:
         file = self.pack_file(extent.pack)
         if file is None:
             raise PackEndsEarly(f"pack {extent.pack} is gone")
-        self.cold_reads += 1
-        loop = asyncio.get_running_loop()
-        self._reading += 1
-        try:
-            data = await loop.run_in_executor(self._pool, self._read_blocks, file, record, extent, position, length)
-        finally:
-            self._reading -= 1
+        data = await self._in_pool(partial(self._read_blocks, file, record, extent, position, length))
         size = record.slice_size
         first = max(extent.start, position - position % size)
         for start, _ in blocks(first, position + length - first, size):
@@ -329,6 +311,26 @@ class Reader:
             if len(self._verified) > VERIFIED_BLOCKS:
                 self._verified.popitem(last=False)
         return data
+
+    async def read_announced(self, pack: int, offset: int, length: int) -> bytes:
+        """Read in the pool what a fill has just written, if the kernel has let go of that already; nobody knows its
+        checksums yet. Otherwise as `read_verified`.
+        """
+        file = self.pack_file(pack)
+        if file is None:
+            raise PackEndsEarly(f"pack {pack} is gone")
+        return await self._in_pool(partial(self._read_unverified, file, offset, length))
+
+    async def _in_pool(self, read: Callable[[], bytes]) -> bytes:
+        self.cold_reads += 1
+        self._reading += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, read)
+        except OSError:
+            self.seen.forget_all()
+            raise
+        finally:
+            self._reading -= 1
 
     def _read_blocks(self, file: PackFile, record: Record, extent: Extent, position: int, length: int) -> bytes:
         """In a pool thread: the blocks that cover a stretch are read and verified; the stretch itself."""
@@ -341,10 +343,21 @@ class Reader:
             try:
                 data = read_blocks(file, extent, wanted)
                 self._read_seconds.append(time.perf_counter() - began)
-            except CorruptExtent:
-                os.posix_fadvise(file.fileno(), first, size, os.POSIX_FADV_DONTNEED)
+            except (CorruptExtent, OSError):  # pages that the disk did not give are there all the same, says cachestat
+                forget_pages(file.fileno(), first, size)
                 raise
         return data[position - low : position - low + length]
+
+    def _read_unverified(self, file: PackFile, offset: int, length: int) -> bytes:
+        """In a pool thread. What is in memory counts as verified: it does not stay there."""
+        with self._doubts.reading(self._volume, file.number, offset, offset + length):
+            try:
+                data = read_at(file.fileno(), length, offset)
+            finally:
+                forget_pages(file.fileno(), offset, length)
+        if len(data) != length:
+            raise PackEndsEarly(f"pack {file.number} ends early")
+        return data
 
     @property
     def reads_waiting(self) -> int:
@@ -366,6 +379,8 @@ class Reader:
         return taken
 
     def close(self) -> None:
+        self._closed = True
+        self._close_some()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._presence.close()
         self._live.close()

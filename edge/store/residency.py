@@ -17,6 +17,12 @@ class _Stat(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_uint64) for name in ("cached", "dirty", "writeback", "evicted", "recent"))
 
 
+def forget_pages(fd: int, offset: int, length: int) -> None:
+    """No page that has a byte of [offset, offset + length) stays in memory; posix_fadvise leaves those of both ends."""
+    first, end = offset - offset % PAGE, offset + length
+    os.posix_fadvise(fd, first, end + -end % PAGE - first, os.POSIX_FADV_DONTNEED)
+
+
 class Residency:
     """cachestat(2) (Linux 6.5), 2 us a question; without it every window counts as cold and is read in the pool."""
 

@@ -346,7 +346,7 @@ class Room:
         try:
             self._disk.read_no_further(fd)
             with self.doubts.reading(self._volume, extent.pack, extent.offset, extent.offset + extent.length):
-                data = self._disk.pread(fd, extent.length, extent.offset)
+                data = self._disk.pread_pack(fd, extent.length, extent.offset)
                 if not sums_match(record, extent, data):
                     self._tallies.damage[Damage.CORRUPT] += 1
                     raise StoreError(f"the extent at {extent.offset} of pack {extent.pack} is damaged")

@@ -187,7 +187,7 @@ class Inspector:
         try:
             self._disk.read_no_further(fd)
             with self._doubts.reading(self._volume, extent.pack, extent.offset, extent.offset + extent.length):
-                return self._disk.pread(fd, extent.length, extent.offset)
+                return self._disk.pread_pack(fd, extent.length, extent.offset)
         finally:
             self._disk.close(fd)
 

@@ -1,6 +1,7 @@
 """Bodies over real sockets, plain and TLS, on both loops: the promised bytes, or a reset."""
 
 import asyncio
+import errno
 import os
 import random
 from collections.abc import AsyncIterator, Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.server import sending
 from edge.server.exchange import BodySource, Exchange, FileWindow, Outcome
 from edge.server.observer import Event
 from edge.server.settings import ServerSettings
@@ -223,6 +225,23 @@ async def test_a_body_that_cannot_be_completed_ends_in_a_reset(
         assert [exchange.outcome for exchange in bench.ended] == [Outcome.BROKEN]
         assert bench.events[Event.BODY_BROKEN] == 1
         assert source.closed == 1
+
+
+@both_loops
+async def test_what_cannot_be_read_for_tls_comes_from_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(fd: int, count: int, offset: int) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(sending, "read_at", fails)
+    source = Script([b"begin", FileWindow(ServedFile(DATA, viewed=0), 0, 200_000), b"end"], lambda count: b"x" * count)
+    async with served(giving(source, 200_008), True, tmp_path) as (bench, client):
+        await client.send(ASK)
+        assert (await client.answer()).body == b"begin" + b"x" * 200_000 + b"end"
+        assert source.taken_back == [200_000]
+        await until(lambda: bench.ended)
+        assert bench.ended[0].outcome is Outcome.DONE
 
 
 @both_ways

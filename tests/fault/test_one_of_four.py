@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from edge.store.health import READ_ONLY_AFTER
-from edge.store.reader import WARM_SECONDS
 from edge.words import MIB
 from tests.scenario.test_cold_and_odd import drop_pages
 from tests.support import crashdisk, fiu
@@ -124,7 +123,6 @@ async def test_a_disk_that_ends_calls_with_errors(tmp_path: Path, what: tuple[st
     with crashdisk.crashdisk(tmp_path, 256 * MIB) as disk:
         async with four(tmp_path, disk.mounted / "v") as found:
             await asyncio.to_thread(drop_pages, found.bad)
-            await asyncio.sleep(1.5 * WARM_SECONDS)  # so long workers go by what they saw of pages before
             await asyncio.to_thread(disk.fail, *what)
             await found.goes_on(200)
             found.nothing_failed()

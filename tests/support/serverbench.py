@@ -23,7 +23,7 @@ Window = FileWindow | bytes | memoryview | Pending | Exception
 
 
 class ServedFile:
-    """A file of known bytes. `viewed`: how many of them a view shows; 0: there is no view."""
+    """A file of known bytes. `viewed`: how many of them a view shows; 0: there is no view. `there`: in memory."""
 
     def __init__(self, data: bytes, viewed: int | None = None) -> None:
         self.data = data
@@ -33,6 +33,7 @@ class ServedFile:
             file.write(data)
         self._view = memoryview(data)[: len(data) if viewed is None else viewed]
         self._viewed = viewed
+        self.there = 1 << 60
 
     def __del__(self) -> None:
         os.close(self._fd)
@@ -42,6 +43,9 @@ class ServedFile:
 
     def view(self, offset: int, count: int) -> memoryview | None:
         return None if self._viewed == 0 else self._view[offset : offset + count]
+
+    def is_there(self, offset: int, count: int) -> bool:
+        return self.there >= offset + count
 
 
 class FileSource:
@@ -62,15 +66,23 @@ class FileSource:
         self.windows.append(count)
         return FileWindow(self.file, self.at - count, count)
 
+    def take_back(self, count: int) -> None:
+        raise broken()
+
     def close(self) -> None:
         self.closed += 1
 
 
 class Script:
-    """A source that gives what it is told, an exception included; at the end of the script the body ends."""
+    """A source that gives what it is told, an exception included; at the end of the script the body ends.
 
-    def __init__(self, windows: Sequence[Window]) -> None:
+    `elsewhere` brings what is taken back.
+    """
+
+    def __init__(self, windows: Sequence[Window], elsewhere: Callable[[int], Window] | None = None) -> None:
         self.windows = list(windows)
+        self.elsewhere = elsewhere
+        self.taken_back: list[int] = []
         self.asked = 0
         self.closed = 0
 
@@ -84,6 +96,12 @@ class Script:
         if isinstance(window, Exception):
             raise window
         return window
+
+    def take_back(self, count: int) -> None:
+        self.taken_back.append(count)
+        if self.elsewhere is None:
+            raise broken()
+        self.windows.insert(0, self.elsewhere(count))
 
     def close(self) -> None:
         self.closed += 1

@@ -11,7 +11,8 @@ from edge.clock import FakeClock
 from edge.store import packfile
 from edge.store.live import LiveTable
 from edge.store.packfile import PackEndsEarly
-from edge.store.reader import WARM_SECONDS, Reader
+from edge.store.reader import Reader
+from edge.store.seen import WARM_SECONDS
 from edge.words import KIB
 from tests.support.volumes import name, open_volume, put
 
@@ -49,11 +50,33 @@ async def test_a_deleted_pack_is_closed_in_a_thread_and_not_before_its_last_user
     assert not closed.is_set(), "somebody still sends from it"
     assert os.fstat(fd).st_nlink == 0
     del file
+    reader.let_go_of_gone_packs()
     assert closed.wait(10)
     assert threads[0] is not threading.main_thread()
     monkeypatch.undo()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
+    reader.close()
+
+
+async def test_a_pack_that_a_garbage_collection_lets_go_of_waits_for_no_lock(tmp_path: Path) -> None:
+    """One in the middle of handing a read to the pool had the loop wait for itself, for ever."""
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 64 * KIB)
+    volume.close()
+    LiveTable(Path(volume.hello.live_path), volume.hello.live_bytes, readonly=False).close()
+    reader = Reader(volume.hello, FakeClock())
+    files = [reader.pack_file(1)]
+    reader._packs.clear()
+
+    def collect() -> None:
+        with reader._pool._shutdown_lock:  # as `submit` has it
+            files.clear()
+
+    thread = threading.Thread(target=collect, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
     reader.close()
 
 
