@@ -239,6 +239,36 @@ async def test_pieces_of_different_versions_are_never_mixed(tmp_path: Path, how:
         assert again.bytes() == (OTHER + b"more" if how == "total" else OTHER)
 
 
+@pytest.mark.parametrize("how", ["etag", "total"])
+async def test_what_came_on_a_guess_and_is_of_another_version_than_the_head_is_asked_for_anew(
+    tmp_path: Path, how: str
+) -> None:
+    """Two servers behind one address, perhaps, of which one is a moment behind: no piece of it may stay."""
+    guessed = 0
+    came = asyncio.Event()
+
+    async def two(asked: Asked, wire: Wire) -> None:
+        nonlocal guessed
+        beginning = asked.fields["range"].startswith("bytes=0-")
+        if asked.target == "/v/1.ts" or "if-range" in asked.fields:
+            await wire.send(answer(asked, BODY))
+        elif beginning:
+            await came.wait()
+            await wire.send(answer(asked, BODY))
+        else:
+            guessed += 1
+            await wire.send(answer(asked, OTHER, etag='"v0"') if how == "etag" else answer(asked, OTHER + b"more"))
+            if guessed == 4:
+                came.set()
+
+    async with far_bench(tmp_path, two, origin=PATIENT) as (_server, bench):
+        await bench.get("/v/1.ts")
+        got = await bench.get("/v/2.ts")
+        assert guessed >= 4
+        assert got.failed is None
+        assert got.bytes() == stored(bench, "/v/2.ts") == BODY
+
+
 async def test_a_piece_that_hangs_is_asked_for_on_another_connection_and_the_first_answer_wins(tmp_path: Path) -> None:
     hung: list[str] = []
     release = asyncio.Event()
