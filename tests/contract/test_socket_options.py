@@ -6,15 +6,18 @@ from pathlib import Path
 import pytest
 
 from edge.clock import SystemClock
+from edge.config.load import load_settings
 from edge.config.schema import Settings
 from edge.origin.client import OriginClient
 from edge.origin.settings import UpstreamRequest
 from edge.runtime import convert
 from edge.runtime.holdings import Holdings
 from edge.runtime.inherited import Inherited
+from edge.runtime.listeners import bind
 from tests.support.rawserver import Asked, RawServer, Wire, answer
 from tests.support.sockopts import Options, options_of
 
+EXAMPLES = Path(__file__).parents[2] / "config" / "examples"
 OURS = {
     "congestion_control": "reno",
     "receive_buffer": 65536,
@@ -50,6 +53,20 @@ def accepted_options(listening: socket.socket) -> Options:
         accepted, _ = listening.accept()
         with accepted:
             return options_of(accepted)
+
+
+@pytest.mark.parametrize("name", ["shield.toml", "mirror-shield-moscow.toml"])
+def test_a_shield_as_it_is_shipped_sends_with_bbr_to_edges_and_as_the_kernel_does_to_its_origin(name: str) -> None:
+    usual = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
+    settings = load_settings(EXAMPLES / name)
+    (options,) = convert.listener_options(settings)
+    has_it = options.refusal() is None
+    with bind("127.0.0.1:0", "f", options) as sock:
+        assert accepted_options(sock)[0] == ("bbr" if has_it else usual)
+    (member,) = convert.members(settings)
+    with socket.socket() as sock:
+        member.origin.sockets.apply(sock)
+        assert options_of(sock)[0] == usual
 
 
 def test_what_each_address_accepts_has_its_own_options_and_else_those_of_all_after_a_reload_too(
