@@ -12,9 +12,10 @@ import pytest
 from edge.fill.messages import HeadFlag, Mode, Pin
 from edge.fill.settings import FillSettings
 from edge.fill.shares import HEAD
+from edge.fill.shop import TWICE_SHARE
 from edge.fill.spread import FIRST, Spread
 from edge.origin.budget import RETRIES_MOST
-from edge.origin.path import PathStatistics
+from edge.origin.path import LATE_MOST, PathStatistics
 from edge.origin.settings import OriginSettings
 from edge.policy.rules import RFC9111, SiteRules
 from edge.words import KIB, MIB, Reason
@@ -290,6 +291,34 @@ async def test_a_piece_that_hangs_is_asked_for_on_another_connection_and_the_fir
         assert bytes_asked(server, len(BODY)) == len(BODY) + 20_000
         assert counting.seen["repeat"] == 1
         release.set()
+
+
+async def test_where_every_piece_lags_few_bytes_are_asked_for_twice(tmp_path: Path) -> None:
+    """Else a path that is slow for a moment would be asked for twice of what it cannot bring once."""
+
+    async def slow(asked: Asked, wire: Wire) -> None:
+        if asked.target != "/v/0.ts" and not asked.fields["range"].startswith("bytes=0-"):
+            await asyncio.sleep(LATE_MOST * ROUND_TRIP + 0.4)
+        await wire.send(answer(asked, BODY))
+
+    counting = Counting()
+    async with far_bench(tmp_path, slow, origin=replace(PATIENT, first_byte_timeout=10.0)) as (server, bench):
+        await bench.get("/v/0.ts")
+        bench.client.observe(counting)
+        pool = bench.client.pool
+        pool.expect(80)
+        async with asyncio.timeout(10):
+            while pool.counts[0] or pool.counts[1] < 70:
+                await pool.keep_warm()
+        for connection in pool._idle:
+            connection.window.size = 60 * KIB  # half of them bring a body, and the others are free
+        saved = bench.shop.spread.twice
+        server.asked.clear()
+        for number in (1, 2):
+            assert (await bench.get(f"/v/{number}.ts")).bytes() == BODY
+        asked = bytes_asked(server, len(BODY))
+        assert counting.seen["repeat"] > 0
+        assert asked <= 2 * len(BODY) + saved + TWICE_SHARE * asked
 
 
 async def test_the_lagging_piece_wins_when_it_comes_before_its_rival(tmp_path: Path) -> None:
