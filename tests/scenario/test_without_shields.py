@@ -26,5 +26,7 @@ async def test_when_no_shield_is_there_the_origin_is_asked_if_that_is_allowed(tm
                     if fallback:
                         proven(path, body)
                     else:
-                        assert "connect_failed" in got.headers["Cache-Status"]
+                        said = got.headers["Cache-Status"] + body.decode()
+                        assert said.count("connect_failed: Connection refused") == 2
+                        assert "127.0.0.1" not in said, "where its shields are is no affair of a player's"
         assert sum(origin.origin.counts.values()) == (FILMS if fallback else 0)
