@@ -60,6 +60,7 @@ def test_a_shield_as_it_is_shipped_sends_with_bbr_to_edges_and_as_the_kernel_doe
     usual = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
     settings = load_settings(EXAMPLES / name)
     (options,) = convert.listener_options(settings)
+    assert options.congestion_control == "bbr"
     has_it = options.refusal() is None
     with bind("127.0.0.1:0", "f", options) as sock:
         assert accepted_options(sock)[0] == ("bbr" if has_it else usual)

@@ -513,6 +513,7 @@ async def test_bodies_that_come_later_get_their_share_of_the_connections(tmp_pat
         async with asyncio.timeout(5):
             while min(pieces(path) for path in paths) < 1 or sum(pieces(path) for path in paths) < 4 + 24:
                 await asyncio.sleep(0.001)
+        assert sum(pieces(path) for path in paths) <= 4 + 24 + 3  # each body has one; the others are for first requests
         for _ in range(18):  # pieces of the first body end one after another
             steps.release()
         async with asyncio.timeout(5):
