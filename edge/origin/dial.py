@@ -97,6 +97,7 @@ class Dialer:
             if sock.getsockname() == sock.getpeername():
                 # Nobody listens there, and the kernel has chosen that very port for our end: it is joined to itself.
                 raise ConnectionRefusedError(errno.ECONNREFUSED, "connected to itself")
+            self._settings.sockets.insist(sock)
             self._path.connected(round_trip(sock))
             host = (self._settings.sni or self._address.host) if self._tls else None
             await aiofastnet.create_connection(loop, lambda: connection, sock=sock, ssl=self._tls, server_hostname=host)
