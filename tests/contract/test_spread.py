@@ -346,6 +346,37 @@ async def test_the_lagging_piece_wins_when_it_comes_before_its_rival(tmp_path: P
         release.set()
 
 
+async def test_what_the_lagging_piece_brings_before_it_loses_is_not_given_out_twice(tmp_path: Path) -> None:
+    hung: list[str] = []
+    asked_again, release = asyncio.Event(), asyncio.Event()
+
+    def has_moved() -> bool:
+        bodies = [body for body in bench.shop.spread.bodies if isinstance(body, Spread)]
+        raced = [piece for body in bodies for piece in body._pieces if piece.rivals]
+        return any(piece.position > piece.rivals[0].start for piece in raced)
+
+    async def hangs(asked: Asked, wire: Wire) -> None:
+        raw = answer(asked, BODY)
+        if len(server.asked) == 4 and not hung:
+            hung.append(asked.fields["range"])
+            await wire.send(raw[:-20_000])
+            await asked_again.wait()
+            await wire.send(raw[-20_000:-15_000])
+            await release.wait()
+            return
+        if hung and range_of(asked, len(BODY)) in _ends(hung[0]):
+            asked_again.set()
+            while not has_moved():
+                await asyncio.sleep(0.001)
+        await wire.send(raw)
+
+    async with far_bench(tmp_path, hangs, origin=PATIENT) as (server, bench):
+        got = await bench.get("/v/1.ts")
+        assert asked_again.is_set()
+        assert got.bytes() == stored(bench, "/v/1.ts") == BODY
+        release.set()
+
+
 def _ends(field: str) -> list[tuple[int, int]]:
     last = int(field.rpartition("-")[2]) + 1
     return [(last - 20_000, last)]
