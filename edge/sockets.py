@@ -46,6 +46,11 @@ class SocketOptions:
                 socket.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("=Q", min(self.max_pacing_rate, U64_MOST))
             )
 
+    def insist(self, sock: socket.socket) -> None:
+        """Once it is connected: where its route names a congestion control (congctl), that has taken ours' place."""
+        if self.congestion_control:
+            _congestion(sock, self.congestion_control)
+
     def refusal(self) -> str | None:
         """Why this machine does not send by `congestion_control`, and what mends it; None: it does."""
         if not self.congestion_control:

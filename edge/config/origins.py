@@ -52,7 +52,10 @@ class OriginSection(Section):
     retries: int = Field(2, ge=0, le=10, description="further tries, 100-400 ms apart")
     resume_max: int = Field(3, ge=0, le=20, description="broken bodies in a row without 64 KiB of progress")
     max_connections: int = Field(
-        384, ge=1, le=10_000, description="connections at the same time; bodies in pieces take three quarters at most"
+        384,
+        ge=1,
+        le=10_000,
+        description="connections to each member from each volume; pieces of bodies take three quarters",
     )
     queue: int = Field(1024, ge=0, le=100_000, description="requests that may wait for a connection ...")
     queue_timeout: Wait = Field(2.0, description="... for so long")
@@ -148,7 +151,9 @@ class GroupSection(Section):
     stall_timeout: Wait | None = Field(None, description="silence in a body after which it is resumed")
     retries: int | None = Field(None, ge=0, le=10, description="further tries")
     resume_max: int | None = Field(None, ge=0, le=20, description="broken bodies in a row without 64 KiB of progress")
-    max_connections: int | None = Field(None, ge=1, le=10_000, description="of each member at the same time")
+    max_connections: int | None = Field(
+        None, ge=1, le=10_000, description="connections to each member from each volume"
+    )
     queue: int | None = Field(None, ge=0, le=100_000, description="requests that may wait for one ...")
     queue_timeout: Wait | None = Field(None, description="... for so long")
     keepalive: Wait | None = Field(None, description="how long an idle connection is kept")

@@ -275,7 +275,7 @@ class OriginClient:
     def _check_admitted(self, head: ResponseHead) -> None:
         """A shield or a sibling that does not let us in is as good as away: that is no answer for a player."""
         if self._admits and fields.first(head.fields, FIELD_LOW) is not None:
-            raise OriginError(Reason.NOT_ADMITTED, f"{self.member} does not let us in: {head.status}")
+            raise OriginError(Reason.NOT_ADMITTED, f"it does not let us in: {head.status}")
 
     def _head(self, request: UpstreamRequest, signed: FieldList) -> bytes:
         lines = [

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import socket
 import ssl
 from typing import Any, Final
@@ -57,7 +58,7 @@ class Dialer:
                 raise OriginError(Reason.FIRST_BYTE_TIMEOUT, detail) from None
             raise OriginError(Reason.CONNECT_TIMEOUT, detail) from None
         except OSError as error:  # ssl.SSLError is one too
-            raise OriginError(Reason.CONNECT_FAILED, str(error)) from error
+            raise OriginError(Reason.CONNECT_FAILED, _what(error)) from error
 
     def refresh(self) -> None:
         """Have the name resolved again if that is due."""
@@ -96,6 +97,7 @@ class Dialer:
             if sock.getsockname() == sock.getpeername():
                 # Nobody listens there, and the kernel has chosen that very port for our end: it is joined to itself.
                 raise ConnectionRefusedError(errno.ECONNREFUSED, "connected to itself")
+            self._settings.sockets.insist(sock)
             self._path.connected(round_trip(sock))
             host = (self._settings.sni or self._address.host) if self._tls else None
             await aiofastnet.create_connection(loop, lambda: connection, sock=sock, ssl=self._tls, server_hostname=host)
@@ -104,6 +106,15 @@ class Dialer:
             sock.close()
             raise
         return connection
+
+
+def _what(error: OSError) -> str:
+    """What has failed, and not where: players are told of it, who need not know where an origin is."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate: {error.verify_message.partition(',')[0]}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or 'handshake failed'}"
+    return os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or str(error)
 
 
 def tls_context(settings: OriginSettings) -> ssl.SSLContext:

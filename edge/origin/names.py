@@ -44,7 +44,7 @@ class Names:
         if self._asking is not None and (not self._known or stale):
             await asyncio.shield(self._asking)
         if not self._known:
-            raise OSError(f"{self._host} cannot be resolved")
+            raise OSError("the name cannot be resolved")
         return self._known
 
     def refresh(self) -> None:

@@ -46,15 +46,10 @@ async def run_keeper(child: ChildHandle) -> None:
     store.start()
 
     def upstream(settings: Settings, name: str) -> Group:
-        members, keys, origin = [], convert.signing_keys(settings), settings.origin_of(name)
-        for said in convert.members(settings, name):
-            client = OriginClient(
-                said.origin, clock, signer=convert.signer(said, keys, clock), resolver=best_resolver()
-            )
-            client.observe(UpstreamMeters(meters, slots, said.origin.name, client.member))
-            members.append(Member(client, said.weight, said.role))
-        own = convert.own(settings, name)
-        return Group(members, Selection(origin.selection), own=own, fallback=origin.fallback)
+        group = group_of(settings, name, clock)
+        for member in group.members:
+            member.client.observe(UpstreamMeters(meters, slots, name, member.client.member))
+        return group
 
     def upstreams(settings: Settings) -> dict[str, Upstream]:
         return {name: Upstream(convert.fill_settings(settings, name), group) for name, group in groups.items()}
@@ -116,6 +111,17 @@ async def run_keeper(child: ChildHandle) -> None:
         await group.close()
     await loop.run_in_executor(None, scrubber.close)
     await store.close(clean=True)
+
+
+def group_of(settings: Settings, name: str, clock: Clock) -> Group:
+    """The members of an upstream, each with connections of its own, none of which is opened yet."""
+    members, keys, origin = [], convert.signing_keys(settings), settings.origin_of(name)
+    for said in convert.members(settings, name):
+        signer = convert.signer(said, keys, clock)
+        client = OriginClient(said.origin, clock, signer=signer, resolver=best_resolver())
+        members.append(Member(client, said.weight, said.role))
+    own = convert.own(settings, name)
+    return Group(members, Selection(origin.selection), own=own, fallback=origin.fallback)
 
 
 def who_is_asked(settings: Settings) -> dict[str, tuple[object, ...]]:

@@ -75,8 +75,11 @@ async def run_worker(child: ChildHandle) -> None:
             clock=clock,
             observer=teller,
             error_response=refusal,
+            options=options,
         )
-        for (fd, secure), door in zip(charter.listeners, doors.each(), strict=True)
+        for (fd, secure), door, options in zip(
+            charter.listeners, doors.each(), convert.listener_options(settings), strict=True
+        )
     ]
     for listener in listeners:
         listener.start()

@@ -27,6 +27,7 @@ from edge.server.proxy import client_of, trusted
 from edge.server.service import ErrorResponse, Service, plain_error
 from edge.server.settings import ServerSettings
 from edge.server.tls import Certificates
+from edge.sockets import AS_IT_IS, SocketOptions
 from edge.tasks import Tasks
 from edge.words import KIB
 
@@ -55,9 +56,14 @@ class Listener:
         observer: Observer | None = None,
         error_response: ErrorResponse = plain_error,
         executor: Executor | None = None,
+        options: SocketOptions = AS_IT_IS,
     ) -> None:
-        """`error_response(status, detail)` answers what is not HTTP: a head, its empty line, and a body."""
+        """`error_response(status, detail)` answers what is not HTTP: a head, its empty line, and a body.
+
+        `options`: those that the socket was given.
+        """
         self._sock = sock
+        self._options = options
         self._certificates = Certificates(ssl_context, {}) if isinstance(ssl_context, ssl.SSLContext) else ssl_context
         self._settings = settings
         self._loop = asyncio.get_running_loop()
@@ -219,6 +225,7 @@ class Listener:
             return Connection(self._service, sock, peer, certificates is not None)
 
         try:
+            self._options.insist(sock)
             if certificates is None:
                 await aiofastnet.connect_accepted_socket(self._loop, connect, sock)
             else:

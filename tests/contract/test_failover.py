@@ -15,6 +15,7 @@ from tests.support.fillbench import QUICK, fill_bench
 from tests.support.rawserver import Asked, RawServer, Wire, answer
 
 BODY = os.urandom(2 * MIB + 12345)
+OTHER = bytes(len(BODY))
 
 
 async def correct(asked: Asked, wire: Wire) -> None:
@@ -131,7 +132,7 @@ async def test_another_version_at_the_next_upstream_is_never_mixed_in(tmp_path: 
         wire.reset()
 
     async def other(asked: Asked, wire: Wire) -> None:
-        await wire.send(answer(asked, bytes(len(BODY)), etag='"v2"'))
+        await wire.send(answer(asked, OTHER, etag='"v2"'))
 
     async with (
         RawServer(dies) as first,
@@ -142,6 +143,33 @@ async def test_another_version_at_the_next_upstream_is_never_mixed_in(tmp_path: 
         assert got.failed is not None
         assert BODY.startswith(got.bytes())
         assert len(second.asked) >= 1
+
+
+@pytest.mark.parametrize("how", ["etag", "total"])
+async def test_a_rest_of_another_version_is_not_put_behind_what_has_come_though_its_server_knows_no_conditions(
+    tmp_path: Path, how: str
+) -> None:
+    """It says 206 to If-Range whatever is named there."""
+
+    async def changes(asked: Asked, wire: Wire) -> None:
+        if len(origin.asked) == 1:
+            await wire.send(answer(asked, BODY)[: MIB + 777])
+            wire.close()
+            return
+        asked.fields.pop("if-range", None)
+        if how == "etag":
+            await wire.send(answer(asked, OTHER, etag='"v2"'))
+        else:
+            await wire.send(answer(asked, OTHER + b"more"))
+
+    async with RawServer(changes) as origin, fill_bench(tmp_path, origin.url) as bench:
+        got = await bench.get("/a.ts")
+        assert got.failed is not None
+        assert got.failed[1] is Reason.OBJECT_CHANGED
+        assert BODY.startswith(got.bytes())
+        assert bench.stored("/a.ts") is None
+        again = await bench.get("/a.ts")
+        assert again.bytes() == OTHER + (b"more" if how == "total" else b"")
 
 
 @pytest.mark.parametrize("how", ["reset", "silent"])

@@ -14,7 +14,7 @@ from edge.policy.rules import RFC9111, SiteRules
 from edge.store.names import name_of
 from edge.words import KIB, MIB, CacheStatus, Reason
 from tests.support.counting import Counting
-from tests.support.fillbench import fill_bench
+from tests.support.fillbench import QUICK, fill_bench
 from tests.support.rawserver import Asked, RawServer, Wire, answer
 
 BODY = os.urandom(3 * MIB + 12345)
@@ -85,7 +85,8 @@ async def test_many_waiters_cost_one_request_and_late_ones_get_all(tmp_path: Pat
         await gate.wait()
         await wire.send(raw[len(raw) // 2 :])
 
-    async with RawServer(slow) as origin, fill_bench(tmp_path, origin.url) as bench:
+    patient = replace(QUICK, stall_timeout=10.0)  # half a body stalls while the others are asked for
+    async with RawServer(slow) as origin, fill_bench(tmp_path, origin.url, origin=patient) as bench:
         first = [bench.ask("/a.ts") for _ in range(50)]
         await first[0].headed()
         late = [bench.ask("/a.ts"), bench.ask("/a.ts", 100, 200), bench.ask("/a.ts", suffix=50)]

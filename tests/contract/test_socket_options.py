@@ -6,15 +6,22 @@ from pathlib import Path
 import pytest
 
 from edge.clock import SystemClock
+from edge.config.load import load_settings
 from edge.config.schema import Settings
 from edge.origin.client import OriginClient
-from edge.origin.settings import UpstreamRequest
+from edge.origin.settings import OriginSettings, UpstreamRequest
 from edge.runtime import convert
 from edge.runtime.holdings import Holdings
 from edge.runtime.inherited import Inherited
+from edge.runtime.listeners import bind, spoken
+from edge.server.exchange import Exchange
+from edge.server.listener import Listener
+from edge.server.settings import ServerSettings
+from edge.sockets import SocketOptions
 from tests.support.rawserver import Asked, RawServer, Wire, answer
 from tests.support.sockopts import Options, options_of
 
+EXAMPLES = Path(__file__).parents[2] / "config" / "examples"
 OURS = {
     "congestion_control": "reno",
     "receive_buffer": 65536,
@@ -43,6 +50,37 @@ async def test_connections_to_each_member_have_its_own_options_and_else_those_of
     assert found == [AS_SAID, OTHERWISE]
 
 
+async def test_what_is_named_holds_where_a_route_has_taken_its_place_when_a_connection_was_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A route may name a congestion control (congctl). The kernel then puts that in the place of the socket's."""
+    monkeypatch.setattr(SocketOptions, "apply", lambda *_: None)
+    seen: list[str] = []
+
+    class Answers:
+        def handle(self, exchange: Exchange) -> None:
+            exchange.respond(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", b"ok", length=2)
+
+    sock = bind("127.0.0.1:0", "f")
+    name = "cubic" if options_of(sock)[0] == "reno" else "reno"
+    named = SocketOptions(name)
+    listener = Listener(sock, Answers(), ServerSettings(), clock=SystemClock(), options=named)
+    insist = SocketOptions.insist
+
+    def noted(self: SocketOptions, connected: socket.socket) -> None:
+        insist(self, connected)
+        seen.append(options_of(connected)[0])
+
+    monkeypatch.setattr(SocketOptions, "insist", noted)
+    listener.start()
+    client = OriginClient(OriginSettings(f"http://{spoken(sock)}", sockets=named), SystemClock())
+    async with client.fetch(UpstreamRequest(b"GET", b"/a")) as response:
+        assert [chunk async for chunk in response] == [b"ok"]
+    assert seen == [name, name]  # at both ends
+    await client.close()
+    await listener.drain(1.0)
+
+
 def accepted_options(listening: socket.socket) -> Options:
     """Of what it accepts now."""
     with socket.create_connection(listening.getsockname(), 5):
@@ -50,6 +88,21 @@ def accepted_options(listening: socket.socket) -> Options:
         accepted, _ = listening.accept()
         with accepted:
             return options_of(accepted)
+
+
+@pytest.mark.parametrize("name", ["shield.toml", "mirror-shield-moscow.toml"])
+def test_a_shield_as_it_is_shipped_sends_with_bbr_to_edges_and_as_the_kernel_does_to_its_origin(name: str) -> None:
+    usual = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
+    settings = load_settings(EXAMPLES / name)
+    (options,) = convert.listener_options(settings)
+    assert options.congestion_control == "bbr"
+    has_it = options.refusal() is None
+    with bind("127.0.0.1:0", "f", options) as sock:
+        assert accepted_options(sock)[0] == ("bbr" if has_it else usual)
+    (member,) = convert.members(settings)
+    with socket.socket() as sock:
+        member.origin.sockets.apply(sock)
+        assert options_of(sock)[0] == usual
 
 
 def test_what_each_address_accepts_has_its_own_options_and_else_those_of_all_after_a_reload_too(

@@ -13,9 +13,10 @@ import pytest
 from edge.fill.messages import HeadFlag, Mode, Pin
 from edge.fill.settings import FillSettings
 from edge.fill.shares import HEAD
+from edge.fill.shop import TWICE_SHARE
 from edge.fill.spread import FIRST, Spread
 from edge.origin.budget import RETRIES_MOST
-from edge.origin.path import PathStatistics
+from edge.origin.path import LATE_MOST, PathStatistics
 from edge.origin.settings import OriginSettings
 from edge.policy.rules import RFC9111, SiteRules
 from edge.words import KIB, MIB, Reason
@@ -240,6 +241,36 @@ async def test_pieces_of_different_versions_are_never_mixed(tmp_path: Path, how:
         assert again.bytes() == (OTHER + b"more" if how == "total" else OTHER)
 
 
+@pytest.mark.parametrize("how", ["etag", "total"])
+async def test_what_came_on_a_guess_and_is_of_another_version_than_the_head_is_asked_for_anew(
+    tmp_path: Path, how: str
+) -> None:
+    """Two servers behind one address, perhaps, of which one is a moment behind: no piece of it may stay."""
+    guessed = 0
+    came = asyncio.Event()
+
+    async def two(asked: Asked, wire: Wire) -> None:
+        nonlocal guessed
+        beginning = asked.fields["range"].startswith("bytes=0-")
+        if asked.target == "/v/1.ts" or "if-range" in asked.fields:
+            await wire.send(answer(asked, BODY))
+        elif beginning:
+            await came.wait()
+            await wire.send(answer(asked, BODY))
+        else:
+            guessed += 1
+            await wire.send(answer(asked, OTHER, etag='"v0"') if how == "etag" else answer(asked, OTHER + b"more"))
+            if guessed == 4:
+                came.set()
+
+    async with far_bench(tmp_path, two, origin=PATIENT) as (_server, bench):
+        await bench.get("/v/1.ts")
+        got = await bench.get("/v/2.ts")
+        assert guessed >= 4
+        assert got.failed is None
+        assert got.bytes() == stored(bench, "/v/2.ts") == BODY
+
+
 async def test_a_piece_that_hangs_is_asked_for_on_another_connection_and_the_first_answer_wins(tmp_path: Path) -> None:
     hung: list[str] = []
     release = asyncio.Event()
@@ -261,6 +292,34 @@ async def test_a_piece_that_hangs_is_asked_for_on_another_connection_and_the_fir
         assert bytes_asked(server, len(BODY)) == len(BODY) + 20_000
         assert counting.seen["repeat"] == 1
         release.set()
+
+
+async def test_where_every_piece_lags_few_bytes_are_asked_for_twice(tmp_path: Path) -> None:
+    """Else a path that is slow for a moment would be asked for twice of what it cannot bring once."""
+
+    async def slow(asked: Asked, wire: Wire) -> None:
+        if asked.target != "/v/0.ts" and not asked.fields["range"].startswith("bytes=0-"):
+            await asyncio.sleep(LATE_MOST * ROUND_TRIP + 0.4)
+        await wire.send(answer(asked, BODY))
+
+    counting = Counting()
+    async with far_bench(tmp_path, slow, origin=replace(PATIENT, first_byte_timeout=10.0)) as (server, bench):
+        await bench.get("/v/0.ts")
+        bench.client.observe(counting)
+        pool = bench.client.pool
+        pool.expect(80)
+        async with asyncio.timeout(10):
+            while pool.counts[0] or pool.counts[1] < 70:
+                await pool.keep_warm()
+        for connection in pool._idle:
+            connection.window.size = 60 * KIB  # half of them bring a body, and the others are free
+        saved = bench.shop.spread.twice
+        server.asked.clear()
+        for number in (1, 2):
+            assert (await bench.get(f"/v/{number}.ts")).bytes() == BODY
+        asked = bytes_asked(server, len(BODY))
+        assert counting.seen["repeat"] > 0
+        assert asked <= 2 * len(BODY) + saved + TWICE_SHARE * asked
 
 
 async def test_the_lagging_piece_wins_when_it_comes_before_its_rival(tmp_path: Path) -> None:
@@ -285,6 +344,37 @@ async def test_the_lagging_piece_wins_when_it_comes_before_its_rival(tmp_path: P
         got = await bench.get("/v/1.ts")
         assert got.bytes() == BODY
         assert asked_again.is_set()
+        release.set()
+
+
+async def test_what_the_lagging_piece_brings_before_it_loses_is_not_given_out_twice(tmp_path: Path) -> None:
+    hung: list[str] = []
+    asked_again, release = asyncio.Event(), asyncio.Event()
+
+    def has_moved() -> bool:
+        bodies = [body for body in bench.shop.spread.bodies if isinstance(body, Spread)]
+        raced = [piece for body in bodies for piece in body._pieces if piece.rivals]
+        return any(piece.position > piece.rivals[0].start for piece in raced)
+
+    async def hangs(asked: Asked, wire: Wire) -> None:
+        raw = answer(asked, BODY)
+        if len(server.asked) == 4 and not hung:
+            hung.append(asked.fields["range"])
+            await wire.send(raw[:-20_000])
+            await asked_again.wait()
+            await wire.send(raw[-20_000:-15_000])
+            await release.wait()
+            return
+        if hung and range_of(asked, len(BODY)) in _ends(hung[0]):
+            asked_again.set()
+            while not has_moved():
+                await asyncio.sleep(0.001)
+        await wire.send(raw)
+
+    async with far_bench(tmp_path, hangs, origin=PATIENT) as (server, bench):
+        got = await bench.get("/v/1.ts")
+        assert asked_again.is_set()
+        assert got.bytes() == stored(bench, "/v/1.ts") == BODY
         release.set()
 
 
@@ -455,6 +545,7 @@ async def test_bodies_that_come_later_get_their_share_of_the_connections(tmp_pat
         async with asyncio.timeout(5):
             while min(pieces(path) for path in paths) < 1 or sum(pieces(path) for path in paths) < 4 + 24:
                 await asyncio.sleep(0.001)
+        assert sum(pieces(path) for path in paths) <= 4 + 24 + 3  # each body has one; the others are for first requests
         for _ in range(18):  # pieces of the first body end one after another
             steps.release()
         async with asyncio.timeout(5):

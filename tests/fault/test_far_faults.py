@@ -26,6 +26,7 @@ from tests.support.faults import (
     Reset,
     Seen,
     Stall,
+    Status,
     Surplus,
     Truncate,
     WrongRange,
@@ -160,6 +161,46 @@ async def test_a_total_that_changes_from_one_answer_to_the_next_is_never_mixed(t
             outcome = await bench.ask(path)
             assert outcome.whole == (lies.fired == 0)
             await bench.ask_again(path)
+
+
+async def broken_at(bench: FarBench, at: int, *later: Fault, times: int | None = None) -> tuple[Outcome, bool]:
+    """A body breaks at `at`, and what is asked for from its middle on meets more: what came of it, and whether it did.
+
+    Its rest is such a request, and so are most pieces. `times`: of these.
+    """
+    path = bench.new_path()
+    ends, more = Harm((Reset(at),), times=1, path=path), Harm(later, times=times, path=path)
+    bench.proxy.script = lambda seen: ends(seen) or (more(seen) if seen.start else ())
+    outcome = await bench.ask(path)
+    assert bench.requests(path) <= bench.budget(TRIES * (1 + RESUME_MAX))
+    await bench.ask_again(path)
+    return outcome, more.fired > 0
+
+
+@counts
+@modes
+async def test_a_rest_or_a_piece_whose_content_range_is_not_what_was_asked_is_never_taken(
+    tmp_path: Path, mode: str, count: int
+) -> None:
+    wrongs = WrongRange(start=1), WrongRange(end=1), WrongRange(start=-1, end=-1)
+    async with far_bench(tmp_path, mode) as bench:
+        for wrong, at in product(wrongs, positions(count, SEED + 5)):
+            outcome, met = await broken_at(bench, at, wrong)
+            assert outcome.whole != met, f"{wrong} {at}: {outcome}"
+
+
+@counts
+@modes
+async def test_a_rest_or_a_piece_that_gets_an_error_once_is_had_and_one_that_gets_it_always_breaks_off(
+    tmp_path: Path, mode: str, count: int
+) -> None:
+    async with far_bench(tmp_path, mode) as bench:
+        for status, at in product((500, 503), positions(count, SEED + 6)):
+            outcome, _ = await broken_at(bench, at, Status(status), times=1)
+            assert outcome.whole, f"{status} {at}: {outcome}"
+        for at in positions(-(-count // 10), SEED + 7):  # each waits for all tries
+            outcome, met = await broken_at(bench, at, Status(503))
+            assert outcome.whole != met, f"{at}: {outcome}"
 
 
 @modes

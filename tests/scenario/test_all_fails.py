@@ -1,6 +1,7 @@
 """When nothing behind the edge answers: what it has is served, what it has not fails in time, and it recovers."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import aiohttp
@@ -22,6 +23,7 @@ queue = 64
 queue_timeout = "500ms"
 """
 PLAYERS = 200
+FEW = 8  # descriptors: files of the store that come and go
 
 
 class Failing:
@@ -43,8 +45,9 @@ class Failing:
                 case "503":
                     await wire.send(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
                 case _:
-                    age = 0 if asked.target.startswith("/stale") else 3600
-                    kept = f"Cache-Control: max-age={age}, stale-if-error=3600"
+                    age = 0 if asked.target in ("/stale.ts", "/strict.ts") else 3600
+                    strict = ", must-revalidate" if asked.target == "/strict.ts" else ""
+                    kept = f"Cache-Control: max-age={age}, stale-if-error=3600{strict}"
                     raw = answer(asked, BODY)
                     await wire.send(raw.replace(b"\r\n", b"\r\n" + kept.encode() + b"\r\n", 1))
         finally:
@@ -58,6 +61,11 @@ def resident(edge: Edge) -> int:
         line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
         total += int(line.split()[1]) * KIB
     return total
+
+
+def descriptors(edge: Edge) -> int:
+    """Of its keepers: what a player's connection takes is a worker's."""
+    return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in edge.children("keeper"))
 
 
 async def get(http: aiohttp.ClientSession, url: str) -> tuple[int, str, str, bytes]:
@@ -75,9 +83,9 @@ async def test_hits_and_stale_go_on_misses_fail_in_time_nothing_piles_up_and_rec
         node(tmp_path, "edge", [upstream(raw.url, "origin")], more=LIMITS) as edge,
         client() as http,
     ):
-        for path in ("/hit.ts", "/stale.ts"):
+        for path in ("/hit.ts", "/stale.ts", "/strict.ts"):
             assert (await get(http, edge.url + path))[0] == 200
-        before = resident(edge)
+        before, held, held_most = resident(edge), descriptors(edge), 0
         origin.how = how
         misses = [asyncio.create_task(get(http, f"{edge.url}/{number}.ts")) for number in range(PLAYERS)]
         served = 0
@@ -85,19 +93,22 @@ async def test_hits_and_stale_go_on_misses_fail_in_time_nothing_piles_up_and_rec
             status, x_cache, _, body = await get(http, edge.url + "/hit.ts")
             assert (status, x_cache, body) == (200, "HIT", BODY)
             served += 1
+            held_most = max(held_most, descriptors(edge))
         assert served > 1
         status, x_cache, _, body = await get(http, edge.url + "/stale.ts")
         assert (status, x_cache, body) == (200, "STALE", BODY)
+        assert (await get(http, edge.url + "/strict.ts"))[0] in (502, 503, 504), "its origin forbids to serve it stale"
         for status, _, said, _ in await asyncio.gather(*misses):
             assert status in (502, 503, 504)
             assert "detail=" in said or (how == "503" and "fwd-status=503" in said)  # its own answer is handed on
         assert origin.open_most <= CONNECTIONS
+        assert held_most <= held + CONNECTIONS + FEW
         assert resident(edge) - before < 32 * MIB
         async with asyncio.timeout(10):  # gauges are renewed each second
             while await edge.metric('edge_upstream_connections{upstream="origin",state="waiting"') != 0:
                 await asyncio.sleep(0.1)
         origin.how = ""
-        for path in ("/new.ts", "/0.ts", "/stale.ts"):  # the first request after it is back
+        for path in ("/new.ts", "/0.ts", "/stale.ts", "/strict.ts"):  # the first request after it is back
             status, x_cache, _, body = await get(http, edge.url + path)
             assert (status, body) == (200, BODY)
             assert x_cache != "STALE"

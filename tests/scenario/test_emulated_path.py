@@ -1,5 +1,6 @@
 """The emulated path: what is sent arrives, late as told; and however its owner ends, nothing of it stays."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path as FilePath
 
 import pytest
 
+from benchmarks import bench, far_origin
 from benchmarks.path import Path, PathSettings, unavailable
 
 pytestmark = pytest.mark.skipif(unavailable() != "", reason=f"no emulated path on this machine: {unavailable()}")
@@ -61,6 +63,7 @@ OWNER = """
 import select
 import signal
 import sys
+from benchmarks import bench, far_origin
 from benchmarks.path import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it would be ignored
 path = Path().__enter__()
@@ -109,3 +112,28 @@ def test_the_far_benchmark_proves_every_byte_and_counts_what_crossed(tmp_path: F
         assert 0.02 <= row["first"]["p50"] <= row["last"]["p50"]
         assert 1.0 <= row["origin_per_viewer_byte"] < 2.0
         assert row["beside"]["p50"] >= 0.02, "a round trip"
+
+
+FETCH = """
+import sys
+from urllib.request import urlopen
+print(len(urlopen(sys.argv[1]).read()))
+"""
+
+
+@pytest.mark.skipif(unavailable("bbr") != "", reason="this kernel has no bbr")
+@pytest.mark.skipif(shutil.which("ss") is None, reason="ss is not installed (Debian: apt install iproute2)")
+def test_a_shield_next_to_its_origin_sends_with_bbr_over_the_long_leg_though_the_route_says_cubic(
+    tmp_path: FilePath,
+) -> None:
+    """What a route names (congctl) takes the place of what a listening socket was given."""
+    with Path(PathSettings(rtt=0.05, congestion="cubic")) as path, contextlib.ExitStack() as stack:
+        near, far = path.client, path.server
+        origin = stack.enter_context(bench.origin(far.address, core=None, inside=far.prefix))
+        shield = stack.enter_context(far_origin.shield(path, tmp_path / "shield", origin))
+        edge = stack.enter_context(bench.edge(tmp_path / "edge", shield, core=None, inside=near.prefix))
+        words = (sys.executable, "-c", FETCH, f"{edge.url}/s/3000000/a.ts")
+        assert near.run(*words, stdout=subprocess.PIPE).stdout == "3000000\n"
+        port = shield.rpartition(":")[2]  # its end of what the edge keeps open to it
+        told = far.run("ss", "-tinH", f"sport = :{port}", stdout=subprocess.PIPE).stdout
+        assert {word for word in told.split() if word in ("bbr", "cubic", "reno")} == {"bbr"}

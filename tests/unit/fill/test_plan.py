@@ -75,6 +75,7 @@ def test_a_partial_answer_that_fits_is_believed(
         (ASK, [(b"Content-Range", b"bytes 100-199/150")], 100),
         (ASK, [(b"Content-Range", b"bytes 100-199/1000"), (b"Content-Range", b"bytes 100-199/1000")], 100),
         (ASK, [(b"Content-Range", b"bytes 100-199/1000"), (b"Content-Encoding", b"gzip")], 100),
+        (ASK, [(b"Content-Range", b"bytes 100-199/1000"), (b"Content-Type", b"Multipart/Byteranges; boundary=x")], 100),
         (Ask(suffix=10, whole=False), [(b"Content-Range", b"bytes 980-989/1000")], 10),
     ],
 )
