@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 LOOK_SECONDS: Final = 5.0
-ENDLESS_SECONDS: Final = 300.0  # of a processor, for one call: the longest, a large journal written anew, takes some 20
+ENDLESS_SECONDS: Final = 300.0  # of a processor, for one call: the longest is a large journal that is written anew
 
 
 async def endless(

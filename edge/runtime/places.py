@@ -190,9 +190,8 @@ class Place:
 
     def vacate(self, code: int) -> None:
         """Its process has ended."""
-        self.broken = (
-            self.still or -code in BREAKS or (self.broken and not self.ready)
-        )  # until one has begun anew, and serves
+        was_broken = self.broken and not self.ready  # until one has begun anew, and serves
+        self.broken = self.still or -code in BREAKS or was_broken
         self.process, self.ready = None, False
         if not self.last_words:
             self.last_words = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 BEAT_SECONDS = 5.0
-STILL_LOOKS: Final = 12  # a minute: no step of a loop takes a second
+STILL_LOOKS: Final = 12  # a minute, far more than any step of a loop takes
 KILL_LOOKS: Final = 2  # more, for one that does not end of what it was sent then
 RUN_SHARE: Final = 0.1  # of a processor: who gets less is held up by the machine
 HELD_UP: Final = frozenset("DTtZX")  # proc(5): waits for a disk, stopped, traced; ended

@@ -1,10 +1,15 @@
 """Who says nothing for a while stands still, unless something else holds him up: a disk, a debugger, the machine."""
 
+import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from edge.runtime.pulse import BEAT_SECONDS, RUN_SHARE, STILL_LOOKS, TICKS, Pulse
+from edge.config.schema import Settings
+from edge.runtime.charter import Charter
+from edge.runtime.places import Place
+from edge.runtime.pulse import BEAT_SECONDS, KILL_LOOKS, RUN_SHARE, STILL_LOOKS, TICKS, Pulse
 
 PID = 4711
 ENOUGH = int(RUN_SHARE * BEAT_SECONDS * TICKS) + 1  # of a processor between two looks
@@ -81,3 +86,23 @@ def test_one_that_has_ended_does_not_stand_still(tmp_path: Path) -> None:
     pulse = begun(tmp_path)
     (tmp_path / str(PID) / "stat").unlink()
     assert pulse.look() == 0
+
+
+def test_it_is_asked_to_say_where_it_stands_once_and_killed_if_it_cannot() -> None:
+    sent: list[signal.Signals] = []
+    said: list[str] = []
+    place = Place(Charter("keeper", 0, Settings(), (), 0, 0, 0, 0))
+    looks = iter([STILL_LOOKS - 1, STILL_LOOKS, STILL_LOOKS, STILL_LOOKS + KILL_LOOKS - 1, STILL_LOOKS + KILL_LOOKS])
+    place.process = SimpleNamespace(  # type: ignore[assignment]
+        pulse=SimpleNamespace(look=lambda: next(looks)), exited=SimpleNamespace(done=lambda: False), signal=sent.append
+    )
+    steps = []
+    for _ in range(5):
+        place.look(said.append)
+        steps.append(list(sent))
+    first = [signal.SIGABRT]
+    assert steps == [[], first, first, first, [*first, signal.SIGKILL]]
+    assert said == ["keeper 0 stands still: it is ended, and says where its threads are"]
+    place.vacate(-9)
+    assert place.broken  # its successor leaves the index alone all the same
+    assert place.last_words == "its loop stood still for 60 s"

@@ -158,7 +158,7 @@ def test_pages_that_make_no_index_cost_the_index_and_nothing_else(tmp_path: Path
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_four_hundred_indexes_with_a_page_that_makes_none(tmp_path: Path) -> None:
     print(try_all(tmp_path, range(1000, 1400)))
 
