@@ -166,7 +166,7 @@ async def test_many_bodies_of_one_upstream_take_no_connections_from_those_of_ano
             {"films": films.url, "series": series.url},
             origins={
                 "films": replace(QUICK, first_byte_timeout=60.0, total_first_byte=60.0),
-                "series": replace(QUICK, max_connections=16),
+                "series": replace(QUICK, max_connections=16, connect_timeout=20.0, first_byte_timeout=20.0),
             },
         ) as bench,
     ):

@@ -78,7 +78,9 @@ async def test_bytes_requests_and_first_bytes_are_counted_under_who_they_came_fr
             fresh = [f"/s/{SIZE}/late{number}.ts" for number in range(24)]
             for path in fresh:
                 await watch(http, a, path)
-            after = await told(a, requests)
+            async with asyncio.timeout(10):
+                while sum((after := await told(a, requests)).values()) < len(OBJECTS) + len(fresh):
+                    await asyncio.sleep(0.05)
             assert after["miss", "shield"] == ours
             assert after["miss", "origin"] + after["miss", "sibling"] - theirs == len(fresh)
 

@@ -22,7 +22,8 @@ from edge.runtime.holdings import Holdings
 from edge.runtime.listeners import bind
 from edge.runtime.posts import Posts
 from edge.runtime.reload import Reloader
-from edge.runtime.upgrade import HELD_OVER, Upgrader
+from edge.runtime.signals import HEARD
+from edge.runtime.upgrade import Upgrader
 from edge.tasks import Tasks
 from edge.words import Role
 
@@ -40,7 +41,8 @@ class Supervisor:
         self.events: list[str] = []
         self.settings, self.generation, self.refused = said, 1, ""
         self.places: list[object] = []
-        self.tasks, self.turn = Tasks("test"), asyncio.Lock()
+        self.tasks, self.turn, self.stopping = Tasks("test"), asyncio.Lock(), False
+        self.changes = self.tasks
         self.notifier = SimpleNamespace(reloading=lambda: None, ready=self.events.append)
         self.meters = SimpleNamespace(
             gauge=lambda *_, **__: None, count=lambda name, result: self.events.append(f"{name} {result}")
@@ -133,7 +135,7 @@ async def test_children_are_handed_over_in_the_moment_in_which_the_program_is_re
 
     def exec_(*_: object) -> None:
         supervisor.events.append("replaced")
-        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) >= HELD_OVER
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) >= HEARD
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
 
     monkeypatch.setattr(os, "execv", exec_)
