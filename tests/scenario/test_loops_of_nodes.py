@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from tests.support.addresses import free_address
 from tests.support.edgeproc import Edge, client, describing_origin
@@ -49,6 +50,7 @@ async def test_a_node_that_asks_itself_ends_it_at_once(tmp_path: Path) -> None:
         await has_answered(alone, 2)
 
 
+@pytest.mark.long
 async def test_more_caches_in_a_row_than_a_node_allows_are_a_loop_whatever_their_names(tmp_path: Path) -> None:
     async with (
         describing_origin() as origin,

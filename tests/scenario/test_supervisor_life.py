@@ -229,8 +229,15 @@ async def test_a_worker_that_alone_is_told_to_stop_is_replaced(tmp_path: Path) -
         assert await edge.ask("who") != f"0 {before}"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", ["it forks", "it makes a directory"])
+@pytest.mark.parametrize(
+    ("number", "moment"),
+    [
+        (signal.SIGINT, "it forks"),
+        (signal.SIGTERM, "it makes a directory"),
+        pytest.param(signal.SIGTERM, "it forks", marks=pytest.mark.long),
+        pytest.param(signal.SIGINT, "it makes a directory", marks=pytest.mark.long),
+    ],
+)
 async def test_a_stop_before_the_first_line_is_one_like_any_other(
     tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
