@@ -136,6 +136,7 @@ async def test_a_disk_that_ends_calls_with_errors(tmp_path: Path, what: tuple[st
 
 
 @mounts
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_a_file_system_that_makes_itself_read_only(tmp_path: Path) -> None:
     image = tmp_path / "disk.img"

@@ -123,7 +123,10 @@ async def player_of_a_far_film(directory: Path) -> AsyncIterator[tuple[Player, O
             yield player, origin
 
 
-@pytest.mark.parametrize("ends", [leaves, seeks, breaks_off, falls_silent])
+@pytest.mark.parametrize(
+    "ends",
+    [leaves, seeks, *(pytest.param(end, marks=pytest.mark.long) for end in (breaks_off, falls_silent))],
+)
 async def test_fetching_ahead_ends_when_the_player(tmp_path: Path, ends: object) -> None:
     async with player_of_a_far_film(tmp_path) as (player, origin):
         for start in range(0, READ, MIB):
