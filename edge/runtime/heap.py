@@ -2,8 +2,8 @@
 
 The C library keeps what was freed amid its heap: buffers of many sizes that live for a moment leave holes, and what is
 small and stays comes to lie among them. A keeper grew for hours by that (0.1 KB an object that it fills; trimmed every
-15 s, still by 1.8 MiB an hour). Bodies have mappings of their own instead, and threads share an arena: its heap stood
-still then, 2 to 4 MiB lower after minutes already.
+15 s, still by 1.8 MiB an hour). What is larger than a read of a socket has a mapping of its own, always, and threads
+share an arena; the heap's end, which each body would have the kernel take and give again, waits for the next trim.
 """
 
 import asyncio
@@ -11,11 +11,12 @@ import ctypes
 from collections.abc import Callable
 from typing import Any, Final
 
-from edge.words import KIB
+from edge.words import KIB, MIB
 
 SECONDS: Final = 15.0
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # glibc's malloc.h
-APART: Final = 64 * KIB  # bytes from which a buffer is a mapping of its own; glibc would raise that, up to 32 MiB
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
+APART: Final = 300 * KIB  # bytes from which a buffer is a mapping of its own; glibc would raise that, up to 32 MiB
+END: Final = 32 * MIB  # that may lie free at the heap's end
 ARENAS: Final = 2  # the loop's, and one for all threads
 
 
@@ -24,6 +25,7 @@ def keep_bodies_apart() -> None:
     option: Any = getattr(ctypes.CDLL(None), "mallopt", None)
     if option is not None:
         option(_M_MMAP_THRESHOLD, APART)
+        option(_M_TRIM_THRESHOLD, END)
         option(_M_ARENA_MAX, ARENAS)
 
 

@@ -49,8 +49,9 @@ from edge.runtime.heap import keep_bodies_apart
 if sys.argv[1] == "apart":
     keep_bodies_apart()
 bodies, stay = [], []
-for _ in range(300):
-    bodies.append(b"x" * (100 << 10))
+bytes(1 << 20)  # freed at once: glibc raises its border
+for _ in range(80):
+    bodies.append(b"x" * (400 << 10))
     stay.append(b"y" * 900)  # beyond what Python's own allocator takes
 full = anonymous_kib()
 bodies.clear()
