@@ -25,6 +25,7 @@ from edge.store import files
 from edge.store.disk import Disk
 from edge.store.journal import ExtentEntry, ObjectEntry, SealedEntry, encode_entry, header
 from edge.store.names import name_of
+from edge.store.purgelog import PurgeLog
 from edge.store.record import Extent, Flag, Record
 from edge.store.settings import VolumeSettings
 from edge.store.volume import Volume
@@ -59,6 +60,10 @@ def write_journals(directory: Path, records: int) -> None:
     disk = Disk()
     packs = directory / "packs"
     identity = files.identity(disk, directory)
+    PurgeLog(disk, directory / "purges", identity.volume, (), 0).close()  # without it all would become stale
+    counter = files.Counter(disk, directory / "counter")
+    counter.at_least(records // PER_PACK + 2, records)
+    counter.close()
     packs.mkdir()
     for number in range(1, (records + PER_PACK - 1) // PER_PACK + 1):
         first = (number - 1) * PER_PACK

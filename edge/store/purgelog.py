@@ -48,18 +48,55 @@ class Logged:
     last_pack: int
 
 
+class _Named:
+    """What some purges name, by what is asked: a rebuild asks of each of millions of records."""
+
+    __slots__ = ("_keys", "_lengths", "_paths", "_prefixes", "_tags")
+
+    def __init__(self) -> None:
+        self._keys: dict[bytes, int] = {}
+        self._paths: dict[bytes, int] = {}
+        self._prefixes: dict[bytes, int] = {}
+        self._lengths: set[int] = set()  # of prefixes
+        self._tags: dict[tuple[bytes, bytes], int] = {}  # by site and tag
+
+    def __len__(self) -> int:
+        return len(self._keys) + len(self._paths) + len(self._prefixes) + len(self._tags)
+
+    def note(self, scope: Scope, site: bytes, text: bytes, sequence: int) -> None:
+        match scope:
+            case Scope.KEY:
+                self._keys[text] = max(sequence, self._keys.get(text, -1))
+            case Scope.PATH:
+                self._paths[text] = max(sequence, self._paths.get(text, -1))
+            case Scope.PREFIX:
+                self._prefixes[text] = max(sequence, self._prefixes.get(text, -1))
+                self._lengths.add(len(text))
+            case Scope.TAG:
+                self._tags[site, text] = max(sequence, self._tags.get((site, text), -1))
+
+    def has(self, sequence: int, key: bytes, tags: Sequence[bytes]) -> bool:
+        """Does one that came after that sequence name such an object?"""
+        for length in self._lengths:
+            if self._prefixes.get(key[:length], -1) > sequence:
+                return True
+        if self._keys and self._keys.get(key, -1) > sequence:
+            return True
+        if self._paths and self._paths.get(key.partition(b"?")[0], -1) > sequence:
+            return True
+        if tags and self._tags:
+            site, known = key.partition(b"/")[0], self._tags
+            return any(known.get((b"", tag), -1) > sequence or known.get((site, tag), -1) > sequence for tag in tags)
+        return False
+
+
 class Purged:
     """What was purged, and until when: by it a record of a journal is judged."""
 
     def __init__(self) -> None:
         self.entries: dict[_What, Logged] = {}
-        self._lengths: set[int] = set()
         self.newest = -1  # sequence: what is younger is not named by any purge
-        # The same by what is asked, soft or not: a rebuild asks of each of millions of records.
-        self._keys: dict[bytes, int] = {}
-        self._paths: dict[bytes, int] = {}
-        self._prefixes: dict[bytes, int] = {}
-        self._tags: dict[tuple[bytes, bytes], int] = {}  # by site and tag
+        self._hard, self._soft = _Named(), _Named()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} entries={len(self.entries)}>"
@@ -81,64 +118,39 @@ class Purged:
     def know_only(self, entries: dict[_What, Logged]) -> None:
         """Forget all others."""
         self.entries = entries
-        for known in (self._lengths, self._keys, self._paths, self._prefixes, self._tags):
-            known.clear()
+        self._hard, self._soft = _Named(), _Named()
         for what, logged in entries.items():
             self._sort_in(what, logged.sequence)
 
     def _sort_in(self, what: _What, sequence: int) -> None:
-        _, scope, site, text = what
-        match scope:
-            case Scope.KEY:
-                self._keys[text] = max(sequence, self._keys.get(text, -1))
-            case Scope.PATH:
-                self._paths[text] = max(sequence, self._paths.get(text, -1))
-            case Scope.PREFIX:
-                self._prefixes[text] = max(sequence, self._prefixes.get(text, -1))
-                self._lengths.add(len(text))
-            case Scope.TAG:
-                self._tags[site, text] = max(sequence, self._tags.get((site, text), -1))
+        soft, scope, site, text = what
+        (self._soft if soft else self._hard).note(scope, site, text, sequence)
 
     def since(self, sequence: int) -> list[tuple[Purge, Logged]]:
         """The purges after a sequence number, in their order."""
         found = [(what, logged) for what, logged in self.entries.items() if logged.sequence > sequence]
         return [(Purge(scope, text, site, soft), logged) for (soft, scope, site, text), logged in found]
 
-    def revised(self, record: Record) -> Record | None:
-        """A record from a journal as later purges left it: as it is, stale, or None."""
-        if not self.entries:
-            return record
-        asked = record.sequence, record.key, record.tags
-        if self._names(*asked, soft=False):
-            return None
-        if not record.flags & Flag.STALE and self._names(*asked, soft=True):
-            return replace(record, flags=record.flags | Flag.STALE)
-        return record
+    def forgets(self, sequence: int, key: bytes, tags: Sequence[bytes]) -> bool:
+        """Has such an object been purged since that sequence?"""
+        return sequence < self.newest and self._hard.has(sequence, key, tags)
+
+    def outdates(self, sequence: int, key: bytes, tags: Sequence[bytes]) -> bool:
+        """The same, softly: it is stale."""
+        return sequence < self.newest and self._soft.has(sequence, key, tags)
 
     def concerns(self, sequence: int, key: bytes, tags: Sequence[bytes]) -> bool:
-        """May anything that was purged since that sequence name such an object? Only False is sure."""
-        if sequence >= self.newest:
-            return False
-        if self._keys.get(key, -1) > sequence:
-            return True
-        if self._paths and self._paths.get(key.partition(b"?")[0], -1) > sequence:
-            return True
-        for length in self._lengths:
-            if self._prefixes.get(key[:length], -1) > sequence:
-                return True
-        if tags and self._tags:
-            site, known = key.partition(b"/")[0], self._tags
-            return any(known.get((b"", tag), -1) > sequence or known.get((site, tag), -1) > sequence for tag in tags)
-        return False
+        """Is it to be judged at all?"""
+        return self.forgets(sequence, key, tags) or self.outdates(sequence, key, tags)
 
-    def _names(self, sequence: int, key: bytes, tags: Sequence[bytes], *, soft: bool) -> bool:
-        path = key.partition(b"?")[0]
-        site = key.partition(b"/")[0]
-        asked: list[_What] = [(soft, Scope.KEY, b"", key), (soft, Scope.PATH, b"", path)]
-        asked += [(soft, Scope.PREFIX, b"", key[:n]) for n in self._lengths if n <= len(key)]
-        asked += [(soft, Scope.TAG, whose, tag) for tag in tags for whose in (b"", site)]
-        entries = self.entries
-        return any((found := entries.get(what)) is not None and found.sequence > sequence for what in asked)
+    def revised(self, record: Record) -> Record | None:
+        """A record from a journal as later purges left it: as it is, stale, or None."""
+        asked = record.sequence, record.key, record.tags
+        if self.forgets(*asked):
+            return None
+        if not record.flags & Flag.STALE and self.outdates(*asked):
+            return replace(record, flags=record.flags | Flag.STALE)
+        return record
 
 
 class PurgeLog(Purged):

@@ -51,7 +51,7 @@ def weigh(rows: list[bytes], purged: Purged) -> Weighed:
     named: tuple[bytes, ...]
     beginnings: Collection[bytes]
     unpack, place_key = _VALUE.unpack_from, PLACE_KEY.pack
-    newest, concerns = purged.newest, purged.concerns
+    newest = purged.newest
     names = [row[:NAME] for row in rows]
     following = names[1:] + [b""][: len(names)]
     rest: list[bytes] = []
@@ -70,16 +70,21 @@ def weigh(rows: list[bytes], purged: Purged) -> Weighed:
                 named, beginnings = tagged[raw]
             else:
                 named, beginnings = (), ()
-            if sequence >= newest or not concerns(sequence, text, named):
-                owner = name + generation
-                add_name((name, row[VALUE_AT:]))
-                add_place(place_key(pack, offset) + owner + stretch)
-                add_key((text if key < KEY_CUT else text[:KEY_CUT]) + b"\0" + owner)
-                for beginning in beginnings:
-                    add_tag(beginning + owner)
-                before = name
-                continue
-        rest.append(row)
+            value = row[VALUE_AT:]
+            if sequence < newest:
+                revised = _revised(value, sequence, text, named, purged)
+                if revised is None:
+                    before = name
+                    continue
+                value = revised
+            owner = name + generation
+            add_name((name, value))
+            add_place(place_key(pack, offset) + owner + stretch)
+            add_key((text if key < KEY_CUT else text[:KEY_CUT]) + b"\0" + owner)
+            for beginning in beginnings:
+                add_tag(beginning + owner)
+        else:
+            rest.append(row)
         before = name
     if rest:
         for name, group in groupby(rest, lambda row: row[:NAME]):
@@ -126,10 +131,14 @@ def _newest(rows: Iterable[bytes], purged: Purged) -> bytes | None:
     if newest >= purged.newest:
         return value
     record = decode_record(value)
-    revised = purged.revised(record)
-    if revised is None:
+    return _revised(value, newest, record.key, record.tags, purged)
+
+
+def _revised(value: bytes, sequence: int, key: bytes, tags: Sequence[bytes], purged: Purged) -> bytes | None:
+    """A record's value as later purges left it."""
+    if purged.forgets(sequence, key, tags):
         return None
-    return value if revised is record else marked(value, Flag.STALE)
+    return marked(value, Flag.STALE) if purged.outdates(sequence, key, tags) else value
 
 
 def _extents(rows: Iterable[bytes], generation: bytes) -> list[bytes]:

@@ -390,7 +390,7 @@ def test_what_a_log_looks_up_is_bounded_as_its_entries_are(volume: Volume, monke
             volume.purges.do_now(Purge(scope, text))
     log = volume.purges.log
     assert len(log.entries) <= 10
-    assert len(log._keys) + len(log._paths) + len(log._prefixes) + len(log._tags) <= 10
+    assert len(log._hard) + len(log._soft) <= 10
     assert log.concerns(0, b"anything", ()), "the older half has become one that names all"
 
 
