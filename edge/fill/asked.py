@@ -12,6 +12,7 @@ later. So:
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from math import ceil
 from typing import Final
 
@@ -43,6 +44,7 @@ class AskedPiece:
         "first_at",
         "former",
         "moved_at",
+        "on_came",
         "received",
         "rivals",
         "round_trip",
@@ -79,8 +81,9 @@ class AskedPiece:
         self.connection = connection  # taken for it, until the request has gone
         self.task: asyncio.Task[None] | None = None
         self.rivals: tuple[AskedPiece, ...] = ()
-        self.weight = 0  # bytes that it has under way at a time ...
+        self.weight = 0  # bytes that it has under way now ...
         self.counted = False  # ... among all that are
+        self.on_came: Callable[[AskedPiece], None] | None = None
 
     def __repr__(self) -> str:
         return f"<AskedPiece {self.start}-{self.end} +{self.received} done={self.done}>"
@@ -117,6 +120,8 @@ class AskedPiece:
         self.received += len(chunk)
         self.burst += len(chunk)
         self.moved_at = now
+        if self.on_came is not None:
+            self.on_came(self)
         self.changed.set()
 
     def finish(self, error: OriginError | None = None) -> None:

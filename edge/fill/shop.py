@@ -1,5 +1,6 @@
 """What every fill of a keeper works with; made in `shops`."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -59,6 +60,7 @@ class SpreadBudget:
     _looked: float = 0.0
     _sharing: Counter[Pool] = field(default_factory=Counter)  # bodies of each member ...
     _awaited: Counter[Pool] = field(default_factory=Counter)  # ... and those of them that a player waits for
+    _due: set[Pool] = field(default_factory=set)  # members of which more may be asked for in a moment
 
     def earn(self, size: int) -> None:
         """So many bytes have been asked for."""
@@ -85,6 +87,16 @@ class SpreadBudget:
             self._sharing = Counter(one.pool for one in self.bodies)
             self._awaited = Counter(one.pool for one in self.bodies if one.awaited)
         return max(1, (self._awaited if body.awaited else self._sharing)[body.pool])
+
+    def look_again(self, pool: Pool, seconds: float) -> None:
+        """There is room for more of this member's in a moment."""
+        if pool not in self._due:
+            self._due.add(pool)
+            asyncio.get_running_loop().call_later(seconds, self._is_due, pool)
+
+    def _is_due(self, pool: Pool) -> None:
+        self._due.discard(pool)
+        self.room(pool)
 
     def room(self, pool: Pool) -> None:
         """A piece of this member's has ended: those that a player waits for are next, of these the ones with the fewest

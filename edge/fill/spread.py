@@ -144,8 +144,8 @@ class Spread:
         if connection is None:
             now += path.rtt or 0.0  # it is opened first
         piece = self._piece(self._next, size, now, connection)
-        piece.weight, piece.counted = min(size, window), True
-        path.load.asked += piece.weight
+        piece.weight, piece.counted, piece.on_came = min(size, window), True, self._came
+        path.load.asks(piece.weight, self._shop.clock.monotonic(), path.rtt or 0.0)
         self._weight += piece.weight
         self._next = piece.end
         budget.earn(size)
@@ -169,11 +169,23 @@ class Spread:
         budget = shop.spread
         if self._under_way >= self._most or pool.pieces >= pool.for_pieces:
             return False  # those that were asked for a moment ago have no connection yet, but will
-        now = shop.clock.monotonic()
-        carried = pool.path.load.room(now) * (1.0 if self.awaited else AHEAD_SHARE)
-        if pool.path.load.asked >= carried or self._weight >= carried / budget.sharing(self, now):
+        now, load = shop.clock.monotonic(), pool.path.load
+        sharing = budget.sharing(self, now)
+        if sharing > 1 and (held := load.hold(now)) > 0:
+            budget.look_again(pool, held)
+            return False
+        carried = load.room(now) * (1.0 if self.awaited else AHEAD_SHARE)
+        if load.asked >= carried or self._weight >= carried / sharing:
             return False
         return pool.spare and budget.held < shop.settings.spread_total
+
+    def _came(self, piece: AskedPiece) -> None:
+        """Some of it is not under way any more."""
+        less = piece.weight - max(0, piece.end - piece.position)
+        if less > 0:
+            piece.weight -= less
+            self._weight -= less
+            self._client.pool.path.load.asked -= less
 
     async def _bring(self, piece: AskedPiece) -> None:
         try:
@@ -187,7 +199,7 @@ class Spread:
         self._never_sent(piece)
         if not piece.counted:
             return
-        piece.counted = False
+        piece.counted, piece.on_came = False, None
         self._under_way -= 1
         self._weight -= piece.weight
         self._client.pool.path.load.asked -= piece.weight

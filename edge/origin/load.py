@@ -3,10 +3,12 @@
 Many connections together do what one does in its slow start: each has a window that fits the path alone, all of them
 overflow its queue, and who loses most of a window waits for a time-out, a second and more. So what is under way is
 held to twice what the path has carried in a round trip, for some time after first bytes have come late:
-then there was a queue. Without one there is no bound but the windows.
+then there was a queue. Without one there is no bound but the windows. Several bodies are asked for at its pace then.
 """
 
 from typing import Final
+
+from edge.origin.pace import Pace
 
 HEADROOM: Final = 2.0  # times what it carries: a part of what was asked waits for packets that were lost
 CROWDED: Final = 1.2  # round trips to the first byte, on the average, from which on there is a queue
@@ -19,6 +21,7 @@ class Load:
 
     def __init__(self) -> None:
         self.asked = 0  # under way as far as windows allow: more of a piece is sent when that is acknowledged
+        self.pace = Pace()
         self._most = 0.0  # carried in a round trip, lately
         self._came = 0
         self._since = 0.0
@@ -42,4 +45,20 @@ class Load:
 
     def room(self, now: float) -> float:
         """What may be under way at a time."""
-        return HEADROOM * self._most if self._most and now < self._crowded_until else float("inf")
+        return HEADROOM * self._most if self._is_crowded(now) else float("inf")
+
+    def asks(self, size: int, now: float, round_trip: float) -> None:
+        """So much more is under way."""
+        self.asked += size
+        if self._is_crowded(now) and round_trip > 0:
+            self.pace.asked(size, now, self._most / round_trip, round_trip)
+
+    def hold(self, now: float) -> float:
+        """Seconds for which nothing more is to be asked for by several bodies. While there are any it stays crowded."""
+        left = self.pace.left(now) if self._is_crowded(now) else 0.0
+        if left > 0:
+            self._crowded_until = now + REMEMBERED
+        return left
+
+    def _is_crowded(self, now: float) -> bool:
+        return self._most > 0 and now < self._crowded_until

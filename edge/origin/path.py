@@ -72,6 +72,7 @@ class PathStatistics:
         rtt = self.rtt or seconds
         seconds = min(seconds, LATE_MOST * rtt)
         self.load.waited(self._wait, now, rtt)
+        self.load.pace.waited(seconds, now, rtt)
         if not self._wait:
             self._wait, self._deviation = seconds, seconds / 4
             return

@@ -12,10 +12,11 @@ import pytest
 
 from edge.fill.messages import HeadFlag, Mode, Pin
 from edge.fill.settings import FillSettings
-from edge.fill.shares import HEAD
+from edge.fill.shares import HEAD, MOST
 from edge.fill.shop import TWICE_SHARE
 from edge.fill.spread import FIRST, Spread
 from edge.origin.budget import RETRIES_MOST
+from edge.origin.pace import MOST as MOST_FACTOR
 from edge.origin.path import LATE_MOST, PathStatistics
 from edge.origin.settings import OriginSettings
 from edge.policy.rules import RFC9111, SiteRules
@@ -558,6 +559,82 @@ async def test_bodies_that_come_later_get_their_share_of_the_connections(tmp_pat
             steps.release()
         for one in got:
             assert (await one.finish()).bytes() == BODY
+
+
+def crowd(bench: FillBench, carries: int) -> None:
+    """The path has a queue, and carries so many bytes a second."""
+    load, now = bench.client.pool.path.load, bench.shop.clock.monotonic()
+    load._most, load._crowded_until = carries * ROUND_TRIP, now + 60.0
+    load._came, load._since = 0, now
+
+
+@asynccontextmanager
+async def answered_when_all_is_asked(tmp_path: Path, bodies: int) -> AsyncIterator[tuple[RawServer, FillBench]]:
+    """Connections are warm and the length is known; what is asked from now on is answered when all of it has been."""
+    held = False
+
+    async def gated(asked: Asked, wire: Wire) -> None:
+        while held and bytes_asked(server, len(BODY)) < bodies * len(BODY):
+            await asyncio.sleep(0.001)
+        await correct(asked, wire)
+
+    async with far_bench(tmp_path, gated, origin=PATIENT) as (server, bench):
+        await asyncio.gather(*(bench.get(f"/v/{number}.ts") for number in range(bodies)))
+        server.asked.clear()
+        held = True
+        yield server, bench
+
+
+async def test_on_a_crowded_path_several_bodies_are_asked_for_no_faster_than_it_carries(tmp_path: Path) -> None:
+    carries = 20 * MIB
+    async with answered_when_all_is_asked(tmp_path, 2) as (server, bench):
+        crowd(bench, carries)
+        begun = bench.shop.clock.monotonic()
+        both = [bench.ask("/v/2.ts"), bench.ask("/v/3.ts")]
+        async with asyncio.timeout(10):
+            while bytes_asked(server, len(BODY)) < 2 * len(BODY):
+                await asyncio.sleep(0.001)
+        took = bench.shop.clock.monotonic() - begun
+        for got in both:
+            assert (await got.finish()).bytes() == BODY
+    # One piece of each body does not wait, the last one of all is asked for and still has to come.
+    assert took > 0.9 * (2 * len(BODY) - 3 * MOST) / (carries * MOST_FACTOR)
+
+
+async def test_a_body_that_has_a_crowded_path_for_itself_is_not_held_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with answered_when_all_is_asked(tmp_path, 1) as (_, bench):
+        crowd(bench, 20 * MIB)
+        monkeypatch.setattr(bench.client.pool.path.load, "hold", lambda now: 60.0)
+        async with asyncio.timeout(10):
+            assert (await bench.get("/v/2.ts")).bytes() == BODY
+
+
+async def test_what_has_come_of_a_piece_is_not_under_way_any_more(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+
+    async def most_of_it(asked: Asked, wire: Wire) -> None:
+        raw = answer(asked, BODY)
+        if asked.target == "/v/2.ts":
+            await wire.send(raw[: len(raw) * 7 // 8])
+            await gate.wait()
+            await wire.send(raw[len(raw) * 7 // 8 :])
+        else:
+            await wire.send(raw)
+
+    async with far_bench(tmp_path, most_of_it, origin=PATIENT) as (_, bench):
+        await bench.get("/v/1.ts")
+        load = bench.client.pool.path.load
+        got = bench.ask("/v/2.ts")
+        most = 0
+        async with asyncio.timeout(10):
+            while not most or load.asked > 0.6 * most:
+                most = max(most, load.asked)
+                await asyncio.sleep(0.001)
+        assert bench.client.pool.pieces > 1, "no piece is complete"
+        gate.set()
+        assert (await got.finish()).bytes() == BODY
 
 
 async def test_a_private_answer_stops_the_pieces_and_reaches_its_leader_alone(tmp_path: Path) -> None:

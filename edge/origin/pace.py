@@ -1,0 +1,52 @@
+"""How soon after a piece the next one is asked for, so that what comes does not stand in line on the way.
+
+What several bodies ask for at once comes at once: with windows of 256 KiB a quarter of a second's worth lies in the
+path's queue, and the first byte that another player waits for behind it. Asked for one after another, as fast as the
+path carries, it waits here instead, where the most urgent goes first. The rate is what the path has carried, times a
+factor that follows its queue: it falls while first bytes come late, and grows while they do not.
+"""
+
+import statistics
+from typing import Final
+
+LATE: Final = 1.04  # round trips to the first byte, at the median, from which on there is a queue
+SLOWER: Final = 0.92  # each round trip, while there is one ...
+FASTER: Final = 1.03  # ... and while there is none: a rate that is held to what it has carried would never grow
+LEAST: Final = 0.5
+MOST: Final = 1.5
+SOON: Final = 0.004  # seconds: what is due by then is due
+
+
+class Pace:
+    """Of one upstream. Times are monotonic, seconds."""
+
+    def __init__(self) -> None:
+        self.factor = 1.0
+        self._waits: list[float] = []
+        self._since = self._due = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Pace {self.factor:.2f} of what is carried>"
+
+    def waited(self, wait: float, now: float, round_trip: float) -> None:
+        """A piece's first byte came so long after it had been asked for."""
+        if not self._waits:
+            self._since = now
+        self._waits.append(wait)
+        if now - self._since < round_trip:
+            return
+        late = statistics.median(self._waits) > LATE * round_trip
+        self.factor = max(LEAST, self.factor * SLOWER) if late else min(MOST, self.factor * FASTER)
+        self._waits.clear()
+
+    def asked(self, size: int, now: float, carried: float, round_trip: float) -> None:
+        """So many bytes have been asked for; `carried`: bytes a second.
+
+        Some do not wait (each body has a piece under way). What they owe is forgiven beyond a round trip: who comes
+        then is not to wait for what has been on its way for long.
+        """
+        self._due = min(max(self._due, now) + size / (carried * self.factor), now + round_trip)
+
+    def left(self, now: float) -> float:
+        """Seconds until more may be asked for."""
+        return max(0.0, self._due - now - SOON)

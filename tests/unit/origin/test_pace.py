@@ -1,0 +1,96 @@
+"""What comes for several bodies is asked for as fast as the path carries, and slower while it has a queue."""
+
+import pytest
+
+from edge.origin.load import REMEMBERED, Load
+from edge.origin.pace import FASTER, LATE, LEAST, MOST, SLOWER, SOON, Pace
+
+RTT = 0.2
+
+
+def round_trips(pace: Pace, count: int, *waits: float, begun: float = 100.0) -> float:
+    """So many round trips in each of which two pieces or more have waited so long; the time afterwards."""
+    for number in range(count):
+        for at, wait in enumerate(waits):
+            pace.waited(wait, begun + (2 * number + at / (len(waits) - 1)) * RTT, RTT)
+    return begun + 2 * count * RTT
+
+
+def crowded(per_round_trip: int) -> tuple[Load, float]:
+    """A path that carries so much and has a queue; the time."""
+    load = Load()
+    for number in range(101):
+        load.came(per_round_trip // 10, 100.0 + number * RTT / 10, RTT)
+    load.waited(2 * RTT, 110.0, RTT)
+    return load, 110.0
+
+
+def test_it_slows_down_while_first_bytes_come_late_and_speeds_up_while_they_do_not() -> None:
+    pace = Pace()
+    now = round_trips(pace, 1, 1.1 * RTT, 1.1 * RTT)
+    assert pace.factor == pytest.approx(SLOWER)
+    round_trips(pace, 1, RTT, RTT, begun=now)
+    assert pace.factor == pytest.approx(SLOWER * FASTER)
+
+
+def test_it_goes_by_the_median_of_a_round_trip_since_a_lost_packet_says_nothing_of_a_queue() -> None:
+    pace = Pace()
+    round_trips(pace, 1, 3 * RTT, RTT, RTT)
+    assert pace.factor > 1.0
+    pace = Pace()
+    round_trips(pace, 1, 1.01 * LATE * RTT, 1.01 * LATE * RTT, RTT)
+    assert pace.factor < 1.0
+
+
+def test_neither_has_an_end_without_a_bound() -> None:
+    pace = Pace()
+    now = round_trips(pace, 100, 2 * RTT, 2 * RTT)
+    assert pace.factor == LEAST
+    round_trips(pace, 100, RTT, RTT, begun=now)
+    assert pace.factor == MOST
+
+
+def test_what_is_due_soon_is_due() -> None:
+    pace = Pace()
+    pace.asked(500_000, 100.0, 10_000_000.0, RTT)
+    assert pace.left(100.0) == pytest.approx(0.05 - SOON)
+    assert pace.left(100.05 - 0.9 * SOON) == 0.0
+    pace.asked(500_000, 100.0, 10_000_000.0, RTT)
+    assert pace.left(100.0) == pytest.approx(0.1 - SOON), "what is asked for comes one after another"
+    pace.asked(500_000, 105.0, 10_000_000.0, RTT)
+    assert pace.left(105.0) == pytest.approx(0.05 - SOON), "time that nobody used is no credit"
+
+
+def test_no_more_is_owed_than_a_round_trip() -> None:
+    pace = Pace()
+    for _ in range(100):
+        pace.asked(1_000_000, 100.0, 10_000_000.0, RTT)
+    assert pace.left(100.0) == pytest.approx(RTT - SOON)
+
+
+def test_a_path_without_a_queue_holds_nothing_back() -> None:
+    load = Load()
+    load.asks(1_000_000_000, 100.0, RTT)
+    assert load.hold(100.0) == 0.0
+    load, now = crowded(1_000_000)
+    later = now + 1.1 * REMEMBERED
+    load.asks(1_000_000_000, later, RTT)
+    assert load.hold(later) == 0.0
+
+
+def test_on_a_crowded_path_the_next_piece_waits_for_as_long_as_the_path_takes_for_the_one_before() -> None:
+    load, now = crowded(1_000_000)
+    load.asks(100_000, now, RTT)
+    assert load.hold(now) == pytest.approx(0.1 * RTT, rel=0.4)
+    assert load.hold(now + 0.2 * RTT) == 0.0
+
+
+def test_as_long_as_anything_is_held_back_the_path_stays_crowded() -> None:
+    load, now = crowded(1_000_000)
+    for _ in range(5):
+        now += 0.9 * REMEMBERED
+        load.asks(1_000_000, now, RTT)
+        assert load.hold(now) > 0.0
+    now += 1.1 * REMEMBERED
+    load.asks(1_000_000, now, RTT)
+    assert load.hold(now) == 0.0
