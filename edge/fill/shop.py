@@ -88,11 +88,13 @@ class SpreadBudget:
             self._awaited = Counter(one.pool for one in self.bodies if one.awaited)
         return max(1, (self._awaited if body.awaited else self._sharing)[body.pool])
 
-    def look_again(self, pool: Pool, seconds: float) -> None:
-        """There is room for more of this member's in a moment."""
-        if pool not in self._due:
-            self._due.add(pool)
-            asyncio.get_running_loop().call_later(seconds, self._is_due, pool)
+    def look_again(self, pool: Pool, seconds: float) -> bool:
+        """There is room for more of this member's in a moment. Is that news?"""
+        if pool in self._due:
+            return False
+        self._due.add(pool)
+        asyncio.get_running_loop().call_later(seconds, self._is_due, pool)
+        return True
 
     def _is_due(self, pool: Pool) -> None:
         self._due.discard(pool)

@@ -172,7 +172,8 @@ class Spread:
         now, load = shop.clock.monotonic(), pool.path.load
         sharing = budget.sharing(self, now)
         if sharing > 1 and (held := load.hold(now)) > 0:
-            budget.look_again(pool, held)
+            if budget.look_again(pool, held):
+                self._client.observer.pause()
             return False
         carried = load.room(now) * (1.0 if self.awaited else AHEAD_SHARE)
         if load.asked >= carried or self._weight >= carried / sharing:

@@ -272,6 +272,12 @@ UPSTREAMS: Final = (
         "Pieces of far bodies that lagged and were asked for once more.",
         (UPSTREAM, MEMBER),
     ),
+    Metric(
+        "edge_upstream_pauses_total",
+        _C,
+        "Pauses before the next piece of several far bodies, which would stand in a crowded path's queue.",
+        (UPSTREAM, MEMBER),
+    ),
     Metric("edge_upstream_errors_total", _C, "Tries that failed.", (UPSTREAM, MEMBER, FAILURE)),
     Metric(
         "edge_upstream_probes_total",

@@ -211,6 +211,9 @@ class UpstreamMeters:
     def repeat(self) -> None:
         self._meters.count("edge_upstream_repeats_total", *self._labels)
 
+    def pause(self) -> None:
+        self._meters.count("edge_upstream_pauses_total", *self._labels)
+
     def probe(self, *, well: bool) -> None:
         self._meters.count("edge_upstream_probes_total", *self._labels, "ok" if well else "failed")
 

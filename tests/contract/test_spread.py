@@ -586,8 +586,9 @@ async def answered_when_all_is_asked(tmp_path: Path, bodies: int) -> AsyncIterat
 
 
 async def test_on_a_crowded_path_several_bodies_are_asked_for_no_faster_than_it_carries(tmp_path: Path) -> None:
-    carries = 20 * MIB
+    carries, counting = 20 * MIB, Counting()
     async with answered_when_all_is_asked(tmp_path, 2) as (server, bench):
+        bench.client.observe(counting)
         crowd(bench, carries)
         begun = bench.shop.clock.monotonic()
         both = [bench.ask("/v/2.ts"), bench.ask("/v/3.ts")]
@@ -598,6 +599,7 @@ async def test_on_a_crowded_path_several_bodies_are_asked_for_no_faster_than_it_
         for got in both:
             assert (await got.finish()).bytes() == BODY
     # One piece of each body does not wait, the last one of all is asked for and still has to come.
+    assert counting.seen["pause"] > 0
     assert took > 0.9 * (2 * len(BODY) - 3 * MOST) / (carries * MOST_FACTOR)
 
 

@@ -14,3 +14,6 @@ class Counting(Unobserved):
 
     def repeat(self) -> None:
         self.seen["repeat"] += 1
+
+    def pause(self) -> None:
+        self.seen["pause"] += 1
