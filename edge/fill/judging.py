@@ -13,7 +13,7 @@ from edge.fill.carry import Carrier
 from edge.fill.finding import gap
 from edge.fill.flight import Flight
 from edge.fill.manner import AskAgain, Manner
-from edge.fill.messages import UNKNOWN, Head, HeadFlag
+from edge.fill.messages import UNKNOWN, Fetch, Head, HeadFlag
 from edge.fill.placing import Placing, Tower, aged
 from edge.fill.plan import Ask
 from edge.fill.rangeless import directory
@@ -99,15 +99,18 @@ class Judging:
         self._tower.redirect(flight, sorted(others, key=lambda each: ways.length(each.fetch)))
 
     def _check_satisfied(self, ask: Ask, response: UpstreamResponse) -> None:
-        """A range of our own making that cannot be satisfied is nothing to tell a player of."""
+        """A range of our own making that cannot be satisfied is nothing to tell a player of, nor another player's."""
+        flight, fetch = self._flight, self._fetch
         if response.status != RANGE_NOT_SATISFIABLE:
             return
         if self._manner.missing is not None:
             self._manner.missing, self._manner.unconditional = None, True  # what was stored is out of date
             raise AskAgain
-        if not ask.whole and not self._fetch.ranged:
+        if not ask.whole and not fetch.ranged:
             self._manner.range_given_up = True  # an empty object has no bytes 0-
             raise AskAgain
+        flight.joinable = False
+        self._tower.redirect(flight, [each for each in flight.readers if not _is_range_of(each.fetch, fetch)])
 
     def _ask_otherwise(self, ask: Ask) -> None:
         """A part has come that cannot be used. If the range was of our own making, another request may do better:
@@ -296,3 +299,8 @@ class Judging:
         head = Head(0, flags, CacheStatus.REVALIDATED, record.total, response.member, ttfb, encode_record(record))
         flight.set_head(head, record, record.total)
         return None
+
+
+def _is_range_of(fetch: Fetch, other: Fetch) -> bool:
+    """Do both ask for the same range?"""
+    return fetch.ranged and (fetch.start, fetch.end, fetch.suffix) == (other.start, other.end, other.suffix)

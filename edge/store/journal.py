@@ -1,5 +1,6 @@
 """The log beside each pack: what the pack holds, written after the data it names is durable (DESIGN D4, section 9)."""
 
+import re
 import struct
 import uuid
 import zlib
@@ -18,8 +19,8 @@ _HEADER: Final = struct.Struct("<8sHHI16s")
 HEADER_BYTES: Final = _HEADER.size
 ENTRY: Final = struct.Struct("<IIB")
 PIECE: Final = 4 << 20  # more than the longest entry takes
-SEARCH: Final = 80 << 10
-MAX_PAYLOAD: Final = 1 << 20  # a head is at most 64 KiB, sums of 64 slices 512 bytes: more is garbage
+MAX_PAYLOAD: Final = 1 << 20  # a head and its tags are at most 64 KiB each, sums of 64 slices 512 bytes
+_LIKE_ONE: Final = re.compile(rb"(?s)(?=..[\x00-\x10]\x00.{4}[\x01-\x05])")  # length, checksum, type of an entry
 
 
 class EntryType(IntEnum):
@@ -175,11 +176,9 @@ def _framed(raw: bytes, at: int) -> tuple[int, bytes, int] | None:
 
 
 def next_good(raw: bytes, bad: int) -> int | None:
-    """Where the next good entry begins after a bad one, within what the longest head takes."""
-    for at in range(bad + 1, min(bad + SEARCH, len(raw) - ENTRY.size)):
-        if 0 < raw[at + ENTRY.size - 1] <= EntryType.SEALED and _framed(raw, at) is not None:
-            return at
-    return None
+    """Where the next good entry begins after a bad one, within what the longest takes."""
+    end = bad + 2 * ENTRY.size + MAX_PAYLOAD
+    return next((like.start() for like in _LIKE_ONE.finditer(raw, bad + 1, end) if _framed(raw, like.start())), None)
 
 
 def _decode(kind: int, payload: bytes) -> Entry | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge.clock import FakeClock
+from edge.fill.messages import UNKNOWN
 from edge.fill.rangeless import MOST, Rangeless
 from edge.origin.breaker import FAILURES
 from edge.policy.rules import RFC9111
@@ -247,3 +248,34 @@ def test_places_are_forgotten_after_their_time_and_before_they_are_too_many() ->
         places.note("one", fetch(path=b"/%d/1.ts" % number))
     assert places.at("one", fetch(path=b"/%d/1.ts" % (MOST - 1)))
     assert not places.at("one", fetch(path=b"/0/1.ts"))
+
+
+@pytest.mark.parametrize("others", [(0, 100), (0, UNKNOWN)])
+async def test_a_range_that_cannot_be_satisfied_is_refused_to_those_who_asked_for_it_alone(
+    tmp_path: Path, others: tuple[int, int]
+) -> None:
+    beyond, gate = 50 * MIB, asyncio.Event()
+
+    async def late(asked: Asked, wire: Wire) -> None:
+        if asked.fields.get("range", "").startswith(f"bytes={beyond}-"):
+            await gate.wait()
+            await wire.send(b"HTTP/1.1 416 No\r\nContent-Range: bytes */%d\r\nContent-Length: 0\r\n\r\n" % len(BODY))
+        else:
+            await wire.send(answer(asked, BODY))
+
+    async with far_bench(tmp_path, late) as (server, bench):
+        refused = bench.ask("/v/1.ts", beyond, beyond + 10)
+        async with asyncio.timeout(20):
+            while not server.asked:
+                await asyncio.sleep(0.001)
+        too = [bench.ask("/v/1.ts", beyond, beyond + 10) for _ in range(3)]
+        served = [bench.ask("/v/1.ts", *others) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        assert len(server.asked) == 1, "all wait for one answer"
+        gate.set()
+        for got in (refused, *too):
+            assert (await got.finish()).record.status == 416
+        for got in served:
+            assert (await got.finish()).record.status == 200
+            assert got.bytes() == BODY[others[0] : others[1] if others[1] != UNKNOWN else None]
+        assert sum(asked.fields.get("range", "").startswith(f"bytes={beyond}-") for asked in server.asked) == 1

@@ -17,7 +17,7 @@ import time
 import traceback
 import uuid
 from bisect import bisect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -161,7 +161,7 @@ class _Build:
             rows = spills.rows(task) if task is not None else []
             rows.sort()
             table = SIDES[(task or 0) // PARTS]
-            split = list(_SPLIT[table](rows))
+            split = _SPLIT[table](rows)
             with self._turns.own():
                 self._append(table, split)
         spills.close()
@@ -239,9 +239,9 @@ def _sides(weighed: Weighed) -> tuple[list[bytes], ...]:
     return weighed.places, weighed.keys, weighed.tags, weighed.extents
 
 
-def _split_after(length: int) -> Callable[[list[bytes]], Iterator[Row]]:
-    def split(rows: list[bytes]) -> Iterator[Row]:
-        return ((row[:length], row[length:]) for row in rows)
+def _split_after(length: int) -> Callable[[list[bytes]], list[Row]]:
+    def split(rows: list[bytes]) -> list[Row]:
+        return [(row[:length], row[length:]) for row in rows]
 
     return split
 

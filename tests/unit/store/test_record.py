@@ -134,6 +134,18 @@ def test_a_journal_cut_or_damaged_anywhere_gives_the_good_entries_and_nothing_el
         assert bad == [len(header(3, VOLUME)) + sum(len(encode_entry(e)) for e in ENTRIES[: ENTRIES.index(lost[0])])]
 
 
+def test_a_bad_entry_loses_itself_alone_however_long_it_is() -> None:
+    long = replace(
+        _record(), tags=tuple(b"tag-%04d" % number for number in range(7000)), head=b"A: %b\r\n" % bytes(60_000)
+    )
+    entries = [ENTRIES[0], ObjectEntry(b"l" * 16, long), *ENTRIES[1:]]
+    raw = header(3, VOLUME) + b"".join(encode_entry(entry) for entry in entries)
+    first = len(header(3, VOLUME)) + len(encode_entry(entries[0]))
+    for at in (first, first + 2, first + 8, first + 100, first + 100_000):
+        damaged = raw[:at] + bytes((raw[at] ^ 0x08,)) + raw[at + 1 :]
+        assert list(read_journal(damaged, 3, VOLUME)) == ENTRIES
+
+
 def test_any_bit_that_flips_in_a_row_of_the_index_is_found() -> None:
     record = replace(_record(), head=b"A: b\r\n", tags=(b"t",), first=Extent(0, 5, 9, 4096, (10,)))
     extent = Extent(5, 5, 9, 8192, (11, 12))
