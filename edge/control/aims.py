@@ -47,9 +47,9 @@ def _aims(ask: PurgeAsk, sites: Sequence[SiteRules], listed: Iterable[str]) -> t
         return (Purge(Scope.PREFIX, _prefix(ask.prefix, sites), soft=soft),)
     urls = [ask.url] if ask.url is not None else list(ask.urls)
     urls += [ask.title] if ask.title is not None else []
-    return tuple(
-        dict.fromkeys(_aim(url, sites, soft=soft) for url in [*urls, *(url for url in listed if len(url) <= NAME_MOST)])
-    )
+    named = (_aim(url, sites, soft=soft) for url in listed)
+    aims = [*(_aim(url, sites, soft=soft) for url in urls), *(aim for aim in named if len(aim.text) <= NAME_MOST)]
+    return tuple(dict.fromkeys(aims))
 
 
 def _named(name: str, sites: Sequence[SiteRules]) -> SiteRules:

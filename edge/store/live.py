@@ -58,23 +58,26 @@ class LiveTable:
         return found
 
     def put(self, name: bytes, record: Record, body: bytes) -> bool:
-        """Keep an answer; False when the table has no room (it is served, not kept)."""
+        """Keep an answer; False when the table has no room (it is served, not kept, and what it replaces goes)."""
         raw = encode_record(record)
         value = _LIVE.pack(len(raw)) + raw + body
-        if self._bytes + len(value) > self._budget:
-            return False
         try:
             with self._env.begin(write=True, db=self._table) as txn:
                 old = txn.get(name)
-                txn.put(name, value)
+                length = len(old) if old else 0
+                fits = self._bytes - length + len(value) <= self._budget
+                if fits:
+                    txn.put(name, value)
+                else:
+                    txn.delete(name)
         except lmdb.Error as error:
             if not self._is_refused:
                 log.warning("short-lived answers cannot be kept in %s: %s", self._env.path(), error)
             self._is_refused = True
             return False
         self._is_refused = False
-        self._bytes += len(value) - (len(old) if old else 0)
-        return True
+        self._bytes += (len(value) if fits else 0) - length
+        return fits
 
     def drop(self, name: bytes) -> None:
         """StoreError: there is no room to write down that it is gone."""

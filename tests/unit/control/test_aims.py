@@ -29,4 +29,11 @@ def test_the_longest_name_can_be_told_to_a_keeper() -> None:
     site = len(SITES[0].name)
     aims = aims_of(PurgeAsk(url="http://films.example/" + "a" * (NAME_MOST - 1 - site)), SITES)
     assert len(aims[0].text) == NAME_MOST
+
+
+@pytest.mark.parametrize("long", [LONG, "http://films.example/" + "\u044f" * 15_000, LONG + LONG])
+def test_a_name_too_long_for_anything_to_be_stored_by_is_left_out_of_a_title(long: str) -> None:
+    title, other = "http://films.example/a/master.m3u8", "http://films.example/a/1.ts"
+    aims = aims_of(PurgeAsk(title=title), SITES, [long, other])
+    assert aims == aims_of(PurgeAsk(urls=(other, title)), SITES)[::-1]
     assert len(encode(Forget(1, aims, dry=False, owed=False))) < MAX_MESSAGE

@@ -112,3 +112,25 @@ def test_a_start_finds_a_place_also_where_there_is_no_shared_memory(tmp_path: Pa
     volume = open_volume(tmp_path)
     assert not left.exists()
     volume.close()
+
+
+def test_what_is_renewed_needs_room_for_what_it_is_longer_only(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    volume.live._budget = 3 * len(BODY)
+    assert keep(volume, "/a")
+    assert keep(volume, "/b")
+    assert keep(volume, "/b"), "it takes the place of the one before"
+    assert not keep(volume, "/c")
+    assert volume.live.raw(name(volume, "/a")) is not None
+    assert volume.live.raw(name(volume, "/b")) is not None
+    volume.close()
+
+
+def test_what_there_is_no_room_to_renew_is_gone_since_a_newer_one_has_been_served(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path)
+    assert keep(volume, "/a")
+    volume.live._budget = len(BODY)
+    assert not keep(volume, "/a")
+    assert volume.live.raw(name(volume, "/a")) is None
+    assert volume.live._bytes == 0
+    volume.close()
