@@ -191,10 +191,13 @@ class Room:
 
     def _coming_free(self) -> int:
         """Bytes of packs that were deleted a moment ago."""
+        self._forget_deleted()
+        return sum(length for _, length in self._deleted)
+
+    def _forget_deleted(self) -> None:
         until = self._clock.monotonic() - LETTING_GO_SECONDS
         while self._deleted and self._deleted[0][0] <= until:
             self._deleted.popleft()
-        return sum(length for _, length in self._deleted)
 
     def is_needed(self) -> bool:
         """Is it full? Two packs more may be used until a fill has to wait for eviction."""
@@ -384,6 +387,7 @@ class Room:
         if pack is not None:
             self._tallies.ages.append(self._packs.idle_seconds(pack, self._clock.wall()))
             self._packs.remove(pack)
+            self._forget_deleted()
             self._deleted.append((self._clock.monotonic(), pack.used))
 
     def begin_anew(self) -> None:

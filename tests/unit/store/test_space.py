@@ -92,3 +92,14 @@ def test_where_eviction_cannot_help_nothing_is_kept(volume: Volume, disk: Full, 
         clock.advance(2)
     assert stored(volume) <= 1, "what is written to just now stays"
     volume.close()
+
+
+def test_what_was_deleted_long_ago_is_forgotten_also_where_there_is_room(volume: Volume, clock: FakeClock) -> None:
+    deleted = volume.room._deleted
+    for n in range(10, 100):
+        put(volume, f"/{n}", 1, volume.packs.size - 1000)
+        while volume.needs_room() and volume.evict_step():
+            pass
+        clock.advance(2.0)
+        assert len(deleted) <= 2
+    assert len(volume.packs.all) <= 42
