@@ -3,7 +3,7 @@
 import pytest
 
 from edge.origin.load import REMEMBERED, Load
-from edge.origin.pace import FASTER, LATE, LEAST, MOST, SLOWER, SOON, Pace
+from edge.origin.pace import FASTER, KNOWN, LATE, LEAST, MOST, SLOWER, SOON, Pace
 
 RTT = 0.2
 
@@ -44,10 +44,28 @@ def test_it_goes_by_the_median_of_a_round_trip_since_a_lost_packet_says_nothing_
 
 def test_neither_has_an_end_without_a_bound() -> None:
     pace = Pace()
-    now = round_trips(pace, 100, 2 * RTT, 2 * RTT)
+    now = round_trips(pace, 1, RTT, RTT)
+    now = round_trips(pace, KNOWN - 1, 2 * RTT, 2 * RTT, begun=now)
     assert pace.factor == LEAST
     round_trips(pace, 100, RTT, RTT, begun=now)
     assert pace.factor == MOST
+
+
+def test_an_upstream_that_always_takes_its_time_is_no_queue() -> None:
+    pace = Pace()
+    now = round_trips(pace, 100, 1.25 * RTT, 1.25 * RTT)
+    assert pace.factor == MOST
+    round_trips(pace, 5, 1.25 * 1.1 * RTT, 1.25 * 1.1 * RTT, begun=now)
+    assert pace.factor < MOST, "there is one now"
+
+
+def test_an_upstream_that_has_become_slower_is_taken_as_it_is_after_a_while() -> None:
+    pace = Pace()
+    now = round_trips(pace, KNOWN, RTT, RTT)
+    now = round_trips(pace, KNOWN, 1.25 * RTT, 1.25 * RTT, begun=now)
+    assert pace.factor == LEAST
+    round_trips(pace, 100, 1.25 * RTT, 1.25 * RTT, begun=now)
+    assert pace.factor > 1.0
 
 
 def test_what_is_due_soon_is_due() -> None:
