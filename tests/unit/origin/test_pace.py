@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge.origin.load import REMEMBERED, Load
+from edge.origin.load import FULL, REMEMBERED, Load
 from edge.origin.pace import FASTER, KNOWN, LATE, LEAST, MOST, SLOWER, SOON, Pace
 
 RTT = 0.2
@@ -98,13 +98,24 @@ def test_a_path_without_a_queue_holds_nothing_back() -> None:
 
 def test_on_a_crowded_path_the_next_piece_waits_for_as_long_as_the_path_takes_for_the_one_before() -> None:
     load, now = crowded(1_000_000)
+    load.asked = 2_000_000
     load.asks(100_000, now, RTT)
     assert load.hold(now) == pytest.approx(0.1 * RTT, rel=0.4)
     assert load.hold(now + 0.2 * RTT) == 0.0
 
 
+def test_nothing_is_held_back_while_the_path_is_not_full() -> None:
+    load, now = crowded(1_000_000)
+    load.asks(int(0.9 * FULL * load._most), now, RTT)
+    assert load.pace.left(now) > 0.0
+    assert load.hold(now) == 0.0
+    load.asks(int(0.2 * FULL * load._most), now, RTT)
+    assert load.hold(now) > 0.0
+
+
 def test_as_long_as_anything_is_held_back_the_path_stays_crowded() -> None:
     load, now = crowded(1_000_000)
+    load.asked = 2_000_000
     for _ in range(5):
         now += 0.9 * REMEMBERED
         load.asks(1_000_000, now, RTT)
