@@ -3,17 +3,20 @@
 What several bodies ask for at once comes at once: with windows of 256 KiB a quarter of a second's worth lies in the
 path's queue, and the first byte that another player waits for behind it. Asked for one after another, as fast as the
 path carries, it waits here instead, where the most urgent goes first. The rate is what the path has carried, times a
-factor that follows its queue: it falls while first bytes come late, and grows while they do not.
+factor that follows its queue: it falls while first bytes come late, and grows while they do not. Late is what is later
+than lately: an upstream that takes its time, or another's traffic, would have it slowed down for ever.
 """
 
 import statistics
+from collections import deque
 from typing import Final
 
-LATE: Final = 1.04  # round trips to the first byte, at the median, from which on there is a queue
+LATE: Final = 1.04  # times as long as it takes without a queue, at the median, from which on there is one
 SLOWER: Final = 0.92  # each round trip, while there is one ...
 FASTER: Final = 1.03  # ... and while there is none: a rate that is held to what it has carried would never grow
 LEAST: Final = 0.5
 MOST: Final = 1.5
+KNOWN: Final = 30  # round trips' medians of which the least is how late first bytes come without a queue
 SOON: Final = 0.004  # seconds: what is due by then is due
 
 
@@ -23,6 +26,7 @@ class Pace:
     def __init__(self) -> None:
         self.factor = 1.0
         self._waits: list[float] = []
+        self._medians: deque[float] = deque(maxlen=KNOWN)
         self._since = self._due = 0.0
 
     def __repr__(self) -> str:
@@ -35,7 +39,9 @@ class Pace:
         self._waits.append(wait)
         if now - self._since < round_trip:
             return
-        late = statistics.median(self._waits) > LATE * round_trip
+        median = statistics.median(self._waits)
+        late = median > LATE * max(round_trip, min(self._medians, default=round_trip))
+        self._medians.append(median)
         self.factor = max(LEAST, self.factor * SLOWER) if late else min(MOST, self.factor * FASTER)
         self._waits.clear()
 

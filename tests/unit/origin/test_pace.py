@@ -2,8 +2,8 @@
 
 import pytest
 
-from edge.origin.load import REMEMBERED, Load
-from edge.origin.pace import FASTER, LATE, LEAST, MOST, SLOWER, SOON, Pace
+from edge.origin.load import FULL, REMEMBERED, Load
+from edge.origin.pace import FASTER, KNOWN, LATE, LEAST, MOST, SLOWER, SOON, Pace
 
 RTT = 0.2
 
@@ -44,10 +44,28 @@ def test_it_goes_by_the_median_of_a_round_trip_since_a_lost_packet_says_nothing_
 
 def test_neither_has_an_end_without_a_bound() -> None:
     pace = Pace()
-    now = round_trips(pace, 100, 2 * RTT, 2 * RTT)
+    now = round_trips(pace, 1, RTT, RTT)
+    now = round_trips(pace, KNOWN - 1, 2 * RTT, 2 * RTT, begun=now)
     assert pace.factor == LEAST
     round_trips(pace, 100, RTT, RTT, begun=now)
     assert pace.factor == MOST
+
+
+def test_an_upstream_that_always_takes_its_time_is_no_queue() -> None:
+    pace = Pace()
+    now = round_trips(pace, 100, 1.25 * RTT, 1.25 * RTT)
+    assert pace.factor == MOST
+    round_trips(pace, 5, 1.25 * 1.1 * RTT, 1.25 * 1.1 * RTT, begun=now)
+    assert pace.factor < MOST, "there is one now"
+
+
+def test_an_upstream_that_has_become_slower_is_taken_as_it_is_after_a_while() -> None:
+    pace = Pace()
+    now = round_trips(pace, KNOWN, RTT, RTT)
+    now = round_trips(pace, KNOWN, 1.25 * RTT, 1.25 * RTT, begun=now)
+    assert pace.factor == LEAST
+    round_trips(pace, 100, 1.25 * RTT, 1.25 * RTT, begun=now)
+    assert pace.factor > 1.0
 
 
 def test_what_is_due_soon_is_due() -> None:
@@ -80,13 +98,24 @@ def test_a_path_without_a_queue_holds_nothing_back() -> None:
 
 def test_on_a_crowded_path_the_next_piece_waits_for_as_long_as_the_path_takes_for_the_one_before() -> None:
     load, now = crowded(1_000_000)
+    load.asked = 2_000_000
     load.asks(100_000, now, RTT)
     assert load.hold(now) == pytest.approx(0.1 * RTT, rel=0.4)
     assert load.hold(now + 0.2 * RTT) == 0.0
 
 
+def test_nothing_is_held_back_while_the_path_is_not_full() -> None:
+    load, now = crowded(1_000_000)
+    load.asks(int(0.9 * FULL * load._most), now, RTT)
+    assert load.pace.left(now) > 0.0
+    assert load.hold(now) == 0.0
+    load.asks(int(0.2 * FULL * load._most), now, RTT)
+    assert load.hold(now) > 0.0
+
+
 def test_as_long_as_anything_is_held_back_the_path_stays_crowded() -> None:
     load, now = crowded(1_000_000)
+    load.asked = 2_000_000
     for _ in range(5):
         now += 0.9 * REMEMBERED
         load.asks(1_000_000, now, RTT)
