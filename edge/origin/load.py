@@ -11,7 +11,7 @@ from typing import Final
 from edge.origin.pace import Pace
 
 HEADROOM: Final = 2.0  # times what it carries: a part of what was asked waits for packets that were lost
-FULL: Final = 1.15  # times the same: with less under way nothing of ours stands in line
+FULL: Final = 1.25  # times the same: with less under way nothing of ours stands in line
 CROWDED: Final = 1.2  # round trips to the first byte, on the average, from which on there is a queue
 REMEMBERED: Final = 10.0  # seconds: the next segment comes after fewer
 FADES: Final = 0.98  # of the most that it has carried, each round trip: paths change within seconds
@@ -57,9 +57,10 @@ class Load:
     def hold(self, now: float) -> float:
         """Seconds for which nothing more is to be asked for by several bodies. While there are any it stays crowded.
 
-        What is carried is measured by what is asked for: less than the path holds would make both less and less.
+        What is carried is measured by what is asked for: where less of it does not help, less than the path holds would
+        make both less and less.
         """
-        full = self._is_crowded(now) and self.asked >= FULL * self._most
+        full = self._is_crowded(now) and (self.pace.helps or self.asked >= FULL * self._most)
         left = self.pace.left(now) if full else 0.0
         if left > 0:
             self._crowded_until = now + REMEMBERED

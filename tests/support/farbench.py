@@ -185,6 +185,7 @@ def prove(path: str, start: int, data: bytes, may_be_wrong: int | None) -> tuple
 @asynccontextmanager
 async def far_bench(directory: Path, mode: str) -> AsyncIterator[FarBench]:
     """`mode` is one of MODES."""
+    directory.mkdir(exist_ok=True)
     config = directory / "edge.toml"
     config.write_text(CONFIG.format(far=MODES[mode]))
     async with (

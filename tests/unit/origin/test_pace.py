@@ -3,7 +3,7 @@
 import pytest
 
 from edge.origin.load import FULL, REMEMBERED, Load
-from edge.origin.pace import FASTER, KNOWN, LATE, LEAST, MOST, SLOWER, SOON, Pace
+from edge.origin.pace import FASTER, IN_VAIN, KNOWN, LATE, LEAST, MOST, SLOWER, SOON, Pace
 
 RTT = 0.2
 
@@ -12,7 +12,7 @@ def round_trips(pace: Pace, count: int, *waits: float, begun: float = 100.0) -> 
     """So many round trips in each of which two pieces or more have waited so long; the time afterwards."""
     for number in range(count):
         for at, wait in enumerate(waits):
-            pace.waited(wait, begun + (2 * number + at / (len(waits) - 1)) * RTT, RTT)
+            pace.waited(wait, begun + (2 * number + 1.01 * at / (len(waits) - 1)) * RTT, RTT)
     return begun + 2 * count * RTT
 
 
@@ -42,13 +42,27 @@ def test_it_goes_by_the_median_of_a_round_trip_since_a_lost_packet_says_nothing_
     assert pace.factor < 1.0
 
 
-def test_neither_has_an_end_without_a_bound() -> None:
+def test_it_speeds_up_to_a_bound() -> None:
+    pace = Pace()
+    round_trips(pace, 100, RTT, RTT)
+    assert pace.factor == MOST
+
+
+def test_what_does_not_help_is_given_up_for_a_while_and_tried_again() -> None:
     pace = Pace()
     now = round_trips(pace, 1, RTT, RTT)
-    now = round_trips(pace, KNOWN - 1, 2 * RTT, 2 * RTT, begun=now)
-    assert pace.factor == LEAST
-    round_trips(pace, 100, RTT, RTT, begun=now)
-    assert pace.factor == MOST
+    tried = 0
+    while pace.helps:
+        now = round_trips(pace, 1, 2 * RTT, 2 * RTT, begun=now)
+        tried += 1
+    assert SLOWER**tried < LEAST <= SLOWER ** (tried - 2)
+    now = round_trips(pace, IN_VAIN - 1, 2 * RTT, 2 * RTT, begun=now)
+    assert not pace.helps
+    assert pace.factor == 1.0
+    now = round_trips(pace, 1, 1.1 * RTT, RTT, begun=now)
+    assert pace.helps
+    round_trips(pace, 1, RTT, RTT, begun=now)
+    assert pace.factor > 1.0
 
 
 def test_an_upstream_that_always_takes_its_time_is_no_queue() -> None:
@@ -62,9 +76,9 @@ def test_an_upstream_that_always_takes_its_time_is_no_queue() -> None:
 def test_an_upstream_that_has_become_slower_is_taken_as_it_is_after_a_while() -> None:
     pace = Pace()
     now = round_trips(pace, KNOWN, RTT, RTT)
-    now = round_trips(pace, KNOWN, 1.25 * RTT, 1.25 * RTT, begun=now)
-    assert pace.factor == LEAST
-    round_trips(pace, 100, 1.25 * RTT, 1.25 * RTT, begun=now)
+    now = round_trips(pace, 3, 1.25 * RTT, 1.25 * RTT, begun=now)
+    assert pace.factor < MOST
+    round_trips(pace, KNOWN + IN_VAIN, 1.25 * RTT, 1.25 * RTT, begun=now)
     assert pace.factor > 1.0
 
 
@@ -104,9 +118,15 @@ def test_on_a_crowded_path_the_next_piece_waits_for_as_long_as_the_path_takes_fo
     assert load.hold(now + 0.2 * RTT) == 0.0
 
 
-def test_nothing_is_held_back_while_the_path_is_not_full() -> None:
+def test_where_it_does_not_help_nothing_is_held_back_while_the_path_is_not_full() -> None:
     load, now = crowded(1_000_000)
-    load.asks(int(0.9 * FULL * load._most), now, RTT)
+    load.asks(1000, now, RTT)
+    load.asks(int(0.8 * FULL * load._most), now, RTT)
+    assert load.hold(now) > 0.0
+    round_trips(load.pace, 1, RTT, RTT)
+    round_trips(load.pace, 10, 2 * RTT, 2 * RTT)
+    assert not load.pace.helps
+    load.asks(int(0.1 * FULL * load._most), now, RTT)
     assert load.pace.left(now) > 0.0
     assert load.hold(now) == 0.0
     load.asks(int(0.2 * FULL * load._most), now, RTT)
