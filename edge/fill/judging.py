@@ -109,8 +109,9 @@ class Judging:
         if not ask.whole and not fetch.ranged:
             self._manner.range_given_up = True  # an empty object has no bytes 0-
             raise AskAgain
-        flight.joinable = False
-        self._tower.redirect(flight, [each for each in flight.readers if not _is_range_of(each.fetch, fetch)])
+        if not ask.whole:
+            flight.joinable = False
+            self._tower.redirect(flight, [each for each in flight.readers if not _is_range_of(each.fetch, fetch)])
 
     def _ask_otherwise(self, ask: Ask) -> None:
         """A part has come that cannot be used. If the range was of our own making, another request may do better:
