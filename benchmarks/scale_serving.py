@@ -6,7 +6,7 @@ it again at once, which is a hit as soon as its commit is done. The same load on
 the edge is ended and started again with the index that it has. Starts are those of `edge serve` as a whole, beside the
 same with an empty cache; memory is what a process holds for itself.
 
-    python -m benchmarks.scale_serving [--records 2000000] [--json FILE]
+    python -m benchmarks.scale_serving [--records 2000000] [--pause 0.01] [--json FILE]
 """
 
 import argparse
@@ -26,7 +26,6 @@ from edge.words import KIB
 
 HOT = 50
 HITS, MISSES = 4, 2  # connections
-PAUSE = 0.01  # between two requests of one: a load, not all that can be had
 AFTER_SECONDS = 10.0
 NEW = 64 * KIB
 
@@ -34,8 +33,8 @@ NEW = 64 * KIB
 class Players:
     """Milliseconds of each kind of answer."""
 
-    def __init__(self, url: str) -> None:
-        self._url, self._number = url, 0
+    def __init__(self, url: str, pause: float) -> None:
+        self._url, self._pause, self._number = url, pause, 0
         self.hit: list[float] = []
         self.miss: list[float] = []
         self.again: list[float] = []
@@ -54,7 +53,7 @@ class Players:
         while True:
             await self.ask(http, f"/s/2000/hot-{at % HOT}.ts", self.hit)
             at += 1
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(self._pause)
 
     async def keep_missing(self, http: aiohttp.ClientSession, name: str) -> None:
         while True:
@@ -62,7 +61,7 @@ class Players:
             path = f"/s/{NEW}/{name}-{self._number}.ts"
             await self.ask(http, path, self.miss)
             self.late += await self.ask(http, path, self.again) != "HIT"
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(self._pause)
 
     def figures(self, when: str) -> dict[str, float]:
         found: dict[str, float] = {f"{when}_not_a_hit_at_once": self.late}
@@ -79,14 +78,14 @@ async def cold(admin: str) -> bool:
     return any(line.startswith("edge_cache_cold{") and line.endswith(" 1.0") for line in text.splitlines())
 
 
-async def play(url: str, admin: str) -> dict[str, float]:
+async def play(url: str, admin: str, pause: float) -> dict[str, float]:
     """During the rebuild, then after it."""
     found: dict[str, float] = {}
     async with aiohttp.ClientSession() as http:
         for at in range(HOT):
-            await Players(url).ask(http, f"/s/2000/hot-{at}.ts", [])
+            await Players(url, pause).ask(http, f"/s/2000/hot-{at}.ts", [])
         for when in ("during", "after"):
-            players, begun = Players(url), time.monotonic()
+            players, begun = Players(url, pause), time.monotonic()
             tasks = [asyncio.create_task(players.keep_asking(http, at)) for at in range(HITS)]
             tasks += [asyncio.create_task(players.keep_missing(http, f"{when}-{at}")) for at in range(MISSES)]
             while (await cold(admin)) if when == "during" else (time.monotonic() - begun < AFTER_SECONDS):
@@ -122,6 +121,7 @@ def started(directory: Path, origin_url: str, size: int, found: dict[str, float]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=2_000_000)
+    parser.add_argument("--pause", type=float, default=0.01, help="seconds between two requests of a connection")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     size = args.records * SEGMENT * 2
@@ -133,7 +133,7 @@ def main() -> None:
         directory.mkdir()
         write_journals(directory, args.records)
         with started(directory, url, size, found, "without_index") as server:
-            found |= asyncio.run(play(server.url, server.admin))  # type: ignore[attr-defined]
+            found |= asyncio.run(play(server.url, server.admin, args.pause))  # type: ignore[attr-defined]
             found["rebuilt_per_s"] = args.records / found["during_s"]
             found |= {f"rebuilt_{name}": held for name, held in memory(server).items()}
         with started(directory, url, size, found, "with_index") as server:
