@@ -37,7 +37,6 @@ class AskedPiece:
         "changed",
         "chunks",
         "connection",
-        "counted",
         "done",
         "end",
         "error",
@@ -82,8 +81,7 @@ class AskedPiece:
         self.task: asyncio.Task[None] | None = None
         self.rivals: tuple[AskedPiece, ...] = ()
         self.weight = 0  # bytes that it has under way now ...
-        self.counted = False  # ... among all that are
-        self.on_came: Callable[[AskedPiece], None] | None = None
+        self.on_came: Callable[[AskedPiece], None] | None = None  # ... for as long as it counts among all that are
 
     def __repr__(self) -> str:
         return f"<AskedPiece {self.start}-{self.end} +{self.received} done={self.done}>"

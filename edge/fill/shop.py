@@ -101,7 +101,7 @@ class SpreadBudget:
         self.room(pool)
 
     def room(self, pool: Pool) -> None:
-        """A piece of this member's has ended: those that a player waits for are next, of these the ones with the fewest
+        """There may be more of this member's: those that a player waits for are next, of these the ones with the fewest
         under way."""
         wanting = [(not body.awaited, body.wanting or 0, number) for number, body in enumerate(self.bodies)
                    if body.pool is pool and body.wanting is not None]  # fmt: skip

@@ -144,7 +144,7 @@ class Spread:
         if connection is None:
             now += path.rtt or 0.0  # it is opened first
         piece = self._piece(self._next, size, now, connection)
-        piece.weight, piece.counted, piece.on_came = min(size, window), True, self._came
+        piece.weight, piece.on_came = min(size, window), self._came
         path.load.asks(piece.weight, self._shop.clock.monotonic(), path.rtt or 0.0)
         self._weight += piece.weight
         self._next = piece.end
@@ -184,9 +184,12 @@ class Spread:
         """Some of it is not under way any more."""
         less = piece.weight - max(0, piece.end - piece.position)
         if less > 0:
-            piece.weight -= less
-            self._weight -= less
-            self._client.pool.path.load.asked -= less
+            self._lighten(piece, less)
+
+    def _lighten(self, piece: AskedPiece, less: int) -> None:
+        piece.weight -= less
+        self._weight -= less
+        self._client.pool.path.load.asked -= less
 
     async def _bring(self, piece: AskedPiece) -> None:
         try:
@@ -198,12 +201,11 @@ class Spread:
     def _ended(self, piece: AskedPiece) -> None:
         """A piece is not under way any more: another may be. A second time does nothing."""
         self._never_sent(piece)
-        if not piece.counted:
+        if piece.on_came is None:
             return
-        piece.counted, piece.on_came = False, None
+        piece.on_came = None
         self._under_way -= 1
-        self._weight -= piece.weight
-        self._client.pool.path.load.asked -= piece.weight
+        self._lighten(piece, piece.weight)
         self.pool.pieces -= 1
         self._shop.spread.room(self.pool)
 
