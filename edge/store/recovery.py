@@ -163,3 +163,4 @@ def _rewrite(packs: Packs, pack: Pack, entries: list[Entry], disk: Disk, volume:
         disk.close(fd)
     disk.rename(draft, path)
     packs.journal_has(pack, len(raw))
+    disk.sync_directory(path.parent)  # else a power loss would bring the one before back
