@@ -263,6 +263,17 @@ class Index:
                     found.append(Placed(pack, offset, name, generation, start, length))
         return found
 
+    @_reading
+    def packs(self) -> list[int]:
+        """Those in which something lies by what it says, in order; a look for each."""
+        found: list[int] = []
+        tables, key = self._tables, b""
+        with self._begin(tables) as txn, txn.cursor(db=tables.places) as cursor:
+            while cursor.set_range(PLACE_KEY.pack(found[-1] + 1 if found else 0, 0)):
+                key = behind(key, cursor.key())
+                found.append(PLACE_KEY.unpack(key)[0])
+        return found
+
     def left_in(self, pack: int, forgotten: Collection[Placed], limit: int = 1000) -> list[Placed]:
         """What lies in a pack after these were forgotten. They are still there: StoreError, and the index is lost.
 

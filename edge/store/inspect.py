@@ -142,9 +142,10 @@ def verify_directory(directory: Path, index_dir: Path | None = None) -> Verified
     try:
         if said.kinds.get(DAMAGED):
             bad.append(f"index: {said.kinds[DAMAGED]} damaged records")
-        for path in sorted((directory / "packs").glob("*.pack")):
-            number, offset = int(path.stem), -1
-            bad.extend(_journal_faults(path.with_suffix(".journal"), number, uuid.UUID(said.volume)))
+        packs = directory / "packs"
+        for number in sorted({int(path.stem) for path in packs.glob("*.pack")}.union(index.packs())):
+            offset = -1
+            bad.extend(_journal_faults(packs / f"{number:010d}.journal", number, uuid.UUID(said.volume)))
             while placed := index.placed(number, offset):
                 for place in placed:
                     found = inspector.look(place)
