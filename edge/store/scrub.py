@@ -72,6 +72,21 @@ class BadExtent:
         return f"pack {self.pack} at {self.offset}, {self.length} bytes: {self.damage.value}: {what}"
 
 
+class _Bad(Exception):
+    """Bytes of an extent are not what was written."""
+
+    def __init__(self, damage: Damage) -> None:
+        super().__init__(damage)
+        self.damage = damage
+
+
+def _check(record: Record, extent: Extent, data: bytes) -> None:
+    if len(data) < extent.length:
+        raise _Bad(Damage.TRUNCATED)
+    if not sums_match(record, extent, data):
+        raise _Bad(Damage.CORRUPT)
+
+
 class Inspector:
     """Reads extents of a volume from its disk; not to be used from two threads."""
 
@@ -157,37 +172,38 @@ class Inspector:
 
     def _damage(self, record: Record, extent: Extent) -> Damage | None:
         try:
-            data = self._read(extent)
+            self._compare(record, extent)
         except FileNotFoundError:
             return Damage.TRUNCATED
         except OSError as error:
             return self._of_the_disk(error)
-        if len(data) < extent.length:
-            return Damage.TRUNCATED
-        return None if sums_match(record, extent, data) else Damage.CORRUPT
+        except _Bad as bad:
+            return bad.damage
+        return None
 
-    def _read(self, extent: Extent) -> bytes:
+    def _compare(self, record: Record, extent: Extent) -> None:
         path = self._packs / f"{extent.pack:010d}.pack"
         try:
             fd = self._disk.open(path, os.O_RDONLY | os.O_DIRECT)
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            return self._read_doubted(path, extent)
+            self._compare_doubted(path, record, extent)
+            return
         try:
             first = extent.offset - extent.offset % PAGE
             length = extent.offset + extent.length - first
             got = self._disk.read_into(fd, memoryview(self._buffer)[: length + -length % PAGE], first)
-            return self._buffer[extent.offset - first : min(got, length)]
+            _check(record, extent, self._buffer[extent.offset - first : min(got, length)])
         finally:
             self._disk.close(fd)
 
-    def _read_doubted(self, path: Path, extent: Extent) -> bytes:
+    def _compare_doubted(self, path: Path, record: Record, extent: Extent) -> None:
         fd = self._disk.open(path, os.O_RDONLY)
         try:
             self._disk.read_no_further(fd)
             with self._doubts.reading(self._volume, extent.pack, extent.offset, extent.offset + extent.length):
-                return self._disk.pread_pack(fd, extent.length, extent.offset)
+                _check(record, extent, self._disk.pread_pack(fd, extent.length, extent.offset))
         finally:
             self._disk.close(fd)
 
