@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -16,6 +19,8 @@ from edge.clock import FakeClock
 from edge.config.schema import ScrubSection, Settings
 from edge.runtime.convert import scrub_settings
 from edge.store import journal
+from edge.store.disk import Disk
+from edge.store.doubts import volume_id
 from edge.store.index import Index
 from edge.store.live import LiveTable
 from edge.store.reader import Reader
@@ -86,6 +91,26 @@ def test_a_pass_reads_all_and_finds_what_is_bad_and_only_that(tmp_path: Path) ->
     volume.close()
 
 
+def test_all_of_a_pack_is_read_however_much_lies_in_it_and_all_packs_again_by_the_next_pass(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path, pack_size=256 * KIB)
+    for n in range(12):
+        put(volume, f"/{n}", 1, 30_000)
+    spoil(volume, "/6", 10)
+    placed = volume.index.placed
+    volume.index.placed = lambda pack, after=-1, limit=0: placed(pack, after, 2)  # type: ignore[method-assign]
+    found: list[BadExtent] = []
+    noted: list[int] = []
+    scrubber = scrubber_of(volume, found, noted)
+    for number in (1, 2):
+        scrubber.run_pass()
+        assert [bad.key for bad in found] == [b"/6"] * number
+        assert scrubber.take_read_bytes() == 12 * 30_000
+    assert noted == [*volume.packs.all, 0] * 2
+    assert scrubber.passes == 2
+    scrubber.close()
+    volume.close()
+
+
 def test_a_pack_that_is_cut_off_or_gone_is_found(tmp_path: Path) -> None:
     volume = open_volume(tmp_path, pack_size=256 * KIB)
     for n in range(9):
@@ -131,6 +156,69 @@ def test_what_it_reads_takes_no_place_in_memory(tmp_path: Path) -> None:
     with volume.packs.pack_path(1).open("rb") as file:
         assert scrubber.take_read_bytes() == MIB
         assert not residency.resident(file.fileno(), 0, 64 * KIB)
+    volume.close()
+
+
+class NoDirect(Disk):
+    """A file system without O_DIRECT. `look` is called before a pack is read, with its descriptor."""
+
+    look: Callable[[int], object] = staticmethod(lambda fd: None)
+
+    def open(self, path: Path, flags: int, mode: int = 0o640) -> int:
+        if flags & os.O_DIRECT:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return super().open(path, flags, mode)
+
+    def pread_pack(self, fd: int, length: int, offset: int) -> bytes:
+        self.look(fd)
+        return super().pread_pack(fd, length, offset)
+
+
+@pytest.mark.parametrize("damage", [None, Damage.CORRUPT, Damage.TRUNCATED])
+def test_without_o_direct_what_it_reads_is_doubted_meanwhile_and_what_is_bad_after_that(
+    tmp_path: Path, damage: Damage | None
+) -> None:
+    disk = NoDirect()
+    volume = open_volume(tmp_path, disk=disk)
+    put(volume, "/a", 1, 100_000)
+    if damage is Damage.CORRUPT:
+        spoil(volume, "/a", 70_000)
+    (placed,) = volume.index.placed(1)
+    doubted = partial(volume.room.doubts.cover, volume_id(volume.directory), 1, placed.offset, placed.offset + 1)
+    asked: list[bool] = []
+    disk.look = lambda fd: asked.append(doubted())
+    inspector = volume.inspector()
+    if damage is Damage.TRUNCATED:
+        os.truncate(volume.packs.pack_path(1), placed.offset + 50_000)
+    found = inspector.look(placed)
+    assert (found.damage if found is not None else None) is damage
+    assert asked == [True]
+    assert doubted() == (damage is not None), "its pages are in memory, and would count as verified"
+    inspector.close()
+    volume.close()
+
+
+def test_a_journal_is_read_from_the_disk_and_not_from_memory(tmp_path: Path) -> None:
+    class Watched(Disk):
+        seen: ClassVar[list[int]] = []
+
+        def pread(self, fd: int, length: int, offset: int) -> bytes:
+            self.seen.append(Residency().cached(fd, 0, os.fstat(fd).st_size))
+            return super().pread(fd, length, offset)
+
+    volume = open_volume(tmp_path, pack_size=256 * KIB)
+    for n in range(8):
+        put(volume, f"/{n}", 1, 90_000)
+    volume.close()
+    volume = open_volume(tmp_path, pack_size=256 * KIB, disk=Watched())
+    with volume.packs.journal_path(1).open("r+b") as file:
+        os.fsync(file.fileno())
+        assert file.read()
+    Watched.seen.clear()
+    inspector = volume.inspector()
+    assert inspector.journal(1)[0] is None
+    assert Watched.seen[0] == 0
+    inspector.close()
     volume.close()
 
 
@@ -201,6 +289,23 @@ def test_inspect_verify_lists_what_is_bad_and_says_so_by_its_exit_code(
     out = capsys.readouterr().out
     assert ("corrupt: /2" in out) == damaged
     assert ("a bad entry at 32" in out) == damaged
+
+
+def test_inspect_verify_finds_a_pack_that_is_gone_and_one_that_is_cut_off(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volume = open_volume(tmp_path, pack_size=256 * KIB)
+    for n in range(9):
+        put(volume, f"/{n}", 1, 100_000)
+    one, _, three, *_ = volume.packs.all
+    volume.close()
+    os.truncate(volume.packs.pack_path(one), 150_000)
+    volume.packs.pack_path(three).unlink()
+    assert main(["inspect", "--verify", "--json", str(tmp_path / "v")]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said["extents"] == 9
+    assert [line.rpartition(": ")[2] for line in said["bad"]] == ["/1", "/4", "/5"]
+    assert all("truncated" in line for line in said["bad"])
 
 
 def test_an_index_can_be_read_by_another_without_being_made(tmp_path: Path) -> None:

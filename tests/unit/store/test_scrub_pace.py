@@ -13,10 +13,10 @@ import pytest
 from edge.clock import FakeClock
 from edge.store.disk import Disk
 from edge.store.doubts import Doubts
-from edge.store.scrub import CLOSED_SECONDS, BadExtent, Inspector, Scrubber, ScrubSettings
+from edge.store.scrub import CLOSED_SECONDS, RETRY_SECONDS, BadExtent, Inspector, Scrubber, ScrubSettings
 from edge.store.tables import Placed
 from edge.store.volume import Volume
-from edge.words import KIB
+from edge.words import KIB, Damage
 from tests.support.volumes import open_volume, put
 
 RATE = 100_000
@@ -167,3 +167,44 @@ def test_another_rate_counts_from_the_next_read_on_and_none_stops_it(tmp_path: P
             assert then - begun >= 10 * CLOSED_SECONDS
         else:
             assert then - begun == pytest.approx(length / (RATE // 10 if 5 <= number < 9 else RATE))
+
+
+def test_journals_are_read_within_the_rate_as_well(tmp_path: Path) -> None:
+    length = 50_000
+
+    class WithJournals(TimedInspector):
+        def journal(self, pack: int) -> tuple[Damage | None, int]:
+            return None, length
+
+    clock, volume = FakeClock(), filled(tmp_path)
+    scrubber = timed_scrubber(volume, WithJournals(volume, clock, 0.0), clock, always)
+    begun = clock.monotonic()
+    scrubber.run_pass()
+    scrubber.close()
+    packs = len(volume.packs.all)
+    volume.close()
+    assert packs > 1
+    assert scrubber.take_read_bytes() == sum(LENGTHS) + packs * length
+    assert clock.monotonic() - begun == pytest.approx((sum(LENGTHS) + packs * length) / RATE)
+
+
+def test_one_pass_follows_the_other_as_often_as_is_said_and_one_that_failed_is_tried_again_soon(tmp_path: Path) -> None:
+    clock, volume = FakeClock(), filled(tmp_path)
+    begun: list[float] = []
+
+    def packs() -> list[int]:
+        begun.append(clock.monotonic() - start)
+        if len(begun) == 2:
+            raise OSError("an index that is being closed, perhaps")
+        if len(begun) == 4:
+            scrubber._stop.set()
+        return []
+
+    settings = ScrubSettings(RATE, 1000.0, always, first=30.0)
+    scrubber = Scrubber(volume.inspector(), volume.index, packs, settings, clock, lambda bad: None, lambda pack: None)
+    scrubber._stop = TimedStop(clock)
+    start = clock.monotonic()
+    scrubber._run()
+    scrubber.close()
+    volume.close()
+    assert begun == pytest.approx([30, 1030, 1030 + RETRY_SECONDS, 2030 + RETRY_SECONDS])
