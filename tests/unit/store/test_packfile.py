@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from edge.clock import FakeClock
+from edge.demo.describing import body_slice
 from edge.store import packfile
 from edge.store.live import LiveTable
-from edge.store.packfile import PackEndsEarly
+from edge.store.packfile import CorruptExtent, PackEndsEarly
 from edge.store.reader import Reader
 from edge.store.seen import WARM_SECONDS
 from edge.words import KIB
-from tests.support.volumes import name, open_volume, put
+from tests.support.volumes import SLICE, name, open_volume, put
 
 
 @pytest.mark.parametrize("mapped", [False, True])
@@ -136,4 +137,38 @@ async def test_of_a_pack_that_is_cut_off_while_it_is_in_memory_nothing_is_made_o
     assert before is not None
     assert before.first is not None
     assert reader.small(before, before.first, 0, 5000) is not None, "what lies before is good"
+    reader.close()
+
+
+@pytest.mark.parametrize("bad", range(5))
+async def test_a_flipped_bit_is_found_in_whichever_block_of_a_stretch_it_lies_and_in_no_other(
+    tmp_path: Path, bad: int
+) -> None:
+    first, blocks, rest = 2, 5, 1000  # the extent begins in the object's third block; its last one is short
+    start, length = first * SLICE, (blocks - 1) * SLICE + rest
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, length, start=start, total=10 * SLICE)
+    record = volume.lookup(name(volume, "/a"))
+    assert record is not None
+    extent = record.first
+    assert extent is not None
+    hello, path = volume.hello, volume.packs.pack_path(extent.pack)
+    volume.close()
+    LiveTable(Path(hello.live_path), hello.live_bytes, readonly=False).close()
+    with path.open("r+b") as file:
+        at = extent.offset + bad * SLICE + 999
+        file.seek(at)
+        (byte,) = file.read(1)
+        file.seek(at)
+        file.write(bytes((byte ^ 1,)))
+    reader = Reader(hello, FakeClock())
+    for low in range(blocks):
+        for high in range(low, blocks):
+            begin, end = start + low * SLICE + 10, min(start + high * SLICE + 20, extent.end)
+            if low <= bad <= high:
+                with pytest.raises(CorruptExtent, match=f"block {bad} "):
+                    await reader.read_verified(record, extent, begin, end - begin)
+            else:
+                data = await reader.read_verified(record, extent, begin, end - begin)
+                assert data == body_slice("/a", 1, begin, end)
     reader.close()
