@@ -12,7 +12,7 @@ import pytest
 
 from edge.errors import StoreError
 from edge.store.disk import Disk
-from edge.store.health import OFF_AFTER, READ_ONLY_AFTER, TRY_SECONDS, Health, Trust, is_of_the_disk
+from edge.store.health import OFF_AFTER, READ_ONLY_AFTER, TRY_MOST_SECONDS, TRY_SECONDS, Health, Trust, is_of_the_disk
 from edge.store.hits import HitCounters, create_hits_file
 from edge.store.residency import Residency
 from edge.store.thread import StoreThread
@@ -28,6 +28,7 @@ def test_a_few_errors_are_borne_more_make_it_read_only_then_off() -> None:
         seen.append(health.trust)
     read_only = [Trust.READ_ONLY] * (OFF_AFTER - READ_ONLY_AFTER)
     assert seen == [*[Trust.GOOD] * READ_ONLY_AFTER, *read_only, Trust.OFF]
+    assert seen.index(Trust.READ_ONLY) == 5, "five are borne"
 
 
 def test_errors_of_long_ago_do_not_count() -> None:
@@ -43,7 +44,7 @@ def test_it_is_tried_ever_more_rarely_and_good_again_when_that_works() -> None:
     for _ in range(READ_ONLY_AFTER + 1):
         health.failed(0.0)
     tried, off_at = [], 0
-    for at in range(0, 1000, 5):
+    for at in range(0, 5000, 5):
         if health.is_to_be_tried(at):
             tried.append(at)
             health.failed(at)
@@ -53,6 +54,7 @@ def test_it_is_tried_ever_more_rarely_and_good_again_when_that_works() -> None:
     pauses = [b - a for a, b in pairwise(tried)]
     assert pauses == sorted(pauses)
     assert pauses[-1] > pauses[0]
+    assert pauses[-2:] == [TRY_MOST_SECONDS] * 2
     health.works()
     assert health.writable
     assert health.errors == 0
@@ -63,7 +65,10 @@ def test_it_is_tried_ever_more_rarely_and_good_again_when_that_works() -> None:
     [
         (OSError(errno.EIO, ""), True),
         (OSError(errno.EROFS, ""), True),
-        (OSError(errno.ENOSPC, ""), False),
+        *((OSError(number, ""), False) for number in (errno.ENOSPC, errno.EDQUOT)),  # it is full
+        *((OSError(number, ""), False) for number in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)),  # we, or the system
+        (OSError(errno.ENOENT, ""), False),  # evicted meanwhile
+        (OSError("said by no system"), False),
         (lmdb.DiskError(""), True),
         (lmdb.MapFullError(""), False),
         (StoreError("the volume is full"), False),
