@@ -142,3 +142,21 @@ def test_a_pack_that_could_not_be_made_durable_once_is_never_called_whole(tmp_pa
     volume = from_journals(tmp_path)
     assert [prove(volume, key) for key in ("/a", "/b", "/c")] == [{0: SIZE}] * 3
     volume.close()
+
+
+@pytest.mark.parametrize("where", ["0000000001.pack", "0000000001.journal"])
+def test_what_one_pack_could_not_be_flushed_for_keeps_no_other_from_it(tmp_path: Path, where: str) -> None:
+    disk = FailingDisk(1 << 60, where=where)
+    volume = open_volume(tmp_path, disk=disk, **MORE)
+    for key in ("/a", "/b", "/c"):
+        put(volume, key, 1, SIZE)
+    assert list(volume.packs.all) == [1, 2]
+    disk.arm(1)
+    with pytest.raises(OSError, match="Input"):
+        volume.flush_journals()
+    assert disk.failed
+    volume.close(clean=False)
+    volume = from_journals(tmp_path)
+    assert prove(volume, "/c") == {0: SIZE}
+    assert not prove(volume, "/a")
+    volume.close()

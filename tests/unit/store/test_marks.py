@@ -4,6 +4,8 @@ import errno
 import threading
 from pathlib import Path
 
+import pytest
+
 from edge.store.disk import Disk
 from edge.store.marks import MARK, CleanMark, Marks, read_mark
 from tests.support.volumes import FailingDisk
@@ -34,9 +36,10 @@ class Watched(Disk):
         self.done.append("there")
 
 
-def test_a_mark_that_is_owed_waits_for_the_one_of_an_index_that_was_adopted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_mark_that_is_owed_waits_for_the_one_of_an_index_that_was_adopted(tmp_path: Path, number: int) -> None:
     """Both have one draft: a kill in between had left a mark that says nothing, and an index not trusted for it."""
-    marks = Marks(FailingDisk(1, number=errno.ENOSPC), tmp_path)
+    marks = Marks(FailingDisk(1, number=number), tmp_path)
     marks.begin(OWED)
     assert read_mark(tmp_path / MARK) is None
     marks._disk = disk = Watched()

@@ -1,5 +1,6 @@
 """Packs that are open in a worker: the last to let go of one that was deleted has the file system free its blocks."""
 
+import errno
 import fcntl
 import os
 import threading
@@ -171,4 +172,30 @@ async def test_a_flipped_bit_is_found_in_whichever_block_of_a_stretch_it_lies_an
             else:
                 data = await reader.read_verified(record, extent, begin, end - begin)
                 assert data == body_slice("/a", 1, begin, end)
+    reader.close()
+
+
+async def test_when_the_disk_fails_nothing_is_believed_to_be_in_memory_without_being_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 100_000)
+    record = volume.lookup(name(volume, "/a"))
+    assert record is not None
+    extent = record.first
+    assert extent is not None
+    hello = volume.hello
+    volume.close()
+    LiveTable(Path(hello.live_path), hello.live_bytes, readonly=False).close()
+    reader = Reader(hello, FakeClock())
+    assert reader.ready(record, extent, 0, 100_000) is not None
+    assert repr(reader.seen) == "<Seen blocks=1>"
+
+    def fails(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("edge.store.reader.read_blocks", fails)
+    with pytest.raises(OSError, match="Input"):
+        await reader.read_verified(record, extent, 0, 1000)
+    assert repr(reader.seen) == "<Seen blocks=0>"
     reader.close()

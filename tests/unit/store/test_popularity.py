@@ -1,5 +1,6 @@
 """Popularity: it is learnt, it survives a restart, and a day's writes are bounded by it."""
 
+import errno
 import os
 import struct
 import zlib
@@ -18,7 +19,7 @@ from edge.store.popularity import HALF_LIFE, HALF_LIFE_MOST, STEPS, Popularity
 from edge.store.traits import TITLES, Traits, titles_for, traits_of
 from edge.store.volume import Volume
 from edge.words import GIB, MIB
-from tests.support.volumes import name, open_volume, put, settings
+from tests.support.volumes import FailingDisk, name, open_volume, prove, put, settings
 
 TB = 10**12
 NAME, OTHER = b"n" * 16, b"m" * 16
@@ -188,6 +189,20 @@ def test_a_damaged_file_of_popularity_is_refused_and_the_volume_opens(tmp_path: 
         Popularity(GIB, MIB, 0.0, hits).restore(bytes(raw), 0.0)
     path.write_bytes(raw)
     open_volume(tmp_path).close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_popularity_that_cannot_be_written_costs_a_stop_nothing_else(tmp_path: Path, number: int) -> None:
+    disk = FailingDisk(1 << 60, for_ever=True, number=number, where="popularity.new")
+    volume = open_volume(tmp_path, disk=disk)
+    put(volume, "/a", 1, 1000)
+    disk.arm(1)
+    volume.close()
+    assert disk.failed
+    volume = open_volume(tmp_path, boot="boot-2")
+    assert not volume.rebuilding, "it has stopped in order"
+    assert prove(volume, "/a") == {0: 1000}
+    volume.close()
 
 
 def test_a_days_writes_tighten_admission_from_half_on_and_end_it_when_they_are_used_up() -> None:

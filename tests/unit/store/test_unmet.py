@@ -10,10 +10,12 @@ from edge.clock import FakeClock
 from edge.policy.purges import Purge, Scope
 from edge.store import unmet
 from edge.store.doubts import KEEPER
+from edge.store.health import OFF_AFTER, READ_ONLY_AFTER
 from edge.store.hits import Shared, create_hits_file
 from edge.store.purgelog import EVERYTHING, EVERYTHING_STALE, Purged
 from edge.store.record import Flag
 from edge.store.settings import VolumeHello
+from edge.store.thread import StoreThread
 from edge.store.version import Versions
 from edge.store.volume import Volume
 from tests.support.reading import reader_beside
@@ -232,3 +234,17 @@ def test_all_made_stale_that_a_killed_run_had_begun_is_left_until_it_is_done_wha
     volume = open_volume(tmp_path)
     assert not volume.purges.unmet.entries
     volume.close()
+
+
+async def test_when_a_disk_that_was_off_works_again_all_that_it_has_is_asked_about(pair: Pair) -> None:
+    """The others have had its objects meanwhile, perhaps in later versions."""
+    volume, store = pair.volume, StoreThread(pair.volume)
+    for errors, seen in ((READ_ONLY_AFTER + 1, "fresh"), (OFF_AFTER + 1, "stale")):
+        for _ in range(errors):
+            volume.health.failed(0.0)
+        if volume.hello.off:
+            pair.shared.versions.leave(pair.shared.cell)  # as workers do
+        store._try_disk()
+        assert volume.health.writable
+        pair.hear()
+        assert pair.seen("/a") == pair.seen("/b") == seen

@@ -185,6 +185,33 @@ def _work(directory: Path, disk: Disk) -> None:
             volume.close(clean=False)
 
 
+def test_a_pack_that_cannot_be_begun_leaves_no_file_and_no_descriptor(tmp_path: Path) -> None:
+    disk = FailingDisk(1 << 60)
+    volume = open_volume(tmp_path, disk=disk)
+    put(volume, "/a", 1, 1000)
+    packs = tmp_path / "v" / "packs"
+    before, open_before = sorted(packs.iterdir()), len(os.listdir("/proc/self/fd"))
+    bytes_before, failed = (volume.packs.used_bytes, volume.packs.journal_bytes), 0
+    while True:
+        volume.packs.seal_all()
+        disk.arm(3 + failed)  # the first two are the counter's
+        try:
+            place = volume.packs.reserve(1000)
+        except StoreError:
+            assert sorted(packs.iterdir()) == before
+            assert len(os.listdir("/proc/self/fd")) == open_before
+            assert (volume.packs.used_bytes, volume.packs.journal_bytes) == bytes_before
+            failed += 1
+            continue
+        break
+    assert failed == 5, "to open both, to give each what it begins with, to have their names for good"
+    assert place.pack == 1 + failed + 1, "no number comes again"
+    disk.left = 1 << 60
+    put(volume, "/b", 1, 1000)
+    assert prove(volume, "/a") == prove(volume, "/b") == {0: 1000}
+    volume.close()
+
+
 def test_an_index_that_lmdb_has_given_up_is_dead_at_the_first_look(tmp_path: Path) -> None:
     """A commit that could not write its page of meta data: from then on every transaction fails, in this process."""
     volume = open_volume(tmp_path)
