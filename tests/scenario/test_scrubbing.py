@@ -3,19 +3,25 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from edge.words import KIB
 from tests.fault.test_bit_rot import flip, pack_of, stored
 from tests.scenario.test_cold_and_odd import drop_pages
+from tests.scenario.test_reload import reload
 from tests.support.edgeproc import client, describing_origin, proven, running_edge
 
 PATHS = [f"/s/{300 * KIB + number}/{number}.ts" for number in range(8)]
 
 
+@pytest.mark.parametrize("reloaded", [False, True])
 async def test_a_flipped_bit_that_nobody_asks_for_is_found_in_a_pass_and_fetched_again_on_demand(
-    tmp_path: Path,
+    tmp_path: Path, reloaded: bool
 ) -> None:
+    """`reloaded`: the rate at which it is read is none at the start, and given to the running edge."""
     cache, config = tmp_path / "c", tmp_path / "edge.toml"
-    config.write_text('[scrub]\nrate = "100MB"\nfirst = "1s"\n')
+    reads, none = '[scrub]\nrate = "100MB"\nfirst = "1s"\n', "[scrub]\nrate = 0\n"
+    config.write_text(none if reloaded else reads)
     async with describing_origin() as origin, client() as http:
 
         async def ask(url: str, path: str) -> None:
@@ -31,6 +37,9 @@ async def test_a_flipped_bit_that_nobody_asks_for_is_found_in_a_pass_and_fetched
         flip(pack_of(cache, extent), extent.offset + extent.length // 2, 5)
         drop_pages(cache)
         async with running_edge(cache, origin.url, "--config", str(config), workers=1) as edge:
+            if reloaded:
+                config.write_text(reads)
+                await reload(edge)
             async with asyncio.timeout(30):
                 while await edge.metric("edge_scrub_passes") < 1:
                     await asyncio.sleep(0.1)
