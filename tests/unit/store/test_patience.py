@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import StoreError
+from edge.origin.settings import OriginSettings
 from edge.store.health import Trust
 from edge.store.patience import LATE_SECONDS, LOOKS, Patience
 from edge.store.thread import StoreThread
@@ -24,6 +25,12 @@ def test_patience_is_over_when_the_same_call_was_seen_often_enough_and_again_as_
         assert patience.over
     assert not patience.over
     assert not patience.look()
+
+
+def test_who_is_told_that_the_disk_does_not_answer_has_time_for_another_way() -> None:
+    """Also behind others, where it takes twice as long (`StoreThread`)."""
+    budget = OriginSettings("http://origin").total_first_byte
+    assert budget >= 2 * (2 * LATE_SECONDS)
 
 
 def test_patience_is_not_over_while_calls_come_and_go() -> None:
@@ -44,7 +51,10 @@ async def answers(store: StoreThread) -> None:
         await asyncio.sleep(0.02)
 
 
-async def test_all_who_wait_are_told_and_who_comes_is_told_at_once(tmp_path: Path) -> None:
+async def test_all_who_wait_are_told_and_who_comes_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.store.thread.QUEUE_BYTES", 150)  # the second write has origins held back
     disk = HangingDisk()
     volume = open_volume(tmp_path, disk=disk)
     store = StoreThread(volume)
@@ -55,6 +65,8 @@ async def test_all_who_wait_are_told_and_who_comes_is_told_at_once(tmp_path: Pat
     for at in (0, 100):
         store.post_write(place, at, memoryview(b"x" * 100), written.append)
     await held(disk)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(store.room(), 0.001)
     store.be_late_after(SOON)
     waiting, patient = store.call(volume.reserve, 1000), store.call_patiently(volume.needs_room)
     with pytest.raises(StoreError, match="does not answer"):
@@ -63,6 +75,9 @@ async def test_all_who_wait_are_told_and_who_comes_is_told_at_once(tmp_path: Pat
     with pytest.raises(StoreError, match="does not answer"):
         await store.call(volume.reserve, 1000)
     assert not await store.attempt(volume.delete, b"n" * 16, None, "replaced")
+    store.post_write(place, 200, memoryview(b"x" * 100), written.append)
+    await asyncio.sleep(0)
+    assert [str(error) for error in written] == ["the disk does not answer"] * 3
     await asyncio.wait_for(store.room(), 10)
     assert not patient.done()
     store.be_late_after(LATE_SECONDS)
@@ -72,7 +87,7 @@ async def test_all_who_wait_are_told_and_who_comes_is_told_at_once(tmp_path: Pat
     await store.call(volume.needs_room)  # behind what was posted for reservations that nobody waited for
     pack = volume.packs.all[place.pack]
     assert pack.open_reservations == 1, "only the one that somebody has"
-    assert len(written) == 2, "each is told once"
+    assert len(written) == 3, "each is told once"
     assert volume.packs.written_bytes >= 200, "what was asked for is done"
     await store.close()
 

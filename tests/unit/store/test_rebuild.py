@@ -14,6 +14,7 @@ from edge.store.journal import ENTRY, HEADER_BYTES, DeleteEntry, read_journal
 from edge.store.packs import Packs
 from edge.store.record import Flag
 from edge.store.tables import Placed
+from edge.store.thread import StoreThread
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Damage, Eviction
 from tests.support.building import use_builder
@@ -252,6 +253,17 @@ def test_a_journal_that_cannot_be_read_once_is_read_again(tmp_path: Path) -> Non
     volume.close()
     volume = open_volume(tmp_path, pack_size=256 * KIB)
     assert not volume.rebuilding
+    volume.close()
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_what_the_disk_does_not_give_to_a_rebuild_counts_as_its_errors(tmp_path: Path) -> None:
+    five_packs_without_index(tmp_path)
+    volume = open_volume(tmp_path, pack_size=256 * KIB, disk=FailingDisk(1, where="0000000002.journal"))
+    store = StoreThread(volume)
+    while volume.rebuilding:
+        store._own_work()
+    assert (volume.health.errors, store.take_errors()) == (1, 1)
     volume.close()
 
 
