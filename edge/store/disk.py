@@ -1,5 +1,6 @@
 """The one place where the store touches the operating system, so that a test can fail the Nth call."""
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -15,7 +16,12 @@ class Disk:
         return os.open(path, flags | os.O_CLOEXEC, mode)
 
     def close(self, fd: int) -> None:
-        os.close(fd)
+        """Closed whatever close(2) says: who tried again would close another's. What is to last has been synced."""
+        try:
+            os.close(fd)
+        except OSError as error:
+            if error.errno == errno.EBADF:
+                raise
 
     def pwrite(self, fd: int, data: bytes | memoryview, offset: int) -> None:
         """Write all of it; a short write is continued, as write(2) allows it at any time."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge.store.disk import Disk
+from tests.support.volumes import open_volume, prove, put
 
 DATA = os.urandom(5000)
 SECTOR = 512
@@ -71,3 +72,32 @@ def test_a_short_read_past_memory_is_gone_on_with_but_not_behind_the_end_of_the_
         got = Disk().read_into(fd, buffer, SECTOR)
         assert got == min(length, len(DATA) - SECTOR)
         assert buffer[:got] == DATA[SECTOR : SECTOR + got]
+
+
+def test_what_the_disk_says_to_a_close_has_no_descriptor_closed_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pack's two files stayed open in its keeper's eyes, and were closed again when others had their numbers."""
+    volume = open_volume(tmp_path)
+    put(volume, "/a", 1, 1000)
+    volume.packs.seal_all()
+    plain, closed = os.close, list[int]()
+
+    def close(fd: int) -> None:
+        plain(fd)
+        closed.append(fd)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    (pack,) = volume.packs.all.values()
+    files = [pack.fd, pack.journal_fd]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "close", close)
+        volume.flush_journals()
+    assert closed == files
+    assert (pack.fd, pack.journal_fd) == (-1, -1)
+    volume.close()
+    volume = open_volume(tmp_path)
+    assert prove(volume, "/a") == {0: 1000}
+    volume.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        Disk().close(1 << 20)
