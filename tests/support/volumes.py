@@ -129,6 +129,18 @@ class FailingDisk(Disk):
         self._count(self._fds.get(fd, ""))
         super().ftruncate(fd, length)
 
+    def lock(self, fd: int) -> bool:
+        self._count(self._fds.get(fd, ""))
+        return super().lock(fd)
+
+    def forget(self, fd: int) -> None:
+        self._count(self._fds.get(fd, ""))
+        super().forget(fd)
+
+    def read_no_further(self, fd: int) -> None:
+        self._count(self._fds.get(fd, ""))
+        super().read_no_further(fd)
+
     def read_into(self, fd: int, buffer: memoryview, offset: int) -> int:
         self._count(self._fds.get(fd, ""))
         return super().read_into(fd, buffer, offset)
