@@ -134,6 +134,8 @@ async def test_of_a_pack_that_is_cut_off_while_it_is_in_memory_nothing_is_made_o
     assert reader.ready(record, extent, at, length) is None
     with pytest.raises(PackEndsEarly):
         await reader.read_verified(record, extent, at, length)
+    with pytest.raises(PackEndsEarly):  # as a fill announces it
+        await reader.read_announced(extent.pack, extent.offset + at, length)
     before = reader.lookup(name(volume, "/before"))
     assert before is not None
     assert before.first is not None

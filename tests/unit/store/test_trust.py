@@ -19,8 +19,9 @@ from edge.store.disk import Disk
 from edge.store.files import identity, is_remembered, remember
 from edge.store.index import Index
 from edge.store.marks import read_mark
+from edge.store.tables import open_environment
 from edge.store.volume import Volume
-from edge.words import Damage, Eviction
+from edge.words import MIB, Damage, Eviction
 from tests.support.rebuilding import finish_rebuild, rebuilt
 from tests.support.volumes import FailingDisk, name, open_volume, prove, put, settings
 
@@ -88,6 +89,24 @@ def test_an_index_that_is_not_what_a_clean_stop_left_is_rebuilt_and_nothing_is_l
     volume.close()
     volume = open_volume(tmp_path, boot="boot-3")
     assert not volume.rebuilding
+    prove_all(volume)
+    volume.close()
+
+
+@pytest.mark.parametrize("boot", ["boot-1", "boot-2"])
+def test_an_index_that_was_written_to_after_a_clean_stop_is_trusted_only_while_it_is_in_memory(
+    tmp_path: Path, boot: str
+) -> None:
+    """Power may fail in the middle of a start: of what that has written, some pages came to the disk."""
+    live_twice(tmp_path)
+    env = open_environment(the_file(tmp_path).parent, 64 * MIB, readonly=False)
+    meta = env.open_db(b"meta", create=False)
+    with env.begin(write=True) as txn:
+        txn.put(b"scrubbed", b"1", db=meta)
+    env.close()
+    volume = open_volume(tmp_path, boot=boot)
+    assert volume.rebuilding == (boot == "boot-2")
+    finish_rebuild(volume)
     prove_all(volume)
     volume.close()
 
