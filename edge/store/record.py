@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final, NamedTuple
 
 import xxhash
@@ -99,10 +100,8 @@ def sums_match(record: Record, extent: Extent, data: bytes) -> bool:
         return False
     view = memoryview(data)
     pieces = blocks(extent.start, extent.length, record.slice_size)
-    return all(
-        checksum(view[start - extent.start : end - extent.start]) == expected
-        for (start, end), expected in zip(pieces, extent.sums, strict=False)
-    )
+    found = (checksum(view[start - extent.start : end - extent.start]) for start, end in pieces)
+    return all(one == expected for one, expected in zip_longest(found, extent.sums))
 
 
 def encode_extent(extent: Extent) -> bytes:

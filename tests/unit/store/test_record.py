@@ -24,12 +24,14 @@ from edge.store.record import (
     Flag,
     Record,
     blocks,
+    checksum,
     decode_extent_row,
     decode_record,
     decode_stored,
     encode_extent_row,
     encode_record,
     marked,
+    sums_match,
 )
 from edge.store.tables import extent_key
 from edge.words import Kind
@@ -103,6 +105,15 @@ def test_blocks_cut_an_extent_at_the_objects_grid(start: int, length: int, size:
     assert sum(end - begin for begin, end in pieces) == length
     assert all(end % size == 0 for _, end in pieces[:-1])
     assert all(one[1] == two[0] for one, two in pairwise(pieces))
+
+
+def test_each_block_of_an_extent_needs_its_sum_and_no_other() -> None:
+    record, data = replace(_record(), slice_size=4), b"abcdefghij"
+    sums = tuple(checksum(data[start:end]) for start, end in blocks(0, 10, 4))
+    assert sums_match(record, Extent(0, 10, 3, 0, sums), data)
+    for wrong in (sums[:-1], (), (*sums, 1), (*sums[:-1], sums[-1] ^ 1)):
+        assert not sums_match(record, Extent(0, 10, 3, 0, wrong), data)
+    assert not sums_match(record, Extent(0, 10, 3, 0, sums), data[:-1])
 
 
 ENTRIES = [
