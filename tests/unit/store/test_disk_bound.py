@@ -81,6 +81,7 @@ def test_what_counts_is_the_same_after_a_start(tmp_path: Path) -> None:
     took = volume.stats().size_bytes
     journals = sum(path.stat().st_size for path in (tmp_path / "v" / "packs").glob("*.journal"))
     assert 0 <= volume.packs.journal_bytes - journals < 4096 * len(volume.packs.all)
+    assert took > volume.packs.used_bytes + journals + 100 * KIB, "and an index of 500 objects"
     while volume.evict_step():
         pass
     assert volume.packs.journal_bytes == volume.packs.used_bytes == 0
