@@ -23,8 +23,8 @@ def hits() -> HitCounters:
     return HitCounters(create_hits_file())
 
 
-def opened(directory: Path, hits: HitCounters, **more: object) -> Volume:
-    volume = open_volume(directory, disk=Quick(), **{"pack_size": MIB, **more})
+def opened(directory: Path, hits: HitCounters, policy: Policy = Policy.POPULAR, *, pack_size: int = MIB) -> Volume:
+    volume = open_volume(directory, disk=Quick(), pack_size=pack_size, policy=policy)
     volume.popularity.hits = hits
     return volume
 
@@ -76,7 +76,7 @@ def test_packs_of_the_new_row_leave_first_while_it_has_more_than_its_share(tmp_p
 def test_of_a_pack_that_is_wanted_wholly_so_much_stays_and_counts_as_written_today(
     tmp_path: Path, hits: HitCounters, policy: Policy, row: Row, stay: int
 ) -> None:
-    volume = opened(tmp_path, hits, policy=policy)
+    volume = opened(tmp_path, hits, policy)
     for key in keys("a", IN_A_PACK):
         if row is Row.KEPT:
             want(volume, key)
@@ -92,7 +92,7 @@ def test_of_a_pack_that_is_wanted_wholly_so_much_stays_and_counts_as_written_tod
     assert volume.room.written_today == filled + stay * LENGTH
     assert (volume.popularity.level > level) is (row is Row.KEPT), "what the kept row lets go of is the level"
     volume.close(clean=False)
-    volume = opened(tmp_path, hits, policy=policy)
+    volume = opened(tmp_path, hits, policy)
     assert volume.room.written_today == filled + stay * LENGTH, "also after a kill"
     volume.close()
 
