@@ -114,3 +114,16 @@ def test_a_worker_remembers_so_many_short_lived_answers(volume: Volume, reader: 
         assert volume.live.put(wanted, replace(record, generation=number + 2), b"list")
         assert reader.lookup_live(wanted) is not None
     assert len(reader._live_memo) == 1000
+
+
+async def test_a_worker_knows_so_many_blocks_to_be_right(
+    volume: Volume, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "VERIFIED_BLOCKS", 5)
+    for number in range(4):
+        record = put(volume, f"/{number}", 1, 100_000)  # two blocks
+        stored = reader.lookup(name(volume, f"/{number}"))
+        assert stored is not None
+        assert stored.first is not None
+        assert len(await reader.read_verified(record, stored.first, 0, 100_000)) == 100_000
+    assert len(reader._verified) == 5
