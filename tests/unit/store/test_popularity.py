@@ -12,8 +12,9 @@ import pytest
 from edge.clock import FakeClock
 from edge.errors import NotAdmitted, StoreError
 from edge.store.budget import DAY_SECONDS, WriteBudget
+from edge.store.doubts import KEEPER
 from edge.store.eviction import Policy, Row, admit
-from edge.store.hits import BUCKETS, FULL, MOST, HitCounters, buckets_in, create_hits_file
+from edge.store.hits import BUCKETS, FULL, MOST, HitCounters, Shared, buckets_in, create_hits_file
 from edge.store.popularity import HALF_LIFE, HALF_LIFE_MOST, STEPS, Popularity
 from edge.store.traits import TITLES, Traits, titles_for, traits_of
 from edge.store.volume import Volume
@@ -94,6 +95,29 @@ def test_after_a_half_life_everything_counts_half_and_shared_counters_fade_by_on
     for day in range(3, 30):
         popularity.age(1000.0 + day * HALF_LIFE, counters=True)
     assert hits.count(NAME) == 0
+
+
+def test_of_the_keepers_of_a_node_one_fades_the_counters_that_they_share(tmp_path: Path) -> None:
+    """With four volumes what was wanted would be forgotten four times as fast."""
+    fd, clock = create_hits_file(), FakeClock()
+    told = settings(tmp_path)
+    first, second = [
+        Volume.open(tmp_path / f"{number}", told, clock=clock, shared=Shared.of(fd, KEEPER - number), boot="boot-1")
+        for number in range(2)
+    ]
+    hits = HitCounters(fd)
+    for _ in range(8):
+        hits.touch(NAME)
+    first.popularity.level = second.popularity.level = 4.0
+    clock.advance(HALF_LIFE / STEPS)
+    second.sweep_live()
+    assert hits.count(NAME) == 8
+    first.sweep_live()
+    assert hits.count(NAME) == pytest.approx(8 * 0.5 ** (1 / STEPS), abs=1 / 16)
+    assert first.popularity.level == second.popularity.level < 4, "what is their own each of them fades"
+    for volume in (first, second):
+        volume.close()
+    os.close(fd)
 
 
 def test_what_is_expected_of_titles_renditions_and_files_counts_half_after_a_half_life(hits: HitCounters) -> None:
