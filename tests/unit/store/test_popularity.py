@@ -102,7 +102,13 @@ def test_of_the_keepers_of_a_node_one_fades_the_counters_that_they_share(tmp_pat
     fd, clock = create_hits_file(), FakeClock()
     told = settings(tmp_path)
     first, second = [
-        Volume.open(tmp_path / f"{number}", told, clock=clock, shared=Shared.of(fd, KEEPER - number), boot="boot-1")
+        Volume.open(
+            tmp_path / f"{number}",
+            told,
+            clock=clock,
+            shared=Shared.of(fd, KEEPER - number, fades=not number),
+            boot="boot-1",
+        )
         for number in range(2)
     ]
     hits = HitCounters(fd)
