@@ -244,7 +244,12 @@ CACHE: Final = (
     Metric("edge_scrub_findings_total", _C, "Bad extents that the scrubber has found.", (VOLUME,)),
     Metric("edge_scrub_progress_ratio", _G, "How far the scrubber's pass is; 1: done.", (VOLUME,)),
     Metric("edge_scrub_passes", _G, "Passes over all packs since the keeper's start.", (VOLUME,)),
-    Metric("edge_store_errors_total", _C, "Calls of the store that failed.", (VOLUME,)),
+    Metric(
+        "edge_store_errors_total",
+        _C,
+        "Calls of the store that failed, and reads of workers that the disk did not give.",
+        (VOLUME,),
+    ),
     Metric("edge_flights", _G, "Fills under way now."),
 )
 

@@ -53,6 +53,11 @@ class Charter:
     log_secret: str = field(default="", repr=False)
 
     @property
+    def fades_hits(self) -> bool:
+        """Of a keeper: is it the one of a node that does? The first volume of those that can be used is its own."""
+        return self.number == min(volume for volume, _ in self.links)
+
+    @property
     def descriptors(self) -> tuple[int, ...]:
         """All that the child inherits, but the charter itself."""
         shared = (self.slot_fd, self.hits_fd, self.liveness_fd, self.status_fd)

@@ -137,7 +137,7 @@ def who_is_asked(settings: Settings) -> dict[str, tuple[object, ...]]:
 
 async def _open_volume(child: ChildHandle, clock: Clock, tasks: Tasks) -> Volume:
     settings, number = child.charter.settings, child.charter.number
-    shared = Shared.of(child.charter.hits_fd, KEEPER - number)
+    shared = Shared.of(child.charter.hits_fd, KEEPER - number, fades=child.charter.fades_hits)
     directory = Path(settings.volumes[number].path)
     volume_settings = convert.volume_settings(settings, number)
     loop = asyncio.get_running_loop()

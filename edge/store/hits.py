@@ -127,13 +127,14 @@ class Shared(NamedTuple):
     doubts: Doubts
     versions: Versions
     owner: int
+    fades: bool  # the hits: one keeper of a node does
 
     @classmethod
-    def of(cls, fd: int, owner: int) -> Self:
+    def of(cls, fd: int, owner: int, *, fades: bool = False) -> Self:
         """`owner`: see `Doubts`."""
         buckets = buckets_in(fd)
         versions = Versions(fd, buckets)
-        return cls(HitCounters(fd), Doubts(fd, owner, buckets + VERSIONS_BYTES), versions, owner)
+        return cls(HitCounters(fd), Doubts(fd, owner, buckets + VERSIONS_BYTES), versions, owner, fades)
 
     @property
     def cell(self) -> int:

@@ -44,14 +44,15 @@ class Tallies:
 
     def take_counts(self, packs: Packs) -> dict[tuple[str, ...], int]:
         """Other counters since the last call, by metric and labels after the volume's."""
-        taken = {
-            ("edge_cache_admissions_total", "admitted"): self.admissions,
-            ("edge_cache_admissions_total", "refused"): self.refused,
-            ("edge_cache_admitted_bytes_total",): self.admitted_bytes,
+        counts = self.admissions, self.refused, self.admitted_bytes, self.rewritten_bytes
+        self.admissions = self.refused = self.admitted_bytes = self.rewritten_bytes = 0
+        gone, self.evicted_bytes = self.evicted_bytes, Tally()
+        admitted, refused, admitted_bytes, rewritten_bytes = counts
+        return {
+            ("edge_cache_admissions_total", "admitted"): admitted,
+            ("edge_cache_admissions_total", "refused"): refused,
+            ("edge_cache_admitted_bytes_total",): admitted_bytes,
             ("edge_cache_written_bytes_total",): packs.take_written_bytes(),
-            ("edge_cache_rewritten_bytes_total",): self.rewritten_bytes,
+            ("edge_cache_rewritten_bytes_total",): rewritten_bytes,
+            **{("edge_cache_evicted_bytes_total", reason): count for reason, count in gone.items()},
         }
-        gone = {("edge_cache_evicted_bytes_total", reason): count for reason, count in self.evicted_bytes.items()}
-        self.evicted_bytes = Tally()
-        self.admissions = self.admitted_bytes = self.rewritten_bytes = self.refused = 0
-        return taken | gone

@@ -172,7 +172,6 @@ class StoreThread:
         self._looking = self._loop.call_later(self._look_seconds, self._look)
         hung = self._patience.look()
         if hung:
-            self.errors += 1
             self.disk_failed()
             self._room.set()
         for call in (*self._doing, *self._queue.copy()):
@@ -282,7 +281,6 @@ class StoreThread:
                 epoch = self.volume.epoch
                 self.volume.rebuild_step()
                 for _ in range(self.volume.take_disk_errors()):
-                    self.errors += 1
                     self.disk_failed()
                 if self.volume.epoch != epoch:
                     self._loop.call_soon_threadsafe(self.on_trust, self.volume.health.trust)
@@ -307,15 +305,17 @@ class StoreThread:
             self._try_disk()
 
     def _failed(self, error: Exception) -> None:
-        self.errors += 1
         if is_of_the_disk(error):
             self.disk_failed()
+        else:
+            self.errors += 1
 
     def disk_failed(self) -> None:
         """The volume's disk has failed once (workers' reads count as well).
 
         Called in the thread, or on the loop while the thread is held up in a call.
         """
+        self.errors += 1
         health = self.volume.health
         before = health.trust
         health.failed(time.monotonic())

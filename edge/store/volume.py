@@ -17,7 +17,7 @@ from edge.store.bus import Bus
 from edge.store.commits import Commits
 from edge.store.deletions import Deletions
 from edge.store.disk import Disk
-from edge.store.doubts import KEEPER, Doubts
+from edge.store.doubts import Doubts
 from edge.store.files import suppress_full
 from edge.store.health import Health, Trust, try_disk
 from edge.store.hits import Shared
@@ -61,7 +61,7 @@ class Volume:
         self.popularity = self.room.popularity
         self.popularity.hits = shared.hits if shared else None
         self.room.recall()
-        self._ages_counters = shared is None or shared.owner == KEEPER  # one keeper of a node does
+        self._ages_counters = shared is None or shared.fades
         self.index.damaged = lambda: self.tallies.damage.update((Damage.INDEX,))
         self._cell = -1
         if shared is not None:

@@ -139,7 +139,10 @@ async def test_under_a_load_with_evictions_descriptors_and_disk_use_are_bounded(
     for process in soaked.processes.values():
         late = process.descriptors[6:]
         assert max(late) - min(late) <= 24
+        assert max(late) <= 90, "16 players, some 18 packs, a pipe and a link for each process"
         assert process.memory[-1][1] < 200 * KIB
+        assert process.memory[-1][1] - process.memory[6][1] < 16 * KIB
+    assert max(free for _, free in soaked.free) < 500, "pages of the index that an old look at it has kept from use"
 
 
 @pytest.mark.long

@@ -43,6 +43,8 @@ async def test_a_flipped_bit_that_nobody_asks_for_is_found_in_a_pass_and_fetched
             async with asyncio.timeout(30):
                 while await edge.metric("edge_scrub_passes") < 1:
                     await asyncio.sleep(0.1)
+                while await edge.metric("edge_scrub_progress_ratio") < 1:
+                    await asyncio.sleep(0.1)
                 while await edge.metric('edge_cache_corrupt_total{reason="corrupt"}') < 1:
                     await asyncio.sleep(0.1)
                 while await edge.metric('edge_scrub_findings_total{volume="cache"}') < 1:

@@ -19,6 +19,7 @@ from benchmarks.policies.workload import (
     RENDITION_BYTES,
     RENDITION_SHARE,
     SEED,
+    SEGMENT_SECONDS,
     UNIT,
     Floats,
     Ints,
@@ -184,6 +185,24 @@ def test_one_title_in_twenty_is_a_film_whatever_the_rank() -> None:
         assert (some.min(), some.max()) == (least, most)
         deviation = np.sqrt(((most - least + 1) ** 2 - 1) / 12 / len(some))
         assert abs(some.mean() - (least + most) / 2) < SIGMAS * deviation
+
+
+def test_a_session_asks_for_segments_in_order_each_in_its_time_and_changes_its_rendition_once_at_most() -> None:
+    """Sessions so few that a title has one as a rule: another one within it begins at another fraction of a second."""
+    trace = generate(Shape(law=Law.ZIPF08, titles=3000, requests=6000, days=1))
+    objects, fractions = trace.objects, np.round(trace.times % SEGMENT_SECONDS, 6)
+    sessions = np.unique(np.stack([trace.titles[objects], fractions]), axis=1, return_inverse=True)[1].ravel()
+    changed = 0
+    for session in range(sessions.max() + 1):
+        mine = sessions == session
+        assert np.diff(trace.times[mine]) == pytest.approx(SEGMENT_SECONDS)
+        assert (np.diff(trace.places[objects[mine]]) == 1).all()
+        rendition = trace.groups[objects[mine]] % len(RENDITION_BYTES)
+        steps = np.diff(rendition) % len(RENDITION_BYTES)
+        assert sorted(steps)[-2:] in ([], [0], [1], [0, 0], [0, 1])
+        changed += int(steps.sum())
+    assert sessions.max() > 100
+    assert 0.03 < changed / (sessions.max() + 1) < 0.25, "15 % do, those that end with their first segment cannot"
 
 
 # -- segments ----------------------------------------------------------------------------------------

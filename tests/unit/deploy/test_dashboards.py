@@ -57,6 +57,15 @@ def test_each_family_of_the_catalogue_has_a_panel_or_a_reason_why_not() -> None:
     assert set(BY_NAME) - seen == set(UNSEEN)
 
 
+def test_writes_and_what_is_appended_anew_are_told_as_shares_of_what_is_filled() -> None:
+    found = [
+        text for name, title, text in ALL if (name, title) == ("node", "Write amplification and re-appended share")
+    ]
+    volume = r"sum by \(volume\) \(rate\(edge_cache_{}_bytes_total\{{.*\}}\[5m\]\)\)"
+    for expression, written in zip(found, ("written", "rewritten"), strict=True):
+        assert re.fullmatch(f"{volume.format(written)} / \\({volume.format('admitted')} > 0\\)", expression)
+
+
 @pytest.mark.parametrize("name", DASHBOARDS)
 def test_panels_stand_in_rows_with_titles_units_and_legends_of_their_own(name: str) -> None:
     found = panels(name)

@@ -7,16 +7,22 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 import pytest
 
+from edge.clock import FakeClock
 from edge.config.schema import Settings
+from edge.errors import StoreError
 from edge.observe.slots import create_slot_file
+from edge.runtime import keeper
 from edge.runtime.charter import Charter
 from edge.runtime.child import loop_factory, role_at
 from edge.runtime.places import Place, launch
-from edge.store.hits import create_hits_file
+from edge.store.hits import Shared, create_hits_file
+from edge.store.volume import Volume
+from edge.tasks import Tasks
 
 ROLES = "tests.unit.runtime.test_charter_and_child"
 
@@ -79,6 +85,38 @@ def test_a_charter_of_ten_thousand_sites_survives_too() -> None:
     fd = charter.to_file()
     assert os.fstat(fd).st_size > 1_000_000
     assert Charter.from_file(fd) == charter
+
+
+def test_of_the_keepers_that_there_are_one_fades_what_they_share(charter: Charter) -> None:
+    """Also where the first volume cannot be used: else what was wanted once would be for ever."""
+    for numbers in ((0,), (0, 1, 2), (1, 3), (3, 2)):
+        links = tuple((number, f"/run/{number}") for number in numbers)
+        keepers = [replace(charter, role="keeper", number=number, links=links) for number in numbers]
+        assert [each.number for each in keepers if each.fades_hits] == [min(numbers)]
+
+
+@pytest.mark.parametrize(("numbers", "fades"), [((0, 1, 2), False), ((1, 2), True)])
+async def test_a_keeper_opens_its_volume_as_the_one_that_fades_or_not(
+    charter: Charter, monkeypatch: pytest.MonkeyPatch, numbers: tuple[int, ...], fades: bool
+) -> None:
+    given = list[bool]()
+
+    def opened(*_: object, shared: Shared, **__: object) -> Volume:
+        given.append(shared.fades)
+        raise StoreError("that is all")
+
+    monkeypatch.setattr(keeper, "Bus", lambda: SimpleNamespace(install=lambda: None))
+    monkeypatch.setattr(Volume, "open", opened)
+    settings = Settings.model_validate({"volume": [{"path": f"/v{number}", "size": "1GB"} for number in range(3)]})
+    links = tuple((number, f"/run/{number}") for number in numbers)
+    child: Any = SimpleNamespace(
+        charter=replace(charter, role="keeper", number=1, links=links, settings=settings), end_at_once=None
+    )
+    tasks = Tasks("test")
+    with pytest.raises(StoreError, match="that is all"):
+        await keeper._open_volume(child, FakeClock(), tasks)
+    await tasks.close()
+    assert given == [fades]
 
 
 async def test_a_child_speaks_line_by_line_and_ends_when_told(charter: Charter) -> None:

@@ -126,6 +126,21 @@ def test_no_setting_is_forgotten() -> None:
         assert {(section, key) for key in keys} <= told
 
 
+def test_each_volume_has_its_size_an_index_of_its_own_and_the_bound_and_policy_of_all() -> None:
+    cache = {"policy": "lru", "daily_writes": 10**12, "index_dir": "/i"}
+    said = [{"path": "/a", "size": "1GB"}, {"path": "/b", "size": "2GB"}]
+    settings = Settings.model_validate({"cache": cache, "volume": said})
+    first, second = [convert.volume_settings(settings, number) for number in range(2)]
+    assert (first.size_bytes, second.size_bytes) == (10**9, 2 * 10**9)
+    for volume in (first, second):
+        assert (volume.policy, volume.daily_writes) == (Policy.LRU, 10**12), "a bound for each of them"
+        assert volume.index_dir is not None
+        assert volume.index_dir.parent == Path("/i")
+    assert first.index_dir != second.index_dir
+    alone = Settings.model_validate({"cache": cache, "volume": said[1:]})
+    assert convert.volume_settings(alone, 0) == second, "whatever its number"
+
+
 def test_a_client_certificate_comes_with_its_key() -> None:
     raw = {"origin": {"client_cert": "c", "client_key": "k"}}
     assert convert.origin_settings(Settings.model_validate(raw)).client_key == "k"

@@ -13,6 +13,7 @@ from edge.errors import IndexFull, StoreError
 from edge.store.disk import Disk
 from edge.store.hits import HitCounters, create_hits_file
 from edge.store.index import Index
+from edge.store.pack import Reservation
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Eviction
 from tests.support.rebuilding import finish_rebuild
@@ -72,6 +73,51 @@ def test_small_objects_take_no_more_of_the_disk_than_the_volume_may(tmp_path: Pa
     assert disk_use(tmp_path) <= size + 2 * PACK
 
 
+def test_fills_under_way_take_two_packs_more_than_the_size_and_no_byte_beyond(tmp_path: Path) -> None:
+    """None of their packs can leave, and nobody has made room ahead."""
+    volume = opened(tmp_path)
+    most, places = volume.settings.size_bytes + 2 * PACK, list[Reservation]()
+
+    def take_all() -> None:
+        while True:
+            places.append(volume.reserve(PACK - 1000, b"n" * 16, b"/a"))
+            assert volume.room.taken_bytes <= most
+
+    with pytest.raises(StoreError, match="room is yet to be made"):
+        take_all()
+    assert volume.room.taken_bytes > most - PACK
+    for place in places:
+        volume.release(place)
+    assert volume.reserve(PACK - 1000, b"n" * 16, b"/a").pack > places[-1].pack
+    assert volume.room.taken_bytes <= most
+    volume.close()
+
+
+def test_the_size_is_that_of_all_files_of_the_volume_but_of_an_index_on_another_disk(tmp_path: Path) -> None:
+    volume = opened(tmp_path)
+    before = volume.room.taken_bytes
+    volume.room._write(bytes(MIB))  # of popularity
+    assert 2 * MIB <= volume.room.taken_bytes - before < 2 * MIB + 64 * KIB, "the old file, and the new one beside it"
+    volume.close(clean=False)
+    volume = opened(tmp_path)
+    assert volume.room.taken_bytes >= before + 2 * MIB, "known at the start"
+    volume.close()
+    volume = opened(tmp_path / "other", index_dir=tmp_path / "index")
+    fill(volume, range(500))
+    assert volume.index.used_bytes() > 200 * KIB
+    assert volume.room.taken_bytes < volume.packs.used_bytes + volume.packs.journal_bytes + 200 * KIB
+    volume.close()
+
+
+def test_an_object_takes_some_hundred_bytes_of_the_index(tmp_path: Path) -> None:
+    volume = opened(tmp_path, size_bytes=64 * MIB)
+    empty = volume.index.used_bytes()
+    for number in range(2000):
+        put(volume, f"/films/some-title/1080p/segment-{number:05}.ts", 1, SMALL)
+    assert 300 < (volume.index.used_bytes() - empty) / 2000 < 800
+    volume.close()
+
+
 def test_what_counts_is_the_same_after_a_start(tmp_path: Path) -> None:
     volume = opened(tmp_path)
     fill(volume, range(500))
@@ -81,6 +127,7 @@ def test_what_counts_is_the_same_after_a_start(tmp_path: Path) -> None:
     took = volume.stats().size_bytes
     journals = sum(path.stat().st_size for path in (tmp_path / "v" / "packs").glob("*.journal"))
     assert 0 <= volume.packs.journal_bytes - journals < 4096 * len(volume.packs.all)
+    assert took > volume.packs.used_bytes + journals + 100 * KIB, "and an index of 500 objects"
     while volume.evict_step():
         pass
     assert volume.packs.journal_bytes == volume.packs.used_bytes == 0
@@ -238,9 +285,15 @@ def test_a_start_asks_for_the_length_of_no_journal_but_soon_afterwards(
     monkeypatch.undo()
     assert [name for name in asked if not name.endswith(".pack")] == []
     assert len(asked) == len(volume.packs.all) > 2
-    before = volume.packs.journal_bytes
+    assert volume.packs.journal_bytes == 0
+    monkeypatch.setattr("edge.store.volume.MEASURED", 1)
+    known = list[int]()
+    for _ in volume.packs.all:
+        volume.sweep_live()
+        known.append(volume.packs.journal_bytes)
+    assert len(set(known)) == len(known), "a little at a time"
     volume.sweep_live()
-    assert before == 0 < volume.packs.journal_bytes
+    assert volume.packs.journal_bytes == known[-1] > 0
     volume.close()
 
 

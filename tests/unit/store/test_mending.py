@@ -44,6 +44,24 @@ def test_what_an_index_that_cannot_be_written_keeps_is_not_offered_again(tmp_pat
     volume.close()
 
 
+def test_of_what_cannot_be_forgotten_so_many_places_are_kept_in_mind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.store.mending.LOST_MOST", 3)
+    volume = open_volume(tmp_path)
+    FailingIndex(volume, 6, lmdb.DiskError("EIO"), for_ever=True)
+    places = []
+    for number in range(5):
+        record = put(volume, f"/{number}", 1, 1000)
+        (extent,) = volume.extents(volume.lookup(name(volume, f"/{number}")) or record)
+        places.append((name(volume, f"/{number}"), record.generation, extent.pack, extent.offset))
+    for place in places:
+        with pytest.raises(StoreError):
+            volume.mending.drop_extent(*place, Eviction.CORRUPT)
+    assert list(volume.mending.lost) == [place[2:] for place in places[2:]], "those that were found last"
+    volume.close()
+
+
 def test_of_what_is_whole_or_nothing_a_bad_extent_that_cannot_be_forgotten_takes_all(tmp_path: Path) -> None:
     volume = open_volume(tmp_path)
     record = replace(put(volume, "/a", 1, 1000), flags=Flag.WHOLE, generation=volume.new_generation())

@@ -13,8 +13,9 @@ import pytest
 from edge.clock import FakeClock
 from edge.errors import NotAdmitted, StoreError
 from edge.store.budget import DAY_SECONDS, WriteBudget
+from edge.store.doubts import KEEPER
 from edge.store.eviction import Policy, Row, admit
-from edge.store.hits import BUCKETS, FULL, MOST, HitCounters, buckets_in, create_hits_file
+from edge.store.hits import BUCKETS, FULL, MOST, HitCounters, Shared, buckets_in, create_hits_file
 from edge.store.popularity import HALF_LIFE, HALF_LIFE_MOST, STEPS, Popularity
 from edge.store.traits import TITLES, Traits, titles_for, traits_of
 from edge.store.volume import Volume
@@ -95,6 +96,75 @@ def test_after_a_half_life_everything_counts_half_and_shared_counters_fade_by_on
     for day in range(3, 30):
         popularity.age(1000.0 + day * HALF_LIFE, counters=True)
     assert hits.count(NAME) == 0
+
+
+def test_of_the_keepers_of_a_node_one_fades_the_counters_that_they_share(tmp_path: Path) -> None:
+    """With four volumes what was wanted would be forgotten four times as fast."""
+    fd, clock = create_hits_file(), FakeClock()
+    told = settings(tmp_path)
+    first, second = [
+        Volume.open(
+            tmp_path / f"{number}",
+            told,
+            clock=clock,
+            shared=Shared.of(fd, KEEPER - number, fades=not number),
+            boot="boot-1",
+        )
+        for number in range(2)
+    ]
+    hits = HitCounters(fd)
+    for _ in range(8):
+        hits.touch(NAME)
+    first.popularity.level = second.popularity.level = 4.0
+    clock.advance(HALF_LIFE / STEPS)
+    second.sweep_live()
+    assert hits.count(NAME) == 8
+    first.sweep_live()
+    assert hits.count(NAME) == pytest.approx(8 * 0.5 ** (1 / STEPS), abs=1 / 16)
+    assert first.popularity.level == second.popularity.level < 4, "what is their own each of them fades"
+    for volume in (first, second):
+        volume.close()
+    os.close(fd)
+
+
+def test_what_is_expected_of_titles_renditions_and_files_counts_half_after_a_half_life(hits: HitCounters) -> None:
+    popularity = Popularity(GIB, MIB, 0.0, hits)
+    for _ in range(MOST):
+        hits.touch(NAME)
+    for _ in range(200):
+        popularity.observe(NAME, Traits(1, 1, 1))
+    title, rendition, file = popularity._means[1], popularity._renditions, popularity._files
+    found, expected = rendition._found[1], file._expected[1]
+    assert min(title, found, expected) > 1
+    popularity.age(HALF_LIFE, counters=False)
+    assert popularity._means[1] == pytest.approx(title / 2)
+    for ratios in (rendition, file):
+        assert (ratios._found[1], ratios._expected[1]) == pytest.approx((found / 2, expected / 2))
+
+
+def test_after_a_restart_everything_goes_on_where_it_was(hits: HitCounters) -> None:
+    known = Popularity(GIB, MIB, 0.0, hits)
+    for _ in range(MOST):
+        hits.touch(NAME)
+    for number in range(200):
+        known.observe(NAME, Traits(1, 1, 1))
+        known.observe(OTHER, Traits(1, 2, number % 2 + 1))
+    known.level = 4.0
+    known.earn(GIB // 8, HALF_LIFE / 4)  # a turn takes two half-lives
+    known.age(HALF_LIFE / 2, counters=False)
+    off = HALF_LIFE * 0.9  # a step is a half-life: it is nearly over
+    kept = known.to_bytes(off)
+    again = Popularity(GIB, MIB, off, hits)
+    again.restore(kept, off)
+    assert (again.level, again.credit) == (known.level, known.credit) == (4.0, 4 * MIB)
+    assert again.half_life == known.half_life == 4 * HALF_LIFE
+    for traits in (Traits(1, 1, 1), Traits(1, 2, 2), Traits(1, 2, 1), Traits(2, 1, 1)):
+        assert again.observe(OTHER, traits) == pytest.approx(known.observe(OTHER, traits))
+    for now in (HALF_LIFE - 1, HALF_LIFE, 2 * HALF_LIFE):
+        for popularity in (known, again):
+            popularity.age(now, counters=False)
+        assert again.level == known.level
+    assert again.level == pytest.approx(4 * 0.5**0.5)
 
 
 def test_a_volume_that_fills_slowly_forgets_slowly_within_bounds() -> None:

@@ -132,6 +132,29 @@ def test_a_step_of_a_purge_ends_when_its_time_is_over(tmp_path: Path, short_step
     volume.close()
 
 
+def test_a_step_of_a_purge_finds_so_many_names_and_so_many_that_name_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no more of them are held in memory than are put in order at once."""
+    monkeypatch.setattr(at_work, "GATHERED_A_STEP", 7)
+    monkeypatch.setattr(at_work, "GATHERED_MOST", 20)
+    monkeypatch.setattr(at_work, "RANGES_A_STEP", 3)
+    volume = open_volume(tmp_path)
+    for n in range(60):
+        put(volume, f"films/{n}", 1, 10)
+    whats = [Purge(Scope.PREFIX, b"films/"), *(Purge(Scope.KEY, b"nothing/%d" % n) for n in range(10))]
+    purging = volume.purges.begin(whats, volume.new_generation())
+    held, ranges = [0], [len(purging._ranges)]
+    while purging.step():
+        held.append(len(purging._wanted))
+        ranges.append(len(purging._ranges))
+    assert max(after - before for before, after in itertools.pairwise(held)) <= 7
+    assert max(before - after for before, after in itertools.pairwise(ranges)) <= 3
+    assert 20 <= max(held) < 20 + 7
+    assert purging.objects == 60
+    volume.close()
+
+
 def test_a_step_of_a_purge_takes_all_that_there_is_time_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(at_work, "STEP_SECONDS", 60.0)
     monkeypatch.setattr(at_work, "LOOK", 7)

@@ -76,6 +76,31 @@ def test_what_is_rebuilt_is_what_was_committed_whatever_a_step_is(
     assert found[b"tags"] == lost[b"tags"]
 
 
+@pytest.mark.parametrize(("seconds", "expected"), [(0.0, [512, 128, 128, 128]), (60.0, [512, 1024, 2048, 2048])])
+def test_a_step_reads_as_much_as_there_is_time_for_by_what_the_one_before_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, expected: list[int]
+) -> None:
+    monkeypatch.setattr(rebuild, "STEP_SECONDS", seconds)
+    put(volume := open_volume(tmp_path), "/a", 1, 100)
+    volume.close()
+    lose_index(tmp_path)
+    volume = open_volume(tmp_path)
+    reading, asked = volume._rebuild, list[int]()
+    assert isinstance(reading, rebuild.Rebuild)
+
+    def counted(entries: int) -> bool:
+        asked.append(entries)
+        return True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "_step", counted)
+        assert all(volume.rebuild_step() for _ in expected)
+    assert asked == expected
+    finish_rebuild(volume)
+    assert prove(volume, "/a") == {0: 100}
+    volume.close()
+
+
 def test_a_rebuild_that_was_cut_short_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     volume = open_volume(tmp_path)
     for number in range(20):

@@ -1,6 +1,7 @@
 """A large index is built beside the one that serves; what happens meanwhile is in it when it takes its place."""
 
 import asyncio
+import itertools
 import os
 import random
 import signal
@@ -134,6 +135,36 @@ def test_what_is_newest_is_there_before_anything_is_built_and_progress_never_fal
     assert seen == sorted(seen)
     assert seen[-1] < volume.stats().rebuild_progress == 1.0
     assert all(prove(volume, f"/{number}") == {0: 100_000} for number in range(12))
+    volume.close()
+
+
+class SlowClock:
+    """Each look at it takes 15 ms."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def perf_counter(self) -> float:
+        self._now += 0.015
+        return self._now
+
+
+def test_what_came_meanwhile_is_brought_into_the_new_index_in_steps_of_20_ms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.store.catchup.time", SlowClock())
+    monkeypatch.setattr("edge.store.catchup.NAMES", 2)  # between two looks at the clock
+    volume = filled_and_opened(tmp_path, monkeypatch)
+    for number in range(20, 31):
+        put(volume, f"/{number}", 1, 1000)
+    assert isinstance(volume._rebuild, Renewal)
+    touched, left = volume._rebuild._meanwhile.touched, list[int]()
+    assert len(touched) >= 11
+    while volume.rebuild_step():
+        left.append(len(touched))
+    assert left[-1] <= 2
+    assert max(before - after for before, after in itertools.pairwise(left)) == 2
+    assert all(prove(volume, f"/{number}") == {0: 1000} for number in range(20, 31))
     volume.close()
 
 

@@ -4,6 +4,9 @@ import asyncio
 import threading
 from pathlib import Path
 
+import pytest
+
+from edge.store import thread
 from edge.store.thread import StoreThread
 from tests.support.volumes import open_volume
 
@@ -36,3 +39,40 @@ async def test_fills_that_end_at_the_same_time_share_a_transaction(tmp_path: Pat
     assert volume.packs.active is not None
     assert volume.packs.active.open_reservations == 0
     await store.close()
+
+
+async def test_origins_are_held_back_while_much_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thread, "QUEUE_BYTES", 3000)
+    store = StoreThread(open_volume(tmp_path))
+    store.start()
+    place = await store.call(store.volume.reserve, 10_000)
+    go_on, written = threading.Event(), list[object]()
+    store.post(go_on.wait)
+    for number in range(4):
+        await asyncio.wait_for(store.room(), 1)
+        store.post_write(place, 1000 * number, memoryview(bytes(1000)), written.append)
+    waiting = asyncio.create_task(store.room())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not waiting.done(), "4,000 bytes are more than 3,000"
+    assert store.waiting >= 3
+    go_on.set()
+    await asyncio.wait_for(waiting, 20)
+    await store.call(store.volume.needs_room)
+    assert written == [None] * 4
+    await store.close()
+
+
+async def test_times_of_the_disk_that_nobody_takes_are_the_last_thousand(tmp_path: Path) -> None:
+    store = StoreThread(open_volume(tmp_path))
+    place = store.volume.reserve(10)
+    for _ in range(thread.TIMED_MOST + 100):
+        assert store._call(store.volume.write, (place, 0, b"x")) == (None, None)
+    found = store.take_timed()
+    assert len(found) == thread.TIMED_MOST
+    assert {operation for operation, _ in found} == {"write"}
+    assert min(seconds for _, seconds in found) > 0
+    assert store.take_timed() == []
+    store.volume.close()

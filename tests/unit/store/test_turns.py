@@ -1,12 +1,20 @@
 """Processes of a build: side by side where they prepare, one after the other where they write."""
 
 import os
+import random
+import sys
 from pathlib import Path
 
 import pytest
 
+from edge.store.bulk import __main__ as bulk
+from edge.store.bulk.builder import processes
+from edge.store.bulk.building import SIDES, _Build
+from edge.store.bulk.order import Order
+from edge.store.bulk.reading import PARTS
 from edge.store.bulk.spill import Spill, Spills
 from edge.store.bulk.turns import Turns
+from edge.store.bulk.weighing import Weighed
 
 
 def written_by(count: int, tasks: int, fails: int = -1) -> tuple[bytes, list[int]]:
@@ -51,6 +59,67 @@ def test_tasks_are_written_in_their_order_however_many_processes_share_them(coun
 def test_when_one_fails_nobody_waits_for_ever(fails: int) -> None:
     with pytest.raises((EOFError, ZeroDivisionError)):
         written_by(3, 9, fails)
+
+
+def test_rows_wait_in_memory_up_to_a_bound_whatever_their_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.store.bulk.spill.HELD_MOST", 1000)
+    path = tmp_path / "a"
+    spill, written = Spill(path, 7), 0
+    for number in range(300):
+        spill.parts[number % 7].append(b"%0100d" % number)
+        spill.held(100)
+        assert sum(len(row) for rows in spill.parts for row in rows) < 1000
+        assert path.stat().st_size >= written
+        written = path.stat().st_size
+    assert written >= 29_000
+    spill.close()
+
+
+def test_rows_of_the_other_tables_are_divided_into_equal_parts_by_a_sample(tmp_path: Path) -> None:
+    rng, turns = random.Random(1), Turns.begin(1)[0]
+    order = Order(str(tmp_path), str(tmp_path), "", [], 0, 1)
+    build, side = _Build(tmp_path, order, turns, lambda _: None, None), Spill(tmp_path / "side-0", len(SIDES) * PARTS)
+
+    def rows(count: int) -> Weighed:
+        found = Weighed()
+        for rows in (found.places, found.keys, found.tags, found.extents):
+            rows.extend(b"the same for all: " + rng.randbytes(40) for _ in range(count))
+        return found
+
+    build._divide(rows(PARTS * 10))
+    for _ in range(4):
+        build._spill(rows(PARTS * 10), side)
+    for number in range(len(SIDES)):
+        lengths = [len(part) for part in side.parts[number * PARTS : (number + 1) * PARTS]]
+        assert sum(lengths) == PARTS * 40
+        assert max(lengths) < 4 * 40
+    side.close()
+    turns.close()
+
+
+@pytest.mark.parametrize(("cores", "count"), [(1, 1), (2, 2), (32, 2)])
+def test_a_builder_has_a_process_for_each_core_two_at_most(
+    monkeypatch: pytest.MonkeyPatch, cores: int, count: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert processes() == count
+
+
+def test_a_builder_leaves_the_cores_to_those_who_serve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done: list[object] = []
+    monkeypatch.setattr(os, "nice", done.append)
+    monkeypatch.setattr(sys, "argv", ["bulk", str(tmp_path)])
+    monkeypatch.setattr(bulk, "build", lambda directory, told, watched: done.append(directory))
+    with Path(os.devnull).open() as nothing:
+        monkeypatch.setattr(sys, "stdin", nothing)
+        bulk.main()
+    assert done == [bulk.NICE, tmp_path], "before anything is done"
+    assert bulk.NICE > 0
+    assert capsys.readouterr().out == "done\n"
 
 
 def test_rows_come_back_by_part_from_all_who_have_spilled_them(tmp_path: Path) -> None:

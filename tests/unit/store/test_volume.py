@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from collections import Counter as Tally
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from edge.errors import FormatUnknown, StoreError, VolumeBusy
 from edge.policy.purges import Purge, Scope
 from edge.store.disk import Disk
 from edge.store.tables import tag_row
+from edge.store.tallies import Tallies
 from edge.store.volume import Volume
 from edge.words import KIB, MIB, Eviction
 from tests.support.rebuilding import finish_rebuild, lose_index, rebuilt, rows
@@ -92,6 +94,50 @@ def test_bytes_that_leave_are_counted_by_the_reason_for_which_they_leave(tmp_pat
             pass
     told = volume.tallies.take_counts(volume.packs)
     assert told["edge_cache_evicted_bytes_total", "capacity"] == 900_000 * volume.evictions[Eviction.CAPACITY] > 0
+    volume.close()
+
+
+class Meanwhile(Tally[str]):
+    """The store's thread has its turn while these are looked through."""
+
+    def __init__(self, tallies: Tallies) -> None:
+        super().__init__({Eviction.CAPACITY: 5})
+        self._tallies = tallies
+
+    def items(self) -> Any:
+        for pair in super().items():
+            self._tallies.evicted(Eviction.PURGE, 1, 7)
+            yield pair
+
+
+def test_what_is_counted_while_figures_are_taken_is_taken_the_next_time(tmp_path: Path) -> None:
+    """They are taken on the keeper's loop, and the store's thread goes on."""
+    volume = open_volume(tmp_path)
+    tallies, packs = volume.tallies, volume.packs
+    take = packs.take_written_bytes
+
+    def meanwhile() -> int:
+        tallies.admissions, tallies.admitted_bytes = tallies.admissions + 1, tallies.admitted_bytes + 10
+        tallies.rewritten_bytes, tallies.refused = tallies.rewritten_bytes + 20, tallies.refused + 1
+        return take()
+
+    packs.take_written_bytes = meanwhile  # type: ignore[method-assign]
+    tallies.evicted_bytes = Meanwhile(tallies)
+    first = tallies.take_counts(packs)
+    assert first["edge_cache_evicted_bytes_total", "capacity"] == 5
+    packs.take_written_bytes = take  # type: ignore[method-assign]
+    second = tallies.take_counts(packs)
+    sums = {metric: first.get(metric, 0) + second.get(metric, 0) for metric in first | second}
+    assert sums == {
+        ("edge_cache_admissions_total", "admitted"): 1,
+        ("edge_cache_admissions_total", "refused"): 1,
+        ("edge_cache_admitted_bytes_total",): 10,
+        ("edge_cache_rewritten_bytes_total",): 20,
+        ("edge_cache_written_bytes_total",): 0,
+        ("edge_cache_evicted_bytes_total", "capacity"): 5,
+        ("edge_cache_evicted_bytes_total", "purge"): 7,
+    }
+    assert not any(tallies.take_counts(packs).values())
     volume.close()
 
 
