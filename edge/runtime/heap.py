@@ -17,16 +17,27 @@ SECONDS: Final = 15.0
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
 APART: Final = 300 * KIB  # bytes from which a buffer is a mapping of its own; glibc would raise that, up to 32 MiB
 END: Final = 32 * MIB  # that may lie free at the heap's end
-ARENAS: Final = 2  # the loop's, and one for all threads
+ARENAS: Final = 2  # of a process through which bodies go: the loop's, and one for all threads
 
 
 def keep_bodies_apart() -> None:
     """Of a process through which bodies go; nothing where the C library has no such call."""
-    option: Any = getattr(ctypes.CDLL(None), "mallopt", None)
-    if option is not None:
-        option(_M_MMAP_THRESHOLD, APART)
-        option(_M_TRIM_THRESHOLD, END)
-        option(_M_ARENA_MAX, ARENAS)
+    _set((_M_MMAP_THRESHOLD, APART), (_M_TRIM_THRESHOLD, END), (_M_ARENA_MAX, ARENAS))
+
+
+def share_one_arena() -> None:
+    """Of a process whose threads read now and then: only of the loop's arena is the end given back by a trim.
+
+    Others keep what was read in them once, for ever. Nothing where the C library has no such call.
+    """
+    _set((_M_ARENA_MAX, 1))
+
+
+def _set(*options: tuple[int, int]) -> None:
+    mallopt: Any = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for option in options:
+            mallopt(*option)
 
 
 def trimmer() -> Callable[[], object] | None:

@@ -19,7 +19,7 @@ from edge.runtime import convert
 from edge.runtime.child import ChildHandle
 from edge.runtime.doors import Doors
 from edge.runtime.gauges import WorkerGauges
-from edge.runtime.heap import trim_now_and_then
+from edge.runtime.heap import share_one_arena, trim_now_and_then
 from edge.runtime.sampling import path_of, sample
 from edge.runtime.spanning import Spanning
 from edge.runtime.telling import Teller
@@ -34,6 +34,7 @@ RETIRED_LOOK = 0.1
 
 async def run_worker(child: ChildHandle) -> None:
     """Serve players until told to stop."""
+    share_one_arena()
     charter, settings = child.charter, child.charter.settings
     clock = SystemClock()
     slots = SlotWriter(charter.slot_fd)

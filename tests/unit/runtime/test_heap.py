@@ -68,3 +68,42 @@ def test_bodies_leave_nothing_behind_among_what_stays() -> None:
     }
     assert given_back["apart"] > 28 << 10
     assert given_back["as glibc has it"] < 15 << 10, "if more, there is no need of it"
+
+
+READERS = """
+import ctypes, sys, threading
+from tests.unit.runtime.test_heap import anonymous_kib
+from edge.runtime.heap import share_one_arena, trimmer
+if sys.argv[1] == "shared":
+    share_one_arena()
+all_have_read, done = threading.Barrier(5), threading.Event()
+def read():
+    block = b"x" * (1 << 20)  # freed at once: glibc raises its border
+    del block
+    blocks = [b"x" * (60 << 10) for _ in range(5)]
+    all_have_read.wait()
+    blocks.clear()
+    all_have_read.wait()
+    done.wait()
+trimmer()()
+before = anonymous_kib()
+threads = [threading.Thread(target=read) for _ in range(4)]
+for thread in threads:
+    thread.start()
+all_have_read.wait()
+all_have_read.wait()
+trimmer()()
+print(anonymous_kib() - before)
+done.set()
+"""
+
+
+def test_threads_that_have_read_once_leave_nothing_behind() -> None:
+    if trimmer() is None:
+        pytest.skip("the C library gives nothing back")
+    left = {
+        how: int(subprocess.run([sys.executable, "-c", READERS, how], capture_output=True, check=True).stdout)
+        for how in ("shared", "as glibc has it")
+    }
+    assert left["shared"] < 1 << 10
+    assert left["as glibc has it"] > 2 << 10, "if less, there is no need of it"
