@@ -122,7 +122,8 @@ class Fetching(AskListener):
             if self._over:
                 return
             try:
-                await asyncio.wait_for(self._moved.wait(), SILENCE)
+                async with asyncio.timeout(SILENCE):  # wait_for swallows a cancellation in the moment of the event
+                    await self._moved.wait()
             except TimeoutError:
                 raise OriginError(Reason.STALLED, f"nothing for {SILENCE:g} s") from None
 

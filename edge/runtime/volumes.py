@@ -84,7 +84,8 @@ class Volumes:
         """Until all keepers have said hello, or at least one has and the others are so much later."""
         await self._first.wait()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._all.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._all.wait()
 
     def homes(self) -> dict[int, Home]:
         """The volumes that objects live on now, at least one."""

@@ -115,7 +115,8 @@ async def _retire(child: ChildHandle, listeners: list[Listener], seconds: float)
     deadline = asyncio.get_running_loop().time() + seconds
     while any(listener.connections for listener in listeners) and asyncio.get_running_loop().time() < deadline:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(child.stop_requested.wait(), RETIRED_LOOK)
+            async with asyncio.timeout(RETIRED_LOOK):
+                await child.stop_requested.wait()
             return
 
 

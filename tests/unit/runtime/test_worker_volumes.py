@@ -149,12 +149,13 @@ async def test_a_worker_that_begins_waits_for_late_keepers_as_long_as_one_that_s
     """One big volume that takes 8 s to start is not to be left at each restart."""
     waited = []
 
-    async def wait_for(waiting: Any, seconds: float) -> None:
-        waiting.close()
-        waited.append(seconds)
-        raise TimeoutError
+    over = asyncio.timeout
 
-    monkeypatch.setattr(waiting.asyncio, "wait_for", wait_for)
+    def timeout(seconds: float) -> asyncio.Timeout:
+        waited.append(seconds)
+        return over(0)
+
+    monkeypatch.setattr(waiting.asyncio, "timeout", timeout)
     volumes._first.set()
     await volumes.greeted()
     await volumes.greeted(1.0)
