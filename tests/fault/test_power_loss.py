@@ -307,7 +307,7 @@ async def test_after_a_power_loss_all_that_was_journalled_is_there_and_every_byt
     assert found.flushed > 0
     assert found.purged > 0
     assert found.evicted > 0
-    assert found.starts[0] < soon(found.plain[:1])
+    assert found.starts[0] < 1.5 * soon(found.plain[:1]), "a single start says less than the median of many"
 
 
 def soon(plain: list[float]) -> float:
