@@ -332,6 +332,6 @@ async def test_two_hundred_power_losses(tmp_path: Path) -> None:
     )
     assert found.promised > 1000
     assert found.flushed > 1000
-    assert found.lost_writes > 1000
+    assert found.lost_writes > found.images, "images taken right after flushes would prove nothing"
     assert starts[100] < soon(plain)
     assert work[100] < 2 * plain_work[len(plain_work) // 2], "a start after a power loss costs what any start costs"
