@@ -48,8 +48,14 @@ async def test_origins_are_held_back_while_much_waits_for_the_disk(
     store = StoreThread(open_volume(tmp_path))
     store.start()
     place = await store.call(store.volume.reserve, 10_000)
-    go_on, written = threading.Event(), list[object]()
-    store.post(go_on.wait)
+    held, go_on, written = threading.Event(), threading.Event(), list[object]()
+
+    def hold() -> None:
+        held.set()
+        go_on.wait()
+
+    store.post(hold)
+    await asyncio.to_thread(held.wait)  # else it could take some of the writes together with that
     for number in range(4):
         await asyncio.wait_for(store.room(), 1)
         store.post_write(place, 1000 * number, memoryview(bytes(1000)), written.append)
