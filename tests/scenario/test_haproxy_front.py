@@ -46,12 +46,17 @@ async def haproxy(directory: Path, players: str, admin: str) -> AsyncIterator[st
             "EDGE_ADMIN_PORT": admin,
             "EDGE_FRONT_PLAYERS": "100",
         }
-        process = await asyncio.create_subprocess_exec(
-            program, "-db", "-f", str(config), env=os.environ | given, pass_fds=[front.fileno()],
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
+        said = directory / "haproxy.said"
+        with said.open("wb") as file:
+            process = await asyncio.create_subprocess_exec(
+                program, "-db", "-f", str(config), env=os.environ | given, pass_fds=[front.fileno()],
+                stdout=file, stderr=file,
+            )  # fmt: skip
         try:
             yield f"https://127.0.0.1:{front.getsockname()[1]}"
+        except Exception as error:
+            error.add_note(f"haproxy ({process.returncode}) said: {said.read_text()}")
+            raise
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
