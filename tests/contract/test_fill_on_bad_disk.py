@@ -264,33 +264,34 @@ async def test_no_request_fails_when_the_disk_becomes_full_in_the_middle_of_a_wr
     assert await each(tmp_path, arm, disk, step, nothing_is_lost) >= max(1, 10 // step)
 
 
+async def stored_place(bench: FillBench, path: str) -> tuple[bytes, int, int, int]:
+    """A whole object is stored; its name, generation, pack and offset, as who finds it bad tells them."""
+    await whole(bench, path)
+    record = bench.stored(path)
+    assert record is not None
+    assert record.first is not None
+    name = name_of(b"default" + path.encode(), bench.volume.hello.secret)
+    return name, record.generation, record.first.pack, record.first.offset
+
+
 async def test_what_a_worker_could_not_read_is_one_of_the_volumes_errors(tmp_path: Path) -> None:
     """As its figures have it, too: a volume that reads alone have made read-only would show none."""
     async with RawServer(Origin()) as server, fill_bench(tmp_path, server.url) as bench:
-        await whole(bench, "/large.ts")
-        record = bench.stored("/large.ts")
-        assert record is not None
-        assert record.first is not None
-        name = name_of(b"default/large.ts", bench.volume.hello.secret)
-        place = record.generation, record.first.pack, record.first.offset
-        bench.asker.tell(Bad(name, *place, Reason.CORRUPT))
+        place = await stored_place(bench, "/large.ts")
+        bench.asker.tell(Bad(*place, Reason.CORRUPT))
         await whole(bench, "/large.ts")
         assert bench.store.take_errors() == 0, "the disk has given something"
-        bench.asker.tell(Bad(name, *place, Reason.STORE_FAILED))
+        bench.asker.tell(Bad(*place, Reason.STORE_FAILED))
         await whole(bench, "/large.ts")
         assert bench.store.take_errors() == bench.volume.health.errors == 1
 
 
 async def test_a_bad_extent_that_many_have_met_is_counted_once(tmp_path: Path) -> None:
     async with RawServer(Origin()) as server, fill_bench(tmp_path, server.url) as bench:
-        await whole(bench, "/large.ts")
-        record = bench.stored("/large.ts")
-        assert record is not None
-        assert record.first is not None
-        name, counted = name_of(b"default/large.ts", bench.volume.hello.secret), list[Reason]()
+        place, counted = await stored_place(bench, "/large.ts"), list[Reason]()
         bench.desk._drops._count = counted.append
         for _ in range(3):
-            bench.asker.tell(Bad(name, record.generation, record.first.pack, record.first.offset, Reason.CORRUPT))
+            bench.asker.tell(Bad(*place, Reason.CORRUPT))
         await whole(bench, "/large.ts")
         assert counted == [Reason.CORRUPT]
 

@@ -33,6 +33,16 @@ def hits() -> Iterator[HitCounters]:
     os.close(fd)
 
 
+def one_title_is_wanted(hits: HitCounters, times: int) -> Popularity:
+    """What has seen a segment that is hit as often as is counted so many times."""
+    popularity = Popularity(GIB, MIB, 0.0, hits)
+    for _ in range(MOST):
+        hits.touch(NAME)
+    for _ in range(times):
+        popularity.observe(NAME, Traits(1, 1, 1))
+    return popularity
+
+
 def fill(volume: Volume, numbers: range) -> None:
     for number in numbers:
         put(volume, f"/{number}", 1, 900_000)
@@ -54,11 +64,7 @@ def test_a_rendition_and_a_file_name_are_the_same_in_all_titles() -> None:
 
 
 def test_an_unhit_segment_of_a_wanted_title_scores_above_one_of_an_unwanted_title(hits: HitCounters) -> None:
-    popularity = Popularity(GIB, MIB, 0.0, hits)
-    for _ in range(MOST):
-        hits.touch(NAME)
-    for _ in range(100):
-        popularity.observe(NAME, Traits(1, 1, 1))
+    popularity = one_title_is_wanted(hits, 100)
     assert popularity.observe(OTHER, Traits(1, 1, 1)) > popularity.observe(OTHER, Traits(2, 1, 1)) + 3
 
 
@@ -128,11 +134,7 @@ def test_of_the_keepers_of_a_node_one_fades_the_counters_that_they_share(tmp_pat
 
 
 def test_what_is_expected_of_titles_renditions_and_files_counts_half_after_a_half_life(hits: HitCounters) -> None:
-    popularity = Popularity(GIB, MIB, 0.0, hits)
-    for _ in range(MOST):
-        hits.touch(NAME)
-    for _ in range(200):
-        popularity.observe(NAME, Traits(1, 1, 1))
+    popularity = one_title_is_wanted(hits, 200)
     title, rendition, file = popularity._means[1], popularity._renditions, popularity._files
     found, expected = rendition._found[1], file._expected[1]
     assert min(title, found, expected) > 1
