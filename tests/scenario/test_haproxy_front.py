@@ -44,7 +44,7 @@ async def haproxy(directory: Path, players: str, admin: str) -> AsyncIterator[st
             "EDGE_CERTIFICATE": str(directory / "front.pem"),
             "EDGE_PLAYERS": players,
             "EDGE_ADMIN_PORT": admin,
-            "EDGE_FRONT_PLAYERS": "100",
+            "EDGE_FRONT_PLAYERS": "450",  # its sockets, two each, must have numbers beyond the one that it is given
         }
         said = directory / "haproxy.said"
         with said.open("wb") as file:
